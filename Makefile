@@ -1,0 +1,54 @@
+# Every target says what it does while it does it. The environment lives in .venv and is made once:
+# it is made anew when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format bench serve clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argus-tasks needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	@echo "==> making $(VENV) with the pinned versions of constraints.txt (about a minute, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,examples]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv with everything the other targets need
+
+demo: $(STAMP) ## run the forecast benchmark end to end and print its leaderboard
+	@echo "==> running examples/forecast: every run a Prefect task run, every result a folder"
+	@$(BIN)/argus-tasks run examples/forecast/sweep.yaml
+	@$(BIN)/argus-tasks results examples/forecast/results
+
+test: $(STAMP) ## the tests without the slow ones (under 10 minutes on two cores)
+	@echo "==> tests (without those marked slow)"
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: test ## make test, and the slow rest
+	@echo "==> the slow tests"
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## ruff and mypy --strict
+	@echo "==> ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> mypy --strict"
+	@$(BIN)/mypy
+
+format: $(STAMP) ## let ruff format and sort imports
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(STAMP) ## what one config costs, beside the peers, in one run
+	@$(BIN)/python -m benchmarks.overhead
+
+serve: $(STAMP) ## serve sweep/default from this process until Ctrl-C
+	@$(BIN)/python -m deployments.serve
+
+clean: ## remove .venv, caches and the examples' results
+	@echo "==> removing $(VENV), caches and the examples' results"
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/*/results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

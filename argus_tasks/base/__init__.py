@@ -1,0 +1,1 @@
+"""Clock, identities, files, settings, errors and the one guard: standard library only."""

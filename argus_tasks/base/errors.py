@@ -1,0 +1,27 @@
+"""The exceptions this package raises on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ArgusTasksError(Exception):
+    """Everything this package raises on purpose inherits from it."""
+
+
+class BadInput(ArgusTasksError, ValueError):
+    """What the caller gave cannot be used; nothing has been started or written.
+
+    The message is one sentence that names the key, the value and what was expected.
+    """
+
+
+class SkipRun(Exception):
+    """Raise it in an experiment to end the run as *skipped*: no failure, and never retried."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'workers'?"` where a known word is close, else an empty string."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

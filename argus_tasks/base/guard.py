@@ -1,0 +1,37 @@
+"""The one never-raise guard: what watches a run must never be what ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger("argus_tasks")
+
+
+def guarded(default: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Turn any Exception of the decorated function into one log line and the default.
+
+    KeyboardInterrupt and SystemExit are the user's and pass. With ARGUS_TASKS_RAISE=1 (our own
+    tests) the exception passes too, so that the guard cannot hide our defects from us.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except Exception:
+                if os.environ.get("ARGUS_TASKS_RAISE") == "1":
+                    raise
+                log.warning("argus-tasks: %s failed", function.__qualname__, exc_info=True)
+                return default
+
+        return call
+
+    return decorate
