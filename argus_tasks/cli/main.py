@@ -1,0 +1,65 @@
+"""`argus-tasks`: one parser, one module a command.
+
+A command's module has `register(commands)`, which adds its parser and sets `handler`: a function
+of the parsed arguments that returns the exit code. Modules import nothing heavy at their top, so
+that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from argus_tasks.base.errors import ArgusTasksError, BadInput
+
+COMMANDS = ("run", "plan", "results", "schema")
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="argus-tasks",
+        description="Run experiment sweeps: every config a Prefect task run, every run a folder.",
+        epilog="exit codes: 0 all good, 1 some runs failed, 2 bad input, 130 interrupted",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        import_module(f"argus_tasks.cli.{name}").register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"argus-tasks {version('argus-tasks')}")
+        return EXIT_OK
+    if args.command is None:
+        parser.print_help()
+        return EXIT_OK
+    try:
+        code: int = args.handler(args)
+    except BadInput as error:
+        print(f"argus-tasks: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except ArgusTasksError as error:
+        print(f"argus-tasks: {error}", file=sys.stderr)
+        return EXIT_SOME_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
