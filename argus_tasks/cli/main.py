@@ -14,7 +14,7 @@ from importlib import import_module
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 
-COMMANDS = ("run", "plan", "results", "schema")
+COMMANDS = ("run", "plan", "results", "schema", "server")
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
