@@ -20,7 +20,7 @@ from argus_tasks.cli.codes import (
     EXIT_SOME_FAILED,
 )
 
-COMMANDS = ("run", "plan", "results", "schema")
+COMMANDS = ("run", "plan", "results", "schema", "server")
 
 
 def build_parser() -> argparse.ArgumentParser:
