@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
@@ -55,7 +55,9 @@ class Executor(Protocol):
 class WorkerExecutor:
     """In warm worker processes."""
 
-    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+    def __init__(
+        self, request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+    ) -> None:
         setup = Setup(
             without_experiment_function(request.experiment),
             sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
@@ -63,7 +65,7 @@ class WorkerExecutor:
             _sendable(request.trackers),
             stop.descriptor,
         )
-        self._pool = WorkerPool(request.workers, setup)
+        self._pool = WorkerPool(request.workers, setup, environment)
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
@@ -179,13 +181,15 @@ class ThreadExecutor(LocalExecutor):
             future.set_result(outcome)
 
 
-def make_executor(request: SweepRequest, stop: StopFlag) -> Executor:
-    """The executor of the request's mode."""
+def make_executor(
+    request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+) -> Executor:
+    """The executor of the request's mode; `environment` is added to that of worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
-    return WorkerExecutor(request, stop)
+    return WorkerExecutor(request, stop, environment)
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -35,7 +35,7 @@ class SweepSession:
     """From the first write to the summary. Use it as a context manager.
 
     Attributes:
-        request: what was asked for.
+        request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         progress: how it is getting on.
         unmirrored: task runs that Prefect's server could not be made to know.
@@ -43,9 +43,9 @@ class SweepSession:
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
-    def __init__(self, request: SweepRequest, plan: Plan | None = None) -> None:
+    def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
         self.request = request
-        self.plan = plan or make_plan(request)
+        self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
@@ -64,7 +64,7 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
-        self._executor: Executor = make_executor(request, self._stop)
+        self._executor: Executor = make_executor(request, self._stop, environment or {})
         self._session_id: str | None = None
 
     def warm(self) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,10 +120,14 @@ class Worker:
 
 
 class WorkerPool:
-    """At most `size` workers, started when first needed or by `warm`, kept warm between runs."""
+    """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
 
-    def __init__(self, size: int, setup: Setup) -> None:
+    `environment` is added to that of the workers.
+    """
+
+    def __init__(self, size: int, setup: Setup, environment: Mapping[str, str]) -> None:
         self._setup = setup
+        self._environment = environment
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
@@ -219,6 +223,7 @@ class WorkerPool:
                     _PACKAGE_ROOT,
                 ],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._environment},
                 pass_fds=(theirs.fileno(), self._setup.stop_descriptor),
                 start_new_session=True,
             )
