@@ -42,8 +42,11 @@ class Executor(Protocol):
     def check(self) -> None:
         """Wait until the experiment is known to load. Errors: BadInput where it does not."""
 
-    def run(self, assignment: Assignment) -> Outcome:
-        """Execute one attempt; blocks. Errors: WorkerDied; BadInput as `check`."""
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Wait for a place, ask `may_start`, execute one attempt; None where it may not.
+
+        Errors: WorkerDied; BadInput as `check`.
+        """
 
     def end_all(self, sign: signal.Signals) -> None:
         """End what can be ended from outside."""
@@ -78,9 +81,9 @@ class WorkerExecutor:
         except WorkerDied as death:
             raise BadInput(f"loading the experiment ended its process: {death.cause}.") from death
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a free worker."""
-        return self._pool.run(assignment)
+        return self._pool.run(assignment, may_start)
 
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker."""
@@ -108,8 +111,10 @@ class LocalExecutor:
         """Load the experiment."""
         self.warm(1)
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute here; what the experiment prints is copied to its log."""
+        if not may_start():
+            return None
         return self._attempt(assignment, copied_streams, lambda: False)
 
     def end_all(self, sign: signal.Signals) -> None:
@@ -147,7 +152,7 @@ class ThreadExecutor(LocalExecutor):
         self._waiting: set[Future[Outcome]] = set()
         self._lock = threading.Lock()
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a thread of its own, as soon as there is a place."""
         with self._places:
             future: Future[Outcome] = Future()
@@ -155,6 +160,8 @@ class ThreadExecutor(LocalExecutor):
                 if self._disowned.is_set():
                     raise WorkerDied("stopped")
                 self._waiting.add(future)
+            if not may_start():
+                return None
             threading.Thread(
                 target=self._into, args=(future, assignment), name="argus-run", daemon=True
             ).start()
