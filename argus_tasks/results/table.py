@@ -37,25 +37,29 @@ def keys_shown(board: Leaderboard) -> list[str]:
     """The config keys that get a column.
 
     Not those that would be columns of gaps: a key that some groups lack (a setting of one model)
-    and whose value follows from that of one key that all have (the model). CSV and JSON have all.
+    and whose value follows from a text that all have (the model). CSV and JSON have all.
     """
-    everywhere = [key for key in board.keys if all(key in group.config for group in board.groups)]
+    # Text names a kind of thing; a number that no two groups share (a draw) would tell anything.
+    kinds = [
+        key
+        for key in board.keys
+        if all(isinstance(group.config.get(key), str) for group in board.groups)
+    ]
     return [
         key
         for key in board.keys
-        if key in everywhere or not any(_follows(key, other, board) for other in everywhere)
+        if all(key in group.config for group in board.groups)
+        or not any(_follows(key, kind, board) for kind in kinds)
     ]
 
 
-def _follows(key: str, other: str, board: Leaderboard) -> bool:
+def _follows(key: str, kind: str, board: Leaderboard) -> bool:
     told: dict[str, str] = {}
     for group in board.groups:
         value = canonical_json([group.config[key]] if key in group.config else [])
-        if told.setdefault(canonical_json(group.config[other]), value) != value:
+        if told.setdefault(group.config[kind], value) != value:
             return False
-    # Text names a kind of thing; a number that no two groups share (a draw) would tell anything.
-    names = all(isinstance(group.config[other], str) for group in board.groups)
-    return names or len(told) < len(board.groups)
+    return True
 
 
 def columns_of(board: Leaderboard, groups: Sequence[Group], width: int) -> list[Column]:
