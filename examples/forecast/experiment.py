@@ -7,13 +7,14 @@ or Prefect, so it can be called by hand as well (see README.md).
 from __future__ import annotations
 
 import csv
-from typing import Any
+from pathlib import Path
 
+from argus_tasks import RunContext
 from forecasters import Forecaster, fit, mae, mse
 from series import SEASON, Array, Part, load, split
 
 
-def run(ctx: Any) -> dict[str, float]:
+def run(ctx: RunContext) -> dict[str, float]:
     """Fit the model that `ctx.config` names and score its one-step forecasts of the test part.
 
     `ctx` has `config` (a dict), `run_dir` (this run's own folder), `logger`, and
@@ -52,7 +53,7 @@ def in_own_unit(forecaster: Forecaster, part: Part, scale: float) -> Array:
     return part.naive + scale * forecaster(part.inputs)
 
 
-def save(path: Any, part: Part, forecast: Array) -> None:
+def save(path: Path, part: Part, forecast: Array) -> None:
     """What was forecast and what came, row by row, for a plot or a second look."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
