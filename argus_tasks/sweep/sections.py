@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.template import check_template
 
 
@@ -187,9 +188,6 @@ class JobTemplates(Section):
     """The model that the monitor groups by."""
     dataset: Template | None = None
     """The dataset that the monitor groups by."""
-
-
-Mode: TypeAlias = Literal["process_pool", "sequential", "joblib", "thread", "dynamic"]
 
 
 class Execution(Section):
