@@ -33,12 +33,13 @@ def run(ctx: RunContext) -> dict[str, float]:
     forecast = in_own_unit(forecaster, parts.test, parts.scale)
     save(ctx.run_dir / "artifacts" / "forecast.csv", parts.test, forecast)
 
+    # The leaderboard sorts by the first one. Squared errors of different series cannot be compared,
+    # the share of them that a model takes away can.
     metrics = {
+        # Against the seasonal-naive forecast: 1 is perfect, 0 no better, below 0 worse.
+        "skill": 1 - mse(forecast, parts.test.truth) / mse(parts.test.naive, parts.test.truth),
         "mse": mse(forecast, parts.test.truth),
         "mae": mae(forecast, parts.test.truth),
-        # The share of the seasonal-naive forecast's squared error that the model takes away:
-        # 1 is perfect, 0 is no better than naive, below 0 is worse.
-        "skill": 1 - mse(forecast, parts.test.truth) / mse(parts.test.naive, parts.test.truth),
         # What to compare models by before you publish the test numbers.
         "val_mse": mse(
             in_own_unit(forecaster, parts.validation, parts.scale), parts.validation.truth
