@@ -43,13 +43,17 @@ class _Clock:
         self.started_at = time.time()
 
     def told(
-        self, succeeded: int, *, task_runs: int, from_folders: bool, started_at: float | None = None
+        self,
+        succeeded: int,
+        *,
+        task_runs: int,
+        started_at: float | None = None,
+        work_ended_at: float | None = None,
     ) -> Told:
-        now = time.time()
         return Told(
             started_at=started_at or self.started_at,
-            returned_at=now,
-            work_ended_at=None if from_folders else now,
+            returned_at=time.time(),
+            work_ended_at=work_ended_at,
             succeeded=succeeded,
             task_runs=task_runs,
             cpu_at_start_s=self.cpu_at_start_s,
@@ -66,7 +70,7 @@ def ours(n: int, workers: int, root: Path) -> Told:
     work = configs(n)
     clock = _Clock()
     summary = sweep_flow(work, noop, results_root=root, mode="process_pool", workers=workers)
-    return clock.told(summary.succeeded, task_runs=n, from_folders=True)
+    return clock.told(summary.succeeded, task_runs=n)
 
 
 def ztxexp(n: int, workers: int, root: Path) -> Told:
@@ -75,15 +79,15 @@ def ztxexp(n: int, workers: int, root: Path) -> Told:
     work = configs(n)
     clock = _Clock()
     summary = ExpRunner(work, root, noop).run(mode="process_pool", workers=workers)
-    return clock.told(summary.succeeded, task_runs=0, from_folders=True)
+    return clock.told(summary.succeeded, task_runs=0)
 
 
 def prefect_threads_best(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
     from benchmarks import plain_prefect
 
     clock = _Clock()
-    completed = plain_prefect.threads_best(n, workers)
-    return clock.told(completed, task_runs=n, from_folders=False)
+    mapped = plain_prefect.threads_best(n, workers)
+    return clock.told(mapped.completed, task_runs=n, work_ended_at=mapped.ended_at)
 
 
 def prefect_threads_docs(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
@@ -91,8 +95,8 @@ def prefect_threads_docs(n: int, workers: int, root: Path) -> Told:  # noqa: ARG
 
     work = configs(n)
     clock = _Clock()
-    completed = plain_prefect.threads_docs(work, workers)
-    return clock.told(completed, task_runs=n, from_folders=False)
+    mapped = plain_prefect.threads_docs(work, workers)
+    return clock.told(mapped.completed, task_runs=n, work_ended_at=mapped.ended_at)
 
 
 def prefect_processes(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
@@ -100,8 +104,13 @@ def prefect_processes(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
 
     warm_up = 4 * workers
     clock = _Clock()
-    completed, started_at = plain_prefect.processes(n, warm_up, workers)
-    return clock.told(completed, task_runs=n + warm_up, from_folders=False, started_at=started_at)
+    mapped = plain_prefect.processes(n, warm_up, workers)
+    return clock.told(
+        mapped.completed,
+        task_runs=n + warm_up,
+        started_at=mapped.started_at,
+        work_ended_at=mapped.ended_at,
+    )
 
 
 CONTESTANTS: dict[str, Callable[[int, int, Path], Told]] = {

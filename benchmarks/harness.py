@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import signal
 import statistics
 import subprocess
@@ -83,12 +84,11 @@ class Contestant:
 
     def told(self) -> dict[str, Any]:
         """Wait for the JSON line. Errors: ContestantFailed."""
-        limit = threading.Timer(self._timeout_s, self._kill)
-        limit.start()
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        limit.cancel()
+        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout_s)
+        line = self._process.stdout.readline() if ready else b""
         if not line:
+            self._kill()
             self._exited.wait(5)
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace")[-2000:]

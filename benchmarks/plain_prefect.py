@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow, task
@@ -25,41 +26,55 @@ def docs_job(config: dict[str, Any]) -> int:
     return int(config["index"])
 
 
-def threads_best(n: int, workers: int) -> int:
-    """Map the cheapest task on threads. Returns how many completed."""
+@dataclass(frozen=True)
+class Mapped:
+    """How many tasks completed, and from when to when they ran (seconds since the epoch)."""
+
+    completed: int
+    started_at: float
+    ended_at: float
+
+
+def threads_best(n: int, workers: int) -> Mapped:
+    """Map the cheapest task on threads."""
+    started_at = time.time()
 
     @flow(name="threads-best", task_runner=ThreadPoolTaskRunner(max_workers=workers))  # type: ignore[arg-type]
-    def run_all() -> int:
-        futures = best_job.map(range(n))
-        wait(list(futures))
-        return sum(future.state.is_completed() for future in futures)
+    def run_all() -> Mapped:
+        return _map_best(n, started_at)
 
     return run_all()
 
 
-def threads_docs(configs: list[dict[str, Any]], workers: int) -> int:
-    """Map the tutorial's task on threads. Returns how many completed."""
+def threads_docs(configs: list[dict[str, Any]], workers: int) -> Mapped:
+    """Map the tutorial's task on threads."""
+    started_at = time.time()
 
     @flow(name="threads-docs", task_runner=ThreadPoolTaskRunner(max_workers=workers))  # type: ignore[arg-type]
-    def run_all() -> int:
-        return len(docs_job.map(configs).result())
+    def run_all() -> Mapped:
+        completed = len(docs_job.map(configs).result())
+        return Mapped(completed, started_at, time.time())
 
     return run_all()
 
 
-def processes(n: int, warm_up: int, workers: int) -> tuple[int, float]:
-    """Map the cheapest task on processes. Returns how many completed and when the clock started.
+def processes(n: int, warm_up: int, workers: int) -> Mapped:
+    """Map the cheapest task on processes.
 
     The workers import Prefect first, seconds that would drown the few tasks there is time for. So
     `warm_up` tasks are run before the clock starts.
     """
 
     @flow(name="processes", task_runner=ProcessPoolTaskRunner(max_workers=workers))  # type: ignore[arg-type]
-    def run_all() -> tuple[int, float]:
-        wait(list(best_job.map(range(warm_up))))
-        started = time.time()
-        futures = best_job.map(range(n))
-        wait(list(futures))
-        return sum(future.state.is_completed() for future in futures), started
+    def run_all() -> Mapped:
+        _map_best(warm_up, 0)
+        return _map_best(n, time.time())
 
     return run_all()
+
+
+def _map_best(n: int, started_at: float) -> Mapped:
+    futures = best_job.map(range(n))
+    wait(list(futures))
+    ended_at = time.time()
+    return Mapped(sum(future.state.is_completed() for future in futures), started_at, ended_at)

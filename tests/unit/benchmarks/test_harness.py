@@ -68,8 +68,8 @@ def test_a_contestant_that_dies_is_told_with_its_last_words() -> None:
 def test_a_contestant_that_hangs_is_ended_with_its_children() -> None:
     code = (
         "import subprocess, sys, time;"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
-        "print(child.pid, file=sys.stderr, flush=True); time.sleep(600)"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']);"
+        "print(child.pid, file=sys.stderr, flush=True); time.sleep(30)"
     )
     with (
         contestant(code, timeout_s=1) as running,
