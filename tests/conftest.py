@@ -33,8 +33,8 @@ def marked_processes() -> dict[int, str]:
     return found
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True, name="_homes")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """State and Prefect folders of this session; at its end nothing of it may still run."""
     home = tmp_path_factory.mktemp("home")
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PREFECT_HOME"):

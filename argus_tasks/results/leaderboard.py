@@ -96,7 +96,7 @@ def leaderboard(
     keys = tuple(group_by or (key for key in known if key not in constants and key != SEED))
     guessed = guess_direction(metric) if metric else None
     groups = _groups(rows, configs, numbers, keys, names)
-    chosen = direction or guessed or "max"
+    chosen = direction or guessed or "min"
     return Leaderboard(
         metric=metric,
         direction=chosen,

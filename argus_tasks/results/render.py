@@ -33,7 +33,7 @@ def print_leaderboard(
     width = shutil.get_terminal_size().columns if is_terminal else PLAIN_WIDTH
     groups = board.groups[:top]
     columns = columns_of(board, groups, width)
-    head = head_lines(board, loaded.rows, superseded, root)
+    head = head_lines(board, loaded.rows, superseded, root, width)
     hidden = len(board.groups) - len(groups)
     foot = foot_lines(board, loaded.rows, loaded.odd, columns, hidden, width)
     if is_terminal:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from argus_tasks.base.ids import canonical_json
 from argus_tasks.results.leaderboard import Group, Leaderboard
 from argus_tasks.results.rows import STATUSES, OddFolder, Row
 
@@ -31,6 +33,35 @@ class Column:
         return max(map(len, (self.title, *self.cells)))
 
 
+def keys_shown(board: Leaderboard) -> list[str]:
+    """The config keys that get a column.
+
+    Not those that would be columns of gaps: a key that some groups lack (a setting of one model)
+    and whose value follows from a text that all have (the model). CSV and JSON have all.
+    """
+    # Text names a kind of thing; a number that no two groups share (a draw) would tell anything.
+    kinds = [
+        key
+        for key in board.keys
+        if all(isinstance(group.config.get(key), str) for group in board.groups)
+    ]
+    return [
+        key
+        for key in board.keys
+        if all(key in group.config for group in board.groups)
+        or not any(_follows(key, kind, board) for kind in kinds)
+    ]
+
+
+def _follows(key: str, kind: str, board: Leaderboard) -> bool:
+    told: dict[str, str] = {}
+    for group in board.groups:
+        value = canonical_json([group.config[key]] if key in group.config else [])
+        if told.setdefault(group.config[kind], value) != value:
+            return False
+    return True
+
+
 def columns_of(board: Leaderboard, groups: Sequence[Group], width: int) -> list[Column]:
     """Place, config keys, the metric, the numbers of runs, and as many other metrics as fit.
 
@@ -50,10 +81,11 @@ def columns_of(board: Leaderboard, groups: Sequence[Group], width: int) -> list[
 
 
 def _needed(board: Leaderboard, groups: Sequence[Group], limit: int) -> list[Column]:
+    keys = keys_shown(board)
     columns = [Column("#", tuple(str(board.rank(index) or "-") for index in range(len(groups))))]
     columns += [
         _config_column(title, key, groups, limit)
-        for key, title in zip(board.keys, _titles(board.keys), strict=True)
+        for key, title in zip(keys, _titles(keys), strict=True)
     ]
     if board.metric is not None:
         columns.append(_metric_column(board.metric, groups, with_std=True))
@@ -71,7 +103,9 @@ def left_out(board: Leaderboard, columns: Sequence[Column]) -> list[str]:
     return [name for name in board.metrics if name not in shown]
 
 
-def head_lines(board: Leaderboard, rows: Sequence[Row], superseded: int, root: str) -> list[str]:
+def head_lines(
+    board: Leaderboard, rows: Sequence[Row], superseded: int, root: str, width: int
+) -> list[str]:
     """What stands above the table."""
     counts = Counter(row.status for row in rows)
     states = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
@@ -88,7 +122,7 @@ def head_lines(board: Leaderboard, rows: Sequence[Row], superseded: int, root: s
         lines.append(f"by {board.metric}, {better} is better{why}; mean ± std of n runs")
     if board.constants:
         texts = (f"{key}={value_text(value)}" for key, value in board.constants.items())
-        lines.append(f"all with {', '.join(texts)}")
+        lines += _wrapped(f"all with {', '.join(texts)}", width)
     return lines
 
 
@@ -104,9 +138,13 @@ def foot_lines(
     lines = []
     if hidden:
         lines.append(f"{_plural(hidden, 'more row')}: without --top")
+    shown = keys_shown(board)
+    told = [key for key in board.keys if key not in shown]
+    if told:
+        lines += _wrapped(f"more config keys, in --csv and --json: {', '.join(told)}", width)
     more = left_out(board, columns)
     if more:
-        lines.append(f"more metrics, in --csv and --json: {', '.join(more)}")
+        lines += _wrapped(f"more metrics, in --csv and --json: {', '.join(more)}", width)
     failures: dict[str, list[Row]] = {}
     for row in rows:
         if row.status == "failed":
@@ -152,25 +190,36 @@ def _titles(keys: Sequence[str]) -> list[str]:
 def _metric_column(name: str, groups: Sequence[Group], *, with_std: bool) -> Column:
     found = [group.metrics.get(name) for group in groups]
     have = [spread for spread in found if spread]
-    spec = number_spec([spread.mean for spread in have])
-    stds = ["" if spread.std is None else f" ± {spread.std:{spec}}" for spread in have]
-    longest = max(map(len, stds), default=0) if with_std else 0
+    specs = number_specs([spread.mean for spread in have])
+    stds = [
+        "" if spread.std is None or not with_std else f" ± {spread.std:{spec}}"
+        for spread, spec in zip(have, specs, strict=True)
+    ]
+    longest = max(map(len, stds), default=0)
     texts = (
-        f"{spread.mean:{spec}}{std if with_std else '':<{longest}}"
-        for spread, std in zip(have, stds, strict=True)
+        f"{spread.mean:{spec}}{std:<{longest}}"
+        for spread, spec, std in zip(have, specs, stds, strict=True)
     )
     return Column(name, tuple(next(texts) if spread else "-" for spread in found))
 
 
-def number_spec(numbers: Sequence[float]) -> str:
-    """How the numbers of one column are written: four digits of the largest, all alike."""
-    largest = max(map(abs, numbers), default=0.0)
-    exponent = math.floor(math.log10(largest)) if largest > 0 else 0
-    if not -4 <= exponent <= 6:
-        return ".3e"
-    if all(number == int(number) for number in numbers):
-        return ".0f"
-    return f".{max(3 - exponent, 0)}f"
+def number_specs(numbers: Sequence[float]) -> list[str]:
+    """How each number of a column is written.
+
+    All alike, with four digits of the largest, where that leaves the smallest two; else each with
+    four digits of its own. Whole numbers stay whole.
+    """
+    if all(number == int(number) and abs(number) < 1e7 for number in numbers):
+        return [".0f"] * len(numbers)
+    sizes = [abs(number) for number in numbers if number]
+    if min(sizes) * 100 >= max(sizes):
+        return [_spec(max(sizes))] * len(numbers)
+    return [_spec(abs(number)) for number in numbers]
+
+
+def _spec(size: float) -> str:
+    exponent = math.floor(math.log10(size)) if size else 0
+    return ".3e" if not -4 <= exponent <= 6 else f".{max(3 - exponent, 0)}f"
 
 
 def _count_text(metric: str | None, group: Group) -> str:
@@ -191,6 +240,10 @@ def _some(lines: list[str], more: str) -> list[str]:
     if len(lines) <= LONGEST_LIST:
         return lines
     return [*lines[:LONGEST_LIST], f"and {len(lines) - LONGEST_LIST} {more}"]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
 
 
 def _plural(count: int, word: str) -> str:

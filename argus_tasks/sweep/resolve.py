@@ -70,7 +70,7 @@ def resolve(
         cpu_threshold=cpu_threshold if cpu_threshold is not None else execution.cpu_threshold,
         retry=RetryPolicy(
             max_attempts if max_attempts is not None else policy.max_attempts,
-            tuple(retry_on if retry_on is not None else policy.retry_on),
+            RetryPolicy.names(retry_on if retry_on is not None else policy.retry_on),
             delay_s if delay_s is not None else policy.delay_s,
             backoff if backoff is not None else policy.backoff,
         ),

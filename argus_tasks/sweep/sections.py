@@ -215,10 +215,6 @@ class Retry(Section):
     backoff: Annotated[float, Field(ge=1)] = 1
     """Each later wait is this many times the one before."""
 
-    def delays_s(self) -> list[float]:
-        """The wait before each attempt after the first, in seconds."""
-        return [self.delay_s * self.backoff**index for index in range(self.max_attempts - 1)]
-
 
 class Metadata(Section):
     """What `meta.json` says of each run besides what is found out by itself."""

@@ -236,7 +236,9 @@ class SweepSession:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
         outcome = Outcome(stopped_ending(self.stopped_by))
         last = self._last.get(run.index)
-        if last is not None:
+        if last is None:
+            self._keys.pop(run.index, None)
+        else:
             cut = self._assignment(run, try_number - 1)
             close_for_the_dead(cut.key, cut.meta, cut.config, outcome.ending, last.stack, 0.0)
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
@@ -256,7 +258,8 @@ class SweepSession:
         if settled is not None:
             return replace(settled, duration_s=duration_s)
         kind = type(death).__name__
-        ending, kinds = Ending(FAILED, cause, kind, str(death)), (kind, "Exception")
+        ending = Ending(FAILED, cause, kind, str(death))
+        kinds: tuple[str, ...] = (kind, "Exception")
         if self.stopping:
             ending, kinds = stopped_ending(self.stopped_by), ()
         evidence = f"{ending.error_message}\n\nThe last lines of run.log:\n{_tail(assignment)}"

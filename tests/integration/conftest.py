@@ -1,39 +1,24 @@
-"""Real servers: each test has its state folder, the empty database is made once a session."""
+"""A real Prefect server for the whole session: the embedded one, in the session's own folders."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.servers import Bench
+from argus_tasks.server.embedded import hold
 
 
 @pytest.fixture(scope="session")
-def cache() -> Path:
-    """Where the empty database is kept once it has been made."""
-    return Path(os.environ["XDG_CACHE_HOME"])
+def api_url(_homes: None) -> Iterator[str]:
+    """The server's address."""
+    with hold() as held:
+        held.wait_healthy()
+        yield held.api_url
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path, cache: Path) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(cache_folder: Path = cache) -> Bench:
-        root = tmp_path / f"state{len(made)}"
-        root.mkdir()
-        made.append(Bench(root, cache_folder))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        for pid in bench.processes():
-            os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    return make_bench()
+def served(api_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """PREFECT_API_URL set, as a user's own server would be."""
+    monkeypatch.setenv("PREFECT_API_URL", api_url)
+    return api_url

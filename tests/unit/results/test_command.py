@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.cli.main import main
+from argus_tasks.results.table import number_specs
 
 MakeRun = Callable[..., Path]
 
@@ -167,8 +168,57 @@ def test_wide_configs_keep_within_the_width(
     assert main(["results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     table = lines[lines.index("") + 1 :][:5]
-    assert all(len(line) <= 100 for line in table)
+    assert all(len(line) <= 100 for line in lines)
+    assert len(table) == 5
     assert "more metrics, in --csv and --json: " in "\n".join(lines)
+
+
+def test_settings_of_one_model_are_no_columns(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for dataset in ("nile", "co2"):
+        make_run({"dataset": dataset, "model": "ridge", "penalty": 1}, {"mse": 20000.0})
+        make_run({"dataset": dataset, "model": "naive"}, {"mse": 0.11164})
+        for depth in (2, 3):
+            make_run({"dataset": dataset, "model": "gbm", "depth": depth}, {"mse": 20.5 + depth})
+    assert main(["results", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "#  dataset  model  depth     mse  n" in out
+    assert "1  nile     naive         0.1116  1" in out
+    assert "3  nile     gbm    2       22.50  1" in out
+    assert "7  nile     ridge          20000  1" in out
+    assert "more config keys, in --csv and --json: penalty" in out
+    assert main(["results", str(tmp_path), "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("rank,dataset,model,penalty,depth,")
+
+
+def test_a_number_of_its_own_for_each_row_tells_nothing_of_other_keys(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run({"lr": 0.1, "momentum": 0.9}, {"mse": 1.5})
+    make_run({"lr": 0.2}, {"mse": 2.5})
+    assert main(["results", str(tmp_path)]) == 0
+    assert "#   lr  momentum    mse  n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ([0.44238, 0.5], ["0.4424", "0.5000"]),
+        ([12.3456, 1.5], ["12.35", "1.50"]),
+        ([0.1116, 19994.5], ["0.1116", "19994"]),
+        ([3, 1234567], ["3", "1234567"]),
+        ([0.00012345], ["0.0001234"]),
+        ([1.5e-6], ["1.500e-06"]),
+        ([1.5e9, 0.0], ["1.500e+09", "0.000e+00"]),
+        ([0.0], ["0"]),
+        ([-0.05, 0.9], ["-0.0500", "0.9000"]),
+        ([], []),
+    ],
+)
+def test_digits(numbers: list[float], texts: list[str]) -> None:
+    found = [f"{n:{spec}}" for n, spec in zip(numbers, number_specs(numbers), strict=True)]
+    assert found == texts
 
 
 def test_a_terminal_gets_colours_and_its_own_width(results: str) -> None:

@@ -169,7 +169,7 @@ def test_a_direction_that_cannot_be_guessed_is_said(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     make_run({"m": 1}, {"kpi": 1})
-    assert (board_of(tmp_path).direction, board_of(tmp_path).direction_is) == ("max", "assumed")
+    assert (board_of(tmp_path).direction, board_of(tmp_path).direction_is) == ("min", "assumed")
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
