@@ -322,9 +322,11 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(marks), str(tmp_path / "results")], env=env
     )
     wait_for(lambda: len(list(marks.iterdir())) == 2)
-    assert len(with_mark(tmp_path.name)) == 3
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
+    try:
+        assert len(with_mark(tmp_path.name)) == 4  # itself, the keeper, two workers
+    finally:
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
     wait_for(lambda: not with_mark(tmp_path.name), 5)
 
 
