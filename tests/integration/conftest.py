@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from argus_tasks.server.embedded import hold
+from tests.support.server_fixtures import bench, cache, make_bench
+
+__all__ = ["bench", "cache", "make_bench"]
 
 
 @pytest.fixture(scope="session")
