@@ -30,7 +30,9 @@ from argus_tasks.orchestration.shipping import Shipper
 
 log = logging.getLogger("argus_tasks.mirror")
 
-POLL_S = 0.25
+POLL_S = 0.1
+LATER_POLL_S = 0.5
+POLLED_OFTEN_S = 2.0
 STALL_S = 5.0
 """Recorded nothing more for so long (five flushes of a stock server): the rest is not coming."""
 AWAY_S = 4.0
@@ -147,7 +149,8 @@ class Settling:
             if not drained and self._relay is not None:
                 drained = self._relay.drain(min(0.5, self._time_left()))
             else:
-                time.sleep(min(POLL_S, self._time_left()))
+                quick = now - self._begun < POLLED_OFTEN_S
+                time.sleep(min(POLL_S if quick else LATER_POLL_S, self._time_left()))
 
     def _counts_agree(self) -> bool:
         wanted = Counter((run.state_type, run.state_name) for run in self._expected)

@@ -161,6 +161,7 @@ def test_server_killed_in_mid_sweep_and_back_is_settled(bench: Bench) -> None:
     assert sorted(rows(bench, STATES)) == right(1000)
 
 
+@pytest.mark.slow
 def test_a_killed_flow_process_leaves_nothing_running_after_the_repair(bench: Bench) -> None:
     keeper = bench.holder()
     keeper.told()
@@ -285,6 +286,7 @@ embedded.hold = lambda **_: server
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["as we do it", "flooded"])
 def test_five_thousand_on_a_stock_server(bench: Bench, stock_server: str, way: str) -> None:
     """Flooded: Prefect's own client and nobody held back, as a plain flow does it. The server then

@@ -181,6 +181,7 @@ def test_users_are_counted_and_a_fork_has_none(bench: Bench) -> None:
     assert told == {"same": True, "still": True, "in_child": 0, "after": False, "again": True}
 
 
+@pytest.mark.slow
 def test_server_killed_in_mid_flow_and_back_again(bench: Bench) -> None:
     told = facts(
         script(
@@ -207,7 +208,11 @@ def test_server_killed_in_mid_flow_and_back_again(bench: Bench) -> None:
     assert last == [(1,)]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "stuck"])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
+    ids=["gone", "stuck"],
+)
 def test_a_vanished_or_stuck_server_holds_nobody_up(bench: Bench, how: int) -> None:
     process = script(
         bench,
@@ -240,6 +245,7 @@ def test_a_vanished_or_stuck_server_holds_nobody_up(bench: Bench, how: int) -> N
     assert told["uninstall_s"] < 3
 
 
+@pytest.mark.slow
 def test_the_process_exits_in_time_although_nobody_drained(bench: Bench) -> None:
     """Without a flow around, so that only the events are in the way."""
     process = script(
