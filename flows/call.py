@@ -17,7 +17,7 @@ from argus_tasks.orchestration.prefect_server import is_transport_error, require
 from argus_tasks.sweep.session import SweepSession
 
 
-def call_sweep(session: SweepSession, api_url: str | None) -> None:
+def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) -> None:
     """Run the session as a flow run, on the server at `api_url` where one is given.
 
     How it went is in the session; the flow run's state says the same on the server. Errors:
@@ -26,9 +26,11 @@ def call_sweep(session: SweepSession, api_url: str | None) -> None:
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
     updates: dict[Any, Any] = {}
     if api_url:
+        updates = {PREFECT_API_URL: api_url}
+    if embedded:
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
-        updates = {PREFECT_API_URL: api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     with temporary_settings(updates):
         require_server()
         try:
