@@ -39,9 +39,9 @@ def launch(
         session = SweepSession(request, held.environment() if held else None)
         try:
             session.warm()
-            session.check()
             from argus_tasks.flows.call import call_sweep
 
+            session.check()
             with ctrl_c_stops(session), watch(session):
                 # Said in so many words: Prefect, once imported, does not look again.
                 url = held.api_url if held else None if inside else configured_api_url()
