@@ -67,3 +67,25 @@ def served(api_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """PREFECT_API_URL set, as a user's own server would be."""
     monkeypatch.setenv("PREFECT_API_URL", api_url)
     return api_url
+
+
+_unlisted: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """In CI a test may be skipped only for a reason that stands in tests/allowed_skips.txt."""
+    if not report.skipped or not os.environ.get("CI"):
+        return
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+    page = Path(__file__).with_name("allowed_skips.txt").read_text()
+    allowed = [line for line in page.splitlines() if line and not line.startswith("#")]
+    if not any(line in reason for line in allowed):
+        _unlisted.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail for a skip that nobody has agreed to."""
+    if _unlisted:
+        print("\nskipped for a reason that is not in tests/allowed_skips.txt:")
+        print("\n".join(_unlisted))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
