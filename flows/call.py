@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from prefect.settings import (
@@ -31,7 +32,8 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
         updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
-    with temporary_settings(updates):
+    # Settings made anew are read from the environment again, so inside a user's flow they stay.
+    with temporary_settings(updates) if updates else nullcontext():
         require_server()
         try:
             sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)

@@ -152,14 +152,31 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(served: str, results_r
     assert not results_root.exists()
 
 
-def test_inside_a_users_own_flow(served: str, results_root: Path) -> None:
-    from prefect import flow
-
-    @flow(name="outer")
-    def outer() -> int:
-        return sweep_flow([{"x": 1}], experiments.noop, results_root=results_root).succeeded
-
-    assert outer() == 1
+def test_inside_a_users_own_flow(served: str, tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from prefect import flow\n"
+        "from argus_tasks import sweep_flow\n"
+        "@flow(name='outer')\n"
+        "def outer():\n"
+        "    return sweep_flow([{'x': 1}, {'x': 2}], lambda ctx: {'y': 1}, name='inner').succeeded\n"
+        "if __name__ == '__main__':\n"
+        "    assert outer() == 2\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env={**os.environ, "PREFECT_API_URL": served},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    api = PrefectApi(served)
+    inner = api.flow_run("inner-")
+    assert inner["parent_task_run_id"] is not None
+    assert len(api.task_runs(inner["id"], settled=2)) == 2
 
 
 def test_off_the_main_thread(served: str, results_root: Path) -> None:
