@@ -159,7 +159,8 @@ def test_inside_a_users_own_flow(served: str, tmp_path: Path) -> None:
         "from argus_tasks import sweep_flow\n"
         "@flow(name='outer')\n"
         "def outer():\n"
-        "    return sweep_flow([{'x': 1}, {'x': 2}], lambda ctx: {'y': 1}, name='inner').succeeded\n"
+        "    configs = [{'x': 1}, {'x': 2}]\n"
+        "    return sweep_flow(configs, lambda ctx: {'y': 1}, name='inner').succeeded\n"
         "if __name__ == '__main__':\n"
         "    assert outer() == 2\n"
     )
