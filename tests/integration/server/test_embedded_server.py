@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -77,6 +78,12 @@ print(embedded.hold(idle_s=0)._record.instance)
     processes = [bench.python(code, at) for _ in range(6)]
     told = {process.communicate(timeout=30)[0] for process in processes}
     assert len(told) == 1
+    with locks.exclusive(bench.folder() / "start.lock"):  # only one looks and starts at a time
+        late = bench.holder(idle_s=0)
+        readable, _, _ = select.select([late.process.stdout], [], [], 1.5)
+        assert not readable
+    late.told()
+    late.kill()
     for pid in bench.servers():
         os.kill(pid, signal.SIGKILL)
 
