@@ -1,0 +1,394 @@
+"""Segments: the append-only files that a process writes its events to.
+
+A segment's lines are events, byte for byte as they are sent, and directives that start with `#`:
+the header, `after` (what must be acknowledged before the next event), `upload`, `gap` (lines that
+were taken out; offsets count as if they were there) and `end` (nothing follows).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from argus_tasks.base.locks import ProcessLock
+from argus_tasks.delivery.drops import Drops
+from argus_tasks.delivery.events import EPOCH, LIFECYCLE, LOG, EventStream
+
+log = logging.getLogger("argus_tasks")
+
+SEGMENT_ENDING = ".seg"
+LIVE_ENDING = ".live"
+DROPS_ENDING = ".drops"
+RESERVE_ENDING = ".reserve"
+
+_RESERVE_BYTES = 128 * 1024
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_RECHECK_S = 0.5
+
+
+class Ref(NamedTuple):
+    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
+
+    segment: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.segment}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """The inverse of `str`. Errors: ValueError."""
+        segment, _, offset = text.rpartition(":")
+        if not segment:
+            raise ValueError(f"no reference to a segment: {text!r}")
+        return cls(segment, int(offset))
+
+
+def directive(value: dict[str, Any]) -> bytes:
+    """A directive as one line."""
+    return b"#" + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class Room:
+    """How much may still be written here; `Outbox` gives the real one."""
+
+    def admits(self) -> int:
+        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
+        return LOG
+
+    @property
+    def segment_bytes(self) -> int:
+        """When a segment is full and the next begins."""
+        return 8 * 1024 * 1024
+
+
+class SegmentWriter:
+    """This process's own chain of segments in a folder. Threads share it; a fork opens its own.
+
+    `append` never raises OSError: what finds no room is counted in the chain's drops file.
+    """
+
+    def __init__(self, folder: str, room: Room | None = None) -> None:
+        self.folder = folder
+        self._room = room or Room()
+        self._sealed = False
+        self._reset()
+        _writers.add(self)
+
+    def _reset(self) -> None:
+        # Reentrant: a signal handler may emit while its own thread is in here.
+        self._lock = threading.RLock()
+        self._descriptor = -1
+        self._left = -1
+        self._highest = LOG
+        self._number = 0
+        self._size = 0
+        self._full = False
+        self._recheck_at = 0.0
+        self._said_full = False
+        self._live: ProcessLock | None = None
+        self._drops: Drops | None = None
+        self.chain = ""
+        self.appended = 0
+        self.unsynced = False
+
+    @property
+    def segment(self) -> str:
+        """The name of the segment that is written now."""
+        return f"{self.chain}.{self._number:06d}"
+
+    def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
+        """Append one event with one write call; False where it found no room and was counted."""
+        with self._lock:
+            size = len(line)
+            if self._left < size or kind > self._highest:
+                if not self._make_ready(size, kind, line, stream):
+                    return False
+            try:
+                written = os.write(self._descriptor, line)
+            except OSError as error:
+                return self._refused(error, line, kind, stream)
+            if written != size:
+                return self._cut_short(written, line, kind, stream)
+            self._left -= size
+            self._size += size
+            self.appended += 1
+            return True
+
+    def append_with_ref(
+        self,
+        line: bytes,
+        kind: int,
+        stream: EventStream,
+        *,
+        after: Sequence[Ref] = (),
+        sync: bool = False,
+    ) -> Ref | None:
+        """`append` that says where the event ends, and may name what must be acknowledged before
+        it. `sync` also flushes it to the disk. None where there was no room."""
+        if after:
+            line = directive({"after": [str(ref) for ref in after]}) + line
+        with self._lock:
+            if not self.append(line, kind, stream):
+                return None
+            # Asked of the file: a signal handler may have emitted in between.
+            place = Ref(self.segment, os.fstat(self._descriptor).st_size)
+            descriptor = self._descriptor
+        if kind == LIFECYCLE:
+            self.unsynced = True
+        if sync:
+            self.sync_descriptor(descriptor)
+        return place
+
+    def append_directive(self, value: dict[str, Any]) -> Ref | None:
+        """Append a line that is no event. None where there was no room."""
+        line = directive(value)
+        with self._lock:
+            try:
+                if self._left < len(line):
+                    self._open_next()
+                if os.write(self._descriptor, line) != len(line):
+                    os.ftruncate(self._descriptor, self._size)
+                    return None
+            except OSError as error:
+                log.warning("argus-tasks: the outbox took no note: %s", error)
+                return None
+            self._left -= len(line)
+            self._size += len(line)
+            self.appended += 1
+            return Ref(self.segment, self._size)
+
+    def place(self) -> Ref | None:
+        """The end of what this process has written here; None before the first event."""
+        with self._lock:
+            return Ref(self.segment, self._size) if self._descriptor >= 0 else None
+
+    def sync(self) -> None:
+        """Flush lifecycle events that are not on the disk yet."""
+        if self.unsynced and self._descriptor >= 0:
+            self.unsynced = False
+            self.sync_descriptor(self._descriptor)
+
+    @staticmethod
+    def sync_descriptor(descriptor: int) -> None:
+        """Flush to the disk; a descriptor that has been closed meanwhile was rotated away."""
+        try:
+            getattr(os, "fdatasync", os.fsync)(descriptor)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Write `end`; the chain takes nothing any more, and the next append opens a new one."""
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            try:
+                os.write(self._descriptor, directive({"end": True}))
+            except OSError:
+                pass
+            os.close(self._descriptor)
+            self._release_reserve()
+            if self._drops is not None:
+                self._drops.close()
+            if self._live is not None:
+                self._live.give_back(remove=True)
+            self._reset()
+
+    # What follows is off the hot path.
+
+    def _make_ready(self, size: int, kind: int, line: bytes, stream: EventStream) -> bool:
+        try:
+            if self._descriptor < 0 or self._left < size:
+                self._open_next()
+        except OSError as error:
+            return self._refused(error, line, kind, stream)
+        if kind > self._highest:
+            self._look_for_room()
+            if kind > self._highest:
+                self._drop(line, stream, "disk_full" if self._full else "over_bound")
+                return False
+        return True
+
+    def _open_next(self) -> None:
+        if not self.chain:
+            self._open_chain()
+        number = self._number + 1
+        path = f"{self.folder}/{self.chain}.{number:06d}{SEGMENT_ENDING}"
+        header = directive(
+            {"segment": f"{self.chain}.{number:06d}", "host": socket.gethostname()}
+            | {"pid": os.getpid(), "at": time.time()}
+        )
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        try:
+            if os.write(descriptor, header) != len(header):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.close(descriptor)
+            os.unlink(path)  # noqa: PTH108
+            raise
+        if self._descriptor >= 0:
+            self.sync()
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._number = number
+        self._size = len(header)
+        self._left = self._room.segment_bytes
+        self._highest = LIFECYCLE if self._full else self._room.admits()
+        self._recheck_at = 0.0
+
+    def _open_chain(self) -> None:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:24]
+        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+        chain = f"{moment}-{host}-{os.getpid()}-{secrets.token_hex(5)}"
+        live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
+        live.take()
+        self._live = live
+        self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
+        self._reserve(chain)
+        self.chain = chain
+
+    def _reserve(self, chain: str) -> None:
+        """Keep room for lifecycle events on a disk that fills up."""
+        path = f"{self.folder}/{chain}{RESERVE_ENDING}"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+                else:
+                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self._unlink(path)
+
+    def _release_reserve(self) -> bool:
+        return self._unlink(f"{self.folder}/{self.chain}{RESERVE_ENDING}")
+
+    @staticmethod
+    def _unlink(path: str) -> bool:
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except OSError:
+            return False
+        return True
+
+    def _refused(self, error: OSError, line: bytes, kind: int, stream: EventStream) -> bool:
+        if error.errno in _NO_SPACE:
+            return self._no_space(line, kind, stream)
+        if error.errno == errno.ENOENT and self._descriptor < 0 and self.chain:
+            # The folder was removed under us: begin again in a new one.
+            self._reset_after_loss()
+        self._drop(line, stream, "disk_error")
+        if not self._said_full:
+            self._said_full = True
+            log.warning("argus-tasks: an event could not be kept: %s", error)
+        return False
+
+    def _reset_after_loss(self) -> None:
+        if self._live is not None:
+            self._live.give_back()
+        self._reset()
+
+    def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
+        try:
+            os.ftruncate(self._descriptor, self._size)
+        except OSError:
+            # The torn line stays; its reader passes over it once the next line begins.
+            self._size += written
+        return self._no_space(line, kind, stream)
+
+    def _no_space(self, line: bytes, kind: int, stream: EventStream) -> bool:
+        if not self._full:
+            self._full = True
+            self._highest = LIFECYCLE
+            self._recheck_at = time.monotonic() + _RECHECK_S
+            if not self._said_full:
+                self._said_full = True
+                log.warning(
+                    "argus-tasks: the disk of the outbox (%s) is full: only lifecycle events are"
+                    " kept, the rest is counted as dropped",
+                    self.folder,
+                )
+        if kind == LIFECYCLE and self._release_reserve():
+            return self.append(line, kind, stream)
+        self._drop(line, stream, "disk_full")
+        return False
+
+    def _look_for_room(self) -> None:
+        """Ask again at most every half second: the disk, or the outbox's bound."""
+        now = time.monotonic()
+        if now < self._recheck_at:
+            return
+        self._recheck_at = now + _RECHECK_S
+        if self._full:
+            try:
+                space = os.statvfs(self.folder)
+            except OSError:
+                return
+            if space.f_bavail * space.f_frsize < 4 * _RESERVE_BYTES:
+                return
+            self._full = False
+            self._reserve(self.chain)
+        self._highest = self._room.admits()
+
+    def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
+        if self._drops is not None:
+            self._drops.add(stream.batch_id, line, reason)
+
+    def press(self) -> None:
+        """Look at the outbox's bound now (its sender does so from time to time)."""
+        with self._lock:
+            if self._descriptor >= 0 and not self._full:
+                self._highest = self._room.admits()
+
+    def _after_fork(self) -> None:
+        # The parent's files are the parent's: its locks did not come with the fork.
+        for descriptor in (self._descriptor, self._drops.descriptor if self._drops else -1):
+            if descriptor >= 0:
+                try:
+                    os.close(descriptor)
+                except OSError:
+                    pass
+        self._reset()
+
+
+def own_chains() -> set[str]:
+    """The chains that this process writes now."""
+    return {writer.chain for writer in list(_writers) if writer.chain}
+
+
+_writers: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
+
+
+def _renew_writers() -> None:
+    for writer in list(_writers):
+        writer._after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_writers)
+
+__all__ = [
+    "DROPS_ENDING",
+    "EPOCH",
+    "LIVE_ENDING",
+    "RESERVE_ENDING",
+    "SEGMENT_ENDING",
+    "Ref",
+    "Room",
+    "SegmentWriter",
+    "directive",
+    "own_chains",
+]
