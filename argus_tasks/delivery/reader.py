@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +15,13 @@ _CHUNK = 1024 * 1024
 
 @dataclass(slots=True)
 class Entry:
-    """One line of a segment that matters to the sender, and where it ends (logical offset)."""
+    """One line of a segment that matters to the sender.
+
+    `end` is where it ends, counting what was taken out; `at` is where it ends in the file.
+    """
 
     end: int
+    at: int
     line: bytes = b""
     after: tuple[Ref, ...] = ()
     upload: dict[str, Any] | None = None
@@ -26,20 +29,14 @@ class Entry:
     torn: bytes | None = None
     final: bool = False
 
-    @property
-    def is_event(self) -> bool:
-        """Whether it holds an event."""
-        return bool(self.line)
-
 
 class SegmentReader:
     """Reads one segment's entries from a logical offset on, as the file grows."""
 
     def __init__(self, path: str, offset: int = 0) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._physical = 0
+        self._at = 0
         self.position = 0
-        self._after: tuple[Ref, ...] = ()
         self._skip_to(offset)
 
     def close(self) -> None:
@@ -55,94 +52,82 @@ class SegmentReader:
         except OSError:
             pass
 
-    def rest(self) -> int:
-        """Bytes after what has been read, a torn end included."""
-        return os.fstat(self._descriptor).st_size - self._physical
+    def unread(self) -> int:
+        """Bytes that stand after the last entry taken."""
+        return os.fstat(self._descriptor).st_size - self._at
 
     def torn_end(self) -> bytes:
         """What stands after the last whole line."""
-        return os.pread(self._descriptor, _CHUNK, self._physical)
+        data = os.pread(self._descriptor, _CHUNK, self._at)
+        return data[data.rfind(b"\n") + 1 :]
 
-    def read(self, limit: int = _CHUNK) -> Iterator[Entry]:
-        """The next entries, about `limit` bytes of them; stop early and the rest comes again.
-
-        An entry counts as read when the next one is asked for, or `took` is called.
-        """
-        data = self._whole_lines(limit)
-        start = 0
-        while start < len(data):
-            stop = data.index(b"\n", start) + 1
-            line = data[start:stop]
-            entry = self._entry(line)
-            if entry is None:
-                self._advance(len(line), self.position + len(line))
+    def read(self, limit: int = _CHUNK) -> list[Entry]:
+        """The entries after the last one taken, about `limit` bytes of them."""
+        entries: list[Entry] = []
+        after: tuple[Ref, ...] = ()
+        at, position = self._at, self.position
+        for line in self._whole_lines(limit):
+            at += len(line)
+            position += len(line)
+            if line[:1] == b"{" and is_event(line):
+                entries.append(Entry(position, at, line, after))
+            elif line[:1] != b"#":
+                entries.append(_torn(line, Entry(position, at, after=after)))
             else:
-                yield entry
-                self._advance(len(line), entry.end)
-                self._after = ()
-            start = stop
+                note = _note(line)
+                if "after" in note:
+                    after = tuple(Ref.parse(text) for text in note["after"])
+                    continue
+                if "gap" in note:
+                    position += int(note["gap"]) - len(line)
+                    entries.append(Entry(position, at, dropped=note.get("dropped", {})))
+                elif "upload" in note:
+                    entries.append(Entry(position, at, after=after, upload=note["upload"]))
+                elif "end" in note:
+                    entries.append(Entry(position, at, final=True))
+            after = ()
+        return entries
 
-    def _advance(self, physical: int, logical: int) -> None:
-        self._physical += physical
-        self.position = logical
+    def take(self, entry: Entry) -> None:
+        """Go on behind this entry."""
+        self._at, self.position = entry.at, entry.end
 
-    def _entry(self, line: bytes) -> Entry | None:
-        end = self.position + len(line)
-        if line[:1] == b"{" and is_event(line):
-            return Entry(end, line, self._after)
-        if line[:1] != b"#":
-            return self._torn(line, end)
-        try:
-            note = json.loads(line[1:])
-        except ValueError:
-            return Entry(end, torn=line)
-        if "after" in note:
-            self._after = tuple(Ref.parse(text) for text in note["after"])
-            return None
-        if "upload" in note:
-            return Entry(end, upload=note["upload"], after=self._after)
-        if "gap" in note:
-            return Entry(self.position + int(note["gap"]), dropped=note.get("dropped", {}))
-        if note.get("end"):
-            return Entry(end, final=True)
-        return None
-
-    def _torn(self, line: bytes, end: int) -> Entry:
-        # A line cut short by a full disk may stand before a whole one.
-        start = line.rfind(LINE_START)
-        if start > 0 and is_event(line[start:]):
-            return Entry(end, line[start:], self._after, torn=line[:start])
-        return Entry(end, torn=line)
-
-    def _whole_lines(self, limit: int) -> bytes:
+    def _whole_lines(self, limit: int) -> list[bytes]:
         while True:
-            data = os.pread(self._descriptor, limit, self._physical)
+            data = os.pread(self._descriptor, limit, self._at)
             cut = data.rfind(b"\n") + 1
             if cut or len(data) < limit:
-                return data[:cut]
+                return [line + b"\n" for line in data[:cut].split(b"\n")[:-1]]
             limit *= 4
 
     def _skip_to(self, offset: int) -> None:
         head = os.pread(self._descriptor, 4096, 0)
-        first = head[: head.find(b"\n") + 1]
-        if b'"gapped":true' not in first:
-            self._physical = self.position = offset
+        if b'"gapped":true' not in head[: head.find(b"\n") + 1]:
+            self._at = self.position = offset
             return
         while self.position < offset:
-            for entry in self.read():
-                if entry.end > offset:
-                    return
-                if entry.end == offset:
-                    self._advance_over(entry)
-                    return
-            if self.position >= offset or not self._whole_lines(_CHUNK):
+            entries = [entry for entry in self.read() if entry.end <= offset]
+            if not entries:
                 return
+            self.take(entries[-1])
 
-    def _advance_over(self, entry: Entry) -> None:
-        # The generator moves on only when asked: read the same line's length again.
-        data = self._whole_lines(_CHUNK)
-        self._advance(data.index(b"\n") + 1, entry.end)
-        self._after = ()
+
+def _note(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line[1:])
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _torn(line: bytes, entry: Entry) -> Entry:
+    # A line cut short by a full disk may stand before a whole one.
+    start = line.rfind(LINE_START)
+    if start > 0 and is_event(line[start:]):
+        entry.line, entry.torn = line[start:], line[:start]
+    else:
+        entry.torn = line
+    return entry
 
 
 def torn_series(torn: bytes) -> tuple[str, int] | None:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from argus_tasks.base.locks import ProcessLock
@@ -80,7 +80,7 @@ class SegmentWriter:
     def __init__(self, folder: str, room: Room | None = None) -> None:
         self.folder = folder
         self._room = room or Room()
-        self._sealed = False
+        self.on_open: Callable[[], None] | None = None
         self._reset()
         _writers.add(self)
 
@@ -258,6 +258,9 @@ class SegmentWriter:
         self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
         self._reserve(chain)
         self.chain = chain
+        begin, self.on_open = self.on_open, None
+        if begin is not None:
+            begin()
 
     def _reserve(self, chain: str) -> None:
         """Keep room for lifecycle events on a disk that fills up."""

@@ -1,0 +1,133 @@
+"""Making room: where an outbox nears its bound, waiting events are given up, least important first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Any
+
+from argus_tasks.base.files import write_bytes_whole, write_text_whole
+from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
+from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of
+from argus_tasks.delivery.segment import directive
+
+REASON = "over_bound"
+
+
+def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
+    """Give up log lines, then snapshots, then epochs, oldest first, until a quarter of the bound is
+    free. Returns the segments that were rewritten; their offsets mean what they meant before.
+
+    Does nothing below 7/8 of the bound. Segments in `skip` are left alone. Only for the elected
+    sender.
+    """
+    mark = outbox.folder / "pressure"
+    size = outbox.size()
+    if size <= outbox.limit_bytes * 7 // 8:
+        if mark.exists() and size <= outbox.limit_bytes * 3 // 4:
+            mark.unlink(missing_ok=True)
+        return []
+    rewritten: set[str] = set()
+    exhausted = 0
+    for kind in (LOG, SNAPSHOT, EPOCH):
+        for segment in outbox.segments():
+            if size <= outbox.limit_bytes * 3 // 4:
+                break
+            if segment in skip:
+                continue
+            with suppress(OSError):
+                freed = _take_out(outbox, segment, kind)
+                size -= freed
+                if freed:
+                    rewritten.add(segment)
+        if size <= outbox.limit_bytes * 3 // 4:
+            break
+        exhausted += 1
+    with suppress(OSError):
+        write_text_whole(mark, str(exhausted))
+    return sorted(rewritten)
+
+
+def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
+    """Rewrite a segment without the waiting events of a class; returns the bytes freed."""
+    path = outbox.segment_path(segment)
+    offset, _ledger = outbox.read_ack(segment)
+    before = os.stat(path).st_size  # noqa: PTH116
+    reader = SegmentReader(path, offset)
+    entries: list[Entry] = []
+    try:
+        while found := reader.read():
+            entries += found
+            reader.take(found[-1])
+    finally:
+        reader.close()
+    if not any(_is_of(entry, kind) for entry in entries):
+        return 0
+    lines = _without(entries, kind, offset)
+    write_bytes_whole(path, b"".join(lines))
+    return before - os.stat(path).st_size  # noqa: PTH116
+
+
+def _without(entries: Iterable[Entry], kind: int, offset: int) -> list[bytes]:
+    head = directive({"gapped": True})
+    lines = [head]
+    position = len(head)
+    gap_from = position
+    dropped: dict[str, dict[str, Any]] = {}
+
+    def close_gap(end: int) -> None:
+        nonlocal dropped
+        if end > gap_from or dropped:
+            lines.append(directive({"gap": end - gap_from, "dropped": dropped}))
+            dropped = {}
+
+    start = offset
+    for entry in entries:
+        begin, start = start, entry.end
+        if _is_of(entry, kind):
+            _note(dropped, entry.line)
+            continue
+        if entry.dropped:
+            _merge(dropped, entry.dropped)
+            continue
+        raw = _raw(entry)
+        # Directives before the line (`after`) count to the gap's length, not to the line's.
+        close_gap(entry.end - len(raw) if entry.end - len(raw) >= begin else begin)
+        lines.append(raw)
+        gap_from = entry.end
+    close_gap(start)
+    return lines
+
+
+def _is_of(entry: Entry, kind: int) -> bool:
+    return bool(entry.line) and class_of(event_type_of(entry.line)) == kind
+
+
+def _raw(entry: Entry) -> bytes:
+    after = directive({"after": [str(ref) for ref in entry.after]}) if entry.after else b""
+    if entry.line:
+        return after + (entry.torn or b"") + entry.line
+    if entry.upload is not None:
+        return after + directive({"upload": entry.upload})
+    if entry.final:
+        return directive({"end": True})
+    return entry.torn or b""
+
+
+def _note(dropped: dict[str, dict[str, Any]], line: bytes) -> None:
+    prefix, number = series_of(line)
+    entry = dropped.get(prefix)
+    if entry is None:
+        entry = dropped[prefix] = {"batch": batch_of(line), "last": number, "reasons": {}}
+    entry["last"] = max(entry["last"], number)
+    entry["reasons"][REASON] = entry["reasons"].get(REASON, 0) + 1
+
+
+def _merge(dropped: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> None:
+    for prefix, entry in more.items():
+        known = dropped.setdefault(prefix, {"batch": entry["batch"], "last": 0, "reasons": {}})
+        known["last"] = max(known["last"], entry["last"])
+        for reason, count in entry["reasons"].items():
+            known["reasons"][reason] = known["reasons"].get(reason, 0) + count
