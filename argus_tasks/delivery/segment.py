@@ -167,6 +167,13 @@ class SegmentWriter:
             self.appended += 1
             return Ref(self.segment, self._size)
 
+    def begin(self) -> str:
+        """Open the chain before its first event; returns its name. Errors: OSError."""
+        with self._lock:
+            if self._descriptor < 0:
+                self._open_next()
+            return self.chain
+
     def place(self) -> Ref | None:
         """The end of what this process has written here; None before the first event."""
         with self._lock:
