@@ -1,6 +1,6 @@
-"""argus-tasks: experiment sweeps, run by Prefect, watched by an Argus monitor.
+"""Experiment sweeps, run by Prefect, watched by an Argus monitor, left behind as plain folders.
 
-Names are loaded when they are first used: importing this package costs next to nothing.
+Names are imported when they are first used: `import argus_tasks` loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -9,39 +9,79 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from argus_tasks.delivery.events import SCHEMA_VERSION as SCHEMA_VERSION
-    from argus_tasks.reporting.active import derive_batch_id as derive_batch_id
-    from argus_tasks.reporting.active import emit as emit
-    from argus_tasks.reporting.active import get_batch_id as get_batch_id
-    from argus_tasks.reporting.active import new_batch_id as new_batch_id
-    from argus_tasks.reporting.active import set_batch_id as set_batch_id
-    from argus_tasks.reporting.job import JobContext as JobContext
-    from argus_tasks.reporting.reporter import Reporter as Reporter
-    from argus_tasks.reporting.template import sub_env as sub_env
+    from argus_tasks.api.runner import ExpRunner
+    from argus_tasks.api.sweep import sweep_flow
+    from argus_tasks.base.errors import BadInput, SkipRun
+    from argus_tasks.delivery.events import SCHEMA_VERSION
+    from argus_tasks.reporting.active import (
+        derive_batch_id,
+        emit,
+        get_batch_id,
+        new_batch_id,
+        set_batch_id,
+    )
+    from argus_tasks.reporting.job import JobContext
+    from argus_tasks.reporting.reporter import Reporter
+    from argus_tasks.reporting.template import sub_env
+    from argus_tasks.runs.context import MetricEvent, RunContext
+    from argus_tasks.runs.metadata import RunMetadata
+    from argus_tasks.runs.summary import RunSummary, SweepFailed
+    from argus_tasks.runs.trackers import JsonlTracker, Tracker
 
-_WHERE = {
-    "JobContext": "argus_tasks.reporting.job",
-    "Reporter": "argus_tasks.reporting.reporter",
-    "SCHEMA_VERSION": "argus_tasks.delivery.events",
-    "derive_batch_id": "argus_tasks.reporting.active",
-    "emit": "argus_tasks.reporting.active",
-    "get_batch_id": "argus_tasks.reporting.active",
-    "new_batch_id": "argus_tasks.reporting.active",
-    "set_batch_id": "argus_tasks.reporting.active",
-    "sub_env": "argus_tasks.reporting.template",
+_HOME = {
+    "BadInput": "base.errors",
+    "ExpRunner": "api.runner",
+    "JobContext": "reporting.job",
+    "JsonlTracker": "runs.trackers",
+    "MetricEvent": "runs.context",
+    "Reporter": "reporting.reporter",
+    "RunContext": "runs.context",
+    "RunMetadata": "runs.metadata",
+    "RunSummary": "runs.summary",
+    "SCHEMA_VERSION": "delivery.events",
+    "SkipRun": "base.errors",
+    "SweepFailed": "runs.summary",
+    "Tracker": "runs.trackers",
+    "derive_batch_id": "reporting.active",
+    "emit": "reporting.active",
+    "get_batch_id": "reporting.active",
+    "new_batch_id": "reporting.active",
+    "set_batch_id": "reporting.active",
+    "sub_env": "reporting.template",
+    "sweep_flow": "api.sweep",
 }
 
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = [
+    "SCHEMA_VERSION",
+    "BadInput",
+    "ExpRunner",
+    "JobContext",
+    "JsonlTracker",
+    "MetricEvent",
+    "Reporter",
+    "RunContext",
+    "RunMetadata",
+    "RunSummary",
+    "SkipRun",
+    "SweepFailed",
+    "Tracker",
+    "derive_batch_id",
+    "emit",
+    "get_batch_id",
+    "new_batch_id",
+    "set_batch_id",
+    "sub_env",
+    "sweep_flow",
+]
 
 
 def __getattr__(name: str) -> Any:
-    where = _WHERE.get(name)
-    if where is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(where), name)
+    if name not in _HOME:
+        raise AttributeError(f"module 'argus_tasks' has no attribute '{name}'")
+    value = getattr(import_module(f"argus_tasks.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+    return sorted({*globals(), *__all__})

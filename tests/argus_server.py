@@ -131,7 +131,9 @@ class ArgusServer:
 
     # --- What tests ask ---
 
-    def rows(self, batch_id: str | None = None, event_type: str | None = None) -> list[dict[str, Any]]:
+    def rows(
+        self, batch_id: str | None = None, event_type: str | None = None
+    ) -> list[dict[str, Any]]:
         """Stored events, in order, each once."""
         with self._lock:
             found = list(self._rows.values())
@@ -156,7 +158,9 @@ class ArgusServer:
 
     def received(self) -> Counter[str]:
         """How often each event id came in, stored or not."""
-        return Counter(event_id for receipt in list(self.receipts) for event_id in receipt.event_ids)
+        return Counter(
+            event_id for receipt in list(self.receipts) for event_id in receipt.event_ids
+        )
 
     def press_stop(self, batch_id: str, by: str = "someone") -> None:
         """The monitor's stop button."""
@@ -312,9 +316,7 @@ class _Handler(BaseHTTPRequestHandler):
         receipt.status = status
         self._send(status, answer, headers, faults)
 
-    def _answer(
-        self, method: str, body: bytes, faults: Faults
-    ) -> tuple[int, Any, dict[str, str]]:
+    def _answer(self, method: str, body: bytes, faults: Faults) -> tuple[int, Any, dict[str, str]]:
         argus = self.server.argus
         if faults.status is not None and (faults.times is None or faults.times > 0):
             if faults.times is not None:

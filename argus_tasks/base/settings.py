@@ -27,3 +27,11 @@ def config_home() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME", "")
     root = Path(base) if base.startswith("/") else Path.home() / ".config"
     return root / "argus-tasks"
+
+
+def cache_home() -> Path:
+    """Where this package keeps what it can make again: `$XDG_CACHE_HOME/argus-tasks`, by default
+    `~/.cache/argus-tasks`. The folder may not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    return root / "argus-tasks"

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.cli.codes import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+)
 
-COMMANDS = ("run", "plan", "results", "schema")
-
-EXIT_OK = 0
-EXIT_SOME_FAILED = 1
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
+COMMANDS = ("run", "plan", "results", "schema", "server")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,10 +1,108 @@
-"""`argus-tasks plan`."""
+"""`argus-tasks plan FILE`: what a run would do; starts and writes nothing."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argus_tasks.sweep.plan import Plan
+    from argus_tasks.sweep.request import SweepRequest
+
+_SHOWN = 3
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    commands.add_parser("plan")
+    parser = commands.add_parser(
+        "plan",
+        help="say what a run would do, without doing it",
+        description="Say how many configs a sweep file makes, what is done already and what is"
+        " left. Starts and writes nothing.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
+    parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
+    parser.add_argument("--fresh", action="store_true", help="plan a new batch")
+    parser.add_argument("--all", action="store_true", help="list every config")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(handler=plan)
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    from argus_tasks.sweep.plan import make_plan
+    from argus_tasks.sweep.resolve import resolve
+
+    request = resolve(args.file, results_root=args.results_root, fresh=args.fresh)
+    made = make_plan(request)
+    if args.json:
+        _print_json(request, made)
+    else:
+        _print_text(request, made, everything=args.all)
+    return 0
+
+
+def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
+    from argus_tasks.base.files import dumps
+    from argus_tasks.base.jsonable import to_jsonable
+    from argus_tasks.sweep.plan import Action
+
+    batch = "known" if made.known_batch else "new"
+    print(f"sweep      {request.name} (project {request.project})")
+    print(f"batch      {made.batch_id} ({batch})")
+    print(f"results    {request.results_root}")
+    print(f"execution  {request.mode}, {request.workers} workers")
+    print(f"configs    {len(made.runs)}")
+    if made.duplicates:
+        print(f"           {made.duplicates} equal ones were made one")
+    for action, word in (
+        (Action.REUSE, "succeeded already, reused"),
+        (Action.LEAVE, "skipped already, left"),
+        (Action.RESUME, "cut off, taken up again"),
+        (Action.RUN, "to run"),
+    ):
+        if count := made.count(action):
+            print(f"{count:>10} {word}")
+    if made.reason_nothing_reused:
+        print(f"note       {made.reason_nothing_reused}")
+    runs = made.runs
+    hidden = 0 if everything else max(0, len(runs) - 2 * _SHOWN)
+    for position, run in enumerate(runs):
+        if hidden and _SHOWN <= position < len(runs) - _SHOWN:
+            if position == _SHOWN:
+                print(f"           ... {hidden} more (--all lists them)")
+            continue
+        print(f"  {run.action:<7} {run.name:<40} {dumps(to_jsonable(run.config))}")
+
+
+def _print_json(request: SweepRequest, made: Plan) -> None:
+    from argus_tasks.base.files import dumps
+    from argus_tasks.base.jsonable import to_jsonable
+
+    print(
+        dumps(
+            to_jsonable(
+                {
+                    "name": request.name,
+                    "project": request.project,
+                    "batch_id": made.batch_id,
+                    "known_batch": made.known_batch,
+                    "results_root": request.results_root,
+                    "duplicates": made.duplicates,
+                    "configs": [
+                        {
+                            "index": run.index,
+                            "digest": run.digest,
+                            "name": run.name,
+                            "job_id": run.job_id,
+                            "action": run.action,
+                            "run_id": run.known.run_id if run.known else None,
+                            "config": run.config,
+                        }
+                        for run in made.runs
+                    ],
+                }
+            )
+        )
+    )

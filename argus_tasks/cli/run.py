@@ -1,10 +1,64 @@
-"""`argus-tasks run`."""
+"""`argus-tasks run FILE`: run a sweep file."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
+
+from argus_tasks.cli.codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    commands.add_parser("run")
+    parser = commands.add_parser(
+        "run",
+        help="run a sweep file; what succeeded before is reused",
+        description="Run every config of a sweep file that has not succeeded yet.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
+    parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
+    parser.add_argument("--mode", help="sequential, process_pool, joblib, dynamic or thread")
+    parser.add_argument("--cpu-threshold", type=int, metavar="PERCENT", help="for mode dynamic")
+    parser.add_argument("--max-attempts", type=int, metavar="N", help="tries for each config")
+    parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
+    parser.add_argument("--metric", help="show the best run so far by this metric")
+    parser.add_argument("--direction", choices=("min", "max"), help="what is better")
+    parser.add_argument("--fresh", action="store_true", help="a new batch; reuse nothing")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the sweep; the exit code says how it went."""
+    from argus_tasks.api.launch import launch
+    from argus_tasks.cli.watch import duration_text, watching
+    from argus_tasks.runs.summary import SweepStopped
+    from argus_tasks.sweep.resolve import resolve
+
+    request = resolve(
+        args.file,
+        mode=args.mode,
+        workers=args.workers,
+        cpu_threshold=args.cpu_threshold,
+        max_attempts=args.max_attempts,
+        results_root=args.results_root,
+        fresh=args.fresh,
+    )
+    # Prefect's own lines would tear the progress; its log on the server keeps them.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    print(f"{request.name}: {len(request.configs)} configs, {request.workers} workers", flush=True)
+    code = EXIT_OK
+    try:
+        result = launch(
+            request,
+            watch=watching(args.metric, args.direction),
+            notice=lambda line: print(line, flush=True),
+        )
+        code = EXIT_OK if result.ok else EXIT_SOME_FAILED
+    except SweepStopped as stopped:
+        result, code = stopped.summary, EXIT_INTERRUPTED
+    print(f"{result.sentence()} in {duration_text(result.duration_sec)}")
+    print(f"results: {request.results_root}")
+    if code == EXIT_INTERRUPTED:
+        print("run the same command again to go on where this stopped")
+    return code

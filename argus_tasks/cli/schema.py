@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    commands.add_parser("schema")
+    parser = commands.add_parser(
+        "schema",
+        help="print the JSON schema of the sweep file",
+        description="Print the JSON schema (draft 2020-12) of the sweep file, for editors: "
+        "argus-tasks schema > sweep.schema.json, and in the sweep file's first line "
+        "# yaml-language-server: $schema=sweep.schema.json",
+    )
+    parser.set_defaults(handler=show)
+
+
+def show(_args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from argus_tasks.sweep.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return 0

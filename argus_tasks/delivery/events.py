@@ -122,7 +122,9 @@ class EventStream:
     def renew(self) -> None:
         """Start a new series of ids: on creation, and in a forked child."""
         raw = os.urandom(9).hex()
-        self.prefix = f"{raw[:8]}-{raw[8:12]}-4{raw[12:15]}-{'89ab'[int(raw[17], 16) % 4]}{raw[15:18]}-"
+        self.prefix = (
+            f"{raw[:8]}-{raw[8:12]}-4{raw[12:15]}-{'89ab'[int(raw[17], 16) % 4]}{raw[15:18]}-"
+        )
         self.head = f'{{"event_id":"{self.prefix}'
         self.numbers = itertools.count()
 

@@ -294,9 +294,7 @@ class Outbox:
 
     def accounts(self) -> list[Account]:
         """Every batch's account, oldest first as far as that is known."""
-        return [
-            Account.of(batch_id, counts) for batch_id, counts in self._ledger().batches.items()
-        ]
+        return [Account.of(batch_id, counts) for batch_id, counts in self._ledger().batches.items()]
 
     def account(self, batch_id: str) -> Account:
         """One batch's account; all zeros where it is not known here."""

@@ -273,5 +273,3 @@ class Sender:
         finally:
             self._uploading = False
             transport.close()
-
-

@@ -132,9 +132,7 @@ class Shipper:
             self._accept(part, {})
             return True
         self.requests += 1
-        answer = self._transport.post_events(
-            [item.entry.line for item in part if item.entry.line]
-        )
+        answer = self._transport.post_events([item.entry.line for item in part if item.entry.line])
         return self._settle(part, answer)
 
     def clean(self) -> None:
@@ -162,10 +160,13 @@ class Shipper:
         place = self._places.get(ref.segment)
         if place is not None:
             return place.offset >= ref.offset
-        return ref.segment in self._gone or any(
-            not os.path.exists(outbox.segment_path(ref.segment))  # noqa: PTH110
-            or outbox.read_ack(ref.segment)[0] >= ref.offset
-            for outbox in self._outboxes[:1]
+        return (
+            ref.segment in self._gone
+            or any(
+                not os.path.exists(outbox.segment_path(ref.segment))  # noqa: PTH110
+                or outbox.read_ack(ref.segment)[0] >= ref.offset
+                for outbox in self._outboxes[:1]
+            )
         )
 
     # --- Taking ---
@@ -256,9 +257,7 @@ class Shipper:
             self._park(f"the server does not take the token ({answer.words}); events are kept")
         elif status in (404, 405) or (status is not None and 300 <= status < 400):
             where = f" (it points to {answer.location})" if answer.location else ""
-            self._park(
-                f"no Argus events route at this URL{where}: {answer.words}; events are kept"
-            )
+            self._park(f"no Argus events route at this URL{where}: {answer.words}; events are kept")
         elif status is None or status >= 500 or status in (408, 425, 429):
             self._later(answer, answer.words)
         elif len(events) > 1:

@@ -49,7 +49,9 @@ class Answer:
         """The answer in a few words, for people."""
         if self.status is None:
             return self.error
-        return f"{self.status}: {redact(self.text[:500]).strip()}" if self.text else str(self.status)
+        return (
+            f"{self.status}: {redact(self.text[:500]).strip()}" if self.text else str(self.status)
+        )
 
 
 class Transport(Protocol):

@@ -126,5 +126,3 @@ def _writer_of(folder: str) -> SegmentWriter:
 _writers: dict[str, SegmentWriter] = {}
 _all: list[WorkerEmitter] = []
 _here: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)
-
-

@@ -87,7 +87,9 @@ class Reporter:
         self._project = source_project
         self._command = command
         self._n_total = n_total
-        folders = [auto_upload_dirs] if isinstance(auto_upload_dirs, str | Path) else auto_upload_dirs
+        folders = (
+            [auto_upload_dirs] if isinstance(auto_upload_dirs, str | Path) else auto_upload_dirs
+        )
         self._upload_dirs = [Path(folder) for folder in folders or ()]
         self._resumed = batch_id is None and resume_from is not None
         chosen = batch_id or resume_from or active.chosen_batch_id(batch_prefix)

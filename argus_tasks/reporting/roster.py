@@ -91,9 +91,7 @@ class Roster:
             last = not page["members"]
             if last:
                 after = [ref for text in page.get("last", []) if (ref := _ref(text))]
-                close_batch(
-                    Leaving(True, page["n_done"], page["n_failed"], page["reasons"], after)
-                )
+                close_batch(Leaving(True, page["n_done"], page["n_failed"], page["reasons"], after))
                 page["ended"] = "failed" if page["reasons"] else "done"
             else:
                 page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
@@ -110,9 +108,7 @@ class Roster:
     def _living(self) -> dict[str, Any]:
         page = self._read()
         members = [str(one) for one in page.get("members", [])]
-        page["members"] = [
-            one for one in members if self._outbox.is_live(one.rsplit("/", 1)[0])
-        ]
+        page["members"] = [one for one in members if self._outbox.is_live(one.rsplit("/", 1)[0])]
         return page
 
 

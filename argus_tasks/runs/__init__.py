@@ -1,0 +1,1 @@
+"""The run directory: its layout, its records, and the context that an experiment is handed."""

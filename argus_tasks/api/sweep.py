@@ -1,0 +1,100 @@
+"""`sweep_flow`: a sweep in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.api.launch import launch
+from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.summary import RunSummary, SweepFailed
+from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.experiment import ExperimentFunction
+from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.resolve import resolve
+
+if TYPE_CHECKING:
+    from argus_tasks.sweep.spec import SweepSpec
+
+
+def sweep_flow(
+    configs: Sequence[Mapping[str, Any]] | SweepSpec | str | Path,
+    experiment: ExperimentFunction | str | None = None,
+    *,
+    name: str | None = None,
+    project: str | None = None,
+    results_root: str | Path | None = None,
+    mode: Mode | None = None,
+    workers: int | None = None,
+    cpu_threshold: int | None = None,
+    max_attempts: int | None = None,
+    retry_on: Sequence[str] | None = None,
+    delay_s: float | None = None,
+    backoff: float | None = None,
+    stop_grace_s: float | None = None,
+    metadata: RunMetadata | Mapping[str, Any] | None = None,
+    tracker_specs: Sequence[Mapping[str, Any]] | None = None,
+    trackers: Sequence[Tracker] | None = None,
+    experiment_type: str | None = None,
+    fresh: bool = False,
+    raise_on_failure: bool = False,
+) -> RunSummary:
+    """Run an experiment over configs, each as a Prefect task run with a folder of its own.
+
+    Nothing needs to be started beforehand. What is None comes from the sweep file, else from the
+    defaults; configs that succeeded earlier under the same results root are reused.
+
+    Args:
+        configs: a list of mappings, a `SweepSpec`, or the path of a sweep file.
+        experiment: a function `fn(ctx) -> dict | None`, or its path `package.module:function`.
+        name: the sweep's name; by default the sweep file's stem or the function's name.
+        project: by default the name of git's top folder, else of the working folder.
+        results_root: where the run folders go; by default `results/` there.
+        mode: sequential, process_pool (the default), joblib, dynamic or thread.
+        workers: how many run at once; by default as many as there are usable cores.
+        cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
+        max_attempts: tries for each config, the first one too.
+        retry_on: names of exception classes to try again on; `Exception` matches all.
+        delay_s: seconds before the second try.
+        backoff: each further delay is the one before times this.
+        stop_grace_s: seconds that experiments have to end by themselves after a stop.
+        metadata: what to say of every run in `meta.json`.
+        tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
+        trackers: live trackers.
+        experiment_type: a label for the monitor.
+        fresh: a new batch; nothing is reused.
+        raise_on_failure: raise SweepFailed where any config failed.
+
+    Returns:
+        What it came to, whether configs failed or not.
+
+    Raises:
+        BadInput: something given cannot be used; nothing was started or written.
+        SweepStopped: after a Ctrl-C, a SIGTERM or a cancel, once all is stopped and recorded;
+            a KeyboardInterrupt.
+    """
+    request = resolve(
+        configs,
+        experiment,
+        name=name,
+        project=project,
+        results_root=results_root,
+        mode=mode,
+        workers=workers,
+        cpu_threshold=cpu_threshold,
+        max_attempts=max_attempts,
+        retry_on=retry_on,
+        delay_s=delay_s,
+        backoff=backoff,
+        stop_grace_s=stop_grace_s,
+        metadata=metadata,
+        tracker_specs=tracker_specs,
+        trackers=trackers,
+        experiment_type=experiment_type,
+        fresh=fresh,
+    )
+    summary = launch(request)
+    if raise_on_failure and not summary.ok:
+        raise SweepFailed(summary)
+    return summary

@@ -1,0 +1,38 @@
+"""The best run so far, by one metric."""
+
+from __future__ import annotations
+
+from argus_tasks.results.metrics import direction_of
+from argus_tasks.sweep.progress import Ended
+
+
+class Best:
+    """Keeps the best of the runs it is shown.
+
+    Without a metric, the first number of the first result is taken; without a direction, what the
+    metric's name suggests.
+    """
+
+    def __init__(self, metric: str | None, direction: str | None) -> None:
+        self._metric = metric
+        self._direction = direction
+        self._value: float | None = None
+        self._name = ""
+
+    def consider(self, news: Ended) -> None:
+        """Look at a run that has ended."""
+        metrics = news.outcome.metrics
+        if self._metric is None and metrics:
+            self._metric = next(iter(metrics))
+        if self._metric is None or self._metric not in metrics:
+            return
+        value = metrics[self._metric]
+        lower = (self._direction or direction_of(self._metric)) == "min"
+        if self._value is None or (value < self._value if lower else value > self._value):
+            self._value, self._name = value, news.run.name
+
+    def text(self) -> str:
+        """`MSE 0.1234 (ridge-nile-s1)`, or nothing yet."""
+        if self._value is None:
+            return ""
+        return f"{self._metric} {self._value:.4g} ({self._name})"

@@ -1,0 +1,65 @@
+"""`argus-tasks server start | stop | status`: the embedded Prefect server, by hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "server",
+        help="keep Prefect's embedded server up, end it, or look at it",
+        description="Sweeps start Prefect's server by themselves, share it, and it ends after the "
+        "last of them. These commands are for who sweeps all day and wants the UI.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    for action, handler, what in (
+        ("start", _start, "start the server and keep it up; prints the export line"),
+        ("stop", _stop, "end it, once everything is recorded and no sweep uses it"),
+        ("status", _status, "where it is, who uses it (exit code 1: none runs)"),
+    ):
+        actions.add_parser(action, help=what, description=what).set_defaults(handler=handler)
+
+
+def _start(_args: argparse.Namespace) -> int:
+    from argus_tasks.server import embedded
+
+    with embedded.hold(notice=_say) as server:
+        server.keep()
+        server.wait_healthy(timeout_s=180)
+        _say("it stays up until: argus-tasks server stop")
+        print(f"export PREFECT_API_URL={server.api_url}")
+    return 0
+
+
+def _stop(_args: argparse.Namespace) -> int:
+    from argus_tasks.server import control
+
+    print(control.stop())
+    return 0
+
+
+def _status(_args: argparse.Namespace) -> int:
+    from argus_tasks.server import control
+
+    found = control.status()
+    if found is None:
+        print("no server of ours is running")
+        return 1
+    users = ", ".join(f"process {pid}" for pid in found.holders) or "nobody"
+    until = "`argus-tasks server stop`" if found.kept else "10 s after its last user has gone"
+    size_mb = found.database.stat().st_size / 1e6 if found.database.exists() else 0.0
+    print(f"api       {found.api_url}")
+    print(f"ui        {found.api_url.removesuffix('/api')}")
+    print(f"process   {found.pid}")
+    print(f"used by   {users}")
+    print(f"stays up  until {until}")
+    print(f"database  {found.database} ({size_mb:.1f} MB)")
+    print(f"log       {found.log}")
+    return 0
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -1,0 +1,153 @@
+"""A sweep's progress on the terminal: a live bar where stdout is one, plain lines where not."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from argus_tasks.cli.best import Best
+from argus_tasks.runs.layout import FAILED
+from argus_tasks.sweep.progress import Ended, Snapshot
+from argus_tasks.sweep.session import SweepSession
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_LIVE_EVERY_S = 0.2
+_PLAIN_EVERY_S = 5.0
+_SHOWN_NAMES = 3
+
+
+def watching(
+    metric: str | None, direction: str | None
+) -> Callable[[SweepSession], AbstractContextManager[None]]:
+    """A watcher for `launch` that shows the best run so far by this metric."""
+
+    @contextmanager
+    def watch(session: SweepSession) -> Iterator[None]:
+        live = sys.stdout.isatty()
+        show: _Live | _Plain = _Live(session) if live else _Plain(session)
+        best = Best(metric, direction)
+        over = threading.Event()
+
+        def update() -> None:
+            for news in session.progress.take_news():
+                best.consider(news)
+                show.tell(news)
+            show.draw(session.progress.snapshot(), best.text())
+
+        def loop() -> None:
+            while not over.wait(_LIVE_EVERY_S):
+                update()
+
+        thread = threading.Thread(target=loop, name="argus-progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(timeout=2)
+            update()
+            show.end()
+
+    return watch
+
+
+def duration_text(seconds: float | None) -> str:
+    """`1:05`, `2:03:10`, or `?` where it is not known."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def failure_line(news: Ended) -> str:
+    """One line on a run that failed: which, why, where to look."""
+    ending = news.outcome.ending
+    tries = f" after {news.attempts} attempts" if news.attempts > 1 else ""
+    message = (ending.error_message or "").strip().splitlines()
+    first = f": {message[0]}" if message and message[0] != ending.cause else ""
+    return f"failed: {news.run.name}{tries}: {ending.cause}{first} ({news.run_id})"
+
+
+class _Plain:
+    """A line for each failure, and one every few seconds, for logs and pipes."""
+
+    def __init__(self, session: SweepSession) -> None:
+        self._session = session
+        self._last = time.monotonic()
+        self._drawn: Snapshot | None = None
+        self._best = ""
+
+    def tell(self, news: Ended) -> None:
+        if news.outcome.ending.status == FAILED:
+            print(failure_line(news), flush=True)
+
+    def draw(self, snapshot: Snapshot, best: str) -> None:
+        self._drawn, self._best = snapshot, best
+        if time.monotonic() >= self._last + _PLAIN_EVERY_S:
+            self._print()
+
+    def end(self) -> None:
+        self._print()
+
+    def _print(self) -> None:
+        shot = self._drawn
+        if shot is None:
+            return
+        self._last = time.monotonic()
+        stopping = ", stopping" if self._session.stopping else ""
+        print(
+            f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
+            f" elapsed {duration_text(shot.elapsed_s)}, eta {duration_text(shot.eta_s)}"
+            f"{self._best and f', best {self._best}'}{stopping}",
+            flush=True,
+        )
+
+
+class _Live:
+    """One bar that is drawn over; failures scroll by above it."""
+
+    def __init__(self, session: SweepSession) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._session = session
+        self._progress: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[counts]}"),
+            console=Console(file=sys.stdout),
+            auto_refresh=False,
+        )
+        self._task: TaskID = self._progress.add_task(
+            session.request.name, total=len(session.plan.runs), counts=""
+        )
+        self._progress.start()
+
+    def tell(self, news: Ended) -> None:
+        if news.outcome.ending.status == FAILED:
+            self._progress.console.print(failure_line(news), style="red", markup=False)
+
+    def draw(self, snapshot: Snapshot, best: str) -> None:
+        running = ", ".join(snapshot.running_names[:_SHOWN_NAMES])
+        more = len(snapshot.running_names) - _SHOWN_NAMES
+        parts = [
+            "stopping" if self._session.stopping else f"eta {duration_text(snapshot.eta_s)}",
+            f"{snapshot.failed} failed" if snapshot.failed else "",
+            f"best {best}" if best else "",
+            f"running {running}{f' and {more} more' if more > 0 else ''}" if running else "",
+        ]
+        self._progress.update(
+            self._task, completed=snapshot.done, counts="  ".join(part for part in parts if part)
+        )
+        self._progress.refresh()
+
+    def end(self) -> None:
+        self._progress.stop()

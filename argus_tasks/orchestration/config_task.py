@@ -1,0 +1,79 @@
+"""The Prefect task that a config becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.states import Cancelled, Completed
+
+from argus_tasks.runs.layout import SKIPPED, SUCCEEDED
+from argus_tasks.sweep.attempt import Outcome
+from argus_tasks.sweep.session import SweepSession
+
+TASK_NAME = "config"
+
+
+class RunFailed(Exception):
+    """A config's attempt failed; what failed it stands in the message and in the run folder.
+
+    Attributes:
+        index: the config's place in the plan.
+        try_number: which try of this session it was, from 1.
+    """
+
+    def __init__(self, message: str, index: int, try_number: int) -> None:
+        super().__init__(message)
+        self.index = index
+        self.try_number = try_number
+
+
+def config_task(session: SweepSession) -> Task[[int, str], State[Any]]:
+    """The task of a session; its parameters are a config's index and its readable name.
+
+    The index and no config travels: Prefect walks every parameter of every task run.
+    """
+
+    def config(index: int, name: str) -> State[Any]:  # noqa: ARG001 - the name names the task run
+        context = TaskRunContext.get()
+        try_number = context.task_run.run_count if context else 1
+        session.pause_before(try_number)
+        outcome = session.run_one(index, try_number)
+        return _state(session, index, try_number, outcome)
+
+    # Prefect calls nothing but a plain function here; anything else never retries, in silence.
+    def retry_condition(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
+        failed = state.data if isinstance(state.data, RunFailed) else None
+        if failed is None:
+            failed = state.result(raise_on_failure=False)  # type: ignore[assignment]
+        return isinstance(failed, RunFailed) and session.wants_retry(
+            failed.index, failed.try_number
+        )
+
+    return Task(
+        fn=config,
+        name=TASK_NAME,
+        task_run_name="{name}",
+        retries=max(0, session.request.retry.max_attempts - 1),
+        retry_delay_seconds=0,  # the wait is the session's: a stop must be able to end it
+        retry_condition_fn=retry_condition,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+def _state(session: SweepSession, index: int, try_number: int, outcome: Outcome) -> State[Any]:
+    ending = outcome.ending
+    folder = session.run_dir(index) or "it has no folder"
+    if ending.status == SUCCEEDED:
+        return Completed(message=folder)
+    if ending.status == SKIPPED:
+        return Completed(name="Skipped", message=f"{ending.error_message} ({folder})")
+    if ending.resumable:
+        return Cancelled(message=f"{ending.cause} ({folder})")
+    cause = ending.cause or ""
+    what = cause if cause == ending.error_type else f"{cause}: {ending.error_type}"
+    raise RunFailed(f"{what}: {ending.error_message} ({folder})", index, try_number)

@@ -1,0 +1,21 @@
+"""The state that a sweep's flow run ends in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from argus_tasks.runs.summary import SweepFailed
+from argus_tasks.sweep.session import SweepSession
+
+
+def final_state(session: SweepSession) -> State[Any]:
+    """Completed where all went well, Cancelled after a stop, else Failed; the summary says how."""
+    summary = session.summary()
+    if session.stopping:
+        return Cancelled(message=f"stopped by {session.stopped_by}: {summary.sentence()}")
+    if summary.ok:
+        return Completed(message=summary.sentence())
+    return Failed(message=summary.sentence(), data=SweepFailed(summary))

@@ -1,0 +1,63 @@
+"""What lies under a results root: every run folder's record, and the newest run of each digest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.runs.layout import RUN_JSON
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run folder as its `run.json` tells it."""
+
+    run_id: str
+    run_dir: str
+    status: str
+    digest: str | None
+    attempt: int
+    resumable: bool
+    record: dict[str, Any]
+
+
+def known_runs(results_root: Path) -> Iterator[KnownRun]:
+    """Every run under the root, oldest name first; a folder whose record is unreadable is none."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(results_root) if entry.name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        folder = f"{results_root}/{name}"
+        try:
+            with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
+                record = json.loads(handle.read())
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            attempt = record.get("attempt")
+            yield KnownRun(
+                name,
+                folder,
+                str(record.get("status")),
+                record.get("digest"),
+                attempt if isinstance(attempt, int) else 1,
+                record.get("resumable") is True,
+                record,
+            )
+
+
+def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
+    """For each digest the run that says how things stand: a success, else the newest one."""
+    newest: dict[str, KnownRun] = {}
+    for run in known_runs(results_root):
+        if run.digest is None:
+            continue
+        before = newest.get(run.digest)
+        if before is None or before.status != "succeeded" or run.status == "succeeded":
+            newest[run.digest] = run
+    return newest

@@ -1,0 +1,132 @@
+"""What an experiment is handed: its config, its folder, a logger, and where metrics go."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import dumps
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
+from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.trackers import Tracker
+
+
+@dataclass(slots=True)
+class MetricEvent:
+    """One line of `metrics.jsonl`.
+
+    Attributes:
+        step: epoch or global step.
+        timestamp: ISO 8601, UTC.
+        metrics: names and numbers.
+        split: which data: train, valid, test.
+        phase: what was being done: fit, eval, infer.
+    """
+
+    step: int
+    timestamp: str
+    metrics: dict[str, Any]
+    split: str = "train"
+    phase: str = "fit"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as a dict."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class RunContext:
+    """What an experiment function is called with.
+
+    Attributes:
+        run_id: the run's id, and its folder's name.
+        run_dir: the run's folder, absolute.
+        config: the config, a copy of the run's own.
+        logger: its lines go to `run.log`.
+        meta: the run's metadata.
+        attempt: which try this is, from 1.
+        resumed: True where an earlier try was cut off; look into `checkpoints_dir`.
+    """
+
+    run_id: str
+    run_dir: Path
+    config: dict[str, Any]
+    logger: logging.Logger
+    meta: RunMetadata = field(default_factory=RunMetadata)
+    attempt: int = 1
+    resumed: bool = False
+    _trackers: Sequence[Tracker] = field(default=(), repr=False)
+    _stop: Callable[[], bool] = field(default=bool, repr=False)
+    _saw_stop: bool = field(default=False, repr=False)
+    _metrics_fd: int | None = field(default=None, repr=False)
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where the run's own files go."""
+        return self.run_dir / ARTIFACTS
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where checkpoints go; a retried or resumed run finds its last try's files there."""
+        return self.run_dir / CHECKPOINTS
+
+    @property
+    def stopped(self) -> bool:
+        """True once the sweep is being stopped: save what you need and return or raise.
+
+        A run that has seen True is recorded as stopped, whatever it returns; the next start of
+        the sweep takes it up in the same folder.
+        """
+        self._saw_stop = self._saw_stop or self._stop()
+        return self._saw_stop
+
+    def log_metric(
+        self,
+        step: int,
+        metrics: Mapping[str, Any],
+        split: str = "train",
+        phase: str = "fit",
+    ) -> None:
+        """Append a point of the run's curves to `metrics.jsonl` and tell the trackers.
+
+        Args:
+            step: epoch or global step.
+            metrics: names and numbers; one that is not finite is written as null, and logged.
+            split: which data: train, valid, test.
+            phase: what was being done: fit, eval, infer.
+        """
+        nonfinite: dict[str, str] = {}
+        event = MetricEvent(int(step), utc_now_iso(), dict(metrics), split, phase)
+        line = {
+            "step": event.step,
+            "timestamp": event.timestamp,
+            "metrics": to_jsonable(event.metrics, nonfinite),
+            "split": str(split),
+            "phase": str(phase),
+        }
+        if nonfinite:
+            self.logger.warning("step %s: not finite, written as null: %s", step, nonfinite)
+        os.write(self._metrics_file(), (dumps(line) + "\n").encode("utf-8"))
+        for tracker in self._trackers:
+            try:
+                tracker.on_metric(self, event)
+            except Exception as error:  # noqa: BLE001 - a tracker never ends a run
+                self.logger.warning("%s.on_metric failed: %r", type(tracker).__name__, error)
+
+    def _metrics_file(self) -> int:
+        if self._metrics_fd is None:
+            path = os.path.join(self.run_dir, METRICS_JSONL)  # noqa: PTH118 - hot path
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._metrics_fd = os.open(path, flags, 0o644)
+        return self._metrics_fd
+
+    def _close(self) -> None:
+        if self._metrics_fd is not None:
+            os.close(self._metrics_fd)
+            self._metrics_fd = None

@@ -1,0 +1,26 @@
+"""Names inside a run folder and a results root (run directory protocol 2)."""
+
+from __future__ import annotations
+
+CONFIG_JSON = "config.json"
+RUN_JSON = "run.json"
+META_JSON = "meta.json"
+METRICS_JSON = "metrics.json"
+METRICS_JSONL = "metrics.jsonl"
+EVENTS_JSONL = "events.jsonl"
+ARTIFACTS = "artifacts"
+CHECKPOINTS = "checkpoints"
+RUN_LOG = "run.log"
+ERROR_LOG = "error.log"
+
+SWEEP_FOLDER = ".sweep"
+SWEEP_JSON = "sweep.json"
+PLAN_JSONL = "plan.jsonl"
+LEDGER_JSONL = "ledger.jsonl"
+
+SCHEMA_VERSION = 2
+
+RUNNING = "running"
+SUCCEEDED = "succeeded"
+FAILED = "failed"
+SKIPPED = "skipped"

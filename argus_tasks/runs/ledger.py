@@ -1,0 +1,126 @@
+"""What belongs to a whole sweep: `.sweep/<batch_id>/` with `sweep.json`, the plan and the ledger.
+
+The ledger is append only, a line a fact, each with a checksum of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import dumps, read_json, write_json, write_text_whole
+from argus_tasks.base.ids import new_batch_id
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
+
+SWEEP_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SweepIdentity:
+    """What makes two starts the same sweep on one results root."""
+
+    project: str
+    name: str
+    experiment: str
+
+
+class SweepFolder:
+    """`.sweep/<batch_id>/` of one batch; made by the first write."""
+
+    def __init__(self, results_root: Path, batch_id: str) -> None:
+        self.batch_id = batch_id
+        self.path = results_root / SWEEP_FOLDER / batch_id
+        self._ledger: int | None = None
+
+    def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
+        """Note in `sweep.json` that a session starts; returns the session's id."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        state = self._state() or {
+            "schema_version": SWEEP_SCHEMA_VERSION,
+            "batch_id": self.batch_id,
+            "project": identity.project,
+            "name": identity.name,
+            "experiment": identity.experiment,
+            "git_sha": git_sha,
+            "created_at": utc_now_iso(),
+            "created_by": created_by,
+            "sessions": [],
+        }
+        session = new_batch_id("session")
+        state["sessions"].append(
+            {"id": session, "opened_at": utc_now_iso(), "closed_at": None, "how": None}
+        )
+        write_json(self.path / SWEEP_JSON, state, sync=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
+        return session
+
+    def close_session(self, session: str, how: str) -> None:
+        """Note in `sweep.json` how a session ended."""
+        state = self._state()
+        if state is None:
+            return
+        for entry in state["sessions"]:
+            if entry["id"] == session:
+                entry |= {"closed_at": utc_now_iso(), "how": how}
+        write_json(self.path / SWEEP_JSON, state, sync=True)
+
+    def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write `plan.jsonl`: index, digest, job_id and config of every config."""
+        text = "".join(dumps(to_jsonable(line)) + "\n" for line in lines)
+        write_text_whole(self.path / PLAN_JSONL, text)
+
+    def note(self, **facts: Any) -> None:
+        """Append a fact to the open session's ledger: one line, one write call."""
+        if self._ledger is not None:
+            os.write(self._ledger, (checked_line({"at": utc_now_iso(), **facts}) + "\n").encode())
+
+    def close(self) -> None:
+        """Close the ledger's file."""
+        if self._ledger is not None:
+            os.close(self._ledger)
+            self._ledger = None
+
+    def _state(self) -> dict[str, Any] | None:
+        try:
+            state = read_json(self.path / SWEEP_JSON)
+        except (OSError, ValueError):
+            return None
+        return state if isinstance(state, dict) and "sessions" in state else None
+
+
+def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
+    """The newest batch of this sweep on this results root, whatever the code is now."""
+    found: tuple[str, str] | None = None
+    for path in sorted((results_root / SWEEP_FOLDER).glob(f"*/{SWEEP_JSON}")):
+        try:
+            state = read_json(path)
+        except (OSError, ValueError):
+            continue
+        if (state.get("project"), state.get("name"), state.get("experiment")) == (
+            identity.project,
+            identity.name,
+            identity.experiment,
+        ):
+            found = max(found or ("", ""), (str(state.get("created_at")), path.parent.name))
+    return found[1] if found else None
+
+
+def checked_line(facts: Mapping[str, Any]) -> str:
+    """A ledger line: the facts as JSON, and `check`, the CRC-32 of that JSON without it."""
+    text = dumps(facts)
+    return f'{text[:-1]},"check":"{zlib.crc32(text.encode("utf-8")):08x}"}}'
+
+
+def line_holds(line: str) -> bool:
+    """True where a ledger line's checksum is that of its facts."""
+    body, found, tail = line.rstrip("\n").rpartition(',"check":"')
+    if not found or not tail.endswith('"}'):
+        return False
+    return f"{zlib.crc32((body + '}').encode('utf-8')):08x}" == tail[:-2]

@@ -1,0 +1,88 @@
+"""What is known about a run beside its config: who, where, which code (`meta.json`)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.repo import repo_of
+
+
+@dataclass(slots=True)
+class RunMetadata:
+    """The keys of `meta.json`, all optional; what the caller leaves out is found out.
+
+    Attributes:
+        experiment_name: the experiment's name.
+        group: a label to group runs by.
+        tags: labels, as a dict or a list of texts.
+        parent_run_id: the run that this one repeats or continues.
+        attempt: which try this is, from 1.
+        git_commit: HEAD's full SHA where the sweep was started.
+        python_version: such as `3.11.7`.
+        platform: the operating system, as `platform.platform()` says it.
+        hostname: where the run executes.
+        started_cmd: the command line that started the sweep.
+        dataset_version: from the config's `dataset_version` or `data_version` unless given.
+        seed: from the config's `seed` where that is an integer, unless given.
+        extras: anything else.
+    """
+
+    experiment_name: str | None = None
+    group: str | None = None
+    tags: dict[str, str] | list[str] | None = None
+    parent_run_id: str | None = None
+    attempt: int | None = None
+    git_commit: str | None = None
+    python_version: str | None = None
+    platform: str | None = None
+    hostname: str | None = None
+    started_cmd: str | None = None
+    dataset_version: str | None = None
+    seed: int | None = None
+    extras: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metadata as a dict."""
+        return asdict(self)
+
+
+def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:
+    """The metadata with what holds for a whole sweep filled in: asked once, not once a run."""
+    meta = replace(given) if given is not None else RunMetadata()
+    repo = repo_of(folder)
+    meta.git_commit = meta.git_commit or (repo.sha if repo else None)
+    meta.python_version = meta.python_version or platform.python_version()
+    meta.platform = meta.platform or platform.platform()
+    meta.hostname = meta.hostname or socket.gethostname()
+    meta.started_cmd = meta.started_cmd or _command()
+    meta.extras = dict(meta.extras or {})
+    return meta
+
+
+def for_run(shared: RunMetadata, config: Mapping[str, Any], attempt: int) -> RunMetadata:
+    """The metadata of one attempt: what holds for the sweep, and what its config says."""
+    version = shared.dataset_version or config.get("dataset_version") or config.get("data_version")
+    seed = shared.seed
+    if seed is None:
+        given = config.get("seed")
+        seed = given if isinstance(given, int) and not isinstance(given, bool) else None
+    return replace(
+        shared,
+        attempt=attempt,
+        dataset_version=str(version) if version else None,
+        seed=seed,
+        extras=dict(shared.extras or {}),
+    )
+
+
+def _command() -> str:
+    words = [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else []  # noqa: PTH119
+    return shlex.join(words)

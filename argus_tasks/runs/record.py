@@ -1,0 +1,206 @@
+"""The files of one run, written by who holds it: the worker, or, after its death, the parent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import append_line, dumps, read_json, write_text_whole
+from argus_tasks.base.jsonable import Json, to_jsonable
+from argus_tasks.runs.layout import (
+    ARTIFACTS,
+    CHECKPOINTS,
+    CONFIG_JSON,
+    ERROR_LOG,
+    EVENTS_JSONL,
+    FAILED,
+    META_JSON,
+    METRICS_JSON,
+    RUN_JSON,
+    RUNNING,
+    SCHEMA_VERSION,
+)
+from argus_tasks.runs.metadata import RunMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Which run this is.
+
+    Attributes:
+        run_id: its id, and its folder's name.
+        run_dir: its folder, absolute.
+        job_id: its readable name within the batch.
+        batch_id: the batch that it belongs to.
+        digest: SHA-256 of experiment and config; None where nothing may be reused.
+    """
+
+    run_id: str
+    run_dir: str
+    job_id: str
+    batch_id: str
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes:
+        status: succeeded, failed or skipped.
+        cause: why it failed, one label, the same everywhere: an exception's class name, `skipped`,
+            `exit CODE`, `signal NAME`, `stopped by WHO`; None where it succeeded.
+        error_type: the exception's class name, or the cause's.
+        error_message: the exception's text.
+        resumable: the next start takes this run up where it was.
+    """
+
+    status: str
+    cause: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    resumable: bool = False
+
+
+def stopped_ending(by: str) -> Ending:
+    """The ending of a run that a stop has cut: not finished, and to be taken up again."""
+    cause = f"stopped by {by}"
+    return Ending(FAILED, cause, "Stopped", cause, resumable=True)
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """`run.json` and `events.jsonl` of one run."""
+
+    key: RunKey
+    meta: RunMetadata
+    started_at: str = field(default_factory=utc_now_iso)
+    spent_s: float = 0.0
+
+    def open(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Make the folder and write what is known before anything runs.
+
+        Returns the config's values that JSON cannot say, by dotted path (written as null).
+        """
+        for folder in (self.key.run_dir, self._path(ARTIFACTS), self._path(CHECKPOINTS)):
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path, text paths
+        nonfinite: dict[str, str] = {}
+        write_text_whole(self._path(CONFIG_JSON), pretty(to_jsonable(config, nonfinite)))
+        return nonfinite
+
+    def take_up(self) -> None:
+        """Go on with the folder of an earlier attempt: its start and the seconds it has spent."""
+        try:
+            before = read_json(self._path(RUN_JSON))
+        except (OSError, ValueError):
+            return
+        if isinstance(before, dict):
+            self.started_at = str(before.get("started_at") or self.started_at)
+            spent = before.get("duration_sec")
+            self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
+
+    def running(self) -> None:
+        """Write `run.json` as running, and `meta.json` of this attempt."""
+        write_text_whole(self._path(RUN_JSON), pretty(self._payload(RUNNING)))
+        write_text_whole(self._path(META_JSON), pretty(to_jsonable(self.meta.to_dict())))
+
+    def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
+        """Write `metrics.json`; returns the values that JSON cannot say, as `open` does."""
+        nonfinite: dict[str, str] = {}
+        write_text_whole(self._path(METRICS_JSON), pretty(to_jsonable(metrics, nonfinite)))
+        return nonfinite
+
+    def error(self, text: str) -> None:
+        """Write `error.log`: the stack, or what is known of a death."""
+        write_text_whole(self._path(ERROR_LOG), text.rstrip("\n") + "\n")
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Append a line to `events.jsonl`: start, retry, skip, error or end."""
+        line = {"event": event, "run_id": self.key.run_id, "timestamp": utc_now_iso(), **fields}
+        append_line(self._path(EVENTS_JSONL), dumps(to_jsonable(line)))
+
+    def close(self, ending: Ending, duration_s: float) -> dict[str, object]:
+        """Write `run.json`'s last word (`duration_s` is this attempt's); returns the summary."""
+        self.spent_s = round(self.spent_s + duration_s, 6)
+        payload = self._payload(ending.status)
+        payload |= {
+            "finished_at": utc_now_iso(),
+            "duration_sec": self.spent_s,
+            "error_type": ending.error_type,
+            "error_message": ending.error_message,
+            "cause": ending.cause,
+            "resumable": ending.resumable,
+        }
+        write_text_whole(self._path(RUN_JSON), pretty(to_jsonable(payload)))
+        return {
+            "run_id": self.key.run_id,
+            "status": ending.status,
+            "error_type": ending.error_type,
+            "error_message": ending.error_message,
+            "retry_count": payload["retry_count"],
+            "attempt": payload["attempt"],
+        }
+
+    def _payload(self, status: str) -> dict[str, Any]:
+        attempt = self.meta.attempt or 1
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": self.key.run_id,
+            "status": status,
+            "started_at": self.started_at,
+            "finished_at": None,
+            "duration_sec": None,
+            "error_type": None,
+            "error_message": None,
+            "experiment_name": self.meta.experiment_name,
+            "group": self.meta.group,
+            "tags": to_jsonable(self.meta.tags),
+            "parent_run_id": self.meta.parent_run_id,
+            "attempt": attempt,
+            "retry_count": attempt - 1,
+            "batch_id": self.key.batch_id,
+            "job_id": self.key.job_id,
+            "digest": self.key.digest,
+            "cause": None,
+            "resumable": False,
+        }
+
+    def _path(self, name: str) -> str:
+        return f"{self.key.run_dir}/{name}"
+
+
+def close_for_the_dead(
+    key: RunKey,
+    meta: RunMetadata,
+    config: Mapping[str, Any],
+    ending: Ending,
+    evidence: str,
+    duration_s: float,
+) -> None:
+    """Write the last word of a run whose worker died, or that never reached one."""
+    record = RunRecord(key, meta)
+    if not Path(key.run_dir, RUN_JSON).exists():
+        record.open(config)
+        record.running()
+    record.take_up()
+    record.close(ending, duration_s)
+    if ending.status == FAILED:
+        record.error(evidence)
+        record.event(
+            "error",
+            attempt=meta.attempt or 1,
+            error_type=ending.error_type,
+            error_message=ending.error_message,
+        )
+
+
+def pretty(value: Json) -> str:
+    """JSON with one top-level key a line: quick to write, and still read by people."""
+    if not isinstance(value, dict) or not value:
+        return dumps(value) + "\n"
+    lines = ",\n".join(f"  {dumps(key)}: {dumps(item)}" for key, item in value.items())
+    return f"{{\n{lines}\n}}\n"

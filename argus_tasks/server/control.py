@@ -1,0 +1,73 @@
+"""Look at the embedded server and stop it: what `argus-tasks server` does beside starting one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.server import embedded, locks
+from argus_tasks.server.database import Database
+from argus_tasks.server.folder import Folder
+from argus_tasks.server.watcher import LIMIT_S
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """The embedded server as it is now."""
+
+    api_url: str
+    pid: int | None
+    kept: bool
+    holders: list[int]
+    database: Path
+    log: Path
+
+
+def status() -> ServerStatus | None:
+    """The server that is up; None where none is."""
+    folder = Folder.of_this_host()
+    record = embedded.running(folder)
+    if record is None:
+        return None
+    return ServerStatus(
+        api_url=record.api_url,
+        pid=folder.pid_of(record.instance),
+        kept=folder.kept_instance() == record.instance,
+        holders=locks.holders(folder.hold_lock),
+        database=Database(folder, record.prefect_version).path,
+        log=folder.log,
+    )
+
+
+def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
+    """Keep the server no longer; end it now, everything recorded, where no sweep uses it.
+
+    Returns what happened, as a sentence. Errors: ArgusTasksError where it does not end in time.
+    """
+    folder = Folder.of_this_host()
+    record = embedded.running(folder)
+    folder.keep_no_more()
+    if record is None:
+        return "no server of ours is running"
+    with locks.exclusive(folder.start_lock):
+        if locks.HoldProbe(folder.hold_lock).held():
+            users = ", ".join(map(str, locks.holders(folder.hold_lock))) or "another one"
+            return f"process {users} still uses it; it ends by itself after the last of them"
+        folder.withdraw(record.instance)  # who comes now starts another, which waits for this one
+    alive = folder.alive(record.instance)
+    deadline = time.monotonic() + timeout_s
+    pid = None
+    while locks.is_locked(alive):
+        if pid is None and (pid := folder.pid_of(record.instance)) is not None:
+            os.kill(pid, signal.SIGTERM)
+        if time.monotonic() > deadline:
+            raise ArgusTasksError(
+                f"Prefect's server (process {pid}) has not ended within {timeout_s:.0f} s; "
+                f"its log is {folder.log}"
+            )
+        time.sleep(0.1)
+    return f"stopped Prefect's server (process {pid})"

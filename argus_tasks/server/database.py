@@ -1,0 +1,200 @@
+"""The server's database: always whole, and at the head of the Prefect version that opens it.
+
+Each Prefect version has its own file. It is never migrated in place: a copy is, and takes the name
+when it is done, so a migration that is cut off leaves nothing behind but a file to be removed. A
+new version starts from a copy of the newest database that an earlier one left; that one stays as
+it is, for whoever goes back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from argus_tasks.base import settings
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.files import read_json, write_json
+from argus_tasks.server import configuration
+from argus_tasks.server.folder import Folder
+
+MIGRATION_LIMIT_S = 600.0
+
+
+class Database:
+    """The database file of one Prefect version in one state folder."""
+
+    def __init__(self, folder: Folder, version: str) -> None:
+        self.folder = folder
+        self.version = version
+        self.path = folder.home / f"prefect-{version}.db"
+        self._state = folder.home / f"prefect-{version}.json"
+        self._template = settings.cache_home() / f"prefect-{version}-empty.db"
+
+    @property
+    def url(self) -> str:
+        """What Prefect calls it."""
+        return f"sqlite+aiosqlite:///{self.path}"
+
+    def is_ready(self) -> bool:
+        """Whether it is known to be at this version's head, so that the server need not look."""
+        head = self._read_state().get("head")
+        return bool(head) and self.path.is_file() and revision(self.path) == head
+
+    def has_template(self) -> bool:
+        """Whether an empty database of this version can be copied instead of made."""
+        return self._template.is_file()
+
+    def blocks_registered(self) -> bool:
+        """Whether a server has registered Prefect's block types in it."""
+        return bool(self._read_state().get("blocks"))
+
+    def note_blocks_registered(self) -> None:
+        """A server that registers block types has started on it."""
+        write_json(self._state, {**self._read_state(), "blocks": True})
+
+    def prepare(self) -> list[str]:
+        """Put it right where it is not ready; what was done, as sentences for the log.
+
+        The database lock must be held. Errors: ArgusTasksError where Prefect cannot make one.
+        """
+        if self.is_ready():
+            return []
+        for leftover in self.folder.home.glob("*.migrating*"):
+            leftover.unlink(missing_ok=True)
+        told = []
+        for source in self._sources():
+            work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
+            try:
+                _copy(source, work)
+                _drop_leftovers(work)
+                self._upgrade(work)
+            except (sqlite3.Error, OSError, ArgusTasksError) as error:
+                told.append(f"{source} cannot be used by Prefect {self.version}: {error}")
+                _remove_database(work)
+                continue
+            told.append(f"{self.path} made from {source}, with all that it held")
+            self._put_in_place(work)
+            return told
+        if not self.has_template():
+            self._make_template()
+        work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
+        shutil.copyfile(self._template, work)
+        self._put_in_place(work)
+        return told
+
+    def _sources(self) -> list[Path]:
+        """Databases to start from, best first: this version's own, then the newest of others
+        (those set aside too: we may have been cut off before the new one was in its place)."""
+        others = [*self.folder.home.glob("prefect-*.db"), *self.folder.home.glob("prefect-*.aside")]
+        others = [path for path in others if path != self.path]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        return [path for path in (self.path, *others) if path.is_file()]
+
+    def _make_template(self) -> None:
+        self._template.parent.mkdir(parents=True, exist_ok=True)
+        work = self._template.with_name(f"{self._template.name}.{os.getpid()}.migrating")
+        try:
+            self._upgrade(work)
+            work.replace(self._template)
+        finally:
+            _remove_database(work)
+
+    def _upgrade(self, work: Path) -> None:
+        environment = {
+            **configuration.base_environment(self.folder),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{work}",
+        }
+        command = configuration.python_command(
+            "-m", "prefect", "server", "database", "upgrade", "-y"
+        )
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=self.folder.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=MIGRATION_LIMIT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ArgusTasksError(
+                f"`prefect server database upgrade` ended with {done.returncode}: "
+                + done.stdout.strip()[-2000:]
+            )
+        with _connected(work) as connection:
+            # what still lies in the write-ahead log would be missing from a copy of the file
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _put_in_place(self, work: Path) -> None:
+        head = revision(work)
+        if head is None:
+            raise ArgusTasksError(f"{work} has no Prefect tables after its migration")
+        self._set_aside()
+        for ending in ("-wal", "-shm"):  # another file's log must never be played into this one
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+        work.replace(self.path)
+        write_json(self._state, {"head": head, "blocks": False}, sync=True)
+
+    def _set_aside(self) -> None:
+        if not self.path.exists():
+            return
+        try:
+            with _connected(self.path) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            pass  # not a database: it is kept as it is
+        stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
+        self.path.rename(f"{self.path}.{stamp}.aside")
+
+    def _read_state(self) -> dict[str, object]:
+        try:
+            data = read_json(self._state)
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+
+def revision(path: Path) -> str | None:
+    """The migration that a Prefect database stands at; None where it is none, or cannot be read."""
+    try:
+        with _connected(path) as connection:
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error:
+        return None
+    return str(rows[0][0]) if len(rows) == 1 else None
+
+
+def _copy(source: Path, target: Path) -> None:
+    with _connected(source) as old, _connected(target) as new:
+        old.backup(new)
+
+
+def _drop_leftovers(path: Path) -> None:
+    """A migration that was cut off leaves half-filled tables, and fails on them the next time."""
+    with _connected(path) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_alembic_tmp_*'"
+        ).fetchall()
+        for (name,) in tables:
+            connection.execute(f'DROP TABLE "{name}"')
+        connection.commit()
+
+
+def _remove_database(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=10)) as connection:
+        yield connection

@@ -1,0 +1,256 @@
+"""The embedded Prefect server: one for each user and host, found or started, held by its users.
+
+`hold()` returns at once. A server that it starts gets a socket that listens already, so the first
+request of a client waits until the server answers; nobody needs to poll. The server's own watcher
+(`server.watcher`) ends it when no process has held it for 10 s and all it was sent is recorded.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.server import configuration, locks
+from argus_tasks.server.database import Database
+from argus_tasks.server.folder import Folder, Record
+from argus_tasks.server.profile import API_URL, EMBEDDED_URL
+from argus_tasks.server.watcher import IDLE_S, LIMIT_S
+
+Notice = Callable[[str], None]
+
+PORT_LIMIT_S = 0.5
+
+
+class HeldServer:
+    """The embedded server, kept up until `release()` or the end of this process."""
+
+    def __init__(self, folder: Folder, record: Record, idle_s: float, limit_s: float) -> None:
+        self._folder = folder
+        self._record = record
+        self._ending = (idle_s, limit_s)
+        self._released = False
+
+    @property
+    def api_url(self) -> str:
+        """What PREFECT_API_URL must be before Prefect is imported."""
+        return self._record.api_url
+
+    @property
+    def ui_url(self) -> str:
+        """Prefect's UI, for a browser on this host."""
+        return self.api_url.removesuffix("/api")
+
+    @property
+    def log_path(self) -> str:
+        """The server's log."""
+        return str(self._folder.log)
+
+    @property
+    def database_path(self) -> str:
+        """The server's database file."""
+        return str(Database(self._folder, self._record.prefect_version).path)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process; None in the moment before it has told."""
+        return self._folder.pid_of(self._record.instance)
+
+    def environment(self) -> dict[str, str]:
+        """What os.environ must hold in a process that uses the server: PREFECT_API_URL, the mark
+        that it is ours and not the user's, and, where there is a proxy, an exception from it."""
+        added = {API_URL: self.api_url, EMBEDDED_URL: self.api_url}
+        if any(name.lower() in {"http_proxy", "all_proxy"} for name in os.environ):
+            for name in ("NO_PROXY", "no_proxy"):
+                hosts = [host for host in os.environ.get(name, "").split(",") if host]
+                added[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+        return added
+
+    def is_alive(self) -> bool:
+        """Whether the server's process lives (it may still be starting)."""
+        return locks.is_locked(self._folder.alive(self._record.instance))
+
+    def wait_healthy(self, timeout_s: float = 60.0) -> None:
+        """Return when the server answers.
+
+        Errors: ArgusTasksError, with the log's last lines, when it has died, or does not answer
+        within the time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (remaining_s := deadline - time.monotonic()) > 0:
+            if _healthy(self._record.port, remaining_s):
+                return
+            if not self.is_alive():
+                raise ArgusTasksError(self._told("has ended before it answered"))
+            time.sleep(min(0.1, remaining_s))
+        raise ArgusTasksError(self._told(f"has not answered within {timeout_s:.0f} s"))
+
+    def revive(self, notice: Notice | None = None) -> bool:
+        """Start the server again where it has died, if possible at its old address.
+
+        True where `api_url` is still the same afterwards.
+        """
+        before = self.api_url
+        self._record = _find_or_start(self._folder, notice, *self._ending)
+        return self.api_url == before
+
+    def keep(self) -> None:
+        """Keep it up after the last release too, until `stop()`."""
+        self._folder.keep(self._record.instance)
+
+    def release(self) -> None:
+        """Use it no longer. A second call does nothing."""
+        if not self._released:
+            self._released = True
+            locks.drop_hold(self._folder.hold_lock)
+
+    def __enter__(self) -> HeldServer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _told(self, what: str) -> str:
+        return (
+            f"Prefect's server ({self.api_url}) {what}; its log is {self.log_path}, "
+            "which ends with\n" + self._folder.log_tail()
+        )
+
+
+def hold(
+    *, notice: Notice | None = None, idle_s: float = IDLE_S, limit_s: float = LIMIT_S
+) -> HeldServer:
+    """Hold the embedded server for this process; start it where none runs. Returns at once.
+
+    `notice` gets one sentence on what is being done, and the UI's address. `idle_s` and `limit_s`
+    apply to a server that this call starts: how long it stays up when nobody holds it, once all
+    is recorded, and in any case.
+    """
+    folder = Folder.of_this_host()
+    locks.take_hold(folder.hold_lock)
+    try:
+        record = _find_or_start(folder, notice, idle_s, limit_s)
+    except BaseException:
+        locks.drop_hold(folder.hold_lock)
+        raise
+    return HeldServer(folder, record, idle_s, limit_s)
+
+
+def running(folder: Folder) -> Record | None:
+    """The server that is up (or starting) and may be used; None where there is none."""
+    record = folder.read()
+    return record if record and _usable(folder, record) else None
+
+
+def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s: float) -> Record:
+    tell = notice or _silent
+    with locks.exclusive(folder.start_lock):
+        record = running(folder)
+        if record is not None:
+            tell(f"using Prefect's server that runs already, UI: {record.api_url[:-4]}")
+            return record
+        return _start(folder, tell, idle_s, limit_s)
+
+
+def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Record:
+    version = configuration.prefect_version()
+    database = Database(folder, version)
+    listening = _listening_socket(folder.last_port())
+    record = Record(uuid.uuid4().hex[:12], listening.getsockname()[1], version)
+    first = (
+        ""
+        if database.is_ready() or database.has_template()
+        else (" (first time with this version: makes its database, some 10 s)")
+    )
+    tell(f"starting Prefect's server{first}, UI: {record.api_url[:-4]}")
+    _remove_dead(folder)
+    alive = locks.lock_file(folder.alive(record.instance))
+    try:
+        folder.write(record)  # before the process: whoever is killed in between leaves a dead lock
+        if folder.log.exists():
+            folder.log.replace(folder.earlier_log)
+        command = configuration.python_command("-m", "argus_tasks.server.host")
+        command += ["--folder", str(folder.root), "--instance", record.instance]
+        command += ["--socket-fd", str(listening.fileno()), "--alive-fd", str(alive)]
+        command += ["--idle-s", str(idle_s), "--limit-s", str(limit_s)]
+        with folder.log.open("ab") as log:
+            # by way of a shell that ends at once: the server is nobody's child, so it costs its
+            # starter no wait() and does not count among the processes of a sweep
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", *command],
+                env=configuration.server_environment(folder, record.port),
+                cwd=folder.root,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(listening.fileno(), alive),
+                check=True,
+            )
+    finally:
+        os.close(alive)
+        listening.close()
+    return record
+
+
+def _listening_socket(port: int) -> socket.socket:
+    """On this port, if it is or soon becomes free (a killed process leaves it a moment later than
+    its locks), else on any."""
+    deadline = time.monotonic() + (PORT_LIMIT_S if port else 0.0)
+    while True:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen(1024)
+        except OSError:
+            listening.close()
+            if port == 0:
+                raise
+            if time.monotonic() > deadline:
+                port = 0
+            time.sleep(0.02)
+        else:
+            return listening
+
+
+def _usable(folder: Folder, record: Record) -> bool:
+    if not locks.is_locked(folder.alive(record.instance)):
+        return False
+    try:
+        socket.create_connection(("127.0.0.1", record.port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _healthy(port: int, timeout_s: float) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _remove_dead(folder: Folder) -> None:
+    for path in folder.root.glob("alive-*.lock"):
+        if not locks.is_locked(path):
+            path.unlink(missing_ok=True)
+
+
+def _silent(_sentence: str) -> None:
+    pass

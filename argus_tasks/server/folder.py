@@ -1,0 +1,138 @@
+"""The state folder of the embedded server: one for each user and host."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from argus_tasks.base import settings
+from argus_tasks.base.files import read_json, write_json
+
+LOG_TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written down of the server that runs, or last ran."""
+
+    instance: str
+    port: int
+    prefect_version: str
+
+    @property
+    def api_url(self) -> str:
+        """What PREFECT_API_URL must be to use it."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The paths below the state folder. A home folder that several hosts share has one of these
+    for each of them: a server listens on its own host only, and locks may not reach further."""
+
+    root: Path
+
+    @classmethod
+    def of_this_host(cls) -> Folder:
+        """The folder of this user and host, made where it is not there."""
+        host = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node()) or "localhost"
+        folder = cls(settings.state_home() / "prefect-server" / host)
+        folder.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    @property
+    def home(self) -> Path:
+        """The server's PREFECT_HOME, with its databases."""
+        return self.root / "home"
+
+    @property
+    def hold_lock(self) -> Path:
+        """Every user of the server holds a shared record lock on it."""
+        return self.root / "hold.lock"
+
+    @property
+    def start_lock(self) -> Path:
+        """Held while somebody looks for the server and starts one, and while one decides to end."""
+        return self.root / "start.lock"
+
+    @property
+    def database_lock(self) -> Path:
+        """Held by the one server that may have the database open."""
+        return self.root / "database.lock"
+
+    @property
+    def log(self) -> Path:
+        """The log of the server started last."""
+        return self.root / "server.log"
+
+    @property
+    def earlier_log(self) -> Path:
+        """The log of the server before it."""
+        return self.root / "server.earlier.log"
+
+    def alive(self, instance: str) -> Path:
+        """Locked for as long as the process of this server lives; holds its pid."""
+        return self.root / f"alive-{instance}.lock"
+
+    def read(self) -> Record | None:
+        """The record of the server to use; None where there is none (or none that can be read)."""
+        try:
+            data = read_json(self.root / "server.json")
+            return Record(str(data["instance"]), int(data["port"]), str(data["prefect_version"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, record: Record) -> None:
+        """Make this the server to use. The start lock must be held."""
+        write_json(self.root / "server.json", asdict(record))
+
+    def withdraw(self, instance: str) -> None:
+        """No new user for this server, where it is still the one to use. The start lock must be
+        held. Its port is remembered: the next server takes it where it can, so that processes
+        that still have the old URL find the new server there."""
+        record = self.read()
+        if record is not None and record.instance == instance:
+            (self.root / "last-port").write_text(str(record.port))
+            (self.root / "server.json").unlink(missing_ok=True)
+
+    def last_port(self) -> int:
+        """The port of the server before; 0 where there was none."""
+        record = self.read()
+        if record is not None:
+            return record.port
+        try:
+            return int((self.root / "last-port").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def kept_instance(self) -> str:
+        """The server that `argus-tasks server start` keeps up; empty where there is none."""
+        try:
+            return (self.root / "keep").read_text().strip()
+        except OSError:
+            return ""
+
+    def keep(self, instance: str) -> None:
+        """Keep this server up although nobody holds it."""
+        (self.root / "keep").write_text(instance)
+
+    def keep_no_more(self) -> None:
+        """Let the server end when nobody holds it."""
+        (self.root / "keep").unlink(missing_ok=True)
+
+    def pid_of(self, instance: str) -> int | None:
+        """The process of a server; None before it has told."""
+        try:
+            return int(self.alive(instance).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def log_tail(self) -> str:
+        """The last lines of the log, indented, for error messages."""
+        try:
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return "  (it cannot be read)"
+        return "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:]) or "  (it is empty)"

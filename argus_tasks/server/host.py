@@ -1,0 +1,144 @@
+"""The embedded server's process: `python -m argus_tasks.server.host`, started by `server.embedded`.
+
+Prefect is loaded by its web server's own name for it; nothing of ours imports it here. Whatever
+kills this process ends the server, its watcher and its locks at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.server import locks
+from argus_tasks.server.configuration import prefect_version
+from argus_tasks.server.database import Database
+from argus_tasks.server.folder import Folder
+from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
+
+APPLICATION = "prefect.server.api.server:create_app"
+PREDECESSOR_LIMIT_S = 30.0
+SHUTDOWN_LIMIT_S = 4.0
+
+
+def main() -> None:
+    """Serve until the watcher ends it."""
+    args = _arguments()
+    for descriptor in (args.socket_fd, args.alive_fd):
+        os.set_inheritable(descriptor, False)
+    folder = Folder(Path(args.folder))
+    folder.alive(args.instance).write_text(str(os.getpid()))
+    database = Database(folder, prefect_version())
+    _wait_for_predecessor(folder)
+    register_blocks = not (database.is_ready() and database.blocks_registered())
+    os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
+    os.environ["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = str(register_blocks).lower()
+
+    preparing = _Preparing(database)
+    preparing.start()
+    import uvicorn
+
+    config = uvicorn.Config(
+        APPLICATION,
+        factory=True,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    config.load()  # Prefect's import takes longer than most migrations: side by side
+    preparing.join()
+    if preparing.error is not None:
+        _say(f"cannot make the database: {preparing.error}")
+        os._exit(1)
+
+    class DrainingServer(uvicorn.Server):
+        """A signal does not end it before everything is recorded."""
+
+        watcher: Watcher
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+            self.watcher.ask_to_stop()
+
+    server = DrainingServer(config)
+
+    def end() -> None:
+        server.should_exit = True
+        threading.Timer(SHUTDOWN_LIMIT_S, os._exit, args=(0,)).start()
+
+    watcher = Watcher(
+        folder, args.instance, database.path, end, idle_s=args.idle_s, limit_s=args.limit_s
+    )
+
+    server.watcher = watcher
+    watcher.start()
+    if register_blocks:
+        threading.Thread(
+            target=_note_blocks, args=(server, database), name="argus-tasks-blocks", daemon=True
+        ).start()
+    server.run(sockets=[socket.socket(fileno=args.socket_fd)])
+    folder.alive(args.instance).unlink(missing_ok=True)
+    os._exit(0)  # everything is recorded; threads of Prefect's need not be waited for
+
+
+class _Preparing(threading.Thread):
+    def __init__(self, database: Database) -> None:
+        super().__init__(name="argus-tasks-database")
+        self._database = database
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            for sentence in self._database.prepare():
+                _say(sentence)
+        except Exception as error:  # noqa: BLE001 - told in the log by the main thread
+            self.error = error
+
+
+def _note_blocks(server: object, database: Database) -> None:
+    while not getattr(server, "started", False):
+        time.sleep(0.2)
+    database.note_blocks_registered()
+
+
+def _wait_for_predecessor(folder: Folder) -> None:
+    """A server that is about to end still has the database open: two at once lose task runs."""
+    deadline = time.monotonic() + PREDECESSOR_LIMIT_S
+    while True:
+        try:
+            locks.lock_file(folder.database_lock)  # never closed: ours until we are gone
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ArgusTasksError(
+                    f"another server has had the database of {folder.home} open for "
+                    f"{PREDECESSOR_LIMIT_S:.0f} s and does not end"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--socket-fd", type=int, required=True)
+    parser.add_argument("--alive-fd", type=int, required=True)
+    parser.add_argument("--idle-s", type=float, default=IDLE_S)
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S)
+    return parser.parse_args()
+
+
+def _say(sentence: str) -> None:
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), "argus-tasks:", sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    main()

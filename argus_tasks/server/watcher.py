@@ -1,0 +1,134 @@
+"""Decides when the embedded server ends: inside the server's own process, on a thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from argus_tasks.server import locks
+from argus_tasks.server.folder import Folder
+
+IDLE_S = 10.0
+"""Nobody has held the server for so long: it ends when everything is recorded ..."""
+LIMIT_S = 60.0
+"""... and after so long in any case."""
+QUIET_S = 3.0
+"""Nothing has been written for so long (three flushes): everything is recorded."""
+TICK_S = 0.5
+MAX_LOG_BYTES = 5_000_000
+
+
+class RecordedProbe:
+    """Whether the server has written down all that it was sent."""
+
+    def __init__(self, database: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._seen: object = None
+        self._since = clock()
+
+    def recorded(self) -> bool:
+        """True where no event waits and the tables have not grown for `QUIET_S`; ask repeatedly."""
+        now = self._clock()
+        seen = self._written()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since >= QUIET_S and not waiting_events()
+
+    def _written(self) -> object:
+        try:
+            with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as database:
+                return database.execute(
+                    "SELECT (SELECT max(rowid) FROM task_run_state),"
+                    " (SELECT max(rowid) FROM events),"
+                    " (SELECT max(rowid) FROM flow_run_state),"
+                    " (SELECT max(rowid) FROM log)"
+                ).fetchone()
+        except sqlite3.Error:
+            return None
+
+
+def waiting_events() -> int:
+    """Events in the queues of Prefect's in-memory broker; 0 where this Prefect has no such thing
+    (then the tables alone tell)."""
+    broker = sys.modules.get("prefect.server.utilities.messaging.memory")
+    try:
+        topics = list(broker.Topic._topics.values())  # type: ignore[union-attr]
+        return sum(
+            subscription._queue.qsize() + subscription._retry.qsize()
+            for topic in topics
+            for subscription in list(topic._subscriptions)
+        )
+    except AttributeError:
+        return 0
+
+
+class Watcher(threading.Thread):
+    """Calls `end` once: when nobody holds the server any more, or when it was asked to stop."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        instance: str,
+        database: Path,
+        end: Callable[[], None],
+        *,
+        idle_s: float = IDLE_S,
+        limit_s: float = LIMIT_S,
+    ) -> None:
+        super().__init__(name="argus-tasks-watcher", daemon=True)
+        self._folder = folder
+        self._instance = instance
+        self._end = end
+        self._idle_s = idle_s
+        self._limit_s = limit_s
+        self._recorded = RecordedProbe(database)
+        self._stop_asked = threading.Event()
+
+    def ask_to_stop(self) -> None:
+        """End it although somebody may hold it, as soon as everything is recorded."""
+        self._stop_asked.set()
+
+    def run(self) -> None:
+        """Look, twice a second."""
+        holds = locks.HoldProbe(self._folder.hold_lock)
+        wanted_at = time.monotonic()
+        while not self._stop_asked.wait(TICK_S):
+            _shorten(self._folder.log)
+            now = time.monotonic()
+            if holds.held() or self._folder.kept_instance() == self._instance:
+                wanted_at = now
+                continue
+            recorded = self._recorded.recorded()
+            unwanted_s = now - wanted_at
+            if unwanted_s >= self._limit_s or (unwanted_s >= self._idle_s and recorded):
+                with locks.exclusive(self._folder.start_lock):
+                    if holds.held() or self._folder.kept_instance() == self._instance:
+                        continue  # somebody came while we decided
+                    self._folder.withdraw(self._instance)
+                self._end()
+                return
+        self._drain()
+        self._end()
+
+    def _drain(self) -> None:
+        with locks.exclusive(self._folder.start_lock):
+            self._folder.withdraw(self._instance)
+        deadline = time.monotonic() + self._limit_s
+        while not self._recorded.recorded() and time.monotonic() < deadline:
+            time.sleep(TICK_S)
+
+
+def _shorten(log: Path) -> None:
+    """Keep the log small: it is open for appending, so what is written next starts it anew."""
+    try:
+        if log.stat().st_size > MAX_LOG_BYTES:
+            os.truncate(log, 0)
+    except OSError:
+        pass

@@ -1,0 +1,229 @@
+"""One attempt of one run, wherever it executes: in a worker, on a thread, in the caller."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.errors import SkipRun
+from argus_tasks.runs.context import RunContext
+from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
+from argus_tasks.runs.logs import RunLog, run_logger
+from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.record import Ending, RunKey, RunRecord, stopped_ending
+from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.experiment import ExperimentFunction
+from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.retry import RetryPolicy
+
+_SHOWN_METRICS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What is to be run.
+
+    Attributes:
+        key: which run.
+        config: its config.
+        meta: the run's metadata, its attempt in it.
+        retry: the sweep's policy, so that the record can say whether another try follows.
+        resumed: an earlier try was cut off and left this folder.
+    """
+
+    key: RunKey
+    config: dict[str, Any]
+    meta: RunMetadata
+    retry: RetryPolicy
+    resumed: bool = False
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self.meta.attempt or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, in values that any process can read.
+
+    Attributes:
+        ending: status, cause, error.
+        kinds: the exception's class name and its bases'.
+        stack: the stack trace, empty where there is none.
+        metrics: the numbers of the result's top level, for those who watch.
+        duration_s: this attempt's seconds.
+    """
+
+    ending: Ending
+    kinds: tuple[str, ...] = ()
+    stack: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+
+Capture = Callable[[RunLog], AbstractContextManager[None]]
+
+
+def run_attempt(
+    assignment: Assignment,
+    function: ExperimentFunction,
+    *,
+    trackers: Sequence[Tracker],
+    stop: StopFlag,
+    capture: Capture | None,
+    disowned: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Run the experiment once and write its folder; once `disowned`, nothing more is written.
+
+    An Exception becomes a failed outcome. KeyboardInterrupt and SystemExit are recorded as a
+    failure and raised on: what they mean is the caller's to say.
+    """
+    started = time.monotonic()
+    record = RunRecord(assignment.key, assignment.meta)
+    if assignment.attempt > 1 or assignment.resumed:
+        record.take_up()
+    nonfinite = record.open(assignment.config)
+    record.running()
+    with ExitStack() as stack:
+        log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}")
+        stack.callback(log.close)
+        ctx = RunContext(
+            assignment.key.run_id,
+            Path(assignment.key.run_dir),
+            deepcopy(assignment.config),
+            run_logger(assignment.key.run_id, log),
+            assignment.meta,
+            assignment.attempt,
+            assignment.resumed,
+            trackers,
+            stop.is_set,
+        )
+        stack.callback(ctx._close)
+        if nonfinite:
+            ctx.logger.warning("config.json: not finite, written as null: %s", nonfinite)
+        if assignment.attempt == 1 or assignment.resumed:
+            _tell(trackers, ctx, lambda tracker: tracker.on_run_start(ctx, ctx.meta))
+            record.event("start")
+        raised: BaseException | None = None
+        result: object = None
+        try:
+            if capture is not None:
+                with capture(log):
+                    result = function(ctx)
+            else:
+                result = function(ctx)
+            metrics = {} if disowned() else _written(record, ctx.logger, result)
+        except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
+            raised = error
+        if disowned():
+            return Outcome(stopped_ending(stop.by()))
+        duration_s = time.monotonic() - started
+        if ctx._saw_stop or (isinstance(raised, KeyboardInterrupt) and stop.is_set()):
+            outcome = _stopped(stop, raised, duration_s)
+        elif raised is None:
+            outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
+        else:
+            outcome = outcome_of_exception(raised, duration_s)
+        _close(record, assignment, ctx, outcome, trackers)
+    if raised is not None and not isinstance(raised, Exception):
+        raise raised
+    return outcome
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The finite numbers of a result's top level, the first hundred."""
+    numbers: dict[str, float] = {}
+    for key, value in metrics.items():
+        if len(numbers) >= _SHOWN_METRICS:
+            break
+        if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
+            continue
+        try:
+            number = float(value)
+        except Exception:  # noqa: BLE001 - a user's object
+            continue
+        if number - number == 0:
+            numbers[str(key)] = number
+    return numbers
+
+
+def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[str, float]:
+    if result is None:
+        return {}
+    if not isinstance(result, Mapping):
+        raise TypeError(
+            f"the experiment returned {type(result).__name__}; expected a dict of metrics or None"
+        )
+    nonfinite = record.metrics(result)
+    if nonfinite:
+        logger.warning("metrics.json: not finite, written as null: %s", nonfinite)
+    return numbers_of(result)
+
+
+def _stopped(stop: StopFlag, raised: BaseException | None, duration_s: float) -> Outcome:
+    stack = "" if raised is None else "".join(traceback.format_exception(raised))
+    return Outcome(stopped_ending(stop.by()), stack=stack, duration_s=duration_s)
+
+
+def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
+    """The outcome of an attempt that ended by this exception."""
+    name = type(error).__name__
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - a user's exception
+        message = f"<a {name} that cannot be shown>"
+    if isinstance(error, SkipRun):
+        return Outcome(Ending(SKIPPED, "skipped", name, message), duration_s=duration_s)
+    kinds = tuple(kind.__name__ for kind in type(error).__mro__)
+    # The frames of our own call are cut: the user's code is what the reader looks for.
+    inner = error.__traceback__
+    while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
+        inner = inner.tb_next
+    stack = "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
+    return Outcome(Ending(FAILED, name, name, message), kinds, stack, duration_s=duration_s)
+
+
+def _close(
+    record: RunRecord,
+    assignment: Assignment,
+    ctx: RunContext,
+    outcome: Outcome,
+    trackers: Sequence[Tracker],
+) -> None:
+    ending = outcome.ending
+    facts = {
+        "attempt": assignment.attempt,
+        "error_type": ending.error_type,
+        "error_message": ending.error_message,
+    }
+    if ending.status == SKIPPED:
+        ctx.logger.warning("skipped: %s", ending.error_message)
+        record.event("skip", attempt=assignment.attempt, reason=ending.error_message)
+    elif ending.status == FAILED:
+        retrying = assignment.retry.wants(outcome.kinds, assignment.attempt)
+        again = ", to be tried again" if retrying else ""
+        ctx.logger.error("attempt %s failed%s\n%s", assignment.attempt, again, outcome.stack)
+        record.event("retry" if retrying else "error", **facts)
+        if retrying:
+            record.close(ending, outcome.duration_s)
+            return
+        record.error(outcome.stack or str(ending.error_message))
+    summary = record.close(ending, outcome.duration_s)
+    record.event("end", summary=summary)
+    _tell(trackers, ctx, lambda tracker: tracker.on_run_end(ctx, summary))
+
+
+def _tell(trackers: Sequence[Tracker], ctx: RunContext, call: Callable[[Tracker], None]) -> None:
+    for tracker in trackers:
+        try:
+            call(tracker)
+        except Exception as error:  # noqa: BLE001 - a tracker never ends a run
+            ctx.logger.warning("%s failed: %r", type(tracker).__name__, error)

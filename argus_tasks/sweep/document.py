@@ -1,0 +1,55 @@
+"""A file's values, and the line of each: what a message needs to point at what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Path: TypeAlias = "tuple[str | int, ...]"
+
+
+MAX_DEPTH = 32
+"""How deep values may be nested: configs must survive being written as JSON whole."""
+
+TOO_DEEP = f"the values are nested deeper than {MAX_DEPTH} levels."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong at a path, as a sentence."""
+
+    path: Path
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """The values as plain mappings, lists and scalars.
+
+    `label` is the file as the user named it, empty where there is none; `lines` has the line, from
+    1, of each path; `problems` is what is already known to be wrong.
+    """
+
+    value: Any
+    label: str = ""
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def line(self, path: Path) -> int:
+        """The line of the path, or of the nearest thing above it; 0 where no lines are known."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 0)
+
+    def locate(self, path: Path) -> str:
+        """`"sweep.yaml:7: "`, to put before a sentence; empty where there is no file."""
+        if not self.label:
+            return ""
+        line = self.line(path)
+        return f"{self.label}:{line}: " if line else f"{self.label}: "
+
+
+def dotted(path: Path) -> str:
+    """The path as people write it: `include.0.lr`."""
+    return ".".join(str(part) for part in path)

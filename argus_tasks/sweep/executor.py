@@ -1,0 +1,201 @@
+"""Where attempts execute: in worker processes, or in the caller's own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Protocol
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.runs.logs import copied_streams
+from argus_tasks.runs.trackers import Tracker, build_trackers
+from argus_tasks.sweep.attempt import (
+    Assignment,
+    Capture,
+    Outcome,
+    outcome_of_exception,
+    run_attempt,
+)
+from argus_tasks.sweep.experiment import ExperimentFunction
+from argus_tasks.sweep.isolation.pool import WorkerDied, WorkerPool
+from argus_tasks.sweep.isolation.protocol import (
+    Setup,
+    dumps,
+    sys_path_of,
+    without_experiment_function,
+)
+from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.request import SweepRequest
+
+
+class Executor(Protocol):
+    """What a session needs of either kind."""
+
+    def warm(self, count: int) -> None:
+        """Get ready for `count` runs at once."""
+
+    def check(self) -> None:
+        """Wait until the experiment is known to load. Errors: BadInput where it does not."""
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Execute one attempt; blocks. Errors: WorkerDied; BadInput as `check`."""
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """End what can be ended from outside."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class WorkerExecutor:
+    """In warm worker processes."""
+
+    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+        setup = Setup(
+            without_experiment_function(request.experiment),
+            sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
+            request.tracker_specs,
+            _sendable(request.trackers),
+            stop.descriptor,
+        )
+        self._pool = WorkerPool(request.workers, setup)
+
+    def warm(self, count: int) -> None:
+        """Start `count` workers."""
+        self._pool.warm(count)
+
+    def check(self) -> None:
+        """Wait until a worker has loaded the experiment."""
+        try:
+            self._pool.check()
+        except WorkerDied as death:
+            raise BadInput(f"loading the experiment ended its process: {death.cause}.") from death
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Execute on a free worker."""
+        return self._pool.run(assignment)
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """Signal every worker."""
+        self._pool.end_all(sign)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
+
+
+class LocalExecutor:
+    """In the caller's own thread: nothing is isolated, a debugger works."""
+
+    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+        self._load = request.experiment.load
+        self._function: ExperimentFunction | None = None
+        self._trackers = build_trackers(request.tracker_specs, request.trackers)
+        self._stop = stop
+
+    def warm(self, count: int) -> None:  # noqa: ARG002 - one process, whatever the count
+        """Load the experiment."""
+        self._function = self._function or self._load()
+
+    def check(self) -> None:
+        """Load the experiment."""
+        self.warm(1)
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Execute here; what the experiment prints is copied to its log."""
+        return self._attempt(assignment, copied_streams, lambda: False)
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """There is nobody to end but ourselves."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _attempt(
+        self, assignment: Assignment, capture: Capture | None, disowned: Callable[[], bool]
+    ) -> Outcome:
+        self.warm(1)
+        assert self._function is not None
+        return run_attempt(
+            assignment,
+            self._function,
+            trackers=self._trackers,
+            stop=self._stop,
+            capture=capture,
+            disowned=disowned,
+        )
+
+
+class ThreadExecutor(LocalExecutor):
+    """On threads of the caller's process, for functions that wait: nothing is isolated.
+
+    A thread cannot be ended from outside: one that does not return after a stop is disowned. It
+    writes nothing any more, and does not keep the process from exiting.
+    """
+
+    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+        super().__init__(request, stop)
+        self._places = threading.BoundedSemaphore(request.workers)
+        self._disowned = threading.Event()
+        self._waiting: set[Future[Outcome]] = set()
+        self._lock = threading.Lock()
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Execute on a thread of its own, as soon as there is a place."""
+        with self._places:
+            future: Future[Outcome] = Future()
+            with self._lock:
+                if self._disowned.is_set():
+                    raise WorkerDied("stopped")
+                self._waiting.add(future)
+            threading.Thread(
+                target=self._into, args=(future, assignment), name="argus-run", daemon=True
+            ).start()
+            try:
+                return future.result()
+            finally:
+                with self._lock:
+                    self._waiting.discard(future)
+
+    def end_all(self, sign: signal.Signals) -> None:  # noqa: ARG002 - threads hear no signals
+        """Wait no longer for any thread."""
+        with self._lock:
+            self._disowned.set()
+            for future in self._waiting:
+                with suppress(InvalidStateError):
+                    future.set_exception(WorkerDied("its thread did not return"))
+
+    def _into(self, future: Future[Outcome], assignment: Assignment) -> None:
+        try:
+            outcome = self._attempt(assignment, None, self._disowned.is_set)
+        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
+            outcome = outcome_of_exception(error, 0.0)
+        with suppress(InvalidStateError):
+            future.set_result(outcome)
+
+
+def make_executor(request: SweepRequest, stop: StopFlag) -> Executor:
+    """The executor of the request's mode."""
+    if request.mode == "sequential":
+        return LocalExecutor(request, stop)
+    if request.mode == "thread":
+        return ThreadExecutor(request, stop)
+    return WorkerExecutor(request, stop)
+
+
+def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:
+    if not trackers:
+        return None
+    try:
+        return dumps(trackers)
+    except Exception as error:
+        names = ", ".join(type(tracker).__name__ for tracker in trackers)
+        raise BadInput(
+            f"trackers ({names}) cannot be sent to worker processes ({error});"
+            " give them as tracker_specs, or use mode 'sequential' or 'thread'."
+        ) from error

@@ -1,0 +1,11 @@
+"""How experiments are executed."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+# sequential: in the caller's process, one at a time: a debugger works, nothing is isolated.
+# process_pool: in warm worker processes. joblib: the older name for the same.
+# dynamic: the same, held back by the machine's load.
+# thread: on threads of the caller's process, for functions that wait; nothing is isolated.
+Mode: TypeAlias = Literal["sequential", "process_pool", "joblib", "dynamic", "thread"]

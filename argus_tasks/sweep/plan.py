@@ -1,0 +1,154 @@
+"""What a start of a sweep has to do: read from disk, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from argus_tasks.base.ids import derive_batch_id, digest_of, new_batch_id
+from argus_tasks.base.repo import repo_of
+from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
+from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.ledger import SweepIdentity, find_batch
+from argus_tasks.sweep.request import SweepRequest
+
+
+class Action(StrEnum):
+    """What happens with a config now."""
+
+    RUN = "run"
+    RESUME = "resume"
+    REUSE = "reuse"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One config of the plan.
+
+    Attributes:
+        index: its place in the plan.
+        config: the config.
+        digest: SHA-256 of experiment and config; None where nothing can be reused.
+        name: its readable name, as Prefect shows it.
+        job_id: its name on the monitor: ends in six digits of the batch id.
+        action: run it; resume what was cut off; reuse its success; leave what was skipped.
+        known: the earlier run that says so.
+    """
+
+    index: int
+    config: dict[str, Any]
+    digest: str | None
+    name: str
+    job_id: str
+    action: Action
+    known: KnownRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All configs of a start, and the batch that they belong to.
+
+    Attributes:
+        batch_id: the batch.
+        known_batch: it has been started before.
+        runs: the configs in order.
+        duplicates: equal configs that were made one.
+        reason_nothing_reused: why nothing can be reused, where that is so.
+    """
+
+    batch_id: str
+    known_batch: bool
+    identity: SweepIdentity
+    git_sha: str | None
+    runs: tuple[PlannedRun, ...]
+    duplicates: int
+    reason_nothing_reused: str | None = None
+
+    @property
+    def to_do(self) -> tuple[PlannedRun, ...]:
+        """Those that will be run now."""
+        return tuple(run for run in self.runs if run.action in (Action.RUN, Action.RESUME))
+
+    def count(self, action: Action) -> int:
+        """How many configs have this action."""
+        return sum(run.action is action for run in self.runs)
+
+
+def make_plan(request: SweepRequest) -> Plan:
+    """Decide what to do with each config, from what lies under the results root."""
+    experiment = request.experiment
+    repo = repo_of(request.results_root.parent) if request.results_root.parent.exists() else None
+    sha = repo.sha if repo else None
+    identity = SweepIdentity(
+        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
+    )
+    sticky = None
+    if request.reuse and not request.fresh and request.batch_id is None:
+        sticky = find_batch(request.results_root, identity)
+    batch_id = request.batch_id or sticky or _new_batch(request, sha)
+    reuse = request.reuse and not request.fresh and experiment.identity is not None
+    known = newest_by_digest(request.results_root) if reuse else {}
+
+    runs: list[PlannedRun] = []
+    digests: set[str] = set()
+    names: dict[str, int] = {}
+    duplicates = request.duplicates
+    for config in request.configs:
+        digest = _digest(request, config)
+        if request.reuse:
+            if digest in digests:
+                duplicates += 1
+                continue
+            digests.add(digest)
+        found = known.get(digest)
+        name = _unique(request.job.render(config, len(runs)).id, names, digest, request.reuse)
+        runs.append(
+            PlannedRun(
+                len(runs),
+                config,
+                digest if experiment.identity is not None else None,
+                name,
+                f"{name}-{batch_id[-6:]}",
+                _action(found),
+                found,
+            )
+        )
+    reason = None
+    if request.reuse and not request.fresh and experiment.identity is None:
+        reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
+    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, reason)
+
+
+def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
+    identity = request.experiment.identity or request.experiment.name
+    return digest_of(identity, config, request.ignore_keys)
+
+
+def _action(found: KnownRun | None) -> Action:
+    if found is None:
+        return Action.RUN
+    if found.status == SUCCEEDED:
+        return Action.REUSE
+    if found.status == SKIPPED:
+        return Action.LEAVE
+    if found.status == RUNNING or found.resumable:
+        return Action.RESUME
+    return Action.RUN
+
+
+def _unique(name: str, taken: dict[str, int], digest: str, by_digest: bool) -> str:
+    """A name of its own: by digest, so that it stays when configs are reordered; equal configs,
+    where they are not made one, are numbered."""
+    if name in taken and by_digest:
+        name = f"{name}-{digest[:6]}"
+    taken[name] = taken.get(name, 0) + 1
+    return name if taken[name] == 1 else f"{name}-{taken[name]}"
+
+
+def _new_batch(request: SweepRequest, sha: str | None) -> str:
+    if request.fresh or not request.reuse or sha is None:
+        return new_batch_id("sweep")
+    return derive_batch_id(request.project, request.name, sha)

@@ -1,0 +1,182 @@
+"""What pydantic finds wrong with a sweep file, as sentences for the person who wrote it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from argus_tasks.base.errors import did_you_mean
+from argus_tasks.sweep.document import Path, Problem, dotted
+
+_COUNT = "an integer of 1 or more"
+_TEXT = "text"
+_KEYS = "a list of keys"
+_TEMPLATE = 'text with keys of the config in braces, such as "{model}-{dataset}"'
+_FILTER = "a mapping of keys to conditions, or a list of such mappings"
+_CONDITION = "a value, a list of values, or a mapping of gt, ge, lt, le, in, not or glob"
+
+# What is expected at each path; `*` stands for any key or index. The longest that fits is said.
+EXPECTED: dict[tuple[str, ...], str] = {
+    ("experiment",): '"package.module:function"',
+    ("name",): _TEXT,
+    ("project",): _TEXT,
+    ("experiment_type",): _TEXT,
+    ("results_root",): "a path",
+    ("base",): "a mapping of keys to values",
+    ("grid",): "a mapping of keys to lists of values",
+    ("grid", "*"): "a list of at least one value",
+    ("variants",): "a list of at least one mapping",
+    ("variants", "*"): "a mapping of keys to values",
+    ("random",): "a mapping of n, seed and space",
+    ("random", "n"): _COUNT,
+    ("random", "seed"): "an integer",
+    ("random", "space"): "a mapping of keys to distributions, with at least one",
+    ("random", "space", "*"): "a mapping with one of uniform, log_uniform, int and choice",
+    ("random", "space", "*", "uniform"): "[low, high], low < high",
+    ("random", "space", "*", "log_uniform"): "[low, high], 0 < low < high",
+    ("random", "space", "*", "int"): "[low, high], two integers, low <= high",
+    ("random", "space", "*", "choice"): "a list of at least one value",
+    ("include",): _FILTER,
+    ("include", "*"): _FILTER,
+    ("include", "*", "*"): _CONDITION,
+    ("exclude",): _FILTER,
+    ("exclude", "*"): _FILTER,
+    ("exclude", "*", "*"): _CONDITION,
+    **{
+        (section, "*", "*", name): expected
+        for section in ("include", "exclude")
+        for name, expected in {
+            "gt": "a number",
+            "ge": "a number",
+            "lt": "a number",
+            "le": "a number",
+            "in": "a list of at least one value",
+            "not": "a value, or a list of at least one value",
+            "glob": "a pattern as text",
+        }.items()
+    },
+    ("repeats",): f"{_COUNT}, or a mapping of n and seed",
+    ("repeats", "n"): _COUNT,
+    ("repeats", "seed"): "an integer",
+    ("ignore_keys",): _KEYS,
+    ("job",): "a mapping of id, model and dataset",
+    ("job", "id"): _TEMPLATE,
+    ("job", "model"): _TEMPLATE,
+    ("job", "dataset"): _TEMPLATE,
+    ("execution",): "a mapping of mode, workers, cpu_threshold and stop_grace_s",
+    ("execution", "mode"): "process_pool, sequential, joblib, thread or dynamic",
+    ("execution", "workers"): f"{_COUNT}, or auto",
+    ("execution", "cpu_threshold"): "a number above 0 and at most 100",
+    ("execution", "stop_grace_s"): "a number of 0 or more",
+    ("retry",): "a mapping of max_attempts, retry_on, delay_s and backoff",
+    ("retry", "max_attempts"): _COUNT,
+    ("retry", "retry_on"): "a list of names of exception classes",
+    ("retry", "delay_s"): "a number of 0 or more",
+    ("retry", "backoff"): "a number of 1 or more",
+    ("metadata",): "a mapping of experiment_name, group, tags, parent_run_id and dataset_version",
+    ("metadata", "experiment_name"): _TEXT,
+    ("metadata", "group"): _TEXT,
+    ("metadata", "tags"): "a list of texts, or a mapping of text to text",
+    ("metadata", "parent_run_id"): _TEXT,
+    ("metadata", "dataset_version"): _TEXT,
+}
+
+
+def problems_of(error: ValidationError, given: Mapping[str, Any]) -> list[Problem]:
+    """A problem for each thing that is wrong, each with its path in what was given."""
+    found: dict[Path, Problem] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        location: Path = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            problem = _unknown_key(location, given)
+        elif detail["type"] == "missing":
+            path = (*given_path(location[:-1], given), location[-1])
+            problem = Problem(
+                path, f"{dotted(path)} is missing; expected {_expected(location)[1]}."
+            )
+        else:
+            problem = _wrong_value(location, given)
+        found.setdefault(problem.path, problem)
+    return list(found.values())
+
+
+def _wrong_value(location: Path, given: Mapping[str, Any]) -> Problem:
+    depth, expected = _expected(location)
+    path = given_path(location[:depth], given)
+    value = shown(_at(path, given))
+    return Problem(path, f"{dotted(path)} is {value}; expected {expected}.")
+
+
+def _unknown_key(location: Path, given: Mapping[str, Any]) -> Problem:
+    above = given_path(location[:-1], given)
+    key = str(location[-1])
+    names = _names(tuple("*" if isinstance(p, int) else p for p in location[:-1]))
+    where = f"in {dotted(above)}" if above else "here"
+    hint = did_you_mean(key, names)
+    if not hint:
+        homes = [pattern[0] for pattern in EXPECTED if len(pattern) == 2 and pattern[1] == key]
+        if not above and homes:
+            hint = f" It belongs in '{homes[0]}'."
+        else:
+            hint = f" There are {', '.join(names)}."
+    return Problem((*above, key), f"'{key}' is not a key {where}.{hint}")
+
+
+def _names(section: tuple[str, ...]) -> list[str]:
+    """The keys that a section has."""
+    return [
+        pattern[-1]
+        for pattern in EXPECTED
+        if len(pattern) == len(section) + 1
+        and pattern[-1] != "*"
+        and all(_fits(want, part) for want, part in zip(pattern, section, strict=False))
+    ]
+
+
+def _expected(location: Path) -> tuple[int, str]:
+    """How much of the location a known path covers, and what is expected there."""
+    for depth in range(len(location), 0, -1):
+        for pattern, expected in EXPECTED.items():
+            if len(pattern) == depth and all(map(_fits, pattern, location)):
+                return depth, expected
+    return 0, "a sweep file"
+
+
+def _fits(want: str, part: str | int) -> bool:
+    return want == "*" or want == part
+
+
+def given_path(location: Path, given: Any) -> Path:
+    """The location as far as it is in what was given.
+
+    Short forms (a mapping for a list of one, a number for a mapping) are checked in their long
+    form; their locations have steps that the file does not have.
+    """
+    path: list[str | int] = []
+    at = given
+    for part in location:
+        if isinstance(at, list):
+            inside = part in range(len(at))
+        else:
+            inside = isinstance(at, Mapping) and part in at
+        if inside:
+            at = at[part]
+            path.append(part)
+        elif not (isinstance(at, Mapping) and isinstance(part, int)):
+            break
+    return tuple(path)
+
+
+def _at(path: Path, given: Any) -> Any:
+    for part in path:
+        given = given[part]
+    return given
+
+
+def shown(value: Any) -> str:
+    """The value as the file would have it, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

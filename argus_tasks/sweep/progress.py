@@ -1,0 +1,111 @@
+"""How a sweep is getting on, for those who watch it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from statistics import mean
+
+from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
+from argus_tasks.sweep.attempt import Outcome
+from argus_tasks.sweep.plan import PlannedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts of configs at one moment.
+
+    Attributes:
+        total: every config of the plan.
+        succeeded: the reused ones included.
+        eta_s: seconds until the end, from the finished ones' durations; None before any is known.
+    """
+
+    total: int
+    succeeded: int
+    failed: int
+    skipped: int
+    running: int
+    reused: int
+    elapsed_s: float
+    eta_s: float | None
+    running_names: tuple[str, ...]
+
+    @property
+    def done(self) -> int:
+        """Those that are settled."""
+        return self.succeeded + self.failed + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended for good, as told to watchers."""
+
+    run: PlannedRun
+    run_id: str
+    outcome: Outcome
+    attempts: int
+
+
+class Progress:
+    """Counts what starts and ends; safe to use from many threads."""
+
+    def __init__(self, total: int, reused: int, left: int, workers: int) -> None:
+        self._lock = threading.Lock()
+        self._total = total
+        self._reused = reused
+        self._workers = workers
+        self._counts = {SUCCEEDED: reused, FAILED: 0, SKIPPED: left}
+        self._running: dict[int, str] = {}
+        self._durations: list[float] = []
+        self._started = time.monotonic()
+        self._news: list[Ended] = []
+
+    def started(self, run: PlannedRun) -> None:
+        """An attempt starts."""
+        with self._lock:
+            self._running[run.index] = run.name
+
+    def paused(self, run: PlannedRun) -> None:
+        """An attempt failed and will be tried again."""
+        with self._lock:
+            self._running.pop(run.index, None)
+
+    def ended(self, news: Ended) -> None:
+        """A run has ended for good."""
+        with self._lock:
+            self._running.pop(news.run.index, None)
+            self._counts[news.outcome.ending.status] += 1
+            self._durations.append(news.outcome.duration_s)
+            self._news.append(news)
+
+    def take_news(self) -> list[Ended]:
+        """Those that ended since this was last asked."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
+    def snapshot(self) -> Snapshot:
+        """The counts now."""
+        with self._lock:
+            counts = dict(self._counts)
+            running = tuple(self._running.values())
+            elapsed = time.monotonic() - self._started
+            left = self._total - sum(counts.values())
+            eta = None
+            if self._durations:
+                lanes = max(1, min(self._workers, left))
+                # What runs at this moment is on average half done.
+                eta = max(0.0, left - len(running) / 2) * mean(self._durations[-500:]) / lanes
+        return Snapshot(
+            self._total,
+            counts[SUCCEEDED],
+            counts[FAILED],
+            counts[SKIPPED],
+            len(running),
+            self._reused,
+            elapsed,
+            eta if left else 0.0,
+            running,
+        )

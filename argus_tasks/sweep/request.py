@@ -1,0 +1,110 @@
+"""A sweep, resolved: every default filled in and every value checked, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.repo import repo_of
+from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.trackers import Tracker, check_specs
+from argus_tasks.sweep.experiment import Experiment
+from argus_tasks.sweep.job import JobTemplates
+from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.retry import RetryPolicy
+
+MODES: tuple[str, ...] = get_args(Mode)
+DEFAULT_STOP_GRACE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """A sweep with nothing left open.
+
+    Attributes:
+        name: the sweep's name.
+        project: the project it belongs to.
+        results_root: the folder of the run folders, absolute.
+        experiment: what is run.
+        configs: what it is run with, in order.
+        mode: how: see `sweep.modes`.
+        workers: how many at once.
+        cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
+        retry: when a failed config is tried again.
+        stop_grace_s: seconds that experiments have to end by themselves after a stop.
+        metadata: what the caller says of every run.
+        job: how jobs are named.
+        ignore_keys: top-level keys of a config that do not count for its identity.
+        tracker_specs: trackers to be made in each worker.
+        trackers: live trackers.
+        experiment_type: a label for the monitor.
+        batch_id: the batch, where the caller wants a certain one.
+        duplicates: equal configs that were dropped when the configs were made.
+        reuse: take over what succeeded before, and make equal configs one.
+        fresh: a new batch, and nothing taken over.
+    """
+
+    name: str
+    project: str
+    results_root: Path
+    experiment: Experiment
+    configs: tuple[dict[str, Any], ...]
+    mode: Mode = "process_pool"
+    workers: int = 1
+    cpu_threshold: int = 80
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    stop_grace_s: float = DEFAULT_STOP_GRACE_S
+    metadata: RunMetadata | None = None
+    job: JobTemplates = field(default_factory=JobTemplates)
+    ignore_keys: tuple[str, ...] = ()
+    tracker_specs: tuple[Mapping[str, Any], ...] = ()
+    trackers: tuple[Tracker, ...] = ()
+    experiment_type: str | None = None
+    batch_id: str | None = None
+    duplicates: int = 0
+    reuse: bool = True
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        check_specs(self.tracker_specs)
+        if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
+            raise BadInput(f"workers is {self.workers!r}; expected a whole number, 1 or more.")
+        if self.stop_grace_s < 0:
+            raise BadInput(f"stop_grace_s is {self.stop_grace_s!r}; expected seconds, 0 or more.")
+
+
+def check_mode(mode: str) -> None:
+    """Raise BadInput where there is no such mode."""
+    if mode not in MODES:
+        raise BadInput(
+            f"mode is '{mode}'; expected one of {', '.join(MODES)}.{did_you_mean(mode, MODES)}"
+        )
+
+
+def checked_configs(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The configs as dicts. Errors: BadInput for one that is no mapping."""
+    if isinstance(configs, str | bytes | Mapping) or not hasattr(configs, "__iter__"):
+        raise BadInput(
+            f"configs is {type(configs).__name__} {str(configs)[:80]!r};"
+            " expected a list of mappings, a SweepSpec, or the path of a sweep file."
+        )
+    for index, config in enumerate(configs):
+        if not isinstance(config, Mapping):
+            raise BadInput(f"configs[{index}] is {config!r}; expected a mapping.")
+    return tuple(dict(config) for config in configs)
+
+
+def default_project(folder: Path) -> str:
+    """The name of git's top folder, else of the folder itself."""
+    repo = repo_of(folder)
+    return (repo.top if repo else folder).resolve().name or "project"
+
+
+def default_results_root(folder: Path) -> Path:
+    """`results/` in git's top folder, else in the folder itself."""
+    repo = repo_of(folder)
+    return (repo.top if repo else folder) / "results"

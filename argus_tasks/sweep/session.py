@@ -1,0 +1,299 @@
+"""One start of a sweep: executes configs, keeps the ledger, counts, and stops when told to."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.files import read_json
+from argus_tasks.base.ids import new_run_id
+from argus_tasks.runs.layout import FAILED, RUN_JSON, RUN_LOG, SUCCEEDED
+from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
+from argus_tasks.runs.record import Ending, RunKey, close_for_the_dead, stopped_ending
+from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.attempt import Assignment, Outcome, numbers_of
+from argus_tasks.sweep.executor import Executor, make_executor
+from argus_tasks.sweep.isolation.pool import WorkerDied
+from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
+from argus_tasks.sweep.progress import Ended, Progress
+from argus_tasks.sweep.request import SweepRequest
+
+_EVIDENCE_BYTES = 4_000
+
+
+class SweepSession:
+    """From the first write to the summary. Use it as a context manager.
+
+    Attributes:
+        request: what was asked for.
+        plan: what there is to do.
+        progress: how it is getting on.
+        unmirrored: task runs that Prefect's server could not be made to know.
+        hurried: a second interrupt has come: no grace any more.
+        on_pause: called when a config starts to wait for its next try, and holds no worker.
+    """
+
+    def __init__(self, request: SweepRequest, plan: Plan | None = None) -> None:
+        self.request = request
+        self.plan = plan or make_plan(request)
+        self.unmirrored = 0
+        self.on_pause: Callable[[], None] = lambda: None
+        self.hurried = False
+        self._stop = StopFlag()
+        self._stop_told = threading.Event()
+        self._pausing = 0
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._folder = SweepFolder(request.results_root, self.plan.batch_id)
+        self._meta: RunMetadata | None = None
+        self._keys: dict[int, RunKey] = {}
+        self._last: dict[int, Outcome] = {}
+        self.progress = Progress(
+            len(self.plan.runs),
+            self.plan.count(Action.REUSE),
+            self.plan.count(Action.LEAVE),
+            request.workers,
+        )
+        self._executor: Executor = make_executor(request, self._stop)
+        self._session_id: str | None = None
+
+    def warm(self) -> None:
+        """Start the workers now; they load while the caller does other things."""
+        self._executor.warm(min(self.request.workers, len(self.plan.to_do)))
+
+    def check(self) -> None:
+        """Wait until the experiment is known to load; nothing has been written yet.
+
+        Errors: BadInput where it does not load.
+        """
+        if self.plan.to_do:
+            self._executor.check()
+
+    def __enter__(self) -> SweepSession:
+        self.request.results_root.mkdir(parents=True, exist_ok=True)
+        self._meta = with_facts(self.request.metadata, Path.cwd())
+        self._session_id = self._folder.open_session(
+            self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
+        )
+        self._folder.write_plan(
+            {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
+            for run in self.plan.runs
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and close the session's files."""
+        self._executor.close()
+        if self._session_id is not None:
+            how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
+            self._folder.close_session(self._session_id, how)
+            self._session_id = None
+        self._folder.close()
+
+    @property
+    def stopping(self) -> bool:
+        """True once a stop was asked for."""
+        return self._stop.is_set()
+
+    @property
+    def stopped_by(self) -> str:
+        """Who asked for the stop; empty where nobody has."""
+        return self._stop.by()
+
+    def stop(self, by: str) -> None:
+        """Start nothing new and tell the experiments; the first who says so is named."""
+        self._stop.set(by)
+        self._stop_told.set()
+
+    @property
+    def pausing(self) -> int:
+        """How many configs wait for their next try."""
+        return self._pausing
+
+    def pause_before(self, try_number: int) -> None:
+        """Wait as the retry policy says before this try; a stop ends the wait."""
+        delay_s = self.request.retry.delay_after(try_number - 1) if try_number > 1 else 0.0
+        if delay_s <= 0:
+            return
+        with self._lock:
+            self._pausing += 1
+        self.on_pause()
+        try:
+            self._stop_told.wait(delay_s)
+        finally:
+            with self._lock:
+                self._pausing -= 1
+
+    def end_workers(self, *, now: bool) -> None:
+        """End what still runs: TERM, or, with `now`, KILL."""
+        self._executor.end_all(SIGKILL if now else SIGTERM)
+
+    def run_one(self, index: int, try_number: int) -> Outcome:
+        """Execute a config's attempt; `try_number` counts this session's, from 1.
+
+        Whatever becomes of the experiment or its worker is an outcome, not an exception.
+        """
+        run = self.plan.runs[index]
+        if self.stopping:
+            return self._not_run(run, try_number)
+        assignment = self._assignment(run, try_number)
+        self._note(assignment, "started", "running", None)
+        self.progress.started(run)
+        began = time.monotonic()
+        try:
+            outcome = self._executor.run(assignment)
+        except WorkerDied as death:
+            outcome = self._buried(assignment, death.cause, death, time.monotonic() - began)
+        except BadInput as error:  # it did load at the start: its files changed meanwhile
+            cause = "experiment does not load"
+            outcome = self._buried(assignment, cause, error, time.monotonic() - began)
+        ending = outcome.ending
+        self._note(assignment, "ended", ending.status, ending.cause)
+        self._last[index] = outcome
+        if self.wants_retry(index, try_number):
+            self.progress.paused(run)
+        else:
+            self.progress.ended(Ended(run, assignment.key.run_id, outcome, assignment.attempt))
+        return outcome
+
+    def wants_retry(self, index: int, try_number: int) -> bool:
+        """True where the config's last attempt failed and is to be tried again."""
+        outcome = self._last.get(index)
+        if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
+            return False
+        return self.request.retry.wants(outcome.kinds, try_number)
+
+    def run_dir(self, index: int) -> str | None:
+        """The config's run folder, once it has one."""
+        key = self._keys.get(index)
+        return key.run_dir if key else None
+
+    def summary(self) -> RunSummary:
+        """What it has come to so far."""
+        endings = [outcome.ending for outcome in self._last.values()]
+        reused, left = self.plan.count(Action.REUSE), self.plan.count(Action.LEAVE)
+        failed = [
+            self._keys[index].run_id
+            for index, outcome in self._last.items()
+            if outcome.ending.status == FAILED
+        ]
+        return RunSummary(
+            total=len(self.plan.runs),
+            succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
+            failed=len(failed),
+            skipped=left + sum(ending.status == "skipped" for ending in endings),
+            duration_sec=round(time.monotonic() - self._started, 6),
+            failed_run_ids=failed,
+            reused=reused,
+            not_started=len(self.plan.to_do) - len(self._last),
+            stopped=sum(ending.resumable for ending in endings),
+            unmirrored=self.unmirrored,
+        )
+
+    def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
+        assert self._meta is not None, "a session is entered before it runs anything"
+        resumed = run.known if run.action is Action.RESUME else None
+        before = resumed.attempt if resumed else 0
+        key = self._keys.get(run.index)
+        if key is None:
+            run_id = resumed.run_id if resumed else new_run_id()
+            folder = str(self.request.results_root / run_id)
+            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest)
+            self._keys[run.index] = key
+        meta = for_run(self._meta, run.config, before + try_number)
+        if run.known is not None and resumed is None:
+            meta.parent_run_id = meta.parent_run_id or run.known.run_id
+        elif resumed is not None:
+            meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
+        retry = replace(
+            self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
+        )
+        return Assignment(key, run.config, meta, retry, resumed is not None and try_number == 1)
+
+    def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
+        """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
+        outcome = Outcome(stopped_ending(self.stopped_by))
+        last = self._last.get(run.index)
+        if last is not None:
+            cut = self._assignment(run, try_number - 1)
+            close_for_the_dead(cut.key, cut.meta, cut.config, outcome.ending, last.stack, 0.0)
+            self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
+            self._last[run.index] = outcome
+            self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
+        return outcome
+
+    def _buried(
+        self, assignment: Assignment, cause: str, death: Exception, duration_s: float
+    ) -> Outcome:
+        """The outcome of a run whose worker is dead, and the last word in its folder."""
+        settled = _settled_before_death(assignment)
+        if settled is not None:
+            return replace(settled, duration_s=duration_s)
+        if self.stopping:
+            ending = stopped_ending(self.stopped_by)
+            kinds: tuple[str, ...] = ()
+        else:
+            kind = type(death).__name__
+            ending = Ending(FAILED, cause, kind, str(death))
+            kinds = (kind, "Exception")
+        evidence = f"{ending.error_message}\n\nThe last lines of run.log:\n{_tail(assignment)}"
+        close_for_the_dead(
+            assignment.key, assignment.meta, assignment.config, ending, evidence, duration_s
+        )
+        return Outcome(ending, kinds, evidence, duration_s=duration_s)
+
+    def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
+        self._folder.note(
+            digest=assignment.key.digest,
+            run_id=assignment.key.run_id,
+            attempt=assignment.attempt,
+            event=event,
+            status=status,
+            cause=cause,
+        )
+
+
+def _settled_before_death(assignment: Assignment) -> Outcome | None:
+    """The outcome that the worker had already written when it died."""
+    try:
+        record = read_json(f"{assignment.key.run_dir}/{RUN_JSON}")
+    except (OSError, ValueError):
+        return None
+    if record.get("status") != SUCCEEDED or record.get("attempt") != assignment.attempt:
+        return None
+    try:
+        metrics = numbers_of(read_json(f"{assignment.key.run_dir}/metrics.json"))
+    except (OSError, ValueError, AttributeError):
+        metrics = {}
+    return Outcome(Ending(SUCCEEDED), metrics=metrics)
+
+
+def _tail(assignment: Assignment) -> str:
+    try:
+        with open(f"{assignment.key.run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
+            handle.seek(0, os.SEEK_END)
+            handle.seek(max(0, handle.tell() - _EVIDENCE_BYTES))
+            return handle.read().decode("utf-8", "replace")
+    except OSError:
+        return "(none)"
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,36 @@
+"""Serve the deployments from this process until Ctrl-C: `make serve`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from argus_tasks.server.embedded import hold
+from argus_tasks.server.profile import configured_api_url
+
+
+def main() -> None:
+    """Hold the embedded server, unless one is configured, and serve."""
+    with ExitStack() as stack:
+        if configured_api_url() is None:
+            held = hold(notice=print)
+            stack.callback(held.release)
+            os.environ["PREFECT_API_URL"] = held.api_url
+            print(f"Prefect UI: {held.ui_url}")
+            print("In other shells, first:")
+            print(f"  export PREFECT_API_URL={held.api_url}")
+        print(
+            "Then: prefect deployment run sweep/default"
+            """ --param configs='[{"dataset": "nile", "model": "naive", "lags": 12}]' --watch""",
+            flush=True,
+        )
+        # Prefect is imported only now: it reads the address when it is imported.
+        from prefect import serve
+
+        from deployments.definitions import sweep_default
+
+        serve(sweep_default(), pause_on_shutdown=False)
+
+
+if __name__ == "__main__":
+    main()

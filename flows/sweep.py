@@ -1,0 +1,69 @@
+"""The sweep, as a Prefect flow: open the session, map one task run a config, say how it ended."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field
+
+from argus_tasks.orchestration.conduct import Prepared, conduct
+from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.resolve import resolve
+from argus_tasks.sweep.session import SweepSession
+
+
+# Prefect does not check the parameters: ours says which key, which value and what was expected,
+# and a prepared session passes through unlooked at.
+@flow(name="sweep", validate_parameters=False, persist_result=False)
+def sweep(
+    configs: Annotated[
+        list[dict[str, Any]] | str | None,
+        Field(description="A list of configs, or the path of a sweep file."),
+    ] = None,
+    experiment: Annotated[
+        str | None, Field(description="The function to run: 'package.module:function'.")
+    ] = None,
+    name: Annotated[str | None, Field(description="The sweep's name.")] = None,
+    project: Annotated[str | None, Field(description="The project it belongs to.")] = None,
+    results_root: Annotated[
+        str | None, Field(description="The folder that gets a folder for each run.")
+    ] = None,
+    mode: Annotated[Mode | None, Field(description="How experiments are executed.")] = None,
+    workers: Annotated[int | None, Field(ge=1, description="How many run at once.")] = None,
+    cpu_threshold: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="Mode dynamic: start nothing new above this CPU percent."),
+    ] = None,
+    max_attempts: Annotated[
+        int | None, Field(ge=1, description="Tries for each config, the first one too.")
+    ] = None,
+    retry_on: Annotated[
+        list[str] | None, Field(description="Exception classes that are tried again.")
+    ] = None,
+    fresh: Annotated[
+        bool, Field(description="A new batch; nothing that succeeded before is reused.")
+    ] = False,
+) -> State[Any]:
+    """Run one experiment over many configs; each config is a task run and leaves a folder."""
+    given: object = configs
+    if isinstance(given, Prepared):
+        session = given.session
+    else:
+        session = SweepSession(
+            resolve(
+                configs,
+                experiment,
+                name=name,
+                project=project,
+                results_root=results_root,
+                mode=mode,
+                workers=workers,
+                cpu_threshold=cpu_threshold,
+                max_attempts=max_attempts,
+                retry_on=retry_on,
+                fresh=fresh,
+            )
+        )
+    return conduct(session)

@@ -1,0 +1,52 @@
+"""What every test gets: folders of its own, and the promise that no process is left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MARK = f"ARGUS_TEST_MARK={uuid.uuid4().hex}"
+_NAME, _, _VALUE = MARK.partition("=")
+os.environ[_NAME] = _VALUE
+os.environ["DO_NOT_TRACK"] = "1"
+for _name in ("PREFECT_API_URL", "ARGUS_URL", "ARGUS_TOKEN"):
+    os.environ.pop(_name, None)
+
+
+def marked_processes() -> dict[int, str]:
+    """Every process of this machine, but this one, that was started by this test session."""
+    found: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
+            continue
+        try:
+            if MARK.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(folder.name)] = command.decode(errors="replace")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """State and Prefect folders of this session; at its end nothing of it may still run."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PREFECT_HOME"):
+        os.environ[name] = str(home / name.lower())
+    yield
+    deadline = time.monotonic() + 75
+    while (left := marked_processes()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left, f"still running after the tests: {left}"
+
+
+@pytest.fixture
+def results_root(tmp_path: Path) -> Path:
+    """A results root that does not exist yet."""
+    return tmp_path / "results"

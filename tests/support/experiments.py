@@ -1,0 +1,79 @@
+"""Experiments that tests run; importable by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from argus_tasks import RunContext, SkipRun
+
+
+def score(ctx: RunContext) -> dict[str, Any]:
+    """Succeeds; says something on every channel."""
+    ctx.log_metric(0, {"loss": 0.5})
+    ctx.log_metric(1, {"loss": 0.25}, split="valid")
+    ctx.logger.info("scoring %s", ctx.config)
+    print("printed")
+    os.system("echo from a child process")
+    return {"score": ctx.config["x"] * 2, "seed": ctx.config.get("seed")}
+
+
+def noop(ctx: RunContext) -> dict[str, Any]:
+    return {"x": ctx.config.get("x")}
+
+
+def mixed(ctx: RunContext) -> dict[str, Any] | list[int] | None:
+    """Ends as its config says."""
+    kind = ctx.config["kind"]
+    if kind == "value_error":
+        raise ValueError("a bad value")
+    if kind == "skip":
+        raise SkipRun("not today")
+    if kind == "list":
+        return [1]
+    if kind == "none":
+        return None
+    if kind == "exit":
+        sys.exit(3)
+    if kind == "os_exit":
+        os._exit(4)
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    if kind == "nan":
+        return {"loss": float("nan"), "ok": 1.0}
+    return {"kind": kind}
+
+
+def flaky(ctx: RunContext) -> dict[str, Any]:
+    """Fails until its attempt is the one that the config names."""
+    if ctx.attempt < ctx.config["succeeds_at"]:
+        raise ConnectionResetError(f"attempt {ctx.attempt}")
+    return {"attempt": ctx.attempt}
+
+
+def slow(ctx: RunContext) -> dict[str, Any]:
+    """Marks its start with a file of its own and sleeps."""
+    mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")
+    os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    if ctx.config.get("heeds_stop"):
+        while not ctx.stopped:
+            time.sleep(0.01)
+        (ctx.checkpoints_dir / "saved").write_text("yes")
+        return {"partial": True}
+    time.sleep(ctx.config.get("seconds", 60))
+    return {"x": ctx.config["x"]}
+
+
+def pid(ctx: RunContext) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "prefect": "prefect" in sys.modules,
+        "httpx": "httpx" in sys.modules,
+        "x": ctx.config["x"],
+    }

@@ -1,0 +1,50 @@
+"""Files are whole or not there; lines survive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from argus_tasks.base.files import append_line, read_json, read_json_lines, write_json
+
+
+def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    target = tmp_path / "state.json"
+    code = (
+        "import sys, itertools\n"
+        "from argus_tasks.base.files import write_json\n"
+        "for n in itertools.count():\n"
+        "    write_json(sys.argv[1], {'n': n, 'pad': 'x' * 20000})\n"
+    )
+    for wait_s in (0.05, 0.1, 0.15):
+        writer = subprocess.Popen([sys.executable, "-c", code, str(target)])
+        while not target.exists():
+            time.sleep(0.005)
+        time.sleep(wait_s)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        assert len(read_json(target)["pad"]) == 20_000
+
+
+def test_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    target = tmp_path / "state.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(target, {"a": float("nan")})
+    assert read_json(target) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_a_torn_last_line_costs_that_line(tmp_path: Path) -> None:
+    target = tmp_path / "lines.jsonl"
+    append_line(target, '{"a":1}')
+    with target.open("a") as handle:
+        handle.write('{"a":')
+    assert list(read_json_lines(target)) == [{"a": 1}]
+    assert list(read_json_lines(tmp_path / "none")) == []

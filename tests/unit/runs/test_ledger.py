@@ -1,0 +1,43 @@
+"""The ledger's lines say when they have been tampered with; sweeps find their batch again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from argus_tasks.base.files import read_json
+from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch, line_holds
+
+IDENTITY = SweepIdentity("p", "n", "m:f")
+
+
+def test_a_flipped_byte_in_a_line_is_seen(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path, "batch-1")
+    folder.open_session(IDENTITY, git_sha=None, created_by="me")
+    folder.note(digest="d", run_id="r", event="ended", status="succeeded")
+    folder.close()
+    line = (folder.path / "ledger.jsonl").read_text()
+    assert line_holds(line)
+    for place in range(len(line) - 1):
+        flipped = line[:place] + chr(ord(line[place]) ^ 1) + line[place + 1 :]
+        assert not line_holds(flipped), flipped
+
+
+def test_sessions_are_kept(tmp_path: Path) -> None:
+    for how in ("first", "second"):
+        folder = SweepFolder(tmp_path, "batch-1")
+        session = folder.open_session(IDENTITY, git_sha="abc", created_by="me")
+        folder.close_session(session, how)
+        folder.close()
+    state = read_json(folder.path / "sweep.json")
+    assert [entry["how"] for entry in state["sessions"]] == ["first", "second"]
+    assert state["git_sha"] == "abc"
+
+
+def test_the_newest_batch_of_the_same_sweep_is_found(tmp_path: Path) -> None:
+    for batch in ("b-old", "b-new"):
+        SweepFolder(tmp_path, batch).open_session(IDENTITY, git_sha=None, created_by="me")
+    other = SweepIdentity("p", "other", "m:f")
+    SweepFolder(tmp_path, "b-other").open_session(other, git_sha=None, created_by="me")
+    assert find_batch(tmp_path, IDENTITY) == "b-new"
+    assert find_batch(tmp_path, SweepIdentity("p", "n", "m:g")) is None
+    assert find_batch(tmp_path / "nowhere", IDENTITY) is None

@@ -1,0 +1,109 @@
+"""The JSON schema takes what the program takes, and refuses what it can refuse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.sweep.schema import json_schema
+from argus_tasks.sweep.spec import SweepSpec
+
+VALIDATOR = Draft202012Validator(json_schema())
+FULL: dict[str, Any] = {
+    "$schema": "x",
+    "experiment": "a.b:c.d",
+    "name": "n",
+    "project": "p",
+    "experiment_type": "t",
+    "results_root": "r",
+    "base": {"a": None, "b": {"c": [1]}},
+    "grid": {"x": [1, "a", None, [1], {"d": 1}]},
+    "variants": [{"v": 1}],
+    "random": {
+        "n": 1,
+        "seed": 2,
+        "space": {
+            "p": {"uniform": [0, 1.5]},
+            "q": {"log_uniform": [0.1, 1]},
+            "r": {"int": [1, 2]},
+            "s": {"choice": [None, 1]},
+        },
+    },
+    "include": [{"x": {"gt": 0, "in": [1], "not": 3}}, {"x": [1, 2]}, {"x": None}, {"x": "a"}],
+    "exclude": {"x": 3, "p": {"le": 2.5}, "v": {"glob": "a*"}, "q": {"not": [1]}},
+    "repeats": {"n": 2, "seed": 1},
+    "ignore_keys": ["x"],
+    "job": {"id": "{x}", "model": "m", "dataset": "d"},
+    "execution": {"mode": "thread", "workers": 2, "cpu_threshold": 50, "stop_grace_s": 0},
+    "retry": {"max_attempts": 2, "retry_on": ["OSError"], "delay_s": 0.5, "backoff": 2},
+    "metadata": {
+        "experiment_name": "e",
+        "group": "g",
+        "tags": {"a": "b"},
+        "parent_run_id": "p",
+        "dataset_version": "1",
+    },
+}
+BAD: list[dict[str, Any]] = [
+    {"gird": {}},
+    {"experiment": "a.py"},
+    {"name": ""},
+    {"grid": {"a": []}},
+    {"grid": {"a": 1}},
+    {"variants": []},
+    {"variants": {}},
+    {"random": {"n": 0, "space": {"a": {"choice": [1]}}}},
+    {"random": {"n": 1, "space": {}}},
+    {"random": {"n": 1, "space": {"a": {"uniform": [0]}}}},
+    {"random": {"n": 1, "space": {"a": {"uniform": [0, 1], "choice": [1]}}}},
+    {"random": {"n": 1, "space": {"a": {"integers": [0, 1]}}}},
+    {"exclude": {"a": {"gtt": 1}}},
+    {"exclude": {"a": {}}},
+    {"exclude": "a"},
+    {"repeats": 0},
+    {"repeats": {"seed": 1}},
+    {"execution": {"workers": 0}},
+    {"execution": {"workers": "four"}},
+    {"execution": {"mode": "dask"}},
+    {"execution": {"cpu_threshold": 0}},
+    {"retry": {"backoff": 0}},
+    {"retry": {"max_attempts": "3"}},
+    {"metadata": {"tags": [1]}},
+    {"metadata": {"owner": "me"}},
+]
+
+
+def test_it_is_a_schema() -> None:
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"]
+    for name, node in schema["properties"].items():
+        assert node.get("description"), f"{name} has no description"
+
+
+def test_it_takes_every_key() -> None:
+    SweepSpec.from_mapping(FULL)
+    VALIDATOR.validate(FULL)
+    assert set(FULL) == set(json_schema()["properties"])
+
+
+@pytest.mark.parametrize("bad", BAD, ids=[json.dumps(bad) for bad in BAD])
+def test_it_refuses_what_the_program_refuses(bad: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid(bad)
+    with pytest.raises(BadInput):
+        SweepSpec.from_mapping(bad)
+
+
+def test_the_command_prints_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "argus_tasks", "schema"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == json_schema()
+    assert done.stderr == ""
