@@ -272,7 +272,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Quiet."""
 
     def do_GET(self) -> None:
@@ -473,8 +473,8 @@ def _multipart(content_type: str, body: bytes) -> dict[str, tuple[str, bytes]]:
 
 
 class ServerProcess:
-    """The server as a process of its own, with what it stored in a file: it can be killed, and comes
-    back on the same port with what it had."""
+    """The server as a process of its own, with what it stored in a file: it can be killed, and
+    comes back on the same port with what it had."""
 
     def __init__(self, folder: Path, *, validate: bool = True) -> None:
         self.store = folder / "server.jsonl"

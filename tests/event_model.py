@@ -1,4 +1,4 @@
-"""Our own model of the event contract 1.1, written from its rules: what the tests hold events to."""
+"""Our own model of the event contract 1.1, from its rules: what the tests hold events to."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def guarded(default: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
-            except Exception:
+            except Exception:  # noqa: BLE001 - this is the guard
                 swallow(function.__qualname__)
                 return default
 
@@ -36,8 +36,8 @@ def guarded(default: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def swallow(what: str) -> None:
-    """For an `except Exception` on a hot path, where `guarded` would cost too much: one log line, or
-    the exception again with ARGUS_TASKS_RAISE=1."""
+    """For an `except Exception` on a hot path, where `guarded` would cost too much: one log line,
+    or the exception again with ARGUS_TASKS_RAISE=1."""
     if os.environ.get("ARGUS_TASKS_RAISE") == "1":
-        raise  # noqa: PLE0704 - re-raises what the caller is handling
+        raise
     log.warning("argus-tasks: %s failed", what, exc_info=True)

@@ -1,7 +1,7 @@
 """Locks that die with their process, whatever kills it, and that a fork does not inherit.
 
-POSIX record locks (`fcntl.lockf`): closing any descriptor of a locked file drops its lock, so a lock
-file is opened here and nowhere else, and what this process holds is remembered.
+POSIX record locks (`fcntl.lockf`): closing any descriptor of a locked file drops its lock, so a
+lock file is opened here and nowhere else, and what this process holds is remembered.
 """
 
 from __future__ import annotations

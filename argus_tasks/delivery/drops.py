@@ -1,4 +1,4 @@
-"""What a process could not keep, counted by reason in a file that needs no new room to be updated."""
+"""What a process could not keep, counted by reason in a file that needs no new room to change."""
 
 from __future__ import annotations
 

@@ -86,24 +86,22 @@ def fit_id(text: Any, limit: int) -> str:
 
 
 class Clock:
-    """Wall-clock time as event timestamps; the text of a second is made once."""
+    """Wall-clock time as event timestamps; the text of a millisecond is made once."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._second = -1
-        self._text = ""
+        self._last = (-1, "")
 
     def stamp(self) -> str:
-        """`2026-04-23T09:23:06.123456Z`."""
-        now = self._now()
-        second = int(now)
-        if second != self._second:
-            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            # The text first: another thread that sees the new second must find its text.
-            self._text = text
-            self._second = second
-            return f"{text}{int((now - second) * 1e6):06d}Z"
-        return f"{self._text}{int((now - second) * 1e6):06d}Z"
+        """`2026-04-23T09:23:06.123Z`."""
+        milliseconds = int(self._now() * 1000)
+        last = self._last
+        if last[0] == milliseconds:
+            return last[1]
+        second, rest = divmod(milliseconds, 1000)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)) + f"{rest:03d}Z"
+        self._last = (milliseconds, text)
+        return text
 
 
 class EventStream:
@@ -179,37 +177,75 @@ class EpochBuilder:
     ) -> bytes:
         """One event as one line."""
         self.count += 1
-        data = None
-        if not extra and type(epoch) is int and -_INT_LIMIT < epoch < _INT_LIMIT:
-            data = f'{{"epoch":{epoch}'
-            for mark, value in (
-                (',"train_loss":', train_loss),
-                (',"val_loss":', val_loss),
-                (',"lr":', lr),
-                (',"batch_time_ms":', batch_time_ms),
-            ):
-                if value is not None:
-                    if isinstance(value, float) and _finite(value):
-                        data += mark + _float_text(value)
-                    elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT:
-                        data += f"{mark}{value}"
-                    else:
-                        data = None
-                        break
-        if data is None:
-            fields = {**extra, "epoch": epoch, "train_loss": train_loss, "val_loss": val_loss}
-            fields |= {"lr": lr, "batch_time_ms": batch_time_ms}
-            data = self._any_data({key: item for key, item in fields.items() if item is not None})
+        # Plain floats are written out here, one by one: this is every training loop's hot path.
+        # A not-finite one is unequal to itself after subtraction, and takes the long way.
+        if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+            data = self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         else:
-            data += "}"
+            data = f'{{"epoch":{epoch}'
+            plain = True
+            if train_loss is not None:
+                if type(train_loss) is float and train_loss - train_loss == 0.0:
+                    data += f',"train_loss":{train_loss!r}'
+                else:
+                    plain = False
+            if val_loss is not None:
+                if type(val_loss) is float and val_loss - val_loss == 0.0:
+                    data += f',"val_loss":{val_loss!r}'
+                else:
+                    plain = False
+            if lr is not None:
+                if type(lr) is float and lr - lr == 0.0:
+                    data += f',"lr":{lr!r}'
+                else:
+                    plain = False
+            if batch_time_ms is not None:
+                if type(batch_time_ms) is float and batch_time_ms - batch_time_ms == 0.0:
+                    data += f',"batch_time_ms":{batch_time_ms!r}'
+                else:
+                    plain = False
+            if not plain:
+                data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms)
+            else:
+                data += "}"
         stream = self._stream
         return (
             f"{stream.head}{next(stream.numbers):012x}{self._before}{self._stamp()}"
             f"{self._after}{data}}}\n"
         ).encode()
 
-    def _any_data(self, fields: dict[str, Any]) -> str:
-        given = fields.get("epoch")
+    def _numbers(
+        self, epoch: int, train_loss: Any, val_loss: Any, lr: Any, batch_time_ms: Any
+    ) -> str:
+        """Integers, and floats by another name (numpy's), are nearly as common."""
+        data = f'{{"epoch":{epoch}'
+        for mark, value in (
+            (',"train_loss":', train_loss),
+            (',"val_loss":', val_loss),
+            (',"lr":', lr),
+            (',"batch_time_ms":', batch_time_ms),
+        ):
+            if isinstance(value, float) and _finite(value):
+                data += mark + _float_text(value)
+            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT:
+                data += f"{mark}{value}"
+            elif value is not None:
+                return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, {})
+        return data + "}"
+
+    def _any_data(
+        self,
+        epoch: Any,
+        train_loss: Any,
+        val_loss: Any,
+        lr: Any,
+        batch_time_ms: Any,
+        extra: dict[str, Any],
+    ) -> str:
+        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
+        named |= {"batch_time_ms": batch_time_ms}
+        fields = {key: value for key, value in named.items() if value is not None} | extra
+        given = epoch
         number = _whole_number(given)
         if number is None:
             # The server wants an integer: the count of epochs stands in, what was given beside it.
@@ -285,9 +321,7 @@ def _dumps(value: Any) -> str:
 
 def _whole_number(value: Any) -> int | None:
     plain = to_jsonable(value)
-    if isinstance(plain, bool | int):
-        number = int(plain)
-    elif isinstance(plain, float) and plain.is_integer():
+    if isinstance(plain, bool | int) or (isinstance(plain, float) and plain.is_integer()):
         number = int(plain)
     else:
         return None

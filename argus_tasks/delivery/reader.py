@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from argus_tasks.delivery.events import LINE_START, event_type_of, is_event, series_of
+from argus_tasks.delivery.events import LINE_START, is_event, series_of
 from argus_tasks.delivery.segment import Ref
 
 _CHUNK = 1024 * 1024
@@ -144,6 +144,3 @@ def batch_of(line: bytes) -> str:
     """The batch of an event's line. Errors: ValueError."""
     value = json.loads(line)
     return str(value["batch_id"])
-
-
-__all__ = ["Entry", "SegmentReader", "batch_of", "event_type_of", "torn_series"]

@@ -1,4 +1,4 @@
-"""Making room: where an outbox nears its bound, waiting events are given up, least important first."""
+"""Making room: near its bound an outbox gives up waiting events, the least important first."""
 
 from __future__ import annotations
 

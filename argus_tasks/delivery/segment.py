@@ -17,11 +17,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.drops import Drops
-from argus_tasks.delivery.events import EPOCH, LIFECYCLE, LOG, EventStream
+from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
 
 log = logging.getLogger("argus_tasks")
 
@@ -33,6 +33,7 @@ RESERVE_ENDING = ".reserve"
 _RESERVE_BYTES = 128 * 1024
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RECHECK_S = 0.5
+_NOTE_ROOM = 1024
 
 
 class Ref(NamedTuple):
@@ -58,17 +59,17 @@ def directive(value: dict[str, Any]) -> bytes:
     return b"#" + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-class Room:
-    """How much may still be written here; `Outbox` gives the real one."""
-
-    def admits(self) -> int:
-        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
-        return LOG
+class Room(Protocol):
+    """How much may still be written here; an `Outbox` says so."""
 
     @property
     def segment_bytes(self) -> int:
         """When a segment is full and the next begins."""
-        return 8 * 1024 * 1024
+        ...
+
+    def admits(self) -> int:
+        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
+        ...
 
 
 class SegmentWriter:
@@ -77,9 +78,9 @@ class SegmentWriter:
     `append` never raises OSError: what finds no room is counted in the chain's drops file.
     """
 
-    def __init__(self, folder: str, room: Room | None = None) -> None:
+    def __init__(self, folder: str, room: Room) -> None:
         self.folder = folder
-        self._room = room or Room()
+        self._room = room
         self.on_open: Callable[[], None] | None = None
         self._reset()
         _writers.add(self)
@@ -110,9 +111,9 @@ class SegmentWriter:
         """Append one event with one write call; False where it found no room and was counted."""
         with self._lock:
             size = len(line)
-            if self._left < size or kind > self._highest:
-                if not self._make_ready(size, kind, line, stream):
-                    return False
+            has_room = self._left >= size and kind <= self._highest
+            if not has_room and not self._make_ready(size, kind, line, stream):
+                return False
             try:
                 written = os.write(self._descriptor, line)
             except OSError as error:
@@ -154,7 +155,8 @@ class SegmentWriter:
         line = directive(value)
         with self._lock:
             try:
-                if self._left < len(line):
+                # A note belongs to what follows it: not at the very end of a segment.
+                if self._left < len(line) + _NOTE_ROOM:
                     self._open_next()
                 if os.write(self._descriptor, line) != len(line):
                     os.ftruncate(self._descriptor, self._size)
@@ -389,16 +391,3 @@ def _renew_writers() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_writers)
-
-__all__ = [
-    "DROPS_ENDING",
-    "EPOCH",
-    "LIVE_ENDING",
-    "RESERVE_ENDING",
-    "SEGMENT_ENDING",
-    "Ref",
-    "Room",
-    "SegmentWriter",
-    "directive",
-    "own_chains",
-]

@@ -1,4 +1,4 @@
-"""The sender's threads: one process of a host and outbox is elected by a lock, and ships for all."""
+"""The sender's threads: one process of a host and outbox is elected by a lock, and ships all."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import gzip
 import json
+import logging
 import mimetypes
 import socket
 import threading
@@ -176,6 +177,8 @@ class HttpTransport:
     def _open(self) -> httpx.Client:
         import httpx
 
+        # httpx tells of every request at INFO: in a training's own log that is noise.
+        logging.getLogger("httpx").addFilter(_not_ours)
         self._client = httpx.Client(
             timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
@@ -214,6 +217,10 @@ class HttpTransport:
             date=_http_date(response.headers.get("Date")),
             location=redact(response.headers.get("Location", "")),
         )
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith("argus-")
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -11,7 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.guard import guarded
 from argus_tasks.base.redact import known_secrets, redact, redact_command
 from argus_tasks.base.repo import Repo, repo_of
 from argus_tasks.delivery.events import Source
@@ -66,9 +65,15 @@ def snapshot(command: str | None = None) -> dict[str, Any]:
     }
 
 
-@guarded(default=[])
 def packages() -> list[str]:
     """What is installed, `name==version` (with the origin where it was no index), sorted."""
+    try:
+        return _installed()
+    except Exception:  # noqa: BLE001 - broken metadata of one package must not cost the snapshot
+        return []
+
+
+def _installed() -> list[str]:
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = distribution.metadata["Name"]

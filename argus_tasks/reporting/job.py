@@ -40,7 +40,7 @@ class JobContext:
         labels: dict[str, Any],
         keep_metrics: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """`keep_metrics` is given where the job is another's: then neither start nor end is sent."""
+        """`keep_metrics` is given where the job is another's: neither start nor end is sent."""
         self._reporter = reporter
         self._sink = sink
         self._job_id = job_id

@@ -32,11 +32,11 @@ class Sink(Protocol):
         """A builder of one job's epochs."""
         ...
 
-    def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
+    def append(self, line: bytes, kind: int, stream: EventStream, /) -> bool:
         """Append what a builder built."""
         ...
 
-    def upload(self, record: dict[str, Any]) -> bool:
+    def upload(self, record: dict[str, Any], /) -> bool:
         """Queue an upload behind what has been emitted; whether it was taken."""
         ...
 
@@ -64,15 +64,7 @@ class NullSink:
         self.stream = EventStream(batch_id, Source(project="none"))
         self.batch_id = self.stream.batch_id
 
-    def emit(
-        self,
-        event_type: str,
-        job_id: str | None,
-        data: dict[str, Any],
-        *,
-        after: Sequence[Ref] = (),
-        sync: bool = False,
-    ) -> Ref | None:
+    def emit(self, *_event: Any, **_options: Any) -> Ref | None:
         """Nothing happens."""
         return None
 
@@ -80,10 +72,10 @@ class NullSink:
         """A builder whose events go nowhere."""
         return self.stream.epochs(job_id)
 
-    def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
+    def append(self, *_event: Any) -> bool:
         """Nothing happens."""
         return False
 
-    def upload(self, record: dict[str, Any]) -> bool:
+    def upload(self, _record: dict[str, Any]) -> bool:
         """Nothing is taken."""
         return False
