@@ -52,6 +52,11 @@ def known_secrets() -> tuple[str, ...]:
     return tuple(sorted(values, key=len, reverse=True))
 
 
+def without_login(url: str) -> str:
+    """The URL without user name and password."""
+    return _URL_LOGIN.sub(r"\g<scheme>", url)
+
+
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
     """The text without what looks like a secret, and without the given values."""
     for secret in secrets:

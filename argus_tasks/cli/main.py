@@ -20,7 +20,7 @@ from argus_tasks.cli.codes import (
     EXIT_SOME_FAILED,
 )
 
-COMMANDS = ("run", "plan", "results", "schema", "server")
+COMMANDS = ("run", "plan", "results", "schema", "server", "outbox", "doctor")
 
 
 def build_parser() -> argparse.ArgumentParser:

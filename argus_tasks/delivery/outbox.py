@@ -19,6 +19,7 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_json, write_json, write_text_whole
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import holder_lives, locked
+from argus_tasks.base.redact import without_login
 from argus_tasks.base.settings import state_home
 from argus_tasks.delivery.account import Account, Counts, Ledger
 from argus_tasks.delivery.drops import read_drops
@@ -58,7 +59,7 @@ def folder_for(url: str | None, root: Path | None = None) -> Path:
     base = root or outbox_root()
     if not url:
         return base / NO_SERVER
-    plain = url.rstrip("/")
+    plain = without_login(url.rstrip("/"))
     name = plain.split("://", 1)[-1]
     return base / f"{slug(name, 60)}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
@@ -84,7 +85,7 @@ class Outbox:
         for name in ("batches", "uploads"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         if url and not (self.folder / "server.json").exists():
-            write_json(self.folder / "server.json", {"url": url})
+            write_json(self.folder / "server.json", {"url": without_login(url)})
         return self
 
     @property

@@ -85,17 +85,22 @@ class Sender:
         False after `deadline_s` seconds, or before where waiting is known to be in vain: the token
         is refused, the server asked for a longer pause, or it has been away for longer than this.
         """
+        return self._drain(lambda: self.acknowledged(ref), deadline_s)
+
+    def drain_all(self, deadline_s: float) -> bool:
+        """`drain` of everything that waits in this outbox, whoever wrote it."""
+        return self._drain(lambda: next(self._outbox.waiting_events(), None) is None, deadline_s)
+
+    def _drain(self, settled: Callable[[], bool], deadline_s: float) -> bool:
         started = time.monotonic()
         end = started + deadline_s
-        if ref is not None and not self._outbox.folder.exists():
-            return False
         self._draining += 1
         self._hint()
         self._wake.set()
         tried_from = self._requests()
         hopeless_from = started + min(0.3, deadline_s)
         try:
-            while not (self.acknowledged(ref) and self._uploads_done()):
+            while not (settled() and self._uploads_done()):
                 now = time.monotonic()
                 if now >= end or (
                     now >= hopeless_from and self._in_vain(end, deadline_s, tried_from)
