@@ -62,11 +62,22 @@ class SegmentReader:
         return data[data.rfind(b"\n") + 1 :]
 
     def read(self, limit: int = _CHUNK) -> list[Entry]:
-        """The entries after the last one taken, about `limit` bytes of them."""
+        """The entries after the last one taken, about `limit` bytes of them; none where there is
+        nothing more yet."""
+        while True:
+            data = os.pread(self._descriptor, limit, self._at)
+            whole = data[: data.rfind(b"\n") + 1]
+            entries = self._entries([line + b"\n" for line in whole.split(b"\n")[:-1]])
+            # One long line, or lines that are no entries but belong to the next: look further.
+            if entries or len(data) < limit:
+                return entries
+            limit *= 4
+
+    def _entries(self, lines: list[bytes]) -> list[Entry]:
         entries: list[Entry] = []
         after: tuple[Ref, ...] = ()
         at, position = self._at, self.position
-        for line in self._whole_lines(limit):
+        for line in lines:
             at += len(line)
             position += len(line)
             if line[:1] == b"{" and is_event(line):
@@ -91,14 +102,6 @@ class SegmentReader:
     def take(self, entry: Entry) -> None:
         """Go on behind this entry."""
         self._at, self.position = entry.at, entry.end
-
-    def _whole_lines(self, limit: int) -> list[bytes]:
-        while True:
-            data = os.pread(self._descriptor, limit, self._at)
-            cut = data.rfind(b"\n") + 1
-            if cut or len(data) < limit:
-                return [line + b"\n" for line in data[:cut].split(b"\n")[:-1]]
-            limit *= 4
 
     def _skip_to(self, offset: int) -> None:
         head = os.pread(self._descriptor, 4096, 0)

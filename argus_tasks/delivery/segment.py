@@ -34,6 +34,7 @@ _RESERVE_BYTES = 128 * 1024
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RECHECK_S = 0.5
 _NOTE_ROOM = 1024
+_LIVE_TRIES = 1000
 
 
 class Ref(NamedTuple):
@@ -262,7 +263,11 @@ class SegmentWriter:
         moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
         chain = f"{moment}-{host}-{os.getpid()}-{secrets.token_hex(5)}"
         live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
-        live.take()
+        # Whoever looks whether it is held holds it for a moment.
+        for _ in range(_LIVE_TRIES):
+            if live.take():
+                break
+            time.sleep(0.001)
         self._live = live
         self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
         self._reserve(chain)

@@ -255,7 +255,9 @@ class Reporter:
                 self._batch_id,
             )
         self._member = f"{link.writer.begin()}/{next(_members)}"
-        _first, self._opened = self._roster.join(self._member, self._send_batch_start)
+        first, self._opened = self._roster.join(self._member, self._send_batch_start)
+        if not first and self._opened is not None:
+            link.writer.append_directive({"after": [str(self._opened)]})
         self._start_daemons(link)
 
     def _send_batch_start(self) -> Ref | None:

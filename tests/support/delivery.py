@@ -37,6 +37,7 @@ def start(
         [sys.executable, "-c", HEAD + textwrap.dedent(code)],
         env=environment(outbox, url, **env),
         cwd=cwd or outbox.parent,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
