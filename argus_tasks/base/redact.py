@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ _ASSIGNED = re.compile(
 _FLAG = re.compile(r"(?P<flag>(?<!\S)--?[A-Za-z][A-Za-z0-9_-]*)(?P<gap>\s+)(?P<value>(?!-)\S+)")
 _WORD_BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _SHORTEST_SECRET = 6
+_LOOK_UP_S = 0.2
+_looked_up: tuple[float, tuple[str, ...]] = (-1.0, ())
 _HINT = re.compile(r"(?i)[=:@]|token|secret|pass|pwd|bearer|basic|em_|sk-|AKIA|gh[pousr]_|hf_|-")
 
 
@@ -43,7 +46,16 @@ def names_a_secret(name: str) -> bool:
 
 
 def known_secrets() -> tuple[str, ...]:
-    """The values of this process's environment variables that are named like secrets."""
+    """The values of this process's environment variables that are named like secrets; looked up
+    anew after a fifth of a second."""
+    global _looked_up
+    now = time.monotonic()
+    if now >= _looked_up[0] + _LOOK_UP_S:
+        _looked_up = (now, _secrets_of_environment())
+    return _looked_up[1]
+
+
+def _secrets_of_environment() -> tuple[str, ...]:
     values = {
         value
         for name, value in os.environ.items()

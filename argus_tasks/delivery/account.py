@@ -19,6 +19,8 @@ class Counts:
     set_aside: int = 0
     waiting: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    interrupted: int = 0
+    """Calls ended from outside: as many numbers may have been used up without an event."""
     series: dict[str, int] = field(default_factory=dict)
     """The highest number seen of each series of ids."""
 
@@ -36,6 +38,7 @@ class Counts:
         self.delivered += other.delivered
         self.set_aside += other.set_aside
         self.waiting += other.waiting
+        self.interrupted += other.interrupted
         for reason, count in other.dropped.items():
             self.drop(reason, count)
         for prefix, number in other.series.items():
@@ -47,6 +50,7 @@ class Counts:
             "delivered": self.delivered,
             "set_aside": self.set_aside,
             "dropped": self.dropped,
+            "interrupted": self.interrupted,
             "series": self.series,
         }
 
@@ -58,6 +62,7 @@ class Counts:
             int(value.get("set_aside", 0)),
             0,
             dict(value.get("dropped", {})),
+            int(value.get("interrupted", 0)),
             dict(value.get("series", {})),
         )
 
@@ -83,9 +88,13 @@ class Account:
     def of(cls, batch_id: str, counts: Counts) -> Account:
         """The account of a batch whose counts are complete."""
         emitted = sum(number + 1 for number in counts.series.values())
-        return cls(
-            batch_id, emitted, counts.delivered, counts.waiting, counts.set_aside, counts.dropped
+        dropped = dict(counts.dropped)
+        account = cls(
+            batch_id, emitted, counts.delivered, counts.waiting, counts.set_aside, dropped
         )
+        if account.missing > 0 and counts.interrupted:
+            dropped["interrupted"] = min(account.missing, counts.interrupted)
+        return account
 
 
 class Ledger:
@@ -110,7 +119,8 @@ class Ledger:
         """Take in a chain's drops file."""
         for prefix, entry in series.items():
             counts = self.of(str(entry.get("batch")))
-            counts.saw(prefix, int(entry.get("last", 0)))
+            counts.saw(prefix, int(entry.get("last", -1)))
+            counts.interrupted += int(entry.get("interrupted", 0))
             for reason, count in dict(entry.get("reasons", {})).items():
                 counts.drop(reason, int(count))
 

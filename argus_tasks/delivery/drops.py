@@ -33,9 +33,22 @@ class Drops:
             prefix, number = series_of(line[line.index(LINE_START) :])
         except ValueError:
             return
-        entry = self._series.setdefault(prefix, {"batch": batch_id, "last": 0, "reasons": {}})
+        entry = self._entry(prefix, batch_id)
         entry["last"] = max(entry["last"], number)
         entry["reasons"][reason] = entry["reasons"].get(reason, 0) + 1
+        self._write()
+
+    def interrupted(self, batch_id: str, prefix: str) -> None:
+        """An exception from outside (Ctrl-C, a signal's) ended a call that was emitting: its number
+        may be used up without an event."""
+        entry = self._entry(prefix, batch_id)
+        entry["interrupted"] = entry.get("interrupted", 0) + 1
+        self._write()
+
+    def _entry(self, prefix: str, batch_id: str) -> dict[str, Any]:
+        return self._series.setdefault(prefix, {"batch": batch_id, "last": -1, "reasons": {}})
+
+    def _write(self) -> None:
         text = json.dumps(self._series, ensure_ascii=False, separators=(",", ":")).encode()
         try:
             os.pwrite(self.descriptor, text.ljust(_BYTES), 0)

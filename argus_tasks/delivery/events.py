@@ -180,7 +180,7 @@ class EpochBuilder:
         # Plain floats are written out here, one by one: this is every training loop's hot path.
         # A not-finite one is unequal to itself after subtraction, and takes the long way.
         if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
-            data = self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+            data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         else:
             data = f'{{"epoch":{epoch}'
             plain = True
@@ -205,7 +205,7 @@ class EpochBuilder:
                 else:
                     plain = False
             if not plain:
-                data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms)
+                data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
             else:
                 data += "}"
         stream = self._stream
@@ -215,22 +215,31 @@ class EpochBuilder:
         ).encode()
 
     def _numbers(
-        self, epoch: int, train_loss: Any, val_loss: Any, lr: Any, batch_time_ms: Any
+        self,
+        epoch: Any,
+        train_loss: Any,
+        val_loss: Any,
+        lr: Any,
+        batch_time_ms: Any,
+        extra: dict[str, Any],
     ) -> str:
-        """Integers, and floats by another name (numpy's), are nearly as common."""
+        """Integers, floats by another name (numpy's) and more metrics are nearly as common."""
+        if type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+            return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
+        named["batch_time_ms"] = batch_time_ms
+        if extra:
+            named |= extra
         data = f'{{"epoch":{epoch}'
-        for mark, value in (
-            (',"train_loss":', train_loss),
-            (',"val_loss":', val_loss),
-            (',"lr":', lr),
-            (',"batch_time_ms":', batch_time_ms),
-        ):
-            if isinstance(value, float) and _finite(value):
-                data += mark + _float_text(value)
-            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT:
-                data += f"{mark}{value}"
-            elif value is not None:
-                return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, {})
+        for key, value in named.items():
+            if value is None and key not in extra:
+                continue
+            if isinstance(value, float) and _finite(value) and key.isascii():
+                data += f",{_JSON_STRING(key)}:{_float_text(value)}"
+            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT and key.isascii():
+                data += f",{_JSON_STRING(key)}:{value}"
+            else:
+                return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         return data + "}"
 
     def _any_data(

@@ -112,10 +112,18 @@ class Emitter:
 
         `after` names what must be acknowledged before it; `sync` flushes it to the disk.
         """
-        line = self.stream.build(event_type, job_id, data)
-        return self.writer.append_with_ref(
-            line, class_of(event_type), self.stream, after=after, sync=sync
-        )
+        try:
+            line = self.stream.build(event_type, job_id, data)
+            return self.writer.append_with_ref(
+                line, class_of(event_type), self.stream, after=after, sync=sync
+            )
+        except BaseException:
+            self.interrupted()
+            raise
+
+    def interrupted(self) -> None:
+        """An exception ended a call that was emitting: one number may be used up."""
+        self.writer.interrupted(self.stream)
 
     def epochs(self, job_id: str) -> EpochBuilder:
         """A builder for one job's epochs; what it builds goes to `writer.append`."""

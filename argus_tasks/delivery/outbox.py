@@ -317,6 +317,21 @@ class Outbox:
             finally:
                 reader.close()
 
+    def has_waiting(self) -> bool:
+        """Whether anything has not been acknowledged; looks at the beginning of each segment's
+        rest only."""
+        for segment in self.segments():
+            try:
+                reader = SegmentReader(self.segment_path(segment), self.read_ack(segment)[0])
+            except OSError:
+                continue
+            try:
+                if any(entry.line or entry.upload for entry in reader.read(4096)):
+                    return True
+            finally:
+                reader.close()
+        return False
+
     def _ledger(self) -> Ledger:
         ledger = Ledger()
         folded: set[str] = set()

@@ -321,9 +321,9 @@ class SegmentWriter:
 
     def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
         try:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
         except OSError:
-            # The torn line stays; its reader passes over it once the next line begins.
+            # The torn line stays; its reader finds the next one behind it.
             self._size += written
         return self._no_space(line, kind, stream)
 
@@ -364,6 +364,12 @@ class SegmentWriter:
     def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
         if self._drops is not None:
             self._drops.add(stream.batch_id, line, reason)
+
+    def interrupted(self, stream: EventStream) -> None:
+        """An exception from outside ended a call that was emitting; see `Drops.interrupted`."""
+        with self._lock:
+            if self._drops is not None:
+                self._drops.interrupted(stream.batch_id, stream.prefix)
 
     def press(self) -> None:
         """Look at the outbox's bound now (its sender does so from time to time)."""

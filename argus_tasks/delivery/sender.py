@@ -89,9 +89,11 @@ class Sender:
 
     def drain_all(self, deadline_s: float) -> bool:
         """`drain` of everything that waits in this outbox, whoever wrote it."""
-        return self._drain(lambda: next(self._outbox.waiting_events(), None) is None, deadline_s)
+        return self._drain(lambda: not self._outbox.has_waiting(), deadline_s, poll_s=0.1)
 
-    def _drain(self, settled: Callable[[], bool], deadline_s: float) -> bool:
+    def _drain(
+        self, settled: Callable[[], bool], deadline_s: float, poll_s: float = _POLL_S
+    ) -> bool:
         started = time.monotonic()
         end = started + deadline_s
         self._draining += 1
@@ -106,7 +108,7 @@ class Sender:
                     now >= hopeless_from and self._in_vain(end, deadline_s, tried_from)
                 ):
                     return False
-                time.sleep(_POLL_S if now - started < 1 else 4 * _POLL_S)
+                time.sleep(poll_s if now - started < 1 else 4 * poll_s)
             return True
         finally:
             self._draining -= 1
@@ -207,6 +209,7 @@ class Sender:
             seen, last_round = appended, now
             while not self._stopping and shipper.step():
                 pass
+            shipper.clean()
             if self._writer is not None:
                 self._writer.press()
             self._start_uploads()

@@ -124,7 +124,6 @@ class Shipper:
         if not self._work:
             if self.state.state not in ("idle", "parked"):
                 self._tell(State())
-            self.clean()
             return False
         part = self._work[-1]
         if not any(item.entry.line for item in part):

@@ -83,7 +83,11 @@ class JobContext:
                 self._stream,
             )
         except Exception:  # noqa: BLE001 - the guard, without its cost
+            self._sink.interrupted()
             swallow("JobContext.epoch")
+        except BaseException:
+            self._sink.interrupted()
+            raise
 
     @guarded(default=None)
     def metrics(self, metrics: dict[str, Any]) -> None:
@@ -95,7 +99,7 @@ class JobContext:
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:
         """A line for the monitor's log view."""
-        data = {"line": _text(message), "level": str(level).lower()}
+        data = {"line": str(to_jsonable(message)), "level": str(level).lower()}
         self._sink.emit("log_line", self._job_id, data)
 
     @guarded(default=0)

@@ -40,6 +40,10 @@ class Sink(Protocol):
         """Queue an upload behind what has been emitted; whether it was taken."""
         ...
 
+    def interrupted(self) -> None:
+        """An exception ended a call that was emitting."""
+        ...
+
 
 class OutboxSink:
     """Events go to an outbox."""
@@ -51,6 +55,7 @@ class OutboxSink:
         self.emit = emitter.emit
         self.epochs = emitter.epochs
         self.append = emitter.writer.append
+        self.interrupted = emitter.interrupted
 
     def upload(self, record: dict[str, Any]) -> bool:
         """Queue an upload behind what has been emitted; whether it was taken."""
@@ -79,3 +84,6 @@ class NullSink:
     def upload(self, _record: dict[str, Any]) -> bool:
         """Nothing is taken."""
         return False
+
+    def interrupted(self) -> None:
+        """Nothing was begun."""
