@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -70,35 +70,37 @@ def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
     return before - os.stat(path).st_size  # noqa: PTH116
 
 
-def _without(entries: Iterable[Entry], kind: int, offset: int) -> list[bytes]:
+def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
+    """The lines of the rewritten segment. One gap, the first, says what all of them held."""
+    dropped: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if _is_of(entry, kind):
+            _note(dropped, entry.line)
+        _merge(dropped, entry.dropped)
     head = directive({"gapped": True})
     lines = [head]
-    position = len(head)
-    gap_from = position
-    dropped: dict[str, dict[str, Any]] = {}
-
-    def close_gap(end: int) -> None:
-        nonlocal dropped
-        if end > gap_from or dropped:
-            lines.append(directive({"gap": end - gap_from, "dropped": dropped}))
-            dropped = {}
-
+    gap_from = len(head)
     start = offset
     for entry in entries:
         begin, start = start, entry.end
-        if _is_of(entry, kind):
-            _note(dropped, entry.line)
-            continue
-        if entry.dropped:
-            _merge(dropped, entry.dropped)
+        if _is_of(entry, kind) or entry.dropped:
             continue
         raw = _raw(entry)
-        # Directives before the line (`after`) count to the gap's length, not to the line's.
-        close_gap(entry.end - len(raw) if entry.end - len(raw) >= begin else begin)
+        if not raw:
+            continue
+        end_of_gap = max(entry.end - len(raw), begin)
+        if end_of_gap > gap_from or dropped:
+            lines.append(_gap(end_of_gap - gap_from, dropped))
+            dropped = {}
         lines.append(raw)
         gap_from = entry.end
-    close_gap(start)
+    if start > gap_from or dropped:
+        lines.append(_gap(start - gap_from, dropped))
     return lines
+
+
+def _gap(size: int, dropped: dict[str, dict[str, Any]]) -> bytes:
+    return directive({"gap": size} | ({"dropped": dropped} if dropped else {}))
 
 
 def _is_of(entry: Entry, kind: int) -> bool:
@@ -127,7 +129,7 @@ def _note(dropped: dict[str, dict[str, Any]], line: bytes) -> None:
 
 def _merge(dropped: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> None:
     for prefix, entry in more.items():
-        known = dropped.setdefault(prefix, {"batch": entry["batch"], "last": 0, "reasons": {}})
+        known = dropped.setdefault(prefix, {"batch": entry["batch"], "last": -1, "reasons": {}})
         known["last"] = max(known["last"], entry["last"])
         for reason, count in entry["reasons"].items():
             known["reasons"][reason] = known["reasons"].get(reason, 0) + count

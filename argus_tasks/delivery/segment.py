@@ -83,6 +83,7 @@ class SegmentWriter:
         self.folder = folder
         self._room = room
         self.on_open: Callable[[], None] | None = None
+        self._parents_place: Ref | None = None
         self._reset()
         _writers.add(self)
 
@@ -256,6 +257,16 @@ class SegmentWriter:
         self._left = self._room.segment_bytes
         self._highest = LIFECYCLE if self._full else self._room.admits()
         self._recheck_at = 0.0
+        if number == 1:
+            self._begin_chain()
+
+    def _begin_chain(self) -> None:
+        parents_place, self._parents_place = self._parents_place, None
+        if parents_place is not None:
+            self.append_directive({"after": [str(parents_place)]})
+        begin, self.on_open = self.on_open, None
+        if begin is not None:
+            begin()
 
     def _open_chain(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
@@ -272,9 +283,6 @@ class SegmentWriter:
         self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
         self._reserve(chain)
         self.chain = chain
-        begin, self.on_open = self.on_open, None
-        if begin is not None:
-            begin()
 
     def _reserve(self, chain: str) -> None:
         """Keep room for lifecycle events on a disk that fills up."""
@@ -378,6 +386,9 @@ class SegmentWriter:
                 self._highest = self._room.admits()
 
     def _after_fork(self) -> None:
+        if self._descriptor >= 0:
+            # What the parent had written when it forked goes before what the child writes.
+            self._parents_place = Ref(self.segment, self._size)
         # The parent's files are the parent's: its locks did not come with the fork.
         for descriptor in (self._descriptor, self._drops.descriptor if self._drops else -1):
             if descriptor >= 0:

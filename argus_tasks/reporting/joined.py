@@ -18,6 +18,7 @@ from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.reporting.roster import Roster
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class WorkerEmitter:
         self.emitter = Emitter(writer, context.batch_id, context.source)
         if context.after:
             writer.append_directive({"after": [context.after]})
+        key = (writer.begin(), context.batch_id)
+        if key not in _noted:
+            Roster(Outbox(context.folder), context.batch_id).note_chain(key[0])
+            _noted.add(key)
         self._before = writer.appended
 
     @property
@@ -124,5 +129,6 @@ def _writer_of(folder: str) -> SegmentWriter:
 
 
 _writers: dict[str, SegmentWriter] = {}
+_noted: set[tuple[str, str]] = set()
 _all: list[WorkerEmitter] = []
 _here: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)

@@ -260,7 +260,7 @@ class Reporter:
             link.writer.append_directive({"after": [str(self._opened)]})
         self._start_daemons(link)
 
-    def _send_batch_start(self) -> Ref | None:
+    def _send_batch_start(self, left_behind: list[Ref]) -> Ref | None:
         data: dict[str, Any] = {"experiment_type": self._experiment_type}
         data |= {"n_total_jobs": self._n_total, "command": self._source.command}
         data |= self.labels
@@ -268,6 +268,7 @@ class Reporter:
             "batch_start",
             None,
             {key: value for key, value in data.items() if value is not None},
+            after=left_behind,
             sync=True,
         )
 

@@ -38,8 +38,11 @@ class Roster:
         self._path: Path = folder / f"{slug(batch_id, 60)}-{digest}.json"
         self._lock = os.fspath(self._path.with_suffix(".lock"))
 
-    def join(self, member: str, open_batch: Callable[[], Ref | None]) -> tuple[bool, Ref | None]:
-        """Come in. The first calls `open_batch`, and nobody else is let in before it returns.
+    def join(
+        self, member: str, open_batch: Callable[[list[Ref]], Ref | None]
+    ) -> tuple[bool, Ref | None]:
+        """Come in. The first calls `open_batch` with what must go before it (what earlier sessions
+        of this batch left here), and nobody else is let in before it returns.
 
         Returns whether this was the first, and where the batch's opening event ends.
         Errors: OSError, TimeoutError.
@@ -47,13 +50,24 @@ class Roster:
         with locked(self._lock):
             page = self._living()
             first = not page["members"]
+            left_behind = self._left_behind(page)
+            self._note(page, _chain_of(member))
             if first:
-                opened = open_batch()
+                opened = open_batch(left_behind)
                 page |= {"opened": str(opened) if opened else None, "ended": None}
                 page |= {"n_done": 0, "n_failed": 0, "reasons": [], "last": []}
             page["members"] = [*page["members"], member]
             write_json(self._path, page)
             return first, _ref(page.get("opened"))
+
+    def note_chain(self, chain: str) -> None:
+        """A worker writes events of this batch to a chain of its own. Errors: OSError,
+        TimeoutError."""
+        with locked(self._lock):
+            page = self._read()
+            if chain not in page.get("chains", []):
+                self._note(page, chain)
+                write_json(self._path, page)
 
     def ended_before(self) -> str | None:
         """How the batch ended here the last time it was open, as far as this host knows."""
@@ -98,6 +112,26 @@ class Roster:
             write_json(self._path, page)
             return last
 
+    def _note(self, page: dict[str, Any], chain: str) -> None:
+        there = {segment.rsplit(".", 1)[0] for segment in self._outbox.segments()}
+        known = [one for one in page.get("chains", []) if one in there and one != chain]
+        page["chains"] = [*known, chain]
+
+    def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
+        """The ends of this batch's chains whose processes have gone."""
+        segments = self._outbox.segments()
+        places: list[Ref] = []
+        for chain in page.get("chains", []):
+            mine = [segment for segment in segments if segment.rsplit(".", 1)[0] == chain]
+            if not mine or self._outbox.is_live(chain):
+                continue
+            try:
+                size = os.stat(self._outbox.segment_path(mine[-1])).st_size  # noqa: PTH116
+            except OSError:
+                continue
+            places.append(Ref(mine[-1], size))
+        return places
+
     def _read(self) -> dict[str, Any]:
         try:
             page = read_json(self._path)
@@ -108,8 +142,12 @@ class Roster:
     def _living(self) -> dict[str, Any]:
         page = self._read()
         members = [str(one) for one in page.get("members", [])]
-        page["members"] = [one for one in members if self._outbox.is_live(one.rsplit("/", 1)[0])]
+        page["members"] = [one for one in members if self._outbox.is_live(_chain_of(one))]
         return page
+
+
+def _chain_of(member: str) -> str:
+    return member.rsplit("/", 1)[0]
 
 
 def _ref(text: Any) -> Ref | None:
