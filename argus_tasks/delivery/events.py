@@ -129,9 +129,9 @@ class EventStream:
     def build(self, event_type: str, job_id: str | None, data: Mapping[str, Any]) -> bytes:
         """One event as one line. Any value goes in; what JSON cannot say is said so in `data`."""
         stamp = self.stamp()
-        text = _dumps(clean(data))
+        text = _dumps(_fitted(event_type, clean(data)))
         if len(text) > EVENT_LIMIT:
-            text = _dumps(_too_large(event_type, data, len(text)))
+            text = _dumps(_fitted(event_type, _too_large(event_type, data, len(text))))
         source = self._full if event_type in _FULL_SOURCE else self._short
         job = "null" if job_id is None else _JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))
         line = (
@@ -284,6 +284,21 @@ def clean(data: Mapping[str, Any]) -> dict[str, Any]:
     if shortened:
         result["shortened"] = shortened
     return result
+
+
+def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The data with what the server requires of this type, whatever was given."""
+    if event_type == "job_epoch":
+        number = _whole_number(data.get("epoch"))
+        if number is None:
+            return {**data, "epoch": -1, "epoch_given": data.get("epoch")}
+        return {**data, "epoch": number}
+    if event_type == "log_line":
+        line, level = data.get("line", ""), str(data.get("level") or "info").lower()
+        return {**data, "line": line if isinstance(line, str) else _dumps(line), "level": level}
+    if event_type == "job_done" and not isinstance(data.get("metrics", {}), dict):
+        return {**data, "metrics": {"value": data["metrics"]}}
+    return data
 
 
 def event_id_of(line: bytes) -> str:

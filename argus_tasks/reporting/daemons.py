@@ -37,7 +37,14 @@ def interval_s(name: str, value: bool | float, default_s: float) -> float | None
 class Daemon:
     """A named daemon thread that calls a function until it is told to end."""
 
-    def __init__(self, name: str, first_s: float, step: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        first_s: float,
+        step: Callable[[], float],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._close = guarded(default=None)(close)
         self._step = guarded(default=max(first_s, 1.0))(step)
         self._first_s = first_s
         self._end = threading.Event()
@@ -55,6 +62,7 @@ class Daemon:
         pause_s = self._first_s
         while not self._end.wait(pause_s):
             pause_s = self._step()
+        self._close()
 
 
 def heartbeat(every_s: float, beat: Callable[[], None]) -> Daemon:
@@ -104,7 +112,11 @@ def stop_poll(
             stop(str(body.get("requested_by") or "the monitor"))
         return max(every_s, answer.retry_after_s or 0.0)
 
-    return Daemon("argus-stop", min(every_s, _OPENING_S), step)
+    def close() -> None:
+        while connection:
+            connection.pop().close()
+
+    return Daemon("argus-stop", min(every_s, _OPENING_S), step, close)
 
 
 def wants_stop(answer: Answer) -> bool:

@@ -109,9 +109,13 @@ def valid(line: bytes) -> dict[str, Any]:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(sorted(EVENT_TYPES - {"job_epoch", "log_line"})),
+    st.sampled_from(sorted(EVENT_TYPES)),
     st.text(max_size=400),
-    st.dictionaries(st.text(max_size=10), values, max_size=4),
+    st.dictionaries(
+        st.one_of(st.text(max_size=10), st.sampled_from(["epoch", "line", "level", "metrics"])),
+        values,
+        max_size=4,
+    ),
 )
 def test_any_data_of_any_type(event_type: str, job_id: str, data: dict[str, Any]) -> None:
     stream = EventStream("batch-1", Source("p", "h"))
