@@ -86,22 +86,22 @@ def fit_id(text: Any, limit: int) -> str:
 
 
 class Clock:
-    """Wall-clock time as event timestamps; the text of a millisecond is made once."""
+    """Wall-clock time as event timestamps; the text of a second is made once."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._last = (-1, "")
+        self._second = (-1, "")
 
     def stamp(self) -> str:
         """`2026-04-23T09:23:06.123Z`."""
-        milliseconds = int(self._now() * 1000)
-        last = self._last
-        if last[0] == milliseconds:
-            return last[1]
-        second, rest = divmod(milliseconds, 1000)
-        text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)) + f"{rest:03d}Z"
-        self._last = (milliseconds, text)
-        return text
+        now = self._now()
+        second = int(now)
+        # One tuple, so that another thread sees a second with its own text.
+        known, text = self._second
+        if known != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}{int((now - second) * 1000):03d}Z"
 
 
 class EventStream:

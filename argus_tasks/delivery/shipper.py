@@ -91,6 +91,7 @@ class Shipper:
         self._missing_since: dict[Ref, float] = {}
         self._work: list[list[_Item]] = []
         self._failures = 0
+        self._was_full = False
         self._warned: set[str] = set()
         self._not_before = 0.0
         self._clean_at = 0.0
@@ -119,6 +120,8 @@ class Shipper:
             return False
         if not self._work:
             items = self._collect()
+            size = sum(len(item.entry.line) for item in items)
+            self._was_full = len(items) >= self._max_events or size >= MAX_BYTES // 2
             if items:
                 self._work = [items]
         if not self._work:
@@ -250,7 +253,8 @@ class Shipper:
             if refused is not None:
                 self._work.pop()
                 self._accept(part, refused)
-                return True
+                # What trickled in meanwhile may wait for company.
+                return bool(self._work) or self._was_full
             self._later(answer, f"the server's answer is not an Argus server's ({status})")
         elif status in (401, 403):
             self._park(f"the server does not take the token ({answer.words}); events are kept")
