@@ -122,7 +122,8 @@ def redact_value(value: Any, secrets: Sequence[str] = ()) -> Any:
 
 def _mask_assigned(match: re.Match[str]) -> str:
     if not names_a_secret(match["name"].lstrip("-")):
-        return match[0]
+        # What stands behind may be one: `login: token=x`.
+        return match["name"] + match["mark"] + _ASSIGNED.sub(_mask_assigned, match["value"])
     return f"{match['name']}{match['mark']}{MASK}"
 
 

@@ -35,6 +35,8 @@ from argus_tasks.delivery.segment import (
 )
 
 NO_SERVER = "no-server"
+RELIEF_FROM = 13 / 16
+RELIEF_TO = 11 / 16
 _DEFAULT_LIMIT_MB = 1024.0
 _FOLDED_KEPT = 64
 
@@ -105,12 +107,12 @@ class Outbox:
 
     def admits(self) -> int:
         """The highest class that may be written now: yielding classes stop short of the bound."""
-        size = self.size()
-        if size >= self.limit_bytes:
+        share = self.size() / self.limit_bytes
+        if share >= 1:
             return -1
-        if size >= self.limit_bytes * 15 // 16:
-            return LIFECYCLE
-        return (LOG, SNAPSHOT, EPOCH, LIFECYCLE)[min(self.pressure(), 3)]
+        # While the sender makes room, what it would give up first is not taken any more.
+        near = LIFECYCLE if share >= 15 / 16 else EPOCH if share >= RELIEF_FROM else LOG
+        return min(near, (LOG, SNAPSHOT, EPOCH, LIFECYCLE)[min(self.pressure(), 3)])
 
     def pressure(self) -> int:
         """How many yielding classes have nothing left to yield (0 to 3); told by the sender."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from argus_tasks.base.files import write_bytes_whole, write_text_whole
 from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox import RELIEF_FROM, RELIEF_TO, Outbox
 from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of
 from argus_tasks.delivery.segment import directive
 
@@ -17,23 +17,23 @@ REASON = "over_bound"
 
 
 def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
-    """Give up log lines, then snapshots, then epochs, oldest first, until a quarter of the bound is
+    """Give up log lines, then snapshots, then epochs, oldest first, until 5/16 of the bound are
     free. Returns the segments that were rewritten; their offsets mean what they meant before.
 
-    Does nothing below 7/8 of the bound. Segments in `skip` are left alone. Only for the elected
+    Does nothing below 13/16 of the bound. Segments in `skip` are left alone. Only for the elected
     sender.
     """
     mark = outbox.folder / "pressure"
     size = outbox.size()
-    if size <= outbox.limit_bytes * 7 // 8:
-        if mark.exists() and size <= outbox.limit_bytes * 3 // 4:
+    if size <= outbox.limit_bytes * RELIEF_FROM:
+        if mark.exists() and size <= outbox.limit_bytes * RELIEF_TO:
             mark.unlink(missing_ok=True)
         return []
     rewritten: set[str] = set()
     exhausted = 0
     for kind in (LOG, SNAPSHOT, EPOCH):
         for segment in outbox.segments():
-            if size <= outbox.limit_bytes * 3 // 4:
+            if size <= outbox.limit_bytes * RELIEF_TO:
                 break
             if segment in skip:
                 continue
@@ -42,7 +42,7 @@ def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
                 size -= freed
                 if freed:
                     rewritten.add(segment)
-        if size <= outbox.limit_bytes * 3 // 4:
+        if size <= outbox.limit_bytes * RELIEF_TO:
             break
         exhausted += 1
     with suppress(OSError):

@@ -379,6 +379,11 @@ class SegmentWriter:
             if self._drops is not None:
                 self._drops.interrupted(stream.batch_id, stream.prefix)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether the outbox's bound keeps something from being written."""
+        return self._highest < LOG and not self._full and self._descriptor >= 0
+
     def press(self) -> None:
         """Look at the outbox's bound now (its sender does so from time to time)."""
         with self._lock:

@@ -196,6 +196,9 @@ class Sender:
             self._wake.wait(self._pause_s(shipper))
             self._wake.clear()
             self._sync()
+            if self._writer is not None and self._writer.pressed:
+                shipper.make_room()
+                self._writer.press()
             now = time.monotonic()
             flush_time = self._flush_time()
             urgent = bool(self._draining) or flush_time != flushed_at

@@ -428,6 +428,12 @@ class Shipper:
                 if not outbox.is_live(chain):
                     with suppress(OSError, TimeoutError):
                         outbox.fold_chain(chain)
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Give up waiting events where an outbox is near its bound."""
+        busy = {item.place.segment for part in self._work for item in part}
+        for outbox in self._outboxes:
             for name in relieve(outbox, self._skips(outbox, busy)):
                 forgotten = self._places.pop(name, None)
                 if forgotten is not None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base import ids
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.repo import repo_of
-from argus_tasks.reporting.joined import current
+from argus_tasks.reporting.joined import current, own
+from argus_tasks.reporting.sinks import emit_any
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.reporter import Reporter
@@ -34,17 +35,14 @@ def chosen_batch_id(prefix: str) -> str:
 
 @guarded(default=None)
 def emit(event: str, **fields: Any) -> None:
-    """Emit on the reporter that was entered last in this process, from any thread. Does nothing
-    without one. Never raises."""
-    if _reporters:
-        _reporters[-1].emit(event, **fields)
-        return
-    worker = current()
+    """Emit for this thread's run of a sweep, else on the reporter that was entered last in this
+    process, from any thread. Does nothing without one. Never raises."""
+    worker = own() or (None if _reporters else current())
     if worker is not None:
-        from argus_tasks.reporting.reporter import Reporter
-
-        with Reporter() as reporter:
-            reporter.emit(event, **fields)
+        context = worker.context
+        emit_any(worker.emit, context.batch_id, context.job_id, event, fields)
+    elif _reporters:
+        _reporters[-1].emit(event, **fields)
 
 
 def new_batch_id(prefix: str = "batch") -> str:
@@ -59,11 +57,11 @@ def set_batch_id(batch_id: str) -> None:
 
 def get_batch_id() -> str | None:
     """The batch that is reported on now; else what `set_batch_id` was given; else None."""
-    if _reporters:
-        return _reporters[-1].batch_id
-    worker = current()
+    worker = own() or (None if _reporters else current())
     if worker is not None:
         return worker.context.batch_id
+    if _reporters:
+        return _reporters[-1].batch_id
     return _batch_id[-1] if _batch_id else None
 
 

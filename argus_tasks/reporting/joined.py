@@ -113,6 +113,11 @@ def current() -> WorkerEmitter | None:
     return _all[0] if len(_all) == 1 else None
 
 
+def own() -> WorkerEmitter | None:
+    """The run that was joined in this very thread."""
+    return _here.get()
+
+
 def close_writers() -> None:
     """End this process's chains (a worker that goes away cleanly)."""
     while _writers:

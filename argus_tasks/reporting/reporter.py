@@ -13,13 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from argus_tasks.base.guard import guarded
-from argus_tasks.base.ids import job_suffix
 from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.delivery.events import (
     BATCH_ID_LIMIT,
-    EVENT_TYPES,
-    JOB_EVENTS,
-    JOB_ID_LIMIT,
     Source,
     fit_id,
 )
@@ -42,7 +38,7 @@ from argus_tasks.reporting.daemons import (
 from argus_tasks.reporting.job import JobContext, exits_well, reason_of
 from argus_tasks.reporting.joined import JoinContext, WorkerEmitter, current
 from argus_tasks.reporting.roster import Leaving, Roster
-from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink
+from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
 
 log = logging.getLogger("argus_tasks")
 
@@ -154,15 +150,7 @@ class Reporter:
     def emit(self, event: str, **fields: Any) -> None:
         """Any event: `job_id` among the fields says whose, else the running job's. A type that the
         server does not know goes as a `log_line` that holds it."""
-        job_id = fields.pop("job_id", None)
-        wire_id = self.wire_job_id(str(job_id)) if job_id is not None else self._running_job()
-        if event not in EVENT_TYPES:
-            fields = {"line": str(event), "level": "info", "event": str(event), **fields}
-            event = "log_line"
-        if event in JOB_EVENTS:
-            self._sink.emit(event, wire_id or self._batch_id, fields)
-        else:
-            self._sink.emit(event, wire_id if event == "resource_snapshot" else None, fields)
+        emit_any(self._sink.emit, self._batch_id, self._running_job(), event, fields)
 
     # --- What the sweep's flow uses besides ---
 
@@ -178,10 +166,7 @@ class Reporter:
 
     def wire_job_id(self, job_id: str) -> str:
         """The job's id as the server has it: unique across batches by its last six digits."""
-        tail = f"-{job_suffix(self._batch_id)}"
-        if job_id.endswith(tail):
-            return fit_id(job_id, JOB_ID_LIMIT)
-        return fit_id(job_id, JOB_ID_LIMIT - len(tail)) + tail
+        return wire_job_id(self._batch_id, job_id)
 
     def join_context(self, job_id: str, after: Ref | None) -> JoinContext | None:
         """What a worker needs to emit for a job of this batch; None where nothing is emitted."""
@@ -299,12 +284,13 @@ class Reporter:
 
     @guarded(default=None)
     def _send_environment(self) -> None:
-        if self._roster is not None and self._roster.take_environment():
+        if self._roster is not None and self._roster.take_environment(self._member):
             data = environment.snapshot(self._command)
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
                 if not self._closed:
                     self._sink.emit("env_snapshot", None, data)
+                    self._roster.environment_sent()
 
     def _beat(self) -> None:
         with self._gate:

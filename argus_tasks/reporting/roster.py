@@ -15,6 +15,8 @@ from argus_tasks.base.locks import locked
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.segment import Ref
 
+_SENT = "sent"
+
 
 @dataclass
 class Leaving:
@@ -73,14 +75,21 @@ class Roster:
         """How the batch ended here the last time it was open, as far as this host knows."""
         return self._read().get("ended")
 
-    def take_environment(self) -> bool:
-        """Whether the caller shall send the batch's environment: true once."""
+    def take_environment(self, member: str) -> bool:
+        """Whether the caller shall send the batch's environment: nobody has, and nobody who lives
+        is about to. Errors: OSError, TimeoutError."""
         with locked(self._lock):
-            page = self._read()
-            if page.get("environment"):
+            page = self._living()
+            taken_by = page.get("environment")
+            if taken_by == _SENT or taken_by in page["members"]:
                 return False
-            write_json(self._path, page | {"environment": True})
+            write_json(self._path, page | {"environment": member})
             return True
+
+    def environment_sent(self) -> None:
+        """It has been emitted. Errors: OSError, TimeoutError."""
+        with locked(self._lock):
+            write_json(self._path, self._read() | {"environment": _SENT})
 
     def leave(
         self,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from argus_tasks.delivery.events import EpochBuilder, EventStream, Source
+from argus_tasks.base.ids import job_suffix
+from argus_tasks.delivery.events import (
+    EVENT_TYPES,
+    JOB_EVENTS,
+    JOB_ID_LIMIT,
+    EpochBuilder,
+    EventStream,
+    Source,
+    fit_id,
+)
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.segment import Ref
 
@@ -87,3 +96,31 @@ class NullSink:
 
     def interrupted(self) -> None:
         """Nothing was begun."""
+
+
+def wire_job_id(batch_id: str, job_id: str) -> str:
+    """A job's id as the server has it: unique across batches by its last six digits."""
+    tail = f"-{job_suffix(batch_id)}"
+    if job_id.endswith(tail):
+        return fit_id(job_id, JOB_ID_LIMIT)
+    return fit_id(job_id, JOB_ID_LIMIT - len(tail)) + tail
+
+
+def emit_any(
+    emit: Callable[[str, str | None, dict[str, Any]], object],
+    batch_id: str,
+    running_job: str | None,
+    event: str,
+    fields: dict[str, Any],
+) -> None:
+    """Emit what a user named freely: `job_id` among the fields says whose it is, else it is the
+    running job's. A type that the server does not know goes as a `log_line` that holds it."""
+    given = fields.pop("job_id", None)
+    job_id = wire_job_id(batch_id, str(given)) if given is not None else running_job
+    if event not in EVENT_TYPES:
+        fields = {"line": str(event), "level": "info", "event": str(event), **fields}
+        event = "log_line"
+    if event in JOB_EVENTS:
+        emit(event, job_id or batch_id, fields)
+    else:
+        emit(event, job_id if event == "resource_snapshot" else None, fields)

@@ -9,7 +9,7 @@ import pytest
 
 from argus_tasks.delivery.events import Source, event_type_of
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox import RELIEF_FROM, RELIEF_TO, Outbox
 from argus_tasks.delivery.reader import SegmentReader
 from argus_tasks.delivery.relief import relieve
 from argus_tasks.delivery.segment import Ref, SegmentWriter
@@ -65,20 +65,20 @@ def test_offsets_survive_and_the_sums_meet(tmp_path: Path, seed: int) -> None:
 def test_the_least_important_yield_first(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o", limit_bytes=512 * 1024).create()
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
-    while outbox.size() < outbox.limit_bytes * 0.9:
+    while outbox.size() <= outbox.limit_bytes * RELIEF_FROM:
         for kind in KINDS:
             emitter.emit(kind, "j", {"epoch": 1, "line": "l"})
     relieve(outbox, {max(outbox.segments())})
-    assert outbox.size() <= outbox.limit_bytes * 3 // 4
+    assert outbox.size() <= outbox.limit_bytes * RELIEF_TO
     left = [event_type_of(line) for _segment, line in outbox.waiting_events()]
     assert left.count("log_line") < left.count("resource_snapshot")
     assert left.count("resource_snapshot") == left.count("job_epoch") == left.count("job_start")
 
 
-def test_below_seven_eighths_nothing_is_touched(tmp_path: Path) -> None:
+def test_below_the_mark_nothing_is_touched(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o", limit_bytes=512 * 1024).create()
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
-    while outbox.size() < outbox.limit_bytes * 0.8:
+    while outbox.size() < outbox.limit_bytes * 0.75:
         emitter.emit("log_line", "j", {"line": "l"})
     assert relieve(outbox, set()) == []
 
@@ -87,7 +87,7 @@ def test_a_gapped_segment_is_read_from_any_offset(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o", limit_bytes=256 * 1024).create()
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
     places = []
-    while outbox.size() < outbox.limit_bytes * 0.9:
+    while outbox.size() <= outbox.limit_bytes * RELIEF_FROM:
         emitter.emit("log_line", "j", {"line": "l"})
         places.append(emitter.emit("job_start", "j", {"n": len(places)}))
     relieve(outbox, set())
