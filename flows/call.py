@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.flows.sweep import sweep
@@ -18,8 +22,10 @@ def call_sweep(session: SweepSession, api_url: str | None) -> None:
     How it went is in the session; the flow run's state says the same on the server.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
-    server = temporary_settings({PREFECT_API_URL: api_url}) if api_url else nullcontext()
-    with server:
+    # Heartbeats are for automations, which the embedded server has none of; ending their thread
+    # takes Prefect a second.
+    embedded = {PREFECT_API_URL: api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(embedded) if api_url else nullcontext():
         sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)
 
 

@@ -33,8 +33,8 @@ def sweep(
     mode: Annotated[Mode | None, Field(description="How experiments are executed.")] = None,
     workers: Annotated[int | None, Field(ge=1, description="How many run at once.")] = None,
     cpu_threshold: Annotated[
-        int | None,
-        Field(ge=1, le=100, description="Mode dynamic: start nothing new above this CPU percent."),
+        float | None,
+        Field(gt=0, le=100, description="Mode dynamic: start nothing new above this CPU percent."),
     ] = None,
     max_attempts: Annotated[
         int | None, Field(ge=1, description="Tries for each config, the first one too.")

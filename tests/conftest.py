@@ -33,8 +33,8 @@ def marked_processes() -> dict[int, str]:
     return found
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True, name="_homes")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """State and Prefect folders of this session; at its end nothing of it may still run."""
     home = tmp_path_factory.mktemp("home")
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PREFECT_HOME"):
@@ -50,3 +50,20 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def results_root(tmp_path: Path) -> Path:
     """A results root that does not exist yet."""
     return tmp_path / "results"
+
+
+@pytest.fixture(scope="session")
+def api_url(_homes: None) -> Iterator[str]:
+    """A real Prefect server's address: the embedded one, in this session's own folders."""
+    from argus_tasks.server.embedded import hold
+
+    with hold() as held:
+        held.wait_healthy()
+        yield held.api_url
+
+
+@pytest.fixture
+def served(api_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """PREFECT_API_URL set, as a user's own server would be."""
+    monkeypatch.setenv("PREFECT_API_URL", api_url)
+    return api_url

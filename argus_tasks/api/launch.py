@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from argus_tasks.api.interrupts import ctrl_c_stops
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.runs.summary import RunSummary, SweepStopped
-from argus_tasks.server.embedded import hold
+from argus_tasks.server.embedded import HeldServer, hold
 from argus_tasks.server.profile import configured_api_url
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.session import SweepSession
@@ -31,18 +32,17 @@ def launch(
     """
     if sys.platform == "win32":
         raise ArgusTasksError("argus-tasks runs on Linux and macOS; on Windows, use WSL.")
-    session = SweepSession(request)
-    if not session.plan.runs:
-        session.close()
-        return session.summary()
-    with _prefect_api(notice) as api_url:
-        session.warm()
+    if not request.configs:
+        return RunSummary(0, 0, 0, 0, 0.0)
+    with _server(notice) as held:
+        session = SweepSession(request, held.environment() if held else None)
         try:
+            session.warm()
             session.check()
             from argus_tasks.flows.call import call_sweep
 
             with ctrl_c_stops(session), watch(session):
-                call_sweep(session, api_url)
+                call_sweep(session, held.api_url if held else None)
         finally:
             session.close()
     if session.stopping:
@@ -51,16 +51,25 @@ def launch(
 
 
 @contextmanager
-def _prefect_api(notice: Notice | None) -> Iterator[str | None]:
-    """The address of the server to use where none is configured: the embedded one's."""
+def _server(notice: Notice | None) -> Iterator[HeldServer | None]:
+    """The embedded server, unless the user has one configured or has called us in a flow run."""
     if configured_api_url() is not None or _inside_a_flow():
         yield None
         return
-    held = hold(notice=notice)
-    try:
-        yield held.api_url
-    finally:
-        held.release()
+    with hold(notice=notice) as held:
+        environment = held.environment()
+        # Prefect's address is not among them: read once at import, it would outlive the server.
+        added = {name: environment[name] for name in environment if "proxy" in name.lower()}
+        before = {name: os.environ.get(name) for name in added}
+        os.environ.update(added)
+        try:
+            yield held
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _inside_a_flow() -> bool:

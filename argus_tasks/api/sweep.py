@@ -27,7 +27,7 @@ def sweep_flow(
     results_root: str | Path | None = None,
     mode: Mode | None = None,
     workers: int | None = None,
-    cpu_threshold: int | None = None,
+    cpu_threshold: float | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
     delay_s: float | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argus_tasks.results.metrics import direction_of
+from argus_tasks.results.direction import guess_direction
 from argus_tasks.sweep.progress import Ended
 
 
@@ -10,7 +10,7 @@ class Best:
     """Keeps the best of the runs it is shown.
 
     Without a metric, the first number of the first result is taken; without a direction, what the
-    metric's name suggests.
+    metric's name suggests, else less is better.
     """
 
     def __init__(self, metric: str | None, direction: str | None) -> None:
@@ -27,7 +27,7 @@ class Best:
         if self._metric is None or self._metric not in metrics:
             return
         value = metrics[self._metric]
-        lower = (self._direction or direction_of(self._metric)) == "min"
+        lower = (self._direction or guess_direction(self._metric) or "min") == "min"
         if self._value is None or (value < self._value if lower else value > self._value):
             self._value, self._name = value, news.run.name
 

@@ -19,7 +19,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
     parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
     parser.add_argument("--mode", help="sequential, process_pool, joblib, dynamic or thread")
-    parser.add_argument("--cpu-threshold", type=int, metavar="PERCENT", help="for mode dynamic")
+    parser.add_argument("--cpu-threshold", type=float, metavar="PERCENT", help="for mode dynamic")
     parser.add_argument("--max-attempts", type=int, metavar="N", help="tries for each config")
     parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
     parser.add_argument("--metric", help="show the best run so far by this metric")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -13,6 +15,7 @@ from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive
 from argus_tasks.orchestration.final_state import final_state
 from argus_tasks.orchestration.quiet import quiet_task_runs
+from argus_tasks.orchestration.relay import Relay
 from argus_tasks.sweep.plan import PlannedRun
 from argus_tasks.sweep.session import SweepSession
 
@@ -46,7 +49,7 @@ def conduct(session: SweepSession) -> State[Any]:
             len(plan.to_do),
             session.request.results_root,
         )
-        with session, quiet_task_runs():
+        with session, quiet_task_runs(), _relayed():
             task = config_task(session)
 
             def submit(run: PlannedRun) -> PrefectFuture[Any]:
@@ -59,6 +62,16 @@ def conduct(session: SweepSession) -> State[Any]:
     finally:
         session.close()
     return final_state(session)
+
+
+@contextmanager
+def _relayed() -> Iterator[None]:
+    relay = Relay.install()
+    try:
+        yield
+    finally:
+        if relay is not None:
+            relay.uninstall()
 
 
 def _one_by_one(session: SweepSession, task: Any) -> None:

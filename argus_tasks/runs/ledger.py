@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import dumps, read_json, write_json, write_text_whole
+from argus_tasks.base.files import (
+    dumps,
+    read_json,
+    read_json_lines,
+    write_json,
+    write_text_whole,
+)
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
@@ -75,6 +81,14 @@ class SweepFolder:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
         text = "".join(dumps(to_jsonable(line)) + "\n" for line in lines)
         write_text_whole(self.path / PLAN_JSONL, text)
+
+    def job_ids(self) -> dict[str, str]:
+        """The job id of each digest in the plan of the batch's last session."""
+        return {
+            line["digest"]: line["job_id"]
+            for line in read_json_lines(self.path / PLAN_JSONL)
+            if line.get("digest")
+        }
 
     def note(self, **facts: Any) -> None:
         """Append a fact to the open session's ledger: one line, one write call."""

@@ -35,7 +35,7 @@ def base_environment(folder: Folder) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PREFECT_", "ARGUS_"))
+        if not name.startswith(("PREFECT_", "ARGUS_TOKEN"))
     }
     package_parent = str(Path(__file__).parents[2])  # the package may not be installed
     search = [package_parent, *inherited.get("PYTHONPATH", "").split(os.pathsep)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -117,9 +117,9 @@ def run_attempt(
         try:
             if capture is not None:
                 with capture(log):
-                    result = function(ctx)
+                    result = _called(function, ctx)
             else:
-                result = function(ctx)
+                result = _called(function, ctx)
             metrics = {} if disowned() else _written(record, ctx.logger, result)
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
@@ -153,6 +153,18 @@ def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
         if number - number == 0:
             numbers[str(key)] = number
     return numbers
+
+
+def _called(function: ExperimentFunction, ctx: RunContext) -> object:
+    result: object = function(ctx)
+    if not isinstance(result, Coroutine):
+        return result
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    # On a thread of its own: in a notebook the caller's own one has a loop running.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, result).result()
 
 
 def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[str, float]:

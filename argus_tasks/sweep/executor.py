@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
@@ -42,8 +42,11 @@ class Executor(Protocol):
     def check(self) -> None:
         """Wait until the experiment is known to load. Errors: BadInput where it does not."""
 
-    def run(self, assignment: Assignment) -> Outcome:
-        """Execute one attempt; blocks. Errors: WorkerDied; BadInput as `check`."""
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Wait for a place, ask `may_start`, execute one attempt; None where it may not.
+
+        Errors: WorkerDied; BadInput as `check`.
+        """
 
     def end_all(self, sign: signal.Signals) -> None:
         """End what can be ended from outside."""
@@ -55,7 +58,9 @@ class Executor(Protocol):
 class WorkerExecutor:
     """In warm worker processes."""
 
-    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+    def __init__(
+        self, request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+    ) -> None:
         setup = Setup(
             without_experiment_function(request.experiment),
             sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
@@ -63,7 +68,7 @@ class WorkerExecutor:
             _sendable(request.trackers),
             stop.descriptor,
         )
-        self._pool = WorkerPool(request.workers, setup)
+        self._pool = WorkerPool(request.workers, setup, environment)
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
@@ -76,9 +81,9 @@ class WorkerExecutor:
         except WorkerDied as death:
             raise BadInput(f"loading the experiment ended its process: {death.cause}.") from death
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a free worker."""
-        return self._pool.run(assignment)
+        return self._pool.run(assignment, may_start)
 
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker."""
@@ -106,8 +111,10 @@ class LocalExecutor:
         """Load the experiment."""
         self.warm(1)
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute here; what the experiment prints is copied to its log."""
+        if not may_start():
+            return None
         return self._attempt(assignment, copied_streams, lambda: False)
 
     def end_all(self, sign: signal.Signals) -> None:
@@ -145,7 +152,7 @@ class ThreadExecutor(LocalExecutor):
         self._waiting: set[Future[Outcome]] = set()
         self._lock = threading.Lock()
 
-    def run(self, assignment: Assignment) -> Outcome:
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a thread of its own, as soon as there is a place."""
         with self._places:
             future: Future[Outcome] = Future()
@@ -153,6 +160,8 @@ class ThreadExecutor(LocalExecutor):
                 if self._disowned.is_set():
                     raise WorkerDied("stopped")
                 self._waiting.add(future)
+            if not may_start():
+                return None
             threading.Thread(
                 target=self._into, args=(future, assignment), name="argus-run", daemon=True
             ).start()
@@ -179,13 +188,15 @@ class ThreadExecutor(LocalExecutor):
             future.set_result(outcome)
 
 
-def make_executor(request: SweepRequest, stop: StopFlag) -> Executor:
-    """The executor of the request's mode."""
+def make_executor(
+    request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+) -> Executor:
+    """The executor of the request's mode; `environment` is added to that of worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
-    return WorkerExecutor(request, stop)
+    return WorkerExecutor(request, stop, environment)
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

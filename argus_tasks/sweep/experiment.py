@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -18,7 +18,10 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.runs.context import RunContext
 
-ExperimentFunction = Callable[[RunContext], Mapping[str, Any] | None]
+ExperimentResult = Mapping[str, Any] | None
+ExperimentFunction = Callable[
+    [RunContext], ExperimentResult | Coroutine[Any, Any, ExperimentResult]
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,22 +78,37 @@ class JobNamer:
 
 
 def job_names(
-    configs: Sequence[Mapping[str, Any]], templates: JobTemplates | None = None
+    configs: Sequence[Mapping[str, Any]],
+    templates: JobTemplates | None = None,
+    digests: Sequence[str] | None = None,
 ) -> list[JobNames]:
-    """The names of all configs, in order; ids that would be equal are numbered (`-2`, `-3`)."""
+    """The names of all configs, in order, no two ids alike.
+
+    Ids that would be equal end in six digits of their digest where digests are given, so that they
+    stay when configs are reordered; else they are numbered (`-2`, `-3`).
+    """
     namer = JobNamer(configs, templates)
+    named = [namer.render(config, index) for index, config in enumerate(configs)]
+    if digests is not None:
+        often = Counter(names.id for names in named)
+        named = [
+            _with_end(names, digest[:6]) if often[names.id] > 1 else names
+            for names, digest in zip(named, digests, strict=True)
+        ]
     taken: set[str] = set()
     numbers: dict[str, int] = {}
-    named: list[JobNames] = []
-    for index, config in enumerate(configs):
-        names = namer.render(config, index)
-        name = names.id
-        while name in taken:
+    for index, names in enumerate(named):
+        unique = names
+        while unique.id in taken:
             number = numbers[names.id] = numbers.get(names.id, 1) + 1
-            name = f"{slug(names.id, LONGEST_NAME - 8)}-{number}"
-        taken.add(name)
-        named.append(names if name == names.id else replace(names, id=name))
+            unique = _with_end(names, str(number))
+        taken.add(unique.id)
+        named[index] = unique
     return named
+
+
+def _with_end(names: JobNames, end: str) -> JobNames:
+    return replace(names, id=f"{slug(names.id, LONGEST_NAME - 8)}-{end}")
 
 
 def value_text(value: Any) -> str:

@@ -11,7 +11,8 @@ from argus_tasks.base.ids import derive_batch_id, digest_of, new_batch_id
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
-from argus_tasks.runs.ledger import SweepIdentity, find_batch
+from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch
+from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
 
 
@@ -34,6 +35,8 @@ class PlannedRun:
         digest: SHA-256 of experiment and config; None where nothing can be reused.
         name: its readable name, as Prefect shows it.
         job_id: its name on the monitor: ends in six digits of the batch id.
+        model: what is trained, where the config says so.
+        dataset: what on, where the config says so.
         action: run it; resume what was cut off; reuse its success; leave what was skipped.
         known: the earlier run that says so.
     """
@@ -43,6 +46,8 @@ class PlannedRun:
     digest: str | None
     name: str
     job_id: str
+    model: str | None
+    dataset: str | None
     action: Action
     known: KnownRun | None = None
 
@@ -92,30 +97,36 @@ def make_plan(request: SweepRequest) -> Plan:
     reuse = request.reuse and not request.fresh and experiment.identity is not None
     known = newest_by_digest(request.results_root) if reuse else {}
 
-    runs: list[PlannedRun] = []
-    digests: set[str] = set()
-    names: dict[str, int] = {}
-    duplicates = request.duplicates
-    for config in request.configs:
-        digest = _digest(request, config)
-        if request.reuse:
-            if digest in digests:
-                duplicates += 1
-                continue
-            digests.add(digest)
+    digests = [_digest(request, config) for config in request.configs]
+    kept = list(range(len(digests)))
+    if request.reuse:
+        first = {digest: index for index, digest in reversed(list(enumerate(digests)))}
+        kept = [index for index, digest in enumerate(digests) if first[digest] == index]
+    configs = [request.configs[index] for index in kept]
+    digests = [digests[index] for index in kept]
+    names = job_names(configs, request.job, digests if request.reuse else None)
+    before = SweepFolder(request.results_root, batch_id).job_ids() if request.reuse else {}
+    ending = f"-{batch_id[-6:]}"
+    runs = []
+    for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)
-        name = _unique(request.job.render(config, len(runs)).id, names, digest, request.reuse)
+        # A job keeps the id it had in this batch, whatever has been added to the sweep since.
+        job_id = before.get(digest) or named.id + ending
+        identified = digest if experiment.identity is not None else None
         runs.append(
             PlannedRun(
-                len(runs),
+                index,
                 config,
-                digest if experiment.identity is not None else None,
-                name,
-                f"{name}-{batch_id[-6:]}",
+                identified,
+                job_id.removesuffix(ending),
+                job_id,
+                named.model,
+                named.dataset,
                 _action(found),
                 found,
             )
         )
+    duplicates = request.duplicates + len(request.configs) - len(configs)
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
@@ -137,15 +148,6 @@ def _action(found: KnownRun | None) -> Action:
     if found.status == RUNNING or found.resumable:
         return Action.RESUME
     return Action.RUN
-
-
-def _unique(name: str, taken: dict[str, int], digest: str, by_digest: bool) -> str:
-    """A name of its own: by digest, so that it stays when configs are reordered; equal configs,
-    where they are not made one, are numbered."""
-    if name in taken and by_digest:
-        name = f"{name}-{digest[:6]}"
-    taken[name] = taken.get(name, 0) + 1
-    return name if taken[name] == 1 else f"{name}-{taken[name]}"
 
 
 def _new_batch(request: SweepRequest, sha: str | None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from argus_tasks.base.errors import did_you_mean
 from argus_tasks.sweep.document import Path, Problem, dotted
+from argus_tasks.sweep.modes import Mode
 
 _COUNT = "an integer of 1 or more"
 _TEXT = "text"
@@ -67,7 +68,7 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "model"): _TEMPLATE,
     ("job", "dataset"): _TEMPLATE,
     ("execution",): "a mapping of mode, workers, cpu_threshold and stop_grace_s",
-    ("execution", "mode"): "process_pool, sequential, joblib, thread or dynamic",
+    ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
     ("execution", "workers"): f"{_COUNT}, or auto",
     ("execution", "cpu_threshold"): "a number above 0 and at most 100",
     ("execution", "stop_grace_s"): "a number of 0 or more",

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from argus_tasks.base.errors import BadInput, did_you_mean
-from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.experiment import Experiment
-from argus_tasks.sweep.job import JobTemplates
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.sections import JobTemplates
 
 MODES: tuple[str, ...] = get_args(Mode)
 DEFAULT_STOP_GRACE_S = 2.0
@@ -54,7 +53,7 @@ class SweepRequest:
     configs: tuple[dict[str, Any], ...]
     mode: Mode = "process_pool"
     workers: int = 1
-    cpu_threshold: int = 80
+    cpu_threshold: float = 80
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     metadata: RunMetadata | None = None
@@ -73,6 +72,11 @@ class SweepRequest:
         check_specs(self.tracker_specs)
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
             raise BadInput(f"workers is {self.workers!r}; expected a whole number, 1 or more.")
+        if not 0 < self.cpu_threshold <= 100:
+            raise BadInput(
+                f"cpu_threshold is {self.cpu_threshold!r};"
+                " expected a percentage above 0, up to 100."
+            )
         if self.stop_grace_s < 0:
             raise BadInput(f"stop_grace_s is {self.stop_grace_s!r}; expected seconds, 0 or more.")
 
@@ -96,15 +100,3 @@ def checked_configs(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any
         if not isinstance(config, Mapping):
             raise BadInput(f"configs[{index}] is {config!r}; expected a mapping.")
     return tuple(dict(config) for config in configs)
-
-
-def default_project(folder: Path) -> str:
-    """The name of git's top folder, else of the folder itself."""
-    repo = repo_of(folder)
-    return (repo.top if repo else folder).resolve().name or "project"
-
-
-def default_results_root(folder: Path) -> Path:
-    """`results/` in git's top folder, else in the folder itself."""
-    repo = repo_of(folder)
-    return (repo.top if repo else folder) / "results"

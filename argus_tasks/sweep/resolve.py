@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.defaults import default_project, default_results_root
+from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
-from argus_tasks.sweep.job import JobTemplates
 from argus_tasks.sweep.modes import Mode
-from argus_tasks.sweep.request import (
-    DEFAULT_STOP_GRACE_S,
-    SweepRequest,
-    checked_configs,
-    default_project,
-    default_results_root,
-)
+from argus_tasks.sweep.request import SweepRequest, checked_configs
 from argus_tasks.sweep.retry import RetryPolicy
-
-DEFAULT_CPU_THRESHOLD = 80
+from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
 
 
 def resolve(
@@ -34,7 +29,7 @@ def resolve(
     results_root: str | Path | None = None,
     mode: Mode | None = None,
     workers: int | None = None,
-    cpu_threshold: int | None = None,
+    cpu_threshold: float | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
     delay_s: float | None = None,
@@ -52,31 +47,42 @@ def resolve(
 
     What is None comes from the sweep file, else from the defaults. Errors: BadInput.
     """
-    given = _from_list(configs)
-    folder = Path.cwd()
-    found = _experiment(experiment, folder)
+    spec = _spec_of(configs)
+    if spec is None:
+        folder, asked, duplicates = Path.cwd(), checked_configs(configs), 0
+        spec = SweepSpec()
+    else:
+        expansion = expand(spec)
+        folder, asked, duplicates = spec.folder, expansion.configs, expansion.duplicates
+    execution, policy = spec.execution, spec.retry
+    found = _experiment(experiment if experiment is not None else spec.experiment, folder)
+    named = name or spec.name or found.name
+    root = results_root or spec.results_path or default_results_root(folder)
+    count = workers if workers is not None else execution.workers
     return SweepRequest(
-        name=name or found.name,
-        project=project or default_project(folder),
-        results_root=_absolute(results_root, default_results_root(folder)),
+        name=named,
+        project=project or spec.project or default_project(folder),
+        results_root=Path(root).expanduser().resolve(),
         experiment=found,
-        configs=given,
-        mode=mode or "process_pool",
-        workers=workers if workers is not None else usable_cpus(),
-        cpu_threshold=cpu_threshold if cpu_threshold is not None else DEFAULT_CPU_THRESHOLD,
+        configs=asked,
+        mode=mode or execution.mode,
+        workers=usable_cpus() if count == "auto" else count,
+        cpu_threshold=cpu_threshold if cpu_threshold is not None else execution.cpu_threshold,
         retry=RetryPolicy(
-            max_attempts if max_attempts is not None else 1,
-            tuple(retry_on) if retry_on is not None else ("Exception",),
-            delay_s if delay_s is not None else 0.0,
-            backoff if backoff is not None else 1.0,
+            max_attempts if max_attempts is not None else policy.max_attempts,
+            RetryPolicy.names(retry_on if retry_on is not None else policy.retry_on),
+            delay_s if delay_s is not None else policy.delay_s,
+            backoff if backoff is not None else policy.backoff,
         ),
-        stop_grace_s=stop_grace_s if stop_grace_s is not None else DEFAULT_STOP_GRACE_S,
-        metadata=_metadata(metadata),
-        job=JobTemplates(),
+        stop_grace_s=stop_grace_s if stop_grace_s is not None else execution.stop_grace_s,
+        metadata=_metadata(metadata, spec, named if reuse else None),
+        job=spec.job,
+        ignore_keys=tuple(spec.ignore_keys),
         tracker_specs=tuple(tracker_specs or ()),
         trackers=tuple(trackers or ()),
-        experiment_type=experiment_type,
+        experiment_type=experiment_type or spec.experiment_type,
         batch_id=batch_id,
+        duplicates=duplicates,
         reuse=reuse,
         fresh=fresh,
     )
@@ -89,8 +95,12 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _from_list(configs: Any) -> tuple[dict[str, Any], ...]:
-    return checked_configs(configs)
+def _spec_of(configs: Any) -> SweepSpec | None:
+    if isinstance(configs, SweepSpec):
+        return configs
+    if isinstance(configs, str | Path):
+        return load_sweep_file(configs)
+    return None
 
 
 def _experiment(given: ExperimentFunction | str | None, folder: Path) -> Experiment:
@@ -102,14 +112,18 @@ def _experiment(given: ExperimentFunction | str | None, folder: Path) -> Experim
     return experiment_from(given, folder)
 
 
-def _absolute(given: str | Path | None, default: Path) -> Path:
-    return Path(given if given is not None else default).expanduser().resolve()
-
-
-def _metadata(given: RunMetadata | Mapping[str, Any] | None) -> RunMetadata | None:
-    if given is None or isinstance(given, RunMetadata):
-        return given
+def _metadata(
+    given: RunMetadata | Mapping[str, Any] | None, spec: SweepSpec, name: str | None
+) -> RunMetadata:
+    said = spec.metadata.model_dump(exclude_none=True)
+    if isinstance(given, RunMetadata):
+        given = {key: value for key, value in given.to_dict().items() if value is not None}
     try:
-        return RunMetadata(**given)
+        meta = RunMetadata(**{**said, **(given or {})})
     except TypeError as error:
-        raise BadInput(f"metadata is {dict(given)!r}; expected RunMetadata's keys.") from error
+        raise BadInput(
+            f"metadata is {dict(given or {})!r}; expected the keys"
+            f" {', '.join(field.name for field in fields(RunMetadata))}."
+        ) from error
+    meta.experiment_name = meta.experiment_name or name
+    return meta

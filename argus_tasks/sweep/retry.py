@@ -28,16 +28,17 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int):
             raise BadInput(f"max_attempts is {self.max_attempts!r}; expected a whole number.")
-        given: object = self.retry_on
-        if isinstance(given, str):
-            raise BadInput(
-                f"retry_on is '{self.retry_on}'; expected a list of names such as"
-                f" ['{self.retry_on}']."
-            )
         if self.delay_s < 0:
             raise BadInput(f"delay_s is {self.delay_s!r}; expected seconds, 0 or more.")
         if self.backoff < 1:
             raise BadInput(f"backoff is {self.backoff!r}; expected a factor, 1 or more.")
+
+    @staticmethod
+    def names(given: Sequence[str]) -> tuple[str, ...]:
+        """`retry_on` as a tuple. Errors: BadInput for one name where a list is expected."""
+        if isinstance(given, str):
+            raise BadInput(f"retry_on is '{given}'; expected a list of names such as ['{given}'].")
+        return tuple(given)
 
     def wants(self, kinds: Sequence[str], attempt: int) -> bool:
         """True where an attempt (from 1) that failed with these class names is tried again.

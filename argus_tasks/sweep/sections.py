@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.template import check_template
 
 
@@ -189,9 +190,6 @@ class JobTemplates(Section):
     """The dataset that the monitor groups by."""
 
 
-Mode: TypeAlias = Literal["process_pool", "sequential", "joblib", "thread", "dynamic"]
-
-
 class Execution(Section):
     """Where and how many at a time."""
 
@@ -216,10 +214,6 @@ class Retry(Section):
     """Seconds before the second attempt."""
     backoff: Annotated[float, Field(ge=1)] = 1
     """Each later wait is this many times the one before."""
-
-    def delays_s(self) -> list[float]:
-        """The wait before each attempt after the first, in seconds."""
-        return [self.delay_s * self.backoff**index for index in range(self.max_attempts - 1)]
 
 
 class Metadata(Section):

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -35,7 +35,7 @@ class SweepSession:
     """From the first write to the summary. Use it as a context manager.
 
     Attributes:
-        request: what was asked for.
+        request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         progress: how it is getting on.
         unmirrored: task runs that Prefect's server could not be made to know.
@@ -43,9 +43,9 @@ class SweepSession:
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
-    def __init__(self, request: SweepRequest, plan: Plan | None = None) -> None:
+    def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
         self.request = request
-        self.plan = plan or make_plan(request)
+        self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
@@ -64,7 +64,7 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
-        self._executor: Executor = make_executor(request, self._stop)
+        self._executor: Executor = make_executor(request, self._stop, environment or {})
         self._session_id: str | None = None
 
     def warm(self) -> None:
@@ -150,16 +150,25 @@ class SweepSession:
         if self.stopping:
             return self._not_run(run, try_number)
         assignment = self._assignment(run, try_number)
-        self._note(assignment, "started", "running", None)
-        self.progress.started(run)
-        began = time.monotonic()
+        began: float | None = None
+
+        def may_start() -> bool:
+            nonlocal began
+            if self.stopping:
+                return False
+            began = time.monotonic()
+            self._note(assignment, "started", "running", None)
+            self.progress.started(run)
+            return True
+
         try:
-            outcome = self._executor.run(assignment)
+            outcome = self._executor.run(assignment, may_start)
         except WorkerDied as death:
-            outcome = self._buried(assignment, death.cause, death, time.monotonic() - began)
+            outcome = self._buried(assignment, death.cause, death, began)
         except BadInput as error:  # it did load at the start: its files changed meanwhile
-            cause = "experiment does not load"
-            outcome = self._buried(assignment, cause, error, time.monotonic() - began)
+            outcome = self._buried(assignment, "experiment does not load", error, began)
+        if outcome is None:
+            return self._not_run(run, try_number)
         ending = outcome.ending
         self._note(assignment, "ended", ending.status, ending.cause)
         self._last[index] = outcome
@@ -227,7 +236,9 @@ class SweepSession:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
         outcome = Outcome(stopped_ending(self.stopped_by))
         last = self._last.get(run.index)
-        if last is not None:
+        if last is None:
+            self._keys.pop(run.index, None)
+        else:
             cut = self._assignment(run, try_number - 1)
             close_for_the_dead(cut.key, cut.meta, cut.config, outcome.ending, last.stack, 0.0)
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
@@ -236,19 +247,21 @@ class SweepSession:
         return outcome
 
     def _buried(
-        self, assignment: Assignment, cause: str, death: Exception, duration_s: float
-    ) -> Outcome:
-        """The outcome of a run whose worker is dead, and the last word in its folder."""
+        self, assignment: Assignment, cause: str, death: Exception, began: float | None
+    ) -> Outcome | None:
+        """The outcome of a run whose worker is dead, and the last word in its folder; None where
+        a stop has kept it from starting."""
+        if began is None and self.stopping:
+            return None
+        duration_s = time.monotonic() - (began or time.monotonic())
         settled = _settled_before_death(assignment)
         if settled is not None:
             return replace(settled, duration_s=duration_s)
+        kind = type(death).__name__
+        ending = Ending(FAILED, cause, kind, str(death))
+        kinds: tuple[str, ...] = (kind, "Exception")
         if self.stopping:
-            ending = stopped_ending(self.stopped_by)
-            kinds: tuple[str, ...] = ()
-        else:
-            kind = type(death).__name__
-            ending = Ending(FAILED, cause, kind, str(death))
-            kinds = (kind, "Exception")
+            ending, kinds = stopped_ending(self.stopped_by), ()
         evidence = f"{ending.error_message}\n\nThe last lines of run.log:\n{_tail(assignment)}"
         close_for_the_dead(
             assignment.key, assignment.meta, assignment.config, ending, evidence, duration_s

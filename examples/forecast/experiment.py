@@ -7,13 +7,14 @@ or Prefect, so it can be called by hand as well (see README.md).
 from __future__ import annotations
 
 import csv
-from typing import Any
+from pathlib import Path
 
+from argus_tasks import RunContext
 from forecasters import Forecaster, fit, mae, mse
 from series import SEASON, Array, Part, load, split
 
 
-def run(ctx: Any) -> dict[str, float]:
+def run(ctx: RunContext) -> dict[str, float]:
     """Fit the model that `ctx.config` names and score its one-step forecasts of the test part.
 
     `ctx` has `config` (a dict), `run_dir` (this run's own folder), `logger`, and
@@ -32,12 +33,13 @@ def run(ctx: Any) -> dict[str, float]:
     forecast = in_own_unit(forecaster, parts.test, parts.scale)
     save(ctx.run_dir / "artifacts" / "forecast.csv", parts.test, forecast)
 
+    # The leaderboard sorts by the first one. Squared errors of different series cannot be compared,
+    # the share of them that a model takes away can.
     metrics = {
+        # Against the seasonal-naive forecast: 1 is perfect, 0 no better, below 0 worse.
+        "skill": 1 - mse(forecast, parts.test.truth) / mse(parts.test.naive, parts.test.truth),
         "mse": mse(forecast, parts.test.truth),
         "mae": mae(forecast, parts.test.truth),
-        # The share of the seasonal-naive forecast's squared error that the model takes away:
-        # 1 is perfect, 0 is no better than naive, below 0 is worse.
-        "skill": 1 - mse(forecast, parts.test.truth) / mse(parts.test.naive, parts.test.truth),
         # What to compare models by before you publish the test numbers.
         "val_mse": mse(
             in_own_unit(forecaster, parts.validation, parts.scale), parts.validation.truth
@@ -52,7 +54,7 @@ def in_own_unit(forecaster: Forecaster, part: Part, scale: float) -> Array:
     return part.naive + scale * forecaster(part.inputs)
 
 
-def save(path: Any, part: Part, forecast: Array) -> None:
+def save(path: Path, part: Part, forecast: Array) -> None:
     """What was forecast and what came, row by row, for a plot or a second look."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,12 +56,10 @@ class Worker:
         send(sock, setup)
 
     def run(self, assignment: bytes) -> Outcome:
-        """Have it run what `dumps(assignment)` gave.
+        """Have it, once ready, run what `dumps(assignment)` gave.
 
-        Errors: BadInput where it cannot load the experiment; WorkerDied, and then the worker is
-        of no more use.
+        Errors: WorkerDied, and then the worker is of no more use.
         """
-        self.wait_ready()
         try:
             send_bytes(self._sock, assignment)
             outcome: Outcome = receive(self._sock)
@@ -70,7 +68,10 @@ class Worker:
         return outcome
 
     def wait_ready(self) -> None:
-        """Wait until it has loaded the experiment. Errors: as `run`."""
+        """Wait until it has loaded the experiment.
+
+        Errors: BadInput where it cannot; WorkerDied where that ends it.
+        """
         if self._ready:
             return
         try:
@@ -120,10 +121,14 @@ class Worker:
 
 
 class WorkerPool:
-    """At most `size` workers, started when first needed or by `warm`, kept warm between runs."""
+    """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
 
-    def __init__(self, size: int, setup: Setup) -> None:
+    `environment` is added to that of the workers.
+    """
+
+    def __init__(self, size: int, setup: Setup, environment: Mapping[str, str]) -> None:
         self._setup = setup
+        self._environment = environment
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         self._all: set[Worker] = set()
         self._lock = threading.Lock()
@@ -146,14 +151,15 @@ class WorkerPool:
         with self._leased() as worker:
             worker.wait_ready()
 
-    def run(self, assignment: Assignment) -> Outcome:
-        """Run on a free worker, waiting for one.
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Run on a free worker, waiting for one; None where it then `may_start` no more.
 
         Errors: as `check`; the place of a dead worker gets a new one when next needed.
         """
         data = dumps(assignment)
         with self._leased() as worker:
-            return worker.run(data)
+            worker.wait_ready()
+            return worker.run(data) if may_start() else None
 
     @contextmanager
     def _leased(self) -> Iterator[Worker]:
@@ -219,6 +225,7 @@ class WorkerPool:
                     _PACKAGE_ROOT,
                 ],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self._environment},
                 pass_fds=(theirs.fileno(), self._setup.stop_descriptor),
                 start_new_session=True,
             )

@@ -119,6 +119,7 @@ def test_no_database_at_all_is_set_aside(database: Database) -> None:
     assert aside.read_bytes().startswith(b"a text")
 
 
+@pytest.mark.slow
 def test_a_later_version_starts_from_the_earlier_ones(database: Database) -> None:
     add_flow(database.path)
     earlier = database.path.rename(database.folder.home / "prefect-3.8.7.db")
@@ -128,6 +129,7 @@ def test_a_later_version_starts_from_the_earlier_ones(database: Database) -> Non
     assert flows(earlier) == [("what it held",)]
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_write_ahead_log_comes_along(database: Database) -> None:
     code = (
         "import sqlite3, sys, os; c = sqlite3.connect(sys.argv[1]);"

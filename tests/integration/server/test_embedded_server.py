@@ -13,12 +13,10 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.integration.server.conftest import Bench
+from tests.support.servers import Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -67,6 +65,7 @@ def test_two_at_once_get_one_server_and_the_second_outlives_the_killed_starter(
     assert bench.wait_until_gone(15) < 15
 
 
+@pytest.mark.slow
 def test_hold_returns_at_once_and_the_first_request_waits(bench: Bench) -> None:
     code = """
 import time, json, urllib.request
@@ -133,6 +132,7 @@ def test_sigterm_does_not_end_it_before_it_has_recorded_everything(bench: Bench)
     assert rows == [("Completed", 300)]
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_replaced_at_the_same_address(bench: Bench) -> None:
     first = bench.holder()
     url = first.told()["url"]
@@ -173,6 +173,7 @@ print("again")
     bench.wait_until_gone(15)
 
 
+@pytest.mark.slow
 def test_a_stale_record_is_not_believed(bench: Bench) -> None:
     """The machine went down: the record names a port that a stranger has now."""
     first = bench.holder()

@@ -12,15 +12,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from ztxexp import ExpRunner
+
+from argus_tasks.sweep.expand import expand
+from argus_tasks.sweep.spec import load_sweep_file
 
 FOLDER = Path(__file__).parents[3] / "examples" / "forecast"
 MODULES = ("series", "forecasters", "experiment")
@@ -52,13 +53,7 @@ class Context:
 
 
 def configs() -> list[dict[str, Any]]:
-    sweep = yaml.safe_load((FOLDER / "sweep.yaml").read_text())
-    return [
-        {**sweep["base"], "dataset": dataset, **variant, "seed": seed}
-        for dataset, variant, seed in product(
-            sweep["grid"]["dataset"], sweep["variants"], range(sweep["repeats"])
-        )
-    ]
+    return list(expand(load_sweep_file(FOLDER / "sweep.yaml")).configs)
 
 
 def config_of(model: str, dataset: str, seed: int = 0) -> dict[str, Any]:
@@ -219,6 +214,7 @@ def test_the_whole_benchmark(
     assert len(asked) >= 24
     assert len({config["dataset"] for config in asked}) >= 3
     assert len({config["model"] for config in asked}) >= 4
+    assert {config["seed"] for config in asked} == {0, 1}
     summary = ExpRunner(asked, tmp_path, example.experiment.run).run(mode="process_pool", workers=2)
     assert (summary.total, summary.succeeded) == (len(asked), len(asked))
     assert summary.duration_sec < 60

@@ -51,6 +51,18 @@ def test_equal_configs_are_numbered() -> None:
     assert ids({"model": "m"}, {"model": "m-2"}, {"model": "m"}) == ["m", "m-2", "m-3"]
 
 
+def test_equal_names_of_different_configs_end_in_their_digests() -> None:
+    configs = [{"model": "m", "x": n} for n in range(3)]
+    digests = ["a" * 64, "b" * 64, "c" * 64]
+    template = JobTemplates(id="{model}")
+    names = {names.id for names in job_names(configs, template, digests)}
+    assert names == {"m-aaaaaa", "m-bbbbbb", "m-cccccc"}
+    turned = job_names(configs[::-1], template, digests[::-1])
+    assert [names.id for names in turned] == ["m-cccccc", "m-bbbbbb", "m-aaaaaa"]
+    alone = job_names(configs[:1], template, digests[:1])
+    assert [names.id for names in alone] == ["m"]
+
+
 def test_templates() -> None:
     config = {"net": "mlp", "optim": {"lr": 0.01}, "seed": 3, "tags": ["a"]}
     assert ids(config, id="{net}-lr{optim.lr}-s{seed}-{index}") == ["mlp-lr0.01-s3-0"]

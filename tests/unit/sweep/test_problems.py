@@ -64,7 +64,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "execution:\n  mode: dask\n",
         (
             'f:2: execution.mode is "dask"; '
-            "expected process_pool, sequential, joblib, thread or dynamic."
+            "expected one of sequential, process_pool, joblib, dynamic, thread."
         ),
     ),
     "too large": (

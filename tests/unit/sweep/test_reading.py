@@ -155,7 +155,6 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }
     assert spec.retry.max_attempts == 1
     assert spec.retry.retry_on == ["Exception"]
-    assert spec.retry.delays_s() == []
     assert spec.grid == {}
 
 
@@ -187,11 +186,6 @@ def test_the_home_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert default_results_root(inside) == inside.parent / "results"
     assert default_project(outside) == "plain"
     assert default_results_root(outside) == outside / "results"
-
-
-def test_waits_between_attempts() -> None:
-    spec = SweepSpec.from_mapping({"retry": {"max_attempts": 4, "delay_s": 2, "backoff": 3}})
-    assert spec.retry.delays_s() == [2, 6, 18]
 
 
 def test_a_spec_does_not_change_and_can_be_sent(tmp_path: Path) -> None:

@@ -47,4 +47,4 @@ def test_delays_grow_by_the_factor() -> None:
 
 def test_a_text_is_no_list_of_names() -> None:
     with pytest.raises(BadInput, match=r"retry_on is 'ValueError'; expected a list"):
-        RetryPolicy(2, "ValueError")  # type: ignore[arg-type]
+        RetryPolicy.names("ValueError")

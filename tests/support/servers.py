@@ -1,4 +1,4 @@
-"""Real servers on a state folder of their own; the empty database is made once a session."""
+"""Real Prefect servers on a state folder of their own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 HOLDER = """
 import json, sys
@@ -36,7 +33,7 @@ class Bench:
         self.environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PREFECT_", "ARGUS_"))
+            if not name.startswith(("PREFECT_", "ARGUS_TASKS_"))
         } | {
             "XDG_STATE_HOME": str(root),
             "XDG_CACHE_HOME": str(cache),
@@ -129,29 +126,3 @@ class Holder:
         """SIGKILL it."""
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def make_bench(tmp_path: Path, cache: Path) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(cache_folder: Path = cache) -> Bench:
-        root = tmp_path / f"state{len(made)}"
-        root.mkdir()
-        made.append(Bench(root, cache_folder))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        for pid in bench.processes():
-            os.kill(pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    return make_bench()

@@ -1,0 +1,88 @@
+"""The leaderboard for other programs: CSV and JSON, every digit as in the run folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.results.leaderboard import Group, Leaderboard
+from argus_tasks.results.rows import STATUSES, OddFolder, Row, Rows
+
+
+def csv_text(board: Leaderboard) -> str:
+    """A line for each group: place, config, numbers of runs, mean, std and n of each metric.
+
+    Where a metric's name is a config key's too, the config's column is named `config.<key>`.
+    """
+    keys = [*board.constants, *board.keys]
+    metrics = [name + end for name in board.metrics for end in ("", "_std", "_n")]
+    fixed = ["rank", "runs", *STATUSES]
+    taken = {*metrics, *fixed}
+    titles = [f"config.{key}" if key in taken else key for key in keys]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["rank", *titles, "runs", *STATUSES, *metrics])
+    for index, group in enumerate(board.groups):
+        config = {**board.constants, **group.config}
+        line: list[Any] = [
+            board.rank(index),
+            *(_cell(config.get(key)) for key in keys),
+            len(group.rows),
+        ]
+        line += [group.count(status) for status in STATUSES]
+        for name in board.metrics:
+            found = group.metrics.get(name)
+            line += [found.mean, found.std, found.n] if found else ["", "", 0]
+        writer.writerow(line)
+    return out.getvalue()
+
+
+def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
+    """The leaderboard, the runs it is made of, and the odd folders."""
+    value = to_jsonable(
+        {
+            "metric": board.metric,
+            "direction": board.direction,
+            "direction_is": board.direction_is,
+            "group_by": board.keys,
+            "constants": board.constants,
+            "groups": [
+                _group(group, board.rank(index)) for index, group in enumerate(board.groups)
+            ],
+            "runs": [_run(row) for row in loaded.rows],
+            "odd_folders": [_odd(folder) for folder in loaded.odd],
+        }
+    )
+    assert isinstance(value, dict)
+    return value
+
+
+def _group(group: Group, rank: int | None) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "config": group.config,
+        "runs": len(group.rows),
+        **{status: group.count(status) for status in STATUSES},
+        "metrics": {
+            name: {"mean": found.mean, "std": found.std, "n": found.n}
+            for name, found in group.metrics.items()
+        },
+        "run_ids": [row.run_id for row in group.rows],
+    }
+
+
+def _run(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in Row.__dataclass_fields__}
+
+
+def _odd(folder: OddFolder) -> dict[str, Any]:
+    return {"path": folder.path, "reason": folder.sentence}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    return "" if value is None else json.dumps(to_jsonable(value), ensure_ascii=False)

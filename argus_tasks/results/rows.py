@@ -1,0 +1,154 @@
+"""The runs under a results root, each read from its own folder and from nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.errors import BadInput
+
+STATUSES = ("succeeded", "failed", "skipped", "running")
+_RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
+
+    `batch_id`, `digest`, `job_id` and `cause` are None in folders that other tools wrote.
+    """
+
+    run_id: str
+    status: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    error_type: str | None
+    error_message: str | None
+    started_at: str | None
+    finished_at: str | None
+    duration_sec: float | None
+    attempt: int
+    batch_id: str | None
+    digest: str | None
+    job_id: str | None
+    cause: str | None
+    parent_run_id: str | None
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class OddFolder:
+    """A run folder that cannot be read as one, or not whole, and why."""
+
+    path: Path
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All runs, by run id (which begins with the time), and the folders that are odd."""
+
+    rows: tuple[Row, ...]
+    odd: tuple[OddFolder, ...]
+
+
+def load_rows(root: str | os.PathLike[str]) -> Rows:
+    """The runs directly under the root; folders whose names begin with a dot are passed over.
+
+    A folder that is no run folder (another name, no `run.json`) is passed over too; one that is
+    half written or damaged is told in `odd`. Errors: BadInput, where there is no such folder.
+    """
+    folder = os.fspath(root)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+    except FileNotFoundError:
+        raise BadInput(f"there is no folder {folder!r}; expected a folder of runs.") from None
+    except OSError as error:
+        raise BadInput(f"{folder!r} cannot be read as a folder: {error.strerror}.") from None
+    rows: list[Row] = []
+    odd: list[OddFolder] = []
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118 - text paths: thousands of them
+        row = _read_run(path, name, odd)
+        if row is not None:
+            rows.append(row)
+    return Rows(tuple(rows), tuple(odd))
+
+
+def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
+    try:
+        run = _read_mapping(f"{path}/run.json")
+    except FileNotFoundError:
+        if _RUN_ID.fullmatch(name):
+            odd.append(OddFolder(Path(path), "it has no run.json: it was killed as it began."))
+        return None
+    except (OSError, ValueError) as error:
+        odd.append(OddFolder(Path(path), f"its run.json cannot be read: {_reason(error)}."))
+        return None
+    status = run.get("status")
+    if status not in STATUSES:
+        odd.append(OddFolder(Path(path), f"its run.json has the status {status!r}."))
+        return None
+    config = _read_or_tell(path, "config.json", odd)
+    metrics: dict[str, Any] = {}
+    if status == "succeeded":
+        try:
+            metrics = _read_mapping(f"{path}/metrics.json")
+        except FileNotFoundError:
+            pass  # the function returned None
+        except (OSError, ValueError) as error:
+            sentence = f"its metrics.json cannot be read: {_reason(error)}."
+            odd.append(OddFolder(Path(path), sentence))
+    attempt = run.get("attempt")
+    duration = run.get("duration_sec")
+    return Row(
+        run_id=_text(run.get("run_id")) or name,
+        status=status,
+        config=config,
+        metrics=metrics,
+        error_type=_text(run.get("error_type")),
+        error_message=_text(run.get("error_message")),
+        started_at=_text(run.get("started_at")),
+        finished_at=_text(run.get("finished_at")),
+        duration_sec=float(duration) if isinstance(duration, int | float) else None,
+        attempt=attempt if isinstance(attempt, int) else 1,
+        batch_id=_text(run.get("batch_id")),
+        digest=_text(run.get("digest")),
+        job_id=_text(run.get("job_id")),
+        cause=_text(run.get("cause")),
+        parent_run_id=_text(run.get("parent_run_id")),
+        path=Path(path),
+    )
+
+
+def _read_or_tell(path: str, name: str, odd: list[OddFolder]) -> dict[str, Any]:
+    try:
+        return _read_mapping(f"{path}/{name}")
+    except (OSError, ValueError) as error:
+        odd.append(OddFolder(Path(path), f"its {name} cannot be read: {_reason(error)}."))
+        return {}
+
+
+def _read_mapping(path: str) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as handle:  # noqa: PTH123 - text paths
+        value = json.loads(handle.read())
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__}")
+    return value
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return "it is not JSON"
+    return str(error)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

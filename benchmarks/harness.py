@@ -1,0 +1,199 @@
+"""What benchmarks share: contestants as processes, taking turns; ratios by pairs; tables.
+
+Two habits make a figure worth something on a machine that others use too: contestants take turns
+in one run (A B C, A B C, ...), and what is claimed is the median of the ratios of neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import select
+import signal
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+
+
+class ContestantFailed(RuntimeError):
+    """A contestant ended without a word, or took too long; the message has its last lines."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A contestant's process, seen from outside. Times are seconds since the epoch."""
+
+    spawned_at: float
+    exited_at: float
+    cpu_s: float  # it and the children it waited for, from its first instruction on
+
+
+class Contestant:
+    """A process that prints one JSON line when its work is done, and then ends.
+
+    It has a session of its own; leaving the context ends what is left of it.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], timeout_s: float
+    ) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._command = list(command)
+        self._timeout_s = timeout_s
+        self.spawned_at = time.time()
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        self._exited = threading.Event()
+        # A thread, so that the exit is timed while the caller still asks the server.
+        threading.Thread(target=self._wait_for_exit, daemon=True).start()
+
+    def __enter__(self) -> Contestant:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kill()
+        self._exited.wait(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
+
+    def told(self) -> dict[str, Any]:
+        """Wait for the JSON line. Errors: ContestantFailed."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout_s)
+        line = self._process.stdout.readline() if ready else b""
+        if not line:
+            self._kill()
+            self._exited.wait(5)
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace")[-2000:]
+            raise ContestantFailed(f"{' '.join(self._command)} told nothing:\n{last}")
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+    def finished(self) -> Finished:
+        """Wait for the exit. Errors: ContestantFailed, also where the exit code is not 0."""
+        if not self._exited.wait(self._timeout_s):
+            raise ContestantFailed(f"still there {self._timeout_s:.0f} s after its work was done")
+        if self._process.returncode:
+            raise ContestantFailed(f"{' '.join(self._command)}: exit {self._process.returncode}")
+        return Finished(self.spawned_at, self._exited_at, self._cpu_s)
+
+    def _wait_for_exit(self) -> None:
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._exited_at = time.time()
+        self._cpu_s = usage.ru_utime + usage.ru_stime
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._exited.set()
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+T = TypeVar("T")
+
+
+def in_turns(contestants: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
+    """Each contestant once, then each again: `(turn, contestant)`.
+
+    Turn 0 comes before the rounds and is for warming up: its figures do not count.
+    """
+    for turn in range(rounds + 1):
+        for contestant in contestants:
+            yield turn, contestant
+
+
+def summary(values: Iterable[float]) -> dict[str, float]:
+    """Least, median and greatest, to four significant digits."""
+    listed = sorted(values)
+    of = {"min": listed[0], "median": statistics.median(listed), "max": listed[-1]}
+    return {name: float(f"{value:.4g}") for name, value in of.items()}
+
+
+def ratios(ours: Sequence[float], peer: Sequence[float]) -> dict[str, float]:
+    """Ours over the peer's, round by round: 0.5 is half the time. Both have all the rounds."""
+    return summary(mine / theirs for mine, theirs in zip(ours, peer, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures come from."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "cores_usable": usable,
+        "memory_mb": psutil.virtual_memory().total // 2**20,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "temporary_files_on": _file_system(tempfile.gettempdir()),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Text in columns; the first is left-aligned, the others right-aligned."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+
+    def text(line: list[str]) -> str:
+        first, *others = zip(line, widths, strict=True)
+        return "  ".join([first[0].ljust(first[1]), *(word.rjust(wide) for word, wide in others)])
+
+    return "\n".join([text(lines[0]), "-" * len(text(lines[0])), *map(text, lines[1:])])
+
+
+def _file_system(folder: str) -> str:
+    mounts = [each for each in psutil.disk_partitions(all=True) if _holds(each.mountpoint, folder)]
+    return max(mounts, key=lambda each: len(each.mountpoint)).fstype if mounts else "unknown"
+
+
+def _holds(mountpoint: str, folder: str) -> bool:
+    return Path(folder).resolve().is_relative_to(mountpoint)
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,171 @@
+"""A Prefect server for one benchmark: pinned settings, a new database, ended by its pid."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from benchmarks.harness import ROOT
+
+# Events written by the hundred. A stock server writes them one by one, which costs it 17 to 22 ms
+# of CPU a task run and takes a core from every Prefect contestant.
+BATCHED_SERVER = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
+}
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
+
+
+class ServerFailed(RuntimeError):
+    """The server did not start; the message has its last lines."""
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """This environment without anybody's Prefect and Argus settings, its state kept in `home`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "ARGUS_"))
+    }
+    folders = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "PYTHONPATH": str(ROOT),
+    }
+    return {**kept, **QUIET, **folders}
+
+
+class PrefectServer:
+    """A Prefect server on a free port, with a home of its own, ended by its pid.
+
+    The database is new, so the start takes some ten seconds. `settings` are PREFECT_SERVER_
+    variables.
+    """
+
+    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
+        self._home = home
+        self.settings = dict(settings)
+
+    def __enter__(self) -> PrefectServer:
+        started = time.monotonic()
+        self._log = (self._home / "server.log").open("wb")
+        # The port is taken here and handed over: nobody can take it in between.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+            words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+            self._process = subprocess.Popen(
+                [sys.executable, *words, "--fd", str(listener.fileno()), "--log-level", "warning"],
+                env={**clean_environment(self._home), **self.settings},
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[listener.fileno()],
+                preexec_fn=_end_with_parent,
+            )
+        self._watched = psutil.Process(self._process.pid)
+        try:
+            self._wait_until_healthy(timeout_s=120)
+        except BaseException:
+            self._end()
+            raise
+        self.start_s = time.monotonic() - started
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the server has used so far."""
+        times = self._watched.cpu_times()
+        return float(times.user + times.system)
+
+    def wait_until_quiet(self, timeout_s: float = 60) -> None:
+        """Return when the server has nothing left to do, or after the limit."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            before = self.cpu_s()
+            time.sleep(0.5)
+            if self.cpu_s() - before < 0.1:
+                return
+
+    def flow_runs_since(self, moment: float) -> list[str]:
+        """The ids of the flow runs that started after the moment (seconds since the epoch)."""
+        after = datetime.fromtimestamp(moment, UTC).isoformat()
+        found = self.post("/flow_runs/filter", {"flow_runs": {"start_time": {"after_": after}}})
+        return [run["id"] for run in found]
+
+    def recorded(self, flow_run_ids: Sequence[str]) -> int:
+        """How many task runs of these flow runs the server knows to have ended."""
+        if not flow_run_ids:
+            return 0
+        ended = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
+        runs = {"flow_run_id": {"any_": list(flow_run_ids)}, "state": {"type": {"any_": ended}}}
+        return int(self.post("/task_runs/count", {"task_runs": runs}))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that the server's API answers. Errors: OSError."""
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def _wait_until_healthy(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                # The socket listens already: this waits until the server answers.
+                with urllib.request.urlopen(self.url + "/health", timeout=timeout_s):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        log = (self._home / "server.log").read_text(errors="replace")
+        raise ServerFailed(f"the Prefect server did not start:\n{log[-2000:]}")
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def _end_with_parent() -> None:
+    """In the child: ask Linux for SIGTERM when the thread that started us is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

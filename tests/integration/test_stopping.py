@@ -1,0 +1,128 @@
+"""Ctrl-C and SIGTERM: everything stops in time, nothing claims success, the next start goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import marked_processes
+from tests.support.prefect_api import PrefectApi
+from tests.support.sessions import records
+
+ROOT = Path(__file__).parents[2]
+
+SWEEP = """
+name: {name}
+experiment: tests.support.experiments:slow
+results_root: {results}
+base: {{marks: {marks}, seconds: {seconds}}}
+grid:
+  x: [0, 1, 2, 3, 4, 5]
+execution: {{mode: {mode}, workers: 2}}
+"""
+
+
+def start(
+    tmp_path: Path, api_url: str | None, *, mode: str, name: str, seconds: float = 60
+) -> subprocess.Popen[str]:
+    marks = tmp_path / "marks"
+    marks.mkdir(exist_ok=True)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        SWEEP.format(
+            name=name, results=tmp_path / "results", marks=marks, seconds=seconds, mode=mode
+        )
+    )
+    env = dict(os.environ) | ({"PREFECT_API_URL": api_url} if api_url else {})
+    # A process of its own group, as a shell would make it: SIGINT is not ignored there.
+    return subprocess.Popen(
+        [sys.executable, "-m", "argus_tasks", "run", str(file)],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def marks(tmp_path: Path) -> int:
+    return len(list((tmp_path / "marks").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("mode", "sign", "at_once"),
+    [
+        ("process_pool", signal.SIGINT, 2),
+        ("thread", signal.SIGINT, 2),
+        ("sequential", signal.SIGINT, 1),
+        ("process_pool", signal.SIGTERM, 2),
+    ],
+)
+def test_a_signal_stops_everything(
+    mode: str, sign: signal.Signals, at_once: int, api_url: str, tmp_path: Path
+) -> None:
+    name = f"stopped-{mode.replace('_', '-')}-{sign.name}"
+    before = set(marked_processes())
+    sweep = start(tmp_path, api_url, mode=mode, name=name)
+    wait_for(lambda: marks(tmp_path) == at_once)
+    began = time.monotonic()
+    os.killpg(sweep.pid, sign)
+    out, err = sweep.communicate(timeout=30)
+    took = time.monotonic() - began
+    assert sweep.returncode == 130, err
+    assert took < 8
+    assert "run the same command again" in out
+    assert "Traceback" not in out + err
+    cut = records(tmp_path / "results")
+    assert [(r["status"], r["cause"], r["resumable"]) for r in cut] == [
+        ("failed", "stopped by user", True)
+    ] * at_once
+    assert not set(marked_processes()) - before
+    flow_run = PrefectApi(api_url).flow_run(f"{name}-")
+    assert flow_run["state_type"] == "CANCELLED"
+    assert flow_run["state"]["message"].startswith("stopped by user")
+
+    again = start(tmp_path, api_url, mode=mode, name=name, seconds=60)
+    wait_for(lambda: marks(tmp_path) == 2 * at_once)
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=30)
+    found = records(tmp_path / "results")
+    assert max(record["attempt"] for record in found) == 2
+    assert len({record["config"]["x"] for record in found}) == len(found), "one folder a config"
+
+
+def test_a_second_ctrl_c_takes_away_the_grace(api_url: str, tmp_path: Path) -> None:
+    sweep = start(tmp_path, api_url, mode="process_pool", name="hurried")
+    wait_for(lambda: marks(tmp_path) == 2)
+    sweep.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    began = time.monotonic()
+    sweep.send_signal(signal.SIGINT)
+    sweep.communicate(timeout=30)
+    assert time.monotonic() - began < 4
+    assert sweep.returncode == 130
+    assert {r["status"] for r in records(tmp_path / "results")} == {"failed"}
+
+
+def test_without_a_server_one_is_started_and_goes_again(tmp_path: Path) -> None:
+    sweep = start(tmp_path, None, mode="process_pool", name="embedded", seconds=0)
+    out, err = sweep.communicate(timeout=90)
+    assert sweep.returncode == 0, err
+    assert "6 of 6 succeeded" in out
+    assert "UI: http://127.0.0.1:" in out

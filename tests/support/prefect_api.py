@@ -1,0 +1,42 @@
+"""What a Prefect server holds, read over HTTP as any client would."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+
+class PrefectApi:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = httpx.post(self._url + path, json=body, timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def flow_run(self, name_like: str) -> dict[str, Any]:
+        """The newest flow run with this in its name."""
+        runs = self.post(
+            "/flow_runs/filter",
+            {"flow_runs": {"name": {"like_": name_like}}, "sort": "START_TIME_DESC"},
+        )
+        assert runs, f"no flow run like {name_like}"
+        found: dict[str, Any] = runs[0]
+        return found
+
+    def task_runs(
+        self, flow_run_id: str, *, settled: int, seconds: float = 20
+    ) -> list[dict[str, Any]]:
+        """The flow run's task runs, once so many of them are in a final state."""
+        body = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200}
+        deadline = time.monotonic() + seconds
+        while True:
+            found: list[dict[str, Any]] = self.post("/task_runs/filter", body)
+            final = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+            if sum(run["state_type"] in final for run in found) >= settled:
+                return sorted(found, key=lambda run: str(run["name"]))
+            assert time.monotonic() < deadline, [(r["name"], r["state_name"]) for r in found]
+            time.sleep(0.1)
