@@ -28,6 +28,8 @@ class ProcessLock:
         self._path = os.path.realpath(path)
         self._descriptor = -1
         self._pid = 0
+        self.proves = True
+        """False where the file system has no locks, so that having it says nothing."""
 
     @property
     def held(self) -> bool:
@@ -53,6 +55,7 @@ class ProcessLock:
                     if error.errno in _BUSY:
                         return False
                     raise
+                self.proves = False
             _held.add(self._path)
             self._descriptor, self._pid = descriptor, os.getpid()
             return True
@@ -77,9 +80,10 @@ def holder_lives(path: str) -> bool:
         taken = probe.take()
     except OSError:
         return os.path.exists(path)  # noqa: PTH110 - unreadable is no proof of death
-    if taken:
-        probe.give_back()
-    return not taken
+    if not taken:
+        return True
+    probe.give_back()
+    return not probe.proves
 
 
 @contextmanager

@@ -86,22 +86,28 @@ def fit_id(text: Any, limit: int) -> str:
 
 
 class Clock:
-    """Wall-clock time as event timestamps; the text of a second is made once."""
+    """Wall-clock time as event timestamps; the texts of a second and of a millisecond are kept."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
+        # Tuples, so that another thread sees a time with its own text.
         self._second = (-1, "")
+        self._last = (-1, "")
 
     def stamp(self) -> str:
         """`2026-04-23T09:23:06.123Z`."""
-        now = self._now()
-        second = int(now)
-        # One tuple, so that another thread sees a second with its own text.
+        milliseconds = int(self._now() * 1000)
+        last, text = self._last
+        if last == milliseconds:
+            return text
+        second, rest = divmod(milliseconds, 1000)
         known, text = self._second
         if known != second:
             text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
             self._second = (second, text)
-        return f"{text}{int((now - second) * 1000):03d}Z"
+        text = f"{text}{rest:03d}Z"
+        self._last = (milliseconds, text)
+        return text
 
 
 class EventStream:
@@ -209,9 +215,9 @@ class EpochBuilder:
             else:
                 data += "}"
         stream = self._stream
+        number = next(stream.numbers)
         return (
-            f"{stream.head}{next(stream.numbers):012x}{self._before}{self._stamp()}"
-            f"{self._after}{data}}}\n"
+            f"{stream.head}{number:012x}{self._before}{self._stamp()}{self._after}{data}}}\n"
         ).encode()
 
     def _numbers(

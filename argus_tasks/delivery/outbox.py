@@ -19,6 +19,7 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_json, write_json, write_text_whole
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import holder_lives, locked
+from argus_tasks.base.mounts import boot_id, on_network
 from argus_tasks.base.redact import without_login
 from argus_tasks.base.settings import state_home
 from argus_tasks.delivery.account import Account, Counts, Ledger
@@ -39,6 +40,7 @@ RELIEF_FROM = 13 / 16
 RELIEF_TO = 11 / 16
 _DEFAULT_LIMIT_MB = 1024.0
 _FOLDED_KEPT = 64
+_QUIET_S = 900.0
 
 
 def outbox_root() -> Path:
@@ -76,7 +78,11 @@ def outboxes(root: Path | None = None) -> list[Outbox]:
 class Outbox:
     """One outbox. Everything it knows is in its files; any number of processes may look."""
 
-    def __init__(self, folder: Path | str, *, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, *, limit_bytes: int | None = None, shared: bool | None = None
+    ) -> None:
+        """`shared`: whether other hosts write here; found out where it is not given."""
+        self._shared = shared
         self.folder = Path(folder)
         self._text = os.fspath(folder)
         self.limit_bytes = limit_from_environment() if limit_bytes is None else limit_bytes
@@ -164,7 +170,27 @@ class Outbox:
         if chain in own_chains():
             return True
         path = f"{self._text}/{chain}{LIVE_ENDING}"
-        return os.path.exists(path) and holder_lives(path)  # noqa: PTH110
+        if not os.path.exists(path):  # noqa: PTH110
+            return False
+        if holder_lives(path):
+            return True
+        return chain.split("-")[1] != boot_id() and self.is_shared and self._grew_lately(chain)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other hosts may write here: their locks need not be seen, so what grew in the
+        last 15 minutes counts as alive."""
+        if self._shared is None:
+            self._shared = on_network(self.folder)
+        return self._shared
+
+    def _grew_lately(self, chain: str) -> bool:
+        mark = self.folder / "clock"
+        mark.touch()  # the file system's own clock: hosts may differ
+        now = mark.stat().st_mtime
+        mine = [name for name in self.segments() if name.rsplit(".", 1)[0] == chain]
+        times = [os.stat(self.segment_path(name)).st_mtime for name in mine]  # noqa: PTH116
+        return bool(times) and now - max(times) < _QUIET_S
 
     def read_ack(self, segment: str) -> tuple[int, Ledger]:
         """The cursor of a segment, and the counts of what stands before it."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.mounts import boot_id
 from argus_tasks.delivery.drops import Drops
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
 
@@ -94,14 +95,14 @@ class SegmentWriter:
         self._left = -1
         self._highest = LOG
         self._number = 0
-        self._size = 0
+        self._capacity = 0
+        self._written_before = 0
         self._full = False
         self._recheck_at = 0.0
         self._said_full = False
         self._live: ProcessLock | None = None
         self._drops: Drops | None = None
         self.chain = ""
-        self.appended = 0
         self.unsynced = False
 
     @property
@@ -123,8 +124,6 @@ class SegmentWriter:
             if written != size:
                 return self._cut_short(written, line, kind, stream)
             self._left -= size
-            self._size += size
-            self.appended += 1
             return True
 
     def append_with_ref(
@@ -143,8 +142,7 @@ class SegmentWriter:
         with self._lock:
             if not self.append(line, kind, stream):
                 return None
-            # Asked of the file: a signal handler may have emitted in between.
-            place = Ref(self.segment, os.fstat(self._descriptor).st_size)
+            place = self._end()
             descriptor = self._descriptor
         if kind == LIFECYCLE:
             self.unsynced = True
@@ -160,16 +158,15 @@ class SegmentWriter:
                 # A note belongs to what follows it: not at the very end of a segment.
                 if self._left < len(line) + _NOTE_ROOM:
                     self._open_next()
+                size = os.fstat(self._descriptor).st_size
                 if os.write(self._descriptor, line) != len(line):
-                    os.ftruncate(self._descriptor, self._size)
+                    os.ftruncate(self._descriptor, size)
                     return None
             except OSError as error:
                 log.warning("argus-tasks: the outbox took no note: %s", error)
                 return None
             self._left -= len(line)
-            self._size += len(line)
-            self.appended += 1
-            return Ref(self.segment, self._size)
+            return self._end()
 
     def begin(self) -> str:
         """Open the chain before its first event; returns its name. Errors: OSError."""
@@ -181,7 +178,16 @@ class SegmentWriter:
     def place(self) -> Ref | None:
         """The end of what this process has written here; None before the first event."""
         with self._lock:
-            return Ref(self.segment, self._size) if self._descriptor >= 0 else None
+            return self._end() if self._descriptor >= 0 else None
+
+    @property
+    def written(self) -> int:
+        """Bytes appended since the chain was opened."""
+        return self._written_before + self._capacity - self._left if self._capacity else 0
+
+    def _end(self) -> Ref:
+        # Asked of the file: a signal handler may have emitted in between.
+        return Ref(self.segment, os.fstat(self._descriptor).st_size)
 
     def sync(self) -> None:
         """Flush lifecycle events that are not on the disk yet."""
@@ -253,8 +259,8 @@ class SegmentWriter:
             os.close(self._descriptor)
         self._descriptor = descriptor
         self._number = number
-        self._size = len(header)
-        self._left = self._room.segment_bytes
+        self._written_before = self.written
+        self._capacity = self._left = self._room.segment_bytes
         self._highest = LIFECYCLE if self._full else self._room.admits()
         self._recheck_at = 0.0
         if number == 1:
@@ -270,9 +276,8 @@ class SegmentWriter:
 
     def _open_chain(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-        host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:24]
         moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-        chain = f"{moment}-{host}-{os.getpid()}-{secrets.token_hex(5)}"
+        chain = f"{moment}-{boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
         live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
         # Whoever looks whether it is held holds it for a moment.
         for _ in range(_LIVE_TRIES):
@@ -332,7 +337,7 @@ class SegmentWriter:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
         except OSError:
             # The torn line stays; its reader finds the next one behind it.
-            self._size += written
+            pass
         return self._no_space(line, kind, stream)
 
     def _no_space(self, line: bytes, kind: int, stream: EventStream) -> bool:
@@ -393,7 +398,7 @@ class SegmentWriter:
     def _after_fork(self) -> None:
         if self._descriptor >= 0:
             # What the parent had written when it forked goes before what the child writes.
-            self._parents_place = Ref(self.segment, self._size)
+            self._parents_place = self._end()
         # The parent's files are the parent's: its locks did not come with the fork.
         for descriptor in (self._descriptor, self._drops.descriptor if self._drops else -1):
             if descriptor >= 0:

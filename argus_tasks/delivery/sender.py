@@ -12,7 +12,7 @@ from argus_tasks.base.files import read_json
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.segment import Ref, SegmentWriter
-from argus_tasks.delivery.shipper import MAX_EVENTS, Shipper, State
+from argus_tasks.delivery.shipper import Shipper, State
 from argus_tasks.delivery.transport import Transport
 from argus_tasks.delivery.uploads import Uploader, queued
 
@@ -22,6 +22,7 @@ TICK_S = 0.2
 LINGER_S = 1.0
 _ELECTION_S = 0.5
 _POLL_S = 0.005
+_MUCH_BYTES = 150_000
 
 
 class Sender:
@@ -188,7 +189,7 @@ class Sender:
 
     def _serve(self, shipper: Shipper) -> None:
         """Ship until this sender is stopped, or has nothing more to try with its token."""
-        seen = -1
+        seen = 0
         last_round = -self._linger_s
         flushed_at = self._flush_time()
         drained = False
@@ -206,10 +207,11 @@ class Sender:
             if self._draining and not drained:
                 shipper.retry_now(even_parked=True)
             drained = bool(self._draining)
-            appended = self._writer.appended if self._writer is not None else 0
-            if not (urgent or now - last_round >= self._linger_s or appended - seen >= MAX_EVENTS):
+            written = self._writer.written if self._writer is not None else 0
+            much = abs(written - seen) >= _MUCH_BYTES
+            if not (urgent or much or now - last_round >= self._linger_s):
                 continue
-            seen, last_round = appended, now
+            seen, last_round = written, now
             while not self._stopping and shipper.step():
                 pass
             shipper.clean()

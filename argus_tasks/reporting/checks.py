@@ -9,9 +9,9 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.mounts import file_system, on_network
 from argus_tasks.base.redact import redact
 from argus_tasks.delivery.outbox import Outbox, limit_from_environment, outbox_root, outboxes
 from argus_tasks.delivery.transport import HttpTransport
@@ -19,7 +19,6 @@ from argus_tasks.reporting.target import disabled, read_token_file, server_url, 
 from argus_tasks.reporting.target import token_source as tokens
 
 _SKEW_S = 30.0
-_NETWORK_KINDS = ("nfs", "cifs", "smb", "lustre", "gpfs", "fuse.sshfs", "9p", "ceph", "beegfs")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def outbox() -> list[Finding]:
         there = there.parent
     found: list[Finding] = []
     kind = file_system(there)
-    if kind.startswith(_NETWORK_KINDS):
+    if on_network(there):
         said = f"{root} is on {kind}: put it on a local disk with ARGUS_OUTBOX_DIR"
         found.append(Finding("warning", "outbox", said))
     else:
@@ -133,22 +132,3 @@ def _look(one: Outbox) -> list[Finding]:
     if missing:
         found.append(Finding("broken", "events", f"{name}: {missing} are missing"))
     return found
-
-
-def file_system(path: Path) -> str:
-    """The kind of file system that a path lies on; empty where the system does not say."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    best, kind = "", ""
-    real = os.path.realpath(path)
-    for line in mounts:
-        fields = line.split()
-        if len(fields) < 3:
-            continue
-        place = fields[1].replace("\\040", " ")
-        inside = real == place or real.startswith(place.rstrip("/") + "/")
-        if inside and len(place) >= len(best):
-            best, kind = place, fields[2]
-    return kind

@@ -59,7 +59,7 @@ class WorkerEmitter:
         if key not in _noted:
             Roster(Outbox(context.folder), context.batch_id).note_chain(key[0])
             _noted.add(key)
-        self._before = writer.appended
+        self._before = writer.place()
 
     @property
     def stopped(self) -> bool:
@@ -80,10 +80,8 @@ class WorkerEmitter:
     def last(self) -> str | None:
         """Where the last event of this run ends: the flow's `job_done` names it as `after`. None
         where there was none."""
-        if self.emitter.writer.appended == self._before:
-            return None
         place = self.emitter.writer.place()
-        return str(place) if place else None
+        return str(place) if place is not None and place != self._before else None
 
 
 @contextmanager

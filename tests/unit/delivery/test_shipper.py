@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -274,3 +275,29 @@ def test_workers_on_a_shared_file_system(tmp_path: Path) -> None:
     assert [row["event_type"] for row in server.rows] == ["job_start", "job_epoch", "job_done"]
     assert theirs.segments() == []
     assert theirs.account("b").delivered == 1
+
+
+def test_on_a_shared_disk_another_hosts_quiet_chain_is_left_alone(tmp_path: Path) -> None:
+    """Its lock may not be seen from here: deleting what it still writes to would lose events."""
+    outbox = Outbox(tmp_path / "o", shared=True).create()
+    local = Outbox(tmp_path / "o", shared=False)
+    chain = "20260101000000-0badb007-77-abcdef"
+    (outbox.folder / f"{chain}.live").touch()
+    source = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", SOURCE)
+    source.emit("job_start", "j", {})
+    mine = outbox.segments()[0]
+    source.writer.close()
+    segment = Path(outbox.segment_path(mine))
+    lines = segment.read_bytes().splitlines(keepends=True)
+    theirs = Path(outbox.segment_path(f"{chain}.000001"))
+    theirs.write_bytes(b"".join(lines[:-1]))
+    segment.unlink()
+    server, time = FakeServer(), Time()
+    settle(shipper_of(outbox, server, time), time)
+    assert len(server.rows) == 1
+    assert theirs.exists()
+    old = theirs.stat().st_mtime - 1000
+    os.utime(theirs, (old, old))
+    settle(shipper_of(outbox, server, time), time)
+    assert not theirs.exists()
+    assert local.account("b").delivered == 1
