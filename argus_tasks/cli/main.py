@@ -21,7 +21,18 @@ from argus_tasks.cli.codes import (
     EXIT_SOME_FAILED,
 )
 
-COMMANDS = ("init", "plan", "run", "results", "logs", "debug", "schema", "server")
+COMMANDS = (
+    "init",
+    "plan",
+    "run",
+    "results",
+    "logs",
+    "debug",
+    "schema",
+    "server",
+    "outbox",
+    "doctor",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -28,6 +28,9 @@ log = logging.getLogger("argus_tasks.relay")
 
 TICK_S = 0.05
 EXIT_LIMIT_S = 3.0
+PREFECTS_LOGGER = "prefect.events.clients"
+
+THREAD_NAME = "argus-tasks-relay"
 
 _guard = threading.Lock()
 _active: Relay | None = None
@@ -49,7 +52,7 @@ class Relay:
         self._forwarded = False
         context = copy_context()  # with the caller's Prefect settings
         self._thread = threading.Thread(
-            target=context.run, args=(self._run,), name="argus-tasks-relay", daemon=True
+            target=context.run, args=(self._run,), name=THREAD_NAME, daemon=True
         )
 
     @classmethod
@@ -70,6 +73,17 @@ class Relay:
                 _active = relay
             _active._users += 1
             return _active
+
+    @staticmethod
+    def available() -> bool:
+        """Whether this Prefect offers the way in; nothing is changed."""
+        try:
+            from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
+        except ImportError:
+            return False
+        return hasattr(ProcessPoolForwardingEventsClient, "_emit") and hasattr(
+            EventsWorker, "set_client_override"
+        )
 
     @property
     def sent(self) -> int:
@@ -146,6 +160,7 @@ class Relay:
         except (ImportError, AttributeError, TypeError) as error:
             log.warning("no relay for Prefect's events: this Prefect has no way in (%s)", error)
             return False
+        logging.getLogger(PREFECTS_LOGGER).addFilter(_not_the_relay)
         worker.send = self._send  # type: ignore[method-assign]
         self._worker = worker
         return True
@@ -155,6 +170,7 @@ class Relay:
 
         EventsWorker.set_client_override(None)
         self._worker.__dict__.pop("send", None)
+        logging.getLogger(PREFECTS_LOGGER).removeFilter(_not_the_relay)
 
     def _end(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -197,6 +213,11 @@ class Relay:
             item = self._coalescer.take(self._inbox.popleft())
             if item is not None:
                 self._shipper.add(item)
+
+
+def _not_the_relay(record: logging.LogRecord) -> bool:
+    """Prefect's client warns at each attempt to connect; the relay says it once."""
+    return record.threadName != THREAD_NAME
 
 
 def _at_exit() -> None:

@@ -81,9 +81,7 @@ def run_zoo(
         configs += [{"fault": "fine", "x": f"{fault}-{x}"} for x in range(NEIGHBOURS)]
     name, _, value = mark.partition("=")
     os.environ["ARGUS_ZOO_NAP"] = zoo.NAP
-    session = SweepSession(
-        request_for(configs, zoo.act, results_root, **options), {name: value}
-    )
+    session = SweepSession(request_for(configs, zoo.act, results_root, **options), {name: value})
     summary = run_session(session)
     found = records(results_root)
     assert not [record["run_id"] for record in found if record["status"] == "running"]

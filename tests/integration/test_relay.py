@@ -5,52 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import sys
-import textwrap
 import time
-from contextlib import closing
-from typing import Any
 
 import pytest
 
+from tests.support.flow_scripts import facts, rows, script
 from tests.support.servers import Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-
-BEGIN = """
-import json, logging, os, signal, sys, threading, time
-from argus_tasks.server import embedded
-server = embedded.hold(idle_s=1)
-os.environ.update(server.environment())
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.events.clients import PrefectEventsClient
-from prefect.events.worker import EventsWorker
-from prefect.task_runners import ThreadPoolTaskRunner
-from argus_tasks.orchestration.relay import Relay
-
-def tell(**facts):
-    print(json.dumps(facts), flush=True)
-
-@task(cache_policy=NO_CACHE, task_run_name="run-{index}")
-def nothing(index): return index
-"""
-
-
-def script(bench: Bench, body: str, **extra: Any) -> Any:
-    return bench.python(BEGIN + textwrap.dedent(body), **extra)
-
-
-def facts(process: Any, timeout_s: float = 120) -> dict[str, Any]:
-    out, errors = process.communicate(timeout=timeout_s)
-    assert process.returncode == 0, errors
-    return {key: value for line in out.splitlines() for key, value in json.loads(line).items()}
-
-
-def rows(bench: Bench, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(bench.database())) as database:
-        return database.execute(query).fetchall()
 
 
 def test_one_event_a_quick_run_and_everything_right_on_the_server(bench: Bench) -> None:
@@ -218,6 +181,7 @@ def test_users_are_counted_and_a_fork_has_none(bench: Bench) -> None:
     assert told == {"same": True, "still": True, "in_child": 0, "after": False, "again": True}
 
 
+@pytest.mark.slow
 def test_server_killed_in_mid_flow_and_back_again(bench: Bench) -> None:
     told = facts(
         script(
@@ -244,7 +208,11 @@ def test_server_killed_in_mid_flow_and_back_again(bench: Bench) -> None:
     assert last == [(1,)]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["gone", "stuck"])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
+    ids=["gone", "stuck"],
+)
 def test_a_vanished_or_stuck_server_holds_nobody_up(bench: Bench, how: int) -> None:
     process = script(
         bench,
@@ -277,6 +245,7 @@ def test_a_vanished_or_stuck_server_holds_nobody_up(bench: Bench, how: int) -> N
     assert told["uninstall_s"] < 3
 
 
+@pytest.mark.slow
 def test_the_process_exits_in_time_although_nobody_drained(bench: Bench) -> None:
     """Without a flow around, so that only the events are in the way."""
     process = script(

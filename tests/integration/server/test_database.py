@@ -80,6 +80,9 @@ def test_half_migrated_with_leftovers_keeps_what_it_held(database: Database) -> 
     assert "with all that it held" in told
     assert revision(database.path) == head
     assert flows(database.path) == [("what it held",)]
+    with closing(sqlite3.connect(database.path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    assert not [name for name in tables if name.startswith("_alembic_tmp")]
 
 
 @pytest.mark.slow
@@ -119,6 +122,7 @@ def test_no_database_at_all_is_set_aside(database: Database) -> None:
     assert aside.read_bytes().startswith(b"a text")
 
 
+@pytest.mark.slow
 def test_a_later_version_starts_from_the_earlier_ones(database: Database) -> None:
     add_flow(database.path)
     earlier = database.path.rename(database.folder.home / "prefect-3.8.7.db")
@@ -128,6 +132,7 @@ def test_a_later_version_starts_from_the_earlier_ones(database: Database) -> Non
     assert flows(earlier) == [("what it held",)]
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_write_ahead_log_comes_along(database: Database) -> None:
     code = (
         "import sqlite3, sys, os; c = sqlite3.connect(sys.argv[1]);"

@@ -1,0 +1,227 @@
+"""Waits until the server has recorded a sweep's task runs; puts right what it then lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from uuid import UUID
+
+from prefect.events import Event
+
+from argus_tasks.orchestration.coalescing import Item
+from argus_tasks.orchestration.expected import (
+    OPEN_TYPES,
+    TERMINAL_TYPES,
+    Comparison,
+    ExpectedRun,
+    as_event,
+    as_state,
+    compare,
+)
+from argus_tasks.orchestration.prefect_server import PrefectServer, ServerAway
+from argus_tasks.orchestration.relay import Relay
+from argus_tasks.orchestration.shipping import Shipper
+
+log = logging.getLogger("argus_tasks.mirror")
+
+POLL_S = 0.1
+LATER_POLL_S = 0.5
+POLLED_OFTEN_S = 2.0
+STALL_S = 5.0
+"""Recorded nothing more for so long (five flushes of a stock server): the rest is not coming."""
+AWAY_S = 4.0
+"""Not answered for so long: it is gone."""
+CHUNK = 1000
+REFUSED_IN_A_ROW = 3
+NOTE = "put right by argus-tasks from the run's folder"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SettleReport:
+    """How the server compares with the ledger after settling.
+
+    Attributes:
+        recorded: task runs that the server had recorded by itself, rightly.
+        made: those it lacked, made by us.
+        mended: those it had in another state, set right by us.
+        unmirrored: those it still lacks or has wrong.
+        reachable: False where the server was gone.
+        seconds: how long it took.
+    """
+
+    recorded: int
+    made: int
+    mended: int
+    unmirrored: int
+    reachable: bool
+    seconds: float
+
+
+class Settling:
+    """One settling, with its deadline. `run` does it."""
+
+    def __init__(
+        self,
+        server: PrefectServer,
+        flow_run_id: UUID,
+        relay: Relay | None,
+        expected: Sequence[ExpectedRun],
+        deadline_s: float,
+        progress: Progress | None,
+    ) -> None:
+        self._server = server
+        self._flow_run_id = flow_run_id
+        self._relay = relay
+        self._expected = expected
+        self._begun = time.monotonic()
+        self._deadline = self._begun + deadline_s
+        self._progress = progress or _silent
+        self._recorded = 0
+
+    def run(self) -> SettleReport:
+        """Never raises for what the server does; what cannot be done is counted."""
+        try:
+            self._wait_for_all()
+            if self._counts_agree():
+                return self._report(Comparison(right=len(self._expected)))
+            found = self._compare()
+            before = found
+            if self._time_left():
+                self._resend(found)
+                found = self._compare()
+            if self._time_left() and not found.agrees:
+                self._one_by_one(found)
+                found = self._compare()
+        except ServerAway as error:
+            log.warning("%s; the mirror is put right at the next start", error)
+            unmirrored = len(self._expected) - min(self._recorded, len(self._expected))
+            return SettleReport(
+                self._recorded, 0, 0, unmirrored, False, time.monotonic() - self._begun
+            )
+        return self._report(before, found)
+
+    def _report(self, before: Comparison, after: Comparison | None = None) -> SettleReport:
+        after = after or before
+        still_missing = len(after.missing)
+        still_wrong = len(after.wrong)
+        return SettleReport(
+            recorded=before.right,
+            made=max(0, len(before.missing) - still_missing),
+            mended=max(0, len(before.wrong) - still_wrong),
+            unmirrored=still_missing + still_wrong,
+            reachable=True,
+            seconds=time.monotonic() - self._begun,
+        )
+
+    def _time_left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
+
+    def _wait_for_all(self) -> None:
+        """Return when as many have ended on the server as here, or no more are coming.
+
+        Errors: ServerAway where it is gone.
+        """
+        wanted = len(self._expected)
+        drained = self._relay is None or self._relay.drain(min(0.5, self._time_left()))
+        answered_at = changed_at = time.monotonic()
+        last = -1
+        while True:
+            now = time.monotonic()
+            try:
+                self._recorded = self._server.count(self._flow_run_id, TERMINAL_TYPES)
+                answered_at = now
+            except ServerAway:
+                if now - answered_at >= AWAY_S or not self._time_left():
+                    raise
+            if self._recorded != last or not drained:
+                last, changed_at = self._recorded, now
+            self._progress(min(self._recorded, wanted), wanted)
+            if self._recorded >= wanted or now - changed_at >= STALL_S or not self._time_left():
+                return
+            if not drained and self._relay is not None:
+                drained = self._relay.drain(min(0.5, self._time_left()))
+            else:
+                quick = now - self._begun < POLLED_OFTEN_S
+                time.sleep(min(POLL_S if quick else LATER_POLL_S, self._time_left()))
+
+    def _counts_agree(self) -> bool:
+        wanted = Counter((run.state_type, run.state_name) for run in self._expected)
+        if self._recorded != len(self._expected):
+            return False
+        if self._server.count(self._flow_run_id, OPEN_TYPES):
+            return False
+        return all(
+            self._server.count(self._flow_run_id, (state_type,), name) == number
+            for (state_type, name), number in wanted.items()
+        )
+
+    def _compare(self) -> Comparison:
+        return compare(self._expected, self._server.task_runs(self._flow_run_id))
+
+    def _resend(self, found: Comparison) -> None:
+        """Send the last state of what is missing or wrong once more, a bit at a time."""
+        events = [as_event(self._flow_run_id, run, None, NOTE) for run in found.missing]
+        events += [as_event(self._flow_run_id, run, row, NOTE) for run, row in found.wrong]
+        if events:
+            log.info("Prefect's server lacks %d task runs of this sweep: sent again", len(events))
+        for begin in range(0, len(events), CHUNK):
+            if not self._time_left():
+                return
+            if not _send(events[begin : begin + CHUNK], self._time_left()):
+                return
+            self._wait_for_all()
+
+    def _one_by_one(self, found: Comparison) -> None:
+        """What even that has not put right, by a request each."""
+        refused = 0
+        for run, row in [*((run, None) for run in found.missing), *found.wrong]:
+            if not self._time_left() or refused >= REFUSED_IN_A_ROW:
+                return
+            try:
+                if row is None:
+                    self._server.make_task_run(self._flow_run_id, run, NOTE)
+                else:
+                    self._server.set_task_run_state(row.id, as_state(run, NOTE))
+            except ServerAway:
+                refused += 1
+            else:
+                refused = 0
+
+
+def _send(events: Sequence[Event], limit_s: float) -> bool:
+    """On a thread: the caller's may have an event loop already (a notebook's has)."""
+    answer: list[bool] = []
+    context = copy_context()
+    sending = threading.Thread(
+        target=context.run, args=(lambda: answer.append(asyncio.run(_ship(events, limit_s))),)
+    )
+    sending.start()
+    sending.join()
+    return bool(answer and answer[0])
+
+
+async def _ship(events: Sequence[Event], limit_s: float) -> bool:
+    shipper = Shipper()
+    for event in events:
+        shipper.add(Item(event))
+    deadline = time.monotonic() + limit_s
+    try:
+        while shipper.waiting and time.monotonic() < deadline:
+            await shipper.ship()
+            if shipper.paused():
+                await asyncio.sleep(0.1)
+        return await shipper.confirm()
+    finally:
+        await shipper.close()
+
+
+def _silent(_recorded: int, _wanted: int) -> None:
+    pass

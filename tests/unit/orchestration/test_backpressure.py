@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from argus_tasks.orchestration.backpressure import WINDOW_EVENTS, Backpressure
+from argus_tasks.orchestration.prefect_server import ServerAway
+
+
+class Server:
+    """Counts as a server would, and who asked when."""
+
+    def __init__(self, recorded: Callable[[], int], sharing: int = 1) -> None:
+        self.asked = 0
+        self._recorded = recorded
+        self._sharing = sharing
+
+    def recorded(self) -> int:
+        self.asked += 1
+        return self._recorded()
+
+    def sharing(self) -> int:
+        return self._sharing
+
+
+def away() -> int:
+    raise ServerAway("gone")
+
+
+def backpressure(
+    server: Server,
+    *,
+    events_a_run: float = 1.0,
+    window: float = 100,
+    patience_s: float = 30,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Backpressure:
+    return Backpressure(
+        server.recorded,
+        server.sharing,
+        lambda _: events_a_run,
+        stopping,
+        patience_s=patience_s,
+        window_events=window,
+    )
+
+
+def test_nobody_is_asked_by_a_sweep_that_is_not_far_ahead() -> None:
+    server = Server(lambda: 0)
+    held = backpressure(server, window=WINDOW_EVENTS)
+    for submitted in range(900):
+        held.admit(submitted)
+    assert server.asked == 0
+    assert held.held_s == 0
+
+
+def test_it_is_held_back_until_the_server_has_caught_up() -> None:
+    done = [0]
+    server = Server(lambda: done[0])
+    held = backpressure(server, window=100)
+    held.admit(99)
+    threading.Timer(1.0, lambda: done.__setitem__(0, 50)).start()
+    begun = time.monotonic()
+    held.admit(100)
+    assert 0.8 < time.monotonic() - begun < 3
+    assert held.held_s > 0.8
+    asked = server.asked
+    assert asked <= 6, "asked rarely, also while it waits"
+    held.close()
+
+
+def test_events_count_not_runs() -> None:
+    """Without a relay a run is four events: a quarter as many may be ahead."""
+    server = Server(lambda: 0)
+    held = backpressure(server, events_a_run=4.0, window=100, patience_s=0.6)
+    held.admit(24)
+    assert held.held_s == 0
+    held.admit(25)
+    assert held.held_s > 0.3
+    held.close()
+
+
+def test_the_broker_is_shared_with_the_other_sweeps() -> None:
+    server = Server(lambda: 0, sharing=4)
+    held = backpressure(server, window=4000, patience_s=60)
+    held.admit(1100)  # alone this is within the window; it starts to ask
+    deadline = time.monotonic() + 5
+    while server.asked == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
+    waiting = threading.Thread(target=held.admit, args=(1101,))
+    waiting.start()
+    waiting.join(1)
+    assert waiting.is_alive(), "four sweeps have a quarter of the window each"
+    held.close()
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize("recorded", [lambda: 0, away], ids=["stuck", "away"])
+def test_a_server_that_does_not_move_holds_it_up_once(
+    recorded: Callable[[], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(recorded)
+    held = backpressure(server, window=100, patience_s=1)
+    begun = time.monotonic()
+    for submitted in range(0, 2000, 10):
+        held.admit(submitted)
+    assert 0.8 < time.monotonic() - begun < 4
+    said = [record for record in caplog.records if "goes on without waiting" in record.message]
+    assert len(said) == 1
+    held.close()
+
+
+def test_after_a_standstill_it_keeps_step_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.2)
+    done = [0]
+    held = backpressure(Server(lambda: done[0]), window=100, patience_s=1)
+    held.admit(300)
+    assert held.held_s > 0.5
+    done[0] = 300
+    time.sleep(1)
+    before = held.held_s
+    waiting = threading.Thread(target=held.admit, args=(900,))
+    waiting.start()
+    time.sleep(0.5)
+    assert waiting.is_alive(), "it must be held back again: the server moves"
+    done[0] = 900
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert held.held_s > before
+    held.close()
+
+
+def test_a_sweep_that_is_stopped_is_not_held_back() -> None:
+    stopping = threading.Event()
+    held = backpressure(Server(lambda: 0), window=100, stopping=stopping.is_set)
+    threading.Timer(0.3, stopping.set).start()
+    begun = time.monotonic()
+    held.admit(500)
+    assert time.monotonic() - begun < 3
+    held.close()
