@@ -29,6 +29,9 @@ class TimeLimit:
         self._lock = threading.Lock()
         self._durations: list[float] = []
 
+    def __bool__(self) -> bool:
+        return self._timeout_s is not None or self._factor is not None
+
     @property
     def moves(self) -> bool:
         """True where it depends on other attempts, and may change while one is waited for."""

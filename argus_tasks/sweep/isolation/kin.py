@@ -70,7 +70,10 @@ def signal_tree(pid: int, sign: signal.Signals) -> None:
     """Signal a process that leads a session, and all that come from it."""
     below = descendants(pid)
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, sign)
+        try:
+            os.killpg(pid, sign)
+        except ProcessLookupError:  # forked a moment ago, and no leader yet
+            os.kill(pid, sign)
     for each in below:
         # Those of its own group have been told; a second TERM is a second wish, so not again.
         with suppress(ProcessLookupError, PermissionError):

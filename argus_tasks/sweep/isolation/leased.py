@@ -126,6 +126,9 @@ class Worker:
 
     def _wait(self, limit: TimeLimit) -> float | None:
         """Wait for its answer; the limit in seconds, where that came first."""
+        if not limit:
+            self._answers(None)
+            return None
         began = time.monotonic()
         while True:
             limit_s = limit.seconds()

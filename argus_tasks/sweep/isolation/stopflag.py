@@ -8,7 +8,7 @@ import os
 from argus_tasks.sweep.isolation.memfile import nameless_file
 
 # Who can stop a sweep; the byte holds the index, 0 is nobody.
-STOPPERS = ("", "user", "Prefect")
+STOPPERS = ("", "user", "monitor", "Prefect")
 
 
 class StopFlag:
