@@ -77,6 +77,4 @@ def _state(session: SweepSession, index: int, try_number: int, outcome: Outcome)
         return Completed(name="Skipped", message=f"{ending.error_message} ({folder})")
     if ending.resumable:
         return Cancelled(message=f"{ending.cause} ({folder})")
-    cause = ending.cause or ""
-    what = cause if cause == ending.error_type else f"{cause}: {ending.error_type}"
-    raise RunFailed(f"{what}: {ending.error_message} ({folder})", index, try_number)
+    raise RunFailed(f"{ending.cause}: {ending.error_message} ({folder})", index, try_number)
