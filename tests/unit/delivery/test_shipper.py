@@ -103,7 +103,9 @@ def settle(shipper: Shipper, time: Time, steps: int = 5_000) -> None:
     raise AssertionError("it never came to an end")
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.slow) for n in range(8, 60))]
+)
 def test_random_answers_restarts_and_writers(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     outbox = Outbox(tmp_path / "o", limit_bytes=2**30).create()
