@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes on a busy machine says nothing.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 MARK = f"ARGUS_TEST_MARK={uuid.uuid4().hex}"
 _NAME, _, _VALUE = MARK.partition("=")

@@ -139,21 +139,15 @@ class Database:
         if head is None:
             raise ArgusTasksError(f"{work} has no Prefect tables after its migration")
         self._set_aside()
-        for ending in ("-wal", "-shm"):  # another file's log must never be played into this one
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)
         work.replace(self.path)
         write_json(self._state, {"head": head, "blocks": False}, sync=True)
 
     def _set_aside(self) -> None:
-        if not self.path.exists():
-            return
-        try:
-            with _connected(self.path) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error:
-            pass  # not a database: it is kept as it is
         stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-        self.path.rename(f"{self.path}.{stamp}.aside")
+        for ending in ("-wal", "-shm", ""):  # its log goes with it, and never into another file
+            path = Path(f"{self.path}{ending}")
+            if path.exists():
+                path.rename(f"{self.path}.{stamp}.aside{ending}")
 
     def _read_state(self) -> dict[str, object]:
         try:

@@ -40,6 +40,7 @@ class SweepSession:
         progress: how it is getting on.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
+        conducted: all that was to be run has been, as far as a stop let it.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -49,6 +50,7 @@ class SweepSession:
         self.unmirrored = 0
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
+        self.conducted = False
         self._stop = StopFlag()
         self._stop_told = threading.Event()
         self._pausing = 0

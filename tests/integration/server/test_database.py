@@ -80,6 +80,9 @@ def test_half_migrated_with_leftovers_keeps_what_it_held(database: Database) -> 
     assert "with all that it held" in told
     assert revision(database.path) == head
     assert flows(database.path) == [("what it held",)]
+    with closing(sqlite3.connect(database.path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    assert not [name for name in tables if name.startswith("_alembic_tmp")]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -16,6 +17,7 @@ from contextlib import closing
 
 import pytest
 
+from argus_tasks.server import locks
 from tests.support.servers import Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 FLOW = """
 import os
 from argus_tasks.server import embedded
-server = embedded.hold(idle_s=1)
+server = embedded.hold(idle_s=0)
 os.environ.update(server.environment())
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -31,7 +33,7 @@ from prefect.cache_policies import NO_CACHE
 def nothing(index): pass
 @flow
 def many():
-    for future in nothing.map(range(300)): future.wait()
+    for future in nothing.map(range(1000)): future.wait()
 many()
 os.kill(os.getpid(), 9) if {killed} else None
 """
@@ -63,6 +65,43 @@ def test_two_at_once_get_one_server_and_the_second_outlives_the_killed_starter(
         assert answer.read() == b"true"
     other.end()
     assert bench.wait_until_gone(15) < 15
+
+
+def test_many_at_the_same_moment_get_one_server(bench: Bench) -> None:
+    code = """
+import sys, time
+from argus_tasks.server import embedded
+while time.time() < float(sys.argv[1]): pass
+print(embedded.hold(idle_s=0)._record.instance)
+"""
+    at = str(time.time() + 2)
+    processes = [bench.python(code, at) for _ in range(6)]
+    told = {process.communicate(timeout=30)[0] for process in processes}
+    assert len(told) == 1
+    with locks.exclusive(bench.folder() / "start.lock"):  # only one looks and starts at a time
+        late = bench.holder(idle_s=0)
+        readable, _, _ = select.select([late.process.stdout], [], [], 1.5)
+        assert not readable
+    late.told()
+    late.kill()
+    for pid in bench.servers():
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_it_waits_for_the_server_that_still_has_the_database_open(bench: Bench) -> None:
+    first = bench.holder(idle_s=0)
+    first.told()
+    first.told()
+    first.end()
+    bench.wait_until_gone(20)
+    still_open = locks.lock_file(bench.folder() / "database.lock")
+    following = bench.holder(idle_s=0)
+    url = following.told()["url"]
+    with pytest.raises(OSError, match="timed out"):
+        urllib.request.urlopen(url + "/health", timeout=6)
+    os.close(still_open)
+    assert following.told()["pid"]
+    following.kill()
 
 
 @pytest.mark.slow
@@ -111,7 +150,7 @@ def test_all_task_runs_are_in_the_database_when_the_server_has_gone(
         rows = database.execute(
             "SELECT state_name, count(*) FROM task_run GROUP BY state_name"
         ).fetchall()
-    expected = 300
+    expected = 1000
     if killed:  # what the flow's process had not sent is lost with it, and nothing else
         assert sum(count for _, count in rows) <= expected
     else:
@@ -129,7 +168,7 @@ def test_sigterm_does_not_end_it_before_it_has_recorded_everything(bench: Bench)
     bench.wait_until_gone(20)
     with closing(sqlite3.connect(bench.database())) as database:
         rows = database.execute("SELECT state_name, count(*) FROM task_run GROUP BY 1").fetchall()
-    assert rows == [("Completed", 300)]
+    assert rows == [("Completed", 1000)]
 
 
 @pytest.mark.slow
@@ -302,6 +341,6 @@ def test_first_ever_start_makes_the_database(
     assert process.returncode == 0, errors
     bench.wait_until_gone(15)
     with closing(sqlite3.connect(bench.database())) as database:
-        assert database.execute("SELECT count(*) FROM task_run").fetchone() == (300,)
+        assert database.execute("SELECT count(*) FROM task_run").fetchone() == (1000,)
         assert database.execute("SELECT count(*) FROM block_type").fetchone()[0] > 5
     assert (bench.folder() / "server.log").read_text() == ""

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from argus_tasks.server import locks
 
 HOLD_AND_WAIT = (
@@ -81,6 +83,7 @@ os.kill(os.getpid(), 9)
     process.communicate()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_can_hold_for_itself(tmp_path: Path) -> None:
     path = tmp_path / "hold.lock"
     locks.take_hold(path)
