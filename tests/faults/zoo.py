@@ -215,7 +215,7 @@ def closed_everything(ctx: RunContext) -> None:
 def removed_folder(ctx: RunContext) -> None:
     folder = tempfile.mkdtemp()
     os.chdir(folder)
-    os.rmdir(folder)
+    Path(folder).rmdir()
 
 
 def fine(ctx: RunContext) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def fine(ctx: RunContext) -> dict[str, Any]:
     print("fine, printed")
     os.system("echo fine, echoed")
     assert sys.stdin.read() == ""
-    return {"folder": os.getcwd(), "x": ctx.config["x"]}
+    return {"folder": str(Path.cwd()), "x": ctx.config["x"]}
 
 
 def act(ctx: RunContext) -> dict[str, Any] | None:
