@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from argus_tasks import RunContext
@@ -213,9 +214,9 @@ def closed_everything(ctx: RunContext) -> None:
 
 
 def removed_folder(ctx: RunContext) -> None:
-    folder = tempfile.mkdtemp()
+    folder = Path(tempfile.mkdtemp())
     os.chdir(folder)
-    Path(folder).rmdir()
+    folder.rmdir()
 
 
 def fine(ctx: RunContext) -> dict[str, Any]:
@@ -224,6 +225,17 @@ def fine(ctx: RunContext) -> dict[str, Any]:
     os.system("echo fine, echoed")
     assert sys.stdin.read() == ""
     return {"folder": str(Path.cwd()), "x": ctx.config["x"]}
+
+
+def marked_nap(ctx: RunContext) -> dict[str, Any]:
+    """Says by a file of its own that it has begun, with its four grandchildren; sleeps once."""
+    mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")
+    if ctx.attempt == 1:
+        grandchildren(ctx)
+    mark.write_text(str(os.getppid()))
+    if ctx.attempt == 1:
+        time.sleep(600)
+    return {"attempt": ctx.attempt}
 
 
 def act(ctx: RunContext) -> dict[str, Any] | None:
