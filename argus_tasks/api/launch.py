@@ -15,6 +15,9 @@ from argus_tasks.server.profile import configured_api_url
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.session import SweepSession
 
+EMBEDDED = "embedded"
+"""How sessions name the embedded server: its address is another each time."""
+
 Watch = Callable[[SweepSession], AbstractContextManager[None]]
 Notice = Callable[[str], None]
 
@@ -45,6 +48,7 @@ def launch(
             with ctrl_c_stops(session), watch(session):
                 # Said in so many words: Prefect, once imported, does not look again.
                 url = held.api_url if held else None if inside else configured_api_url()
+                session.server = EMBEDDED if held else url or ""
                 call_sweep(session, url, embedded=held is not None)
         finally:
             session.close()
