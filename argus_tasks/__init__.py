@@ -12,36 +12,70 @@ if TYPE_CHECKING:
     from argus_tasks.api.runner import ExpRunner
     from argus_tasks.api.sweep import sweep_flow
     from argus_tasks.base.errors import BadInput, SkipRun
+    from argus_tasks.delivery.events import SCHEMA_VERSION
+    from argus_tasks.reporting.active import (
+        derive_batch_id,
+        emit,
+        get_batch_id,
+        new_batch_id,
+        set_batch_id,
+    )
+    from argus_tasks.reporting.job import JobContext
+    from argus_tasks.reporting.reporter import Reporter
+    from argus_tasks.reporting.template import sub_env
     from argus_tasks.runs.context import MetricEvent, RunContext
     from argus_tasks.runs.metadata import RunMetadata
-    from argus_tasks.runs.summary import RunSummary, SweepFailed
+    from argus_tasks.runs.summary import RunSummary, SweepFailed, SweepStopped
     from argus_tasks.runs.trackers import JsonlTracker, Tracker
+    from argus_tasks.sweep.spec import SweepSpec
 
 _HOME = {
     "BadInput": "base.errors",
     "ExpRunner": "api.runner",
+    "JobContext": "reporting.job",
     "JsonlTracker": "runs.trackers",
     "MetricEvent": "runs.context",
+    "Reporter": "reporting.reporter",
     "RunContext": "runs.context",
     "RunMetadata": "runs.metadata",
     "RunSummary": "runs.summary",
+    "SCHEMA_VERSION": "delivery.events",
     "SkipRun": "base.errors",
     "SweepFailed": "runs.summary",
+    "SweepSpec": "sweep.spec",
+    "SweepStopped": "runs.summary",
     "Tracker": "runs.trackers",
+    "derive_batch_id": "reporting.active",
+    "emit": "reporting.active",
+    "get_batch_id": "reporting.active",
+    "new_batch_id": "reporting.active",
+    "set_batch_id": "reporting.active",
+    "sub_env": "reporting.template",
     "sweep_flow": "api.sweep",
 }
 
 __all__ = [
+    "SCHEMA_VERSION",
     "BadInput",
     "ExpRunner",
+    "JobContext",
     "JsonlTracker",
     "MetricEvent",
+    "Reporter",
     "RunContext",
     "RunMetadata",
     "RunSummary",
     "SkipRun",
     "SweepFailed",
+    "SweepSpec",
+    "SweepStopped",
     "Tracker",
+    "derive_batch_id",
+    "emit",
+    "get_batch_id",
+    "new_batch_id",
+    "set_batch_id",
+    "sub_env",
     "sweep_flow",
 ]
 

@@ -153,6 +153,7 @@ def machine() -> dict[str, Any]:
         "memory_mb": psutil.virtual_memory().total // 2**20,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "temporary_files_on": _file_system(tempfile.gettempdir()),
         "load_before": [round(load, 2) for load in os.getloadavg()],
     }
 
@@ -178,6 +179,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         return "  ".join([first[0].ljust(first[1]), *(word.rjust(wide) for word, wide in others)])
 
     return "\n".join([text(lines[0]), "-" * len(text(lines[0])), *map(text, lines[1:])])
+
+
+def _file_system(folder: str) -> str:
+    mounts = [each for each in psutil.disk_partitions(all=True) if _holds(each.mountpoint, folder)]
+    return max(mounts, key=lambda each: len(each.mountpoint)).fstype if mounts else "unknown"
+
+
+def _holds(mountpoint: str, folder: str) -> bool:
+    return Path(folder).resolve().is_relative_to(mountpoint)
 
 
 def _cpu_model() -> str:

@@ -60,6 +60,8 @@ def one_round(entry: Entry, n: int, workers: int, server: PrefectServer) -> dict
         return round(1000 * seconds / n, 4)
 
     complete = recorded == told["task_runs"]
+    rest_cpu_s = finished.cpu_s - told["cpu_at_start_s"] - told["flow_cpu_s"]
+    server_cpu_s = server.cpu_s() - server_before if told["task_runs"] else 0.0
 
     return {
         "n": n,
@@ -71,8 +73,9 @@ def one_round(entry: Entry, n: int, workers: int, server: PrefectServer) -> dict
         "caught_up_ms": per_config(caught_up_at - started_at) if complete else None,
         "exit_ms": per_config(finished.exited_at - started_at),
         "flow_cpu_ms": per_config(told["flow_cpu_s"]),
-        "rest_cpu_ms": per_config(finished.cpu_s - told["cpu_at_start_s"] - told["flow_cpu_s"]),
-        "server_cpu_ms": per_config(server.cpu_s() - server_before),
+        "rest_cpu_ms": per_config(rest_cpu_s),
+        "server_cpu_ms": per_config(server_cpu_s),
+        "cpu_ms": per_config(told["flow_cpu_s"] + rest_cpu_s + server_cpu_s),
         "peak_mb": round(told["peak_mb"], 1),
         "before_start_s": round(started_at - finished.spawned_at, 3),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 from prefect.settings import (
     PREFECT_API_URL,
@@ -13,20 +14,33 @@ from prefect.settings import (
 from argus_tasks.base.clock import utc_now
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
+from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
 from argus_tasks.sweep.session import SweepSession
 
 
-def call_sweep(session: SweepSession, api_url: str | None) -> None:
+def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) -> None:
     """Run the session as a flow run, on the server at `api_url` where one is given.
 
-    How it went is in the session; the flow run's state says the same on the server.
+    How it went is in the session; the flow run's state says the same on the server. Errors:
+    BadInput; ArgusTasksError where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
-    # Heartbeats are for automations, which the embedded server has none of; ending their thread
-    # takes Prefect a second.
-    embedded = {PREFECT_API_URL: api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(embedded) if api_url else nullcontext():
-        sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)
+    updates: dict[Any, Any] = {}
+    if api_url:
+        updates = {PREFECT_API_URL: api_url}
+    if embedded:
+        # Heartbeats are for automations, which the embedded server has none of; ending their
+        # thread takes Prefect a second.
+        updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
+    # Settings made anew are read from the environment again, so inside a user's flow they stay.
+    with temporary_settings(updates) if updates else nullcontext():
+        require_server()
+        try:
+            sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)
+        except Exception as error:
+            # Where only its last state could not be set, the session has ended all the same.
+            if not (session.conducted and is_transport_error(error)):
+                raise
 
 
 def inside_a_flow() -> bool:

@@ -40,7 +40,21 @@ def sweep(
         int | None, Field(ge=1, description="Tries for each config, the first one too.")
     ] = None,
     retry_on: Annotated[
-        list[str] | None, Field(description="Exception classes that are tried again.")
+        list[str] | None,
+        Field(description="Exception classes, and causes of death, that are tried again."),
+    ] = None,
+    not_on: Annotated[list[str] | None, Field(description="Those that never are.")] = None,
+    timeout_s: Annotated[
+        float | None, Field(gt=0, description="Seconds after which an attempt is ended.")
+    ] = None,
+    timeout: Annotated[
+        str | None, Field(description="The same as a multiple of the median duration: 5x.")
+    ] = None,
+    fresh_process: Annotated[
+        bool | None, Field(description="A process of its own for each attempt.")
+    ] = None,
+    max_runs_per_worker: Annotated[
+        int | None, Field(ge=1, description="Attempts after which a worker is replaced.")
     ] = None,
     fresh: Annotated[
         bool, Field(description="A new batch; nothing that succeeded before is reused.")
@@ -63,6 +77,11 @@ def sweep(
                 cpu_threshold=cpu_threshold,
                 max_attempts=max_attempts,
                 retry_on=retry_on,
+                not_on=not_on,
+                timeout_s=timeout_s,
+                timeout=timeout,
+                fresh_process=fresh_process,
+                max_runs_per_worker=max_runs_per_worker,
                 fresh=fresh,
             )
         )

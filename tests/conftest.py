@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes on a busy machine says nothing.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 MARK = f"ARGUS_TEST_MARK={uuid.uuid4().hex}"
 _NAME, _, _VALUE = MARK.partition("=")
@@ -50,3 +55,34 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def results_root(tmp_path: Path) -> Path:
     """A results root that does not exist yet."""
     return tmp_path / "results"
+
+
+@pytest.fixture(scope="session")
+def api_url(_homes: None) -> Iterator[str]:
+    """A real Prefect server's address: the embedded one, in this session's own folders."""
+    from argus_tasks.server.embedded import hold
+
+    with hold() as held:
+        held.wait_healthy()
+        yield held.api_url
+
+
+@pytest.fixture
+def served(api_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """PREFECT_API_URL set, as a user's own server would be."""
+    monkeypatch.setenv("PREFECT_API_URL", api_url)
+    return api_url
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI a skip that is not on the committed list is a failure."""
+    if not os.environ.get("CI") or exitstatus != 0:
+        return
+    lines = (Path(__file__).parent / "allowed_skips.txt").read_text().splitlines()
+    allowed = tuple(line for line in lines if line and not line.startswith("#"))
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    for report in reporter.stats.get("skipped", []) if reporter is not None else []:
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(allowed):
+            print(f"\nskipped, and not on tests/allowed_skips.txt: {report.nodeid}: {reason}")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -34,15 +34,18 @@ def launch(
         raise ArgusTasksError("argus-tasks runs on Linux and macOS; on Windows, use WSL.")
     if not request.configs:
         return RunSummary(0, 0, 0, 0, 0.0)
-    with _server(notice) as held:
+    inside = _inside_a_flow()
+    with _server(inside, notice) as held:
         session = SweepSession(request, held.environment() if held else None)
         try:
             session.warm()
-            session.check()
             from argus_tasks.flows.call import call_sweep
 
+            session.check()
             with ctrl_c_stops(session), watch(session):
-                call_sweep(session, held.api_url if held else None)
+                # Said in so many words: Prefect, once imported, does not look again.
+                url = held.api_url if held else None if inside else configured_api_url()
+                call_sweep(session, url, embedded=held is not None)
         finally:
             session.close()
     if session.stopping:
@@ -51,9 +54,9 @@ def launch(
 
 
 @contextmanager
-def _server(notice: Notice | None) -> Iterator[HeldServer | None]:
+def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
     """The embedded server, unless the user has one configured or has called us in a flow run."""
-    if configured_api_url() is not None or _inside_a_flow():
+    if inside or configured_api_url() is not None:
         yield None
         return
     with hold(notice=notice) as held:

@@ -30,8 +30,13 @@ def sweep_flow(
     cpu_threshold: float | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
+    not_on: Sequence[str] | None = None,
     delay_s: float | None = None,
     backoff: float | None = None,
+    timeout_s: float | None = None,
+    timeout: str | None = None,
+    fresh_process: bool | None = None,
+    max_runs_per_worker: int | None = None,
     stop_grace_s: float | None = None,
     metadata: RunMetadata | Mapping[str, Any] | None = None,
     tracker_specs: Sequence[Mapping[str, Any]] | None = None,
@@ -55,10 +60,16 @@ def sweep_flow(
         workers: how many run at once; by default as many as there are usable cores.
         cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
         max_attempts: tries for each config, the first one too.
-        retry_on: names of exception classes to try again on; `Exception` matches all.
+        retry_on: names of exception classes, and causes such as `timeout` and `out of memory`, to
+            try again on; `Exception` matches all.
+        not_on: such names never to try again on.
         delay_s: seconds before the second try.
         backoff: each further delay is the one before times this.
-        stop_grace_s: seconds that experiments have to end by themselves after a stop.
+        timeout_s: seconds after which an attempt is ended.
+        timeout: `5x`: the same for so many times the median duration.
+        fresh_process: give each attempt a process of its own.
+        max_runs_per_worker: attempts after which a worker process is replaced.
+        stop_grace_s: seconds that experiments have to end by themselves after a stop or a timeout.
         metadata: what to say of every run in `meta.json`.
         tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
         trackers: live trackers.
@@ -85,8 +96,13 @@ def sweep_flow(
         cpu_threshold=cpu_threshold,
         max_attempts=max_attempts,
         retry_on=retry_on,
+        not_on=not_on,
         delay_s=delay_s,
         backoff=backoff,
+        timeout_s=timeout_s,
+        timeout=timeout,
+        fresh_process=fresh_process,
+        max_runs_per_worker=max_runs_per_worker,
         stop_grace_s=stop_grace_s,
         metadata=metadata,
         tracker_specs=tracker_specs,

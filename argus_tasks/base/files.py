@@ -15,7 +15,12 @@ def dumps(value: Any) -> str:
 
 
 def write_text_whole(path: Path | str, text: str, *, sync: bool = False) -> None:
-    """Write beside, then rename: a reader sees the old text or the new, whatever kills us.
+    """`write_bytes_whole` of a text, as UTF-8."""
+    write_bytes_whole(path, text.encode("utf-8"), sync=sync)
+
+
+def write_bytes_whole(path: Path | str, data: bytes, *, sync: bool = False) -> None:
+    """Write beside, then rename: a reader sees the old content or the new, whatever kills us.
 
     `sync` also flushes file and folder to the disk, for what must survive a power cut.
     """
@@ -23,7 +28,6 @@ def write_text_whole(path: Path | str, text: str, *, sync: bool = False) -> None
     beside = f"{target}.{os.getpid()}.tmp"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        data = text.encode("utf-8")
         while data:
             data = data[os.write(descriptor, data) :]
         if sync:

@@ -40,6 +40,15 @@ def derive_batch_id(
     return f"{prefix}-{hashlib.sha256(text.encode('utf-8')).hexdigest()[:16]}"
 
 
+def job_suffix(batch_id: str) -> str:
+    """What job ids end in, so that they are unique across batches: six hex digits of the batch id,
+    or of its hash where it does not end in so many."""
+    tail = batch_id[-6:]
+    if re.fullmatch("[0-9a-f]{6}", tail):
+        return tail
+    return hashlib.sha256(batch_id.encode("utf-8", "replace")).hexdigest()[:6]
+
+
 def canonical_json(value: Any) -> str:
     """One text for equal values: keys sorted, 1 and 1.0 equal (True is neither), tuples as lists,
     paths as POSIX text, no spaces."""

@@ -8,6 +8,7 @@ that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,7 +21,18 @@ from argus_tasks.cli.codes import (
     EXIT_SOME_FAILED,
 )
 
-COMMANDS = ("run", "plan", "results", "schema", "server")
+COMMANDS = (
+    "init",
+    "plan",
+    "run",
+    "results",
+    "logs",
+    "debug",
+    "schema",
+    "server",
+    "outbox",
+    "doctor",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     try:
         code: int = args.handler(args)
+        sys.stdout.flush()
     except BadInput as error:
         print(f"argus-tasks: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -59,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_SOME_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; Python must not flush into it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     return code
 
 

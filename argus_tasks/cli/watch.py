@@ -75,6 +75,13 @@ def failure_line(news: Ended) -> str:
     return f"failed: {news.run.name}{tries}: {ending.cause}{first} ({news.run_id})"
 
 
+def _recording(shot: Snapshot, before: str = "") -> str:
+    """How far Prefect's server is, once that is all that is waited for."""
+    if shot.recorded is None or shot.recorded[0] >= shot.recorded[1]:
+        return ""
+    return f"{before}Prefect's server has recorded {shot.recorded[0]} of {shot.recorded[1]}"
+
+
 class _Plain:
     """A line for each failure, and one every few seconds, for logs and pipes."""
 
@@ -105,7 +112,7 @@ class _Plain:
         print(
             f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
             f" elapsed {duration_text(shot.elapsed_s)}, eta {duration_text(shot.eta_s)}"
-            f"{self._best and f', best {self._best}'}{stopping}",
+            f"{self._best and f', best {self._best}'}{stopping}{_recording(shot, ', ')}",
             flush=True,
         )
 
@@ -143,6 +150,7 @@ class _Live:
             f"{snapshot.failed} failed" if snapshot.failed else "",
             f"best {best}" if best else "",
             f"running {running}{f' and {more} more' if more > 0 else ''}" if running else "",
+            _recording(snapshot),
         ]
         self._progress.update(
             self._task, completed=snapshot.done, counts="  ".join(part for part in parts if part)

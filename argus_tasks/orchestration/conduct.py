@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
+from argus_tasks.orchestration.account import Account
 from argus_tasks.orchestration.config_task import config_task
-from argus_tasks.orchestration.drive import drive
+from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
+from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
-from argus_tasks.sweep.plan import PlannedRun
 from argus_tasks.sweep.session import SweepSession
+
+SETTLE_LIMIT_S = 120.0
+_SETTLE_STOPPED_S = 2.0
+_SETTLE_HURRIED_S = 0.5
+_RELAY_LIMIT_S = 3.0
 
 
 class Prepared:
@@ -49,42 +52,56 @@ def conduct(session: SweepSession) -> State[Any]:
             len(plan.to_do),
             session.request.results_root,
         )
-        with session, quiet_task_runs(), _relayed():
-            task = config_task(session)
-
-            def submit(run: PlannedRun) -> PrefectFuture[Any]:
-                return task.submit(run.index, run.name)
-
-            if session.request.mode == "sequential":
-                _one_by_one(session, task)
-            else:
-                drive(session, submit, lambda _: None)
+        with session, quiet_task_runs():
+            _run_mirrored(session)
     finally:
         session.close()
+    session.conducted = True
     return final_state(session)
-
-
-@contextmanager
-def _relayed() -> Iterator[None]:
-    relay = Relay.install()
-    try:
-        yield
-    finally:
-        if relay is not None:
-            relay.uninstall()
-
-
-def _one_by_one(session: SweepSession, task: Any) -> None:
-    """Call each task in the flow's own thread, where a debugger works."""
-    for run in session.plan.to_do:
-        if session.stopping:
-            return
-        try:
-            task(run.index, run.name, return_state=True)
-        except KeyboardInterrupt:
-            session.stop("user")
 
 
 def in_flow_run() -> bool:
     """True inside somebody's flow run."""
     return FlowRunContext.get() is not None
+
+
+def _run_mirrored(session: SweepSession) -> None:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    account = Account()
+    task = config_task(session, account)
+    relay = Relay.install()
+    mirror = Mirror(
+        context.flow_run.id,
+        relay,
+        flow_name=context.flow.name if context.flow else "sweep",
+        stopping=lambda: session.stopping,
+    )
+    try:
+        if session.request.mode == "sequential":
+            one_by_one(session, task, account)
+        else:
+            drive(session, task, account, mirror.admit)
+        _settle(session, mirror, account)
+    finally:
+        mirror.close()
+        if relay is not None:
+            relay.uninstall(_SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S)
+
+
+def _settle(session: SweepSession, mirror: Mirror, account: Account) -> None:
+    limit_s = SETTLE_LIMIT_S
+    if session.stopping:
+        limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S
+    report = mirror.settle(account.expected, deadline_s=limit_s, progress=session.progress.recorded)
+    session.unmirrored = report.unmirrored
+    logger = get_run_logger()
+    if report.made or report.mended:
+        logger.info(
+            "Prefect's server lacked %s task runs and had %s wrong; put right from the folders",
+            report.made,
+            report.mended,
+        )
+    if not report.reachable:
+        make_the_last_calls_short()

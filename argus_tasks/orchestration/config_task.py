@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.states import Cancelled, Completed
 
+from argus_tasks.orchestration.account import Account
 from argus_tasks.runs.layout import SKIPPED, SUCCEEDED
 from argus_tasks.sweep.attempt import Outcome
 from argus_tasks.sweep.session import SweepSession
@@ -31,15 +32,17 @@ class RunFailed(Exception):
         self.try_number = try_number
 
 
-def config_task(session: SweepSession) -> Task[[int, str], State[Any]]:
+def config_task(session: SweepSession, account: Account) -> Task[[int, str], State[Any]]:
     """The task of a session; its parameters are a config's index and its readable name.
 
     The index and no config travels: Prefect walks every parameter of every task run.
     """
 
-    def config(index: int, name: str) -> State[Any]:  # noqa: ARG001 - the name names the task run
+    def config(index: int, name: str) -> State[Any]:
         context = TaskRunContext.get()
-        try_number = context.task_run.run_count if context else 1
+        assert context is not None
+        account.started(name, context.task_run)
+        try_number = context.task_run.run_count
         session.pause_before(try_number)
         outcome = session.run_one(index, try_number)
         return _state(session, index, try_number, outcome)
@@ -74,6 +77,4 @@ def _state(session: SweepSession, index: int, try_number: int, outcome: Outcome)
         return Completed(name="Skipped", message=f"{ending.error_message} ({folder})")
     if ending.resumable:
         return Cancelled(message=f"{ending.cause} ({folder})")
-    cause = ending.cause or ""
-    what = cause if cause == ending.error_type else f"{cause}: {ending.error_type}"
-    raise RunFailed(f"{what}: {ending.error_message} ({folder})", index, try_number)
+    raise RunFailed(f"{ending.cause}: {ending.error_message} ({folder})", index, try_number)

@@ -7,15 +7,18 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from prefect import Task
+from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
-from argus_tasks.sweep.plan import PlannedRun
+from argus_tasks.orchestration.account import Account
 from argus_tasks.sweep.session import SweepSession
 
-Submit = Callable[[PlannedRun], PrefectFuture[Any]]
+ConfigTask = Task[[int, str], State[Any]]
 
 # One more than there are workers: the next task run is through Prefect's engine when one frees.
 _AHEAD = 1
@@ -23,31 +26,57 @@ _TERM_TO_KILL_S = 1.0
 _KILL_TO_LEAVE_S = 3.0
 
 
-def drive(session: SweepSession, submit: Submit, admit: Callable[[int], None]) -> None:
+def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> None:
+    """Call the task for each config in the flow's own thread, where a debugger works."""
+    for run in session.plan.to_do:
+        if session.stopping:
+            return
+        try:
+            account.ended(run.name, task(run.index, run.name, return_state=True))
+        except TerminationSignal:
+            session.stop(who_terminates())
+        except KeyboardInterrupt:
+            session.stop("user")
+
+
+def who_terminates() -> str:
+    """Who a SIGTERM is from: Prefect's runner cancels its flow runs so; else anybody's `kill`."""
+    return "Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user"
+
+
+def drive(
+    session: SweepSession, task: ConfigTask, account: Account, admit: Callable[[int], None]
+) -> None:
     """Submit every config that is to be run, at most a window at once, until all have ended.
 
     `admit` is called with the number of task runs submitted so far before each further one; it
     may hold the flow back. A signal that Prefect or the user sends stops the session; what still
     runs after the grace is ended.
     """
-    loop = _Loop(session, submit, admit)
+    loop = _Loop(session, task, account, admit)
     while not loop.finished:
         try:
             loop.turn()
         except TerminationSignal:
-            # Prefect's runner asks so for a cancelled run; anybody's `kill` does too.
-            loop.stop("Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user")
+            loop.stop(who_terminates())
         except KeyboardInterrupt:
             loop.stop("user")
 
 
 class _Loop:
-    def __init__(self, session: SweepSession, submit: Submit, admit: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        session: SweepSession,
+        task: ConfigTask,
+        account: Account,
+        admit: Callable[[int], None],
+    ) -> None:
         self._session = session
-        self._submit = submit
+        self._task = task
+        self._account = account
         self._admit = admit
         self._to_do = deque(session.plan.to_do)
-        self._ended: queue.SimpleQueue[PrefectFuture[Any] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, PrefectFuture[Any]] | None] = queue.SimpleQueue()
         self._in_flight = 0
         self._submitted = 0
         self._window = session.request.workers + _AHEAD
@@ -77,10 +106,11 @@ class _Loop:
             and self._in_flight - session.pausing < self._window
         ):
             self._admit(self._submitted)
-            future = self._submit(self._to_do.popleft())
+            run = self._to_do.popleft()
+            future = self._task.submit(run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
-            future.add_done_callback(self._ended.put)
+            future.add_done_callback(partial(self._tell_end, run.name))
         if self.finished:
             return
         try:
@@ -89,8 +119,12 @@ class _Loop:
             ended = None
         if ended is not None:
             self._in_flight -= 1
+            self._account.ended(ended[0], _state_of(ended[1]))
         if session.stopping:
             self._wind_down()
+
+    def _tell_end(self, name: str, future: PrefectFuture[Any]) -> None:
+        self._ended.put((name, future))
 
     def _wind_down(self) -> None:
         now = time.monotonic()
@@ -106,3 +140,12 @@ class _Loop:
         ):
             self._session.end_workers(now=True)
             self._killed_at = now
+
+
+def _state_of(future: PrefectFuture[Any]) -> State[Any] | None:
+    """The state of a task run that has ended, as it is here; None where its engine broke."""
+    try:
+        future.wait()
+    except (Exception, SystemExit):  # noqa: BLE001 - Prefect's own; the run has its folder
+        return None
+    return future.state

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.orchestration.expected import ExpectedRun, ServerRun, as_state
@@ -28,6 +28,29 @@ def without_retries() -> AbstractContextManager[Any]:
     return temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0})
 
 
+def is_transport_error(error: BaseException) -> bool:
+    """Whether this says that a server cannot be reached; it is Prefect's HTTP client's error."""
+    return any(
+        kind.__name__ == "TransportError" and kind.__module__.startswith("httpx")
+        for kind in type(error).__mro__
+    )
+
+
+def require_server() -> None:
+    """Return if the server of PREFECT_API_URL answers; errors: ServerAway, which names it."""
+    server = PrefectServer()
+    try:
+        with without_retries():
+            server.require()
+    except ServerAway as error:
+        raise ServerAway(
+            f"PREFECT_API_URL is '{PREFECT_API_URL.value()}'; {error}. Start that server, or unset"
+            " the URL to have one started."
+        ) from error
+    finally:
+        server.close()
+
+
 class PrefectServer:
     """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer."""
 
@@ -39,6 +62,10 @@ class PrefectServer:
         client, self._opened = self._opened, None
         if client is not None:
             client.__exit__(None, None, None)
+
+    def require(self) -> None:
+        """Return if the server answers."""
+        self._ask("GET", "/health", timeout=CALL_LIMIT_S)
 
     def count(self, flow_run_id: UUID, types: tuple[str, ...], name: str | None = None) -> int:
         """How many task runs of the flow run are in a state of these types (and this name)."""

@@ -5,7 +5,9 @@ The ledger is append only, a line a fact, each with a checksum of its own.
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEE
 
 SWEEP_SCHEMA_VERSION = 1
 
+log = logging.getLogger("argus_tasks")
+
 
 @dataclass(frozen=True, slots=True)
 class SweepIdentity:
@@ -43,6 +47,8 @@ class SweepFolder:
         self.batch_id = batch_id
         self.path = results_root / SWEEP_FOLDER / batch_id
         self._ledger: int | None = None
+        self._unwritten = b""
+        self._lock = threading.Lock()
 
     def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
         """Note in `sweep.json` that a session starts; returns the session's id."""
@@ -63,19 +69,25 @@ class SweepFolder:
             {"id": session, "opened_at": utc_now_iso(), "closed_at": None, "how": None}
         )
         write_json(self.path / SWEEP_JSON, state, sync=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
+        end = os.lseek(self._ledger, 0, os.SEEK_END)
+        if end and os.pread(self._ledger, 1, end - 1) != b"\n":
+            self._unwritten = b"\n"  # a killed session's last line is torn: ours starts anew
         return session
 
     def close_session(self, session: str, how: str) -> None:
-        """Note in `sweep.json` how a session ended."""
+        """Note in `sweep.json` how a session ended; on a full disk, only the log has it."""
         state = self._state()
         if state is None:
             return
         for entry in state["sessions"]:
             if entry["id"] == session:
                 entry |= {"closed_at": utc_now_iso(), "how": how}
-        write_json(self.path / SWEEP_JSON, state, sync=True)
+        try:
+            write_json(self.path / SWEEP_JSON, state, sync=True)
+        except OSError as error:
+            log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
@@ -91,15 +103,32 @@ class SweepFolder:
         }
 
     def note(self, **facts: Any) -> None:
-        """Append a fact to the open session's ledger: one line, one write call."""
-        if self._ledger is not None:
-            os.write(self._ledger, (checked_line({"at": utc_now_iso(), **facts}) + "\n").encode())
+        """Append a fact to the open session's ledger: one line, one write call.
+
+        What finds no room on the disk is written with the next fact, or at the end.
+        """
+        if self._ledger is None:
+            return
+        line = checked_line({"at": utc_now_iso(), **facts}) + "\n"
+        with self._lock:
+            self._unwritten += line.encode()
+            self._write()
 
     def close(self) -> None:
         """Close the ledger's file."""
-        if self._ledger is not None:
-            os.close(self._ledger)
-            self._ledger = None
+        with self._lock:
+            if self._ledger is not None:
+                self._write()
+                os.close(self._ledger)
+                self._ledger = None
+
+    def _write(self) -> None:
+        assert self._ledger is not None
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(self._ledger, self._unwritten) :]
+        except OSError as error:
+            log.warning("%s/%s cannot be written: %s", self.path, LEDGER_JSONL, error)
 
     def _state(self) -> dict[str, Any] | None:
         try:

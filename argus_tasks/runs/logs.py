@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
+_NAMES = ("stdin", "stdout", "stderr")
 _FORMAT = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
 
 
@@ -44,23 +46,57 @@ def run_logger(run_id: str, log: RunLog) -> logging.Logger:
     return logger
 
 
-@contextmanager
-def captured_descriptors(log: RunLog) -> Iterator[None]:
-    """Send descriptors 1 and 2 of this process, whoever writes to them, to the run's log.
+class StandardStreams:
+    """Descriptors 0, 1, 2 and the working folder of a worker process, which runs one experiment
+    after another: whatever one has closed, replaced or removed, the next one finds as it was."""
 
-    For a worker process, which runs one experiment at a time.
-    """
-    saved = [(number, os.dup(number)) for number in (1, 2)]
-    _flush()
-    for number, _ in saved:
-        os.dup2(log.descriptor, number)
-    try:
-        yield
-    finally:
+    def __init__(self) -> None:
+        self._home = [_copy_of(number) for number in range(3)]
+        self._folder = _open_folder()
+        self._streams: dict[str, TextIO | None] = {name: getattr(sys, name) for name in _NAMES}
+        self._restore()
+
+    @contextmanager
+    def captured(self, log: RunLog) -> Iterator[None]:
+        """Send descriptors 1 and 2, whoever writes to them, to the run's log."""
         _flush()
-        for number, copy in saved:
-            os.dup2(copy, number)
-            os.close(copy)
+        for number in (1, 2):
+            os.dup2(log.descriptor, number)
+        try:
+            yield
+        finally:
+            _flush()
+            self._restore()
+
+    def _restore(self) -> None:
+        with suppress(OSError):  # an experiment that closes what it does not know
+            for number, copy in enumerate(self._home):
+                os.dup2(copy, number)
+            os.fchdir(self._folder)
+        for number, name in enumerate(_NAMES):
+            stream = self._streams[name]
+            if stream is None or stream.closed:
+                reads = number == 0
+                stream = open(number, "r" if reads else "w", closefd=False)  # noqa: SIM115
+                self._streams[name] = stream
+            if number and isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
+                # What is printed before a death is in the log.
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")
+            setattr(sys, name, stream)
+
+
+def _copy_of(number: int) -> int:
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _open_folder() -> int:
+    try:
+        return os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return os.open("/", os.O_RDONLY | os.O_CLOEXEC)
 
 
 @contextmanager

@@ -1,16 +1,16 @@
-"""The files of one run, written by who holds it: the worker, or, after its death, the parent."""
+"""The files of one run, written by who holds it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import append_line, dumps, read_json, write_text_whole
 from argus_tasks.base.jsonable import Json, to_jsonable
+from argus_tasks.runs.causes import stopped_by
 from argus_tasks.runs.layout import (
     ARTIFACTS,
     CHECKPOINTS,
@@ -37,6 +37,7 @@ class RunKey:
         job_id: its readable name within the batch.
         batch_id: the batch that it belongs to.
         digest: SHA-256 of experiment and config; None where nothing may be reused.
+        owner: the sweep's process (`base.processes`): while it lives, the run is its own.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class RunKey:
     job_id: str
     batch_id: str
     digest: str | None
+    owner: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Ending:
 
     Attributes:
         status: succeeded, failed or skipped.
-        cause: why it failed, one label, the same everywhere: an exception's class name, `skipped`,
-            `exit CODE`, `signal NAME`, `stopped by WHO`; None where it succeeded.
+        cause: why it failed, one label, the same everywhere: see `runs.causes`; None where it
+            succeeded.
         error_type: the exception's class name, or the cause's.
         error_message: the exception's text.
         resumable: the next start takes this run up where it was.
@@ -68,7 +70,7 @@ class Ending:
 
 def stopped_ending(by: str) -> Ending:
     """The ending of a run that a stop has cut: not finished, and to be taken up again."""
-    cause = f"stopped by {by}"
+    cause = stopped_by(by)
     return Ending(FAILED, cause, "Stopped", cause, resumable=True)
 
 
@@ -94,18 +96,16 @@ class RunRecord:
 
     def take_up(self) -> None:
         """Go on with the folder of an earlier attempt: its start and the seconds it has spent."""
-        try:
-            before = read_json(self._path(RUN_JSON))
-        except (OSError, ValueError):
-            return
-        if isinstance(before, dict):
+        before = record_of(self.key.run_dir)
+        if before is not None:
             self.started_at = str(before.get("started_at") or self.started_at)
             spent = before.get("duration_sec")
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
 
     def running(self) -> None:
         """Write `run.json` as running, and `meta.json` of this attempt."""
-        write_text_whole(self._path(RUN_JSON), pretty(self._payload(RUNNING)))
+        payload = self._payload(RUNNING) | {"owner": dict(self.key.owner or {})}
+        write_text_whole(self._path(RUN_JSON), pretty(payload))
         write_text_whole(self._path(META_JSON), pretty(to_jsonable(self.meta.to_dict())))
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -173,29 +173,13 @@ class RunRecord:
         return f"{self.key.run_dir}/{name}"
 
 
-def close_for_the_dead(
-    key: RunKey,
-    meta: RunMetadata,
-    config: Mapping[str, Any],
-    ending: Ending,
-    evidence: str,
-    duration_s: float,
-) -> None:
-    """Write the last word of a run whose worker died, or that never reached one."""
-    record = RunRecord(key, meta)
-    if not Path(key.run_dir, RUN_JSON).exists():
-        record.open(config)
-        record.running()
-    record.take_up()
-    record.close(ending, duration_s)
-    if ending.status == FAILED:
-        record.error(evidence)
-        record.event(
-            "error",
-            attempt=meta.attempt or 1,
-            error_type=ending.error_type,
-            error_message=ending.error_message,
-        )
+def record_of(run_dir: str) -> dict[str, Any] | None:
+    """What a folder's `run.json` says; None where it cannot be read."""
+    try:
+        record = read_json(f"{run_dir}/{RUN_JSON}")
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def pretty(value: Json) -> str:

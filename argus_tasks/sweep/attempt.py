@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from argus_tasks.base.errors import SkipRun
+from argus_tasks.runs import causes
 from argus_tasks.runs.context import RunContext
 from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
@@ -24,6 +27,8 @@ from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.retry import RetryPolicy
 
 _SHOWN_METRICS = 100
+_LONGEST_MESSAGE = 10_000
+_LONGEST_STACK = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,11 @@ class Outcome:
 
     Attributes:
         ending: status, cause, error.
-        kinds: the exception's class name and its bases'.
+        kinds: what `retry_on` may name: the cause, and the exception's class and its bases.
         stack: the stack trace, empty where there is none.
         metrics: the numbers of the result's top level, for those who watch.
         duration_s: this attempt's seconds.
+        unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
     """
 
     ending: Ending
@@ -67,6 +73,7 @@ class Outcome:
     stack: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
+    unwritten: bool = False
 
 
 Capture = Callable[[RunLog], AbstractContextManager[None]]
@@ -84,9 +91,27 @@ def run_attempt(
     """Run the experiment once and write its folder; once `disowned`, nothing more is written.
 
     An Exception becomes a failed outcome. KeyboardInterrupt and SystemExit are recorded as a
-    failure and raised on: what they mean is the caller's to say.
+    failure and raised on: what they mean is the caller's to say. Where the folder itself cannot be
+    written, the outcome says so.
     """
     started = time.monotonic()
+    try:
+        return _attempt(assignment, function, trackers, stop, capture, disowned, started)
+    except OSError as error:
+        outcome = outcome_of_exception(error, time.monotonic() - started)
+        return replace(outcome, unwritten=True)
+
+
+def _attempt(
+    assignment: Assignment,
+    function: ExperimentFunction,
+    trackers: Sequence[Tracker],
+    stop: StopFlag,
+    capture: Capture | None,
+    disowned: Callable[[], bool],
+    started: float,
+) -> Outcome:
+    process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
     if assignment.attempt > 1 or assignment.resumed:
         record.take_up()
@@ -123,6 +148,8 @@ def run_attempt(
             metrics = {} if disowned() else _written(record, ctx.logger, result)
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
+        if os.getpid() != process:
+            os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
         if disowned():
             return Outcome(stopped_ending(stop.by()))
         duration_s = time.monotonic() - started
@@ -181,26 +208,44 @@ def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[
 
 
 def _stopped(stop: StopFlag, raised: BaseException | None, duration_s: float) -> Outcome:
-    stack = "" if raised is None else "".join(traceback.format_exception(raised))
+    stack = "" if raised is None else _stack(raised, raised.__traceback__)
     return Outcome(stopped_ending(stop.by()), stack=stack, duration_s=duration_s)
 
 
 def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
-    """The outcome of an attempt that ended by this exception."""
+    """The outcome of an attempt that ended by this exception, in plain texts: the exception itself
+    may be such that it cannot be shown, or sent anywhere."""
     name = type(error).__name__
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - a user's exception
+        message = _plain(str(error), _LONGEST_MESSAGE)
+    except BaseException:  # noqa: BLE001 - a user's exception
         message = f"<a {name} that cannot be shown>"
     if isinstance(error, SkipRun):
-        return Outcome(Ending(SKIPPED, "skipped", name, message), duration_s=duration_s)
-    kinds = tuple(kind.__name__ for kind in type(error).__mro__)
+        return Outcome(Ending(SKIPPED, causes.SKIPPED, name, message), duration_s=duration_s)
+    cause = causes.of_exception(error)
+    kinds = tuple(dict.fromkeys((cause, *(kind.__name__ for kind in type(error).__mro__))))
     # The frames of our own call are cut: the user's code is what the reader looks for.
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
-    stack = "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
-    return Outcome(Ending(FAILED, name, name, message), kinds, stack, duration_s=duration_s)
+    stack = _stack(error, inner or error.__traceback__)
+    return Outcome(Ending(FAILED, cause, name, message), kinds, stack, duration_s=duration_s)
+
+
+def _stack(error: BaseException, innermost: TracebackType | None) -> str:
+    try:
+        text = "".join(traceback.format_exception(type(error), error, innermost))
+    except BaseException:  # noqa: BLE001 - a user's exception
+        text = "".join(traceback.format_tb(innermost)) + type(error).__name__
+    return _plain(text, _LONGEST_STACK)
+
+
+def _plain(text: str, longest: int) -> str:
+    """Of exactly the type `str`, writable as UTF-8, its middle cut out where it is long."""
+    if len(text) > longest:
+        half = longest // 2
+        text = f"{text[:half]} [... {len(text) - longest} characters ...] {text[-half:]}"
+    return str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _close(

@@ -22,7 +22,8 @@ from argus_tasks.sweep.attempt import (
     run_attempt,
 )
 from argus_tasks.sweep.experiment import ExperimentFunction
-from argus_tasks.sweep.isolation.pool import WorkerDied, WorkerPool
+from argus_tasks.sweep.isolation.death import WorkerDied
+from argus_tasks.sweep.isolation.pool import WorkerPool
 from argus_tasks.sweep.isolation.protocol import (
     Setup,
     dumps,
@@ -31,6 +32,7 @@ from argus_tasks.sweep.isolation.protocol import (
 )
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.time_limit import TimeLimit
 
 
 class Executor(Protocol):
@@ -59,7 +61,11 @@ class WorkerExecutor:
     """In warm worker processes."""
 
     def __init__(
-        self, request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+        self,
+        request: SweepRequest,
+        stop: StopFlag,
+        limit: TimeLimit,
+        environment: Mapping[str, str],
     ) -> None:
         setup = Setup(
             without_experiment_function(request.experiment),
@@ -67,8 +73,16 @@ class WorkerExecutor:
             request.tracker_specs,
             _sendable(request.trackers),
             stop.descriptor,
+            request.fresh_process,
         )
-        self._pool = WorkerPool(request.workers, setup, environment)
+        self._pool = WorkerPool(
+            request.workers,
+            setup,
+            environment,
+            limit=limit,
+            grace_s=request.stop_grace_s,
+            max_runs=request.max_runs_per_worker,
+        )
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
@@ -79,7 +93,10 @@ class WorkerExecutor:
         try:
             self._pool.check()
         except WorkerDied as death:
-            raise BadInput(f"loading the experiment ended its process: {death.cause}.") from death
+            stack = f"\n{death.stack}" if death.stack else ""
+            raise BadInput(
+                f"loading the experiment ended its process: {death.cause}.{stack}"
+            ) from death
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a free worker."""
@@ -189,14 +206,14 @@ class ThreadExecutor(LocalExecutor):
 
 
 def make_executor(
-    request: SweepRequest, stop: StopFlag, environment: Mapping[str, str]
+    request: SweepRequest, stop: StopFlag, limit: TimeLimit, environment: Mapping[str, str]
 ) -> Executor:
-    """The executor of the request's mode; `environment` is added to that of worker processes."""
+    """The executor of the request's mode; limit and `environment` are for worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
-    return WorkerExecutor(request, stop, environment)
+    return WorkerExecutor(request, stop, limit, environment)
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

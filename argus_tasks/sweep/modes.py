@@ -9,3 +9,6 @@ from typing import Literal, TypeAlias
 # dynamic: the same, held back by the machine's load.
 # thread: on threads of the caller's process, for functions that wait; nothing is isolated.
 Mode: TypeAlias = Literal["sequential", "process_pool", "joblib", "dynamic", "thread"]
+
+# Those that run experiments in the caller's own process, where nothing can be ended from outside.
+UNISOLATED: tuple[Mode, ...] = ("sequential", "thread")

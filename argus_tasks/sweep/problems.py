@@ -14,6 +14,7 @@ from argus_tasks.sweep.modes import Mode
 
 _COUNT = "an integer of 1 or more"
 _TEXT = "text"
+_CAUSES = "a list of names of exception classes or causes of death"
 _KEYS = "a list of keys"
 _TEMPLATE = 'text with keys of the config in braces, such as "{model}-{dataset}"'
 _FILTER = "a mapping of keys to conditions, or a list of such mappings"
@@ -67,14 +68,22 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "id"): _TEMPLATE,
     ("job", "model"): _TEMPLATE,
     ("job", "dataset"): _TEMPLATE,
-    ("execution",): "a mapping of mode, workers, cpu_threshold and stop_grace_s",
+    ("execution",): (
+        "a mapping of mode, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
+        " max_runs_per_worker and stop_grace_s"
+    ),
     ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
     ("execution", "workers"): f"{_COUNT}, or auto",
     ("execution", "cpu_threshold"): "a number above 0 and at most 100",
+    ("execution", "timeout_s"): "a number above 0",
+    ("execution", "timeout"): 'a multiple of the median duration, above 1x, such as "5x"',
+    ("execution", "fresh_process"): "true or false",
+    ("execution", "max_runs_per_worker"): _COUNT,
     ("execution", "stop_grace_s"): "a number of 0 or more",
-    ("retry",): "a mapping of max_attempts, retry_on, delay_s and backoff",
+    ("retry",): "a mapping of max_attempts, retry_on, not_on, delay_s and backoff",
     ("retry", "max_attempts"): _COUNT,
-    ("retry", "retry_on"): "a list of names of exception classes",
+    ("retry", "retry_on"): _CAUSES,
+    ("retry", "not_on"): _CAUSES,
     ("retry", "delay_s"): "a number of 0 or more",
     ("retry", "backoff"): "a number of 1 or more",
     ("metadata",): "a mapping of experiment_name, group, tags, parent_run_id and dataset_version",

@@ -20,6 +20,7 @@ class Snapshot:
         total: every config of the plan.
         succeeded: the reused ones included.
         eta_s: seconds until the end, from the finished ones' durations; None before any is known.
+        recorded: once all has ended: how many task runs Prefect's server has recorded, of how many.
     """
 
     total: int
@@ -31,6 +32,7 @@ class Snapshot:
     elapsed_s: float
     eta_s: float | None
     running_names: tuple[str, ...]
+    recorded: tuple[int, int] | None
 
     @property
     def done(self) -> int:
@@ -61,6 +63,7 @@ class Progress:
         self._durations: list[float] = []
         self._started = time.monotonic()
         self._news: list[Ended] = []
+        self._recorded: tuple[int, int] | None = None
 
     def started(self, run: PlannedRun) -> None:
         """An attempt starts."""
@@ -79,6 +82,10 @@ class Progress:
             self._counts[news.outcome.ending.status] += 1
             self._durations.append(news.outcome.duration_s)
             self._news.append(news)
+
+    def recorded(self, recorded: int, expected: int) -> None:
+        """Prefect's server has recorded so many of the task runs that have ended."""
+        self._recorded = (recorded, expected)
 
     def take_news(self) -> list[Ended]:
         """Those that ended since this was last asked."""
@@ -108,4 +115,5 @@ class Progress:
             elapsed,
             eta if left else 0.0,
             running,
+            self._recorded,
         )

@@ -11,12 +11,14 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.experiment import Experiment
-from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.modes import UNISOLATED, Mode
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.sections import JobTemplates
+from argus_tasks.sweep.time_limit import factor_of
 
 MODES: tuple[str, ...] = get_args(Mode)
 DEFAULT_STOP_GRACE_S = 2.0
+ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,12 @@ class SweepRequest:
         workers: how many at once.
         cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
         retry: when a failed config is tried again.
-        stop_grace_s: seconds that experiments have to end by themselves after a stop.
+        timeout_s: seconds after which an attempt is ended; None: no such limit.
+        timeout: `5x`: the same for so many times the median duration.
+        fresh_process: each attempt gets a process of its own.
+        max_runs_per_worker: attempts after which a worker is replaced; None: never.
+        stop_grace_s: seconds that experiments have to end by themselves after a stop, or a
+            timeout.
         metadata: what the caller says of every run.
         job: how jobs are named.
         ignore_keys: top-level keys of a config that do not count for its identity.
@@ -55,6 +62,10 @@ class SweepRequest:
     workers: int = 1
     cpu_threshold: float = 80
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout_s: float | None = None
+    timeout: str | None = None
+    fresh_process: bool = False
+    max_runs_per_worker: int | None = None
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     metadata: RunMetadata | None = None
     job: JobTemplates = field(default_factory=JobTemplates)
@@ -79,6 +90,24 @@ class SweepRequest:
             )
         if self.stop_grace_s < 0:
             raise BadInput(f"stop_grace_s is {self.stop_grace_s!r}; expected seconds, 0 or more.")
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise BadInput(f"timeout_s is {self.timeout_s!r}; expected seconds, more than 0.")
+        if self.timeout is not None:
+            factor_of(self.timeout)
+        most = self.max_runs_per_worker
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+            raise BadInput(f"max_runs_per_worker is {most!r}; expected a whole number, 1 or more.")
+        self._check_isolation()
+
+    def _check_isolation(self) -> None:
+        if self.mode not in UNISOLATED:
+            return
+        for key in ISOLATION_KEYS:
+            if getattr(self, key):
+                raise BadInput(
+                    f"{key} is {getattr(self, key)!r}, but mode '{self.mode}' has no worker"
+                    " processes to end; expected mode 'process_pool' or 'dynamic'."
+                )
 
 
 def check_mode(mode: str) -> None:

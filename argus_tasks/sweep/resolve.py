@@ -14,8 +14,8 @@ from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
-from argus_tasks.sweep.modes import Mode
-from argus_tasks.sweep.request import SweepRequest, checked_configs
+from argus_tasks.sweep.modes import UNISOLATED, Mode
+from argus_tasks.sweep.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
 
@@ -32,8 +32,13 @@ def resolve(
     cpu_threshold: float | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
+    not_on: Sequence[str] | None = None,
     delay_s: float | None = None,
     backoff: float | None = None,
+    timeout_s: float | None = None,
+    timeout: str | None = None,
+    fresh_process: bool | None = None,
+    max_runs_per_worker: int | None = None,
     stop_grace_s: float | None = None,
     metadata: RunMetadata | Mapping[str, Any] | None = None,
     tracker_specs: Sequence[Mapping[str, Any]] | None = None,
@@ -45,7 +50,8 @@ def resolve(
 ) -> SweepRequest:
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
-    What is None comes from the sweep file, else from the defaults. Errors: BadInput.
+    What is None comes from the sweep file, else from the defaults. Where the caller chooses a mode
+    without worker processes, what the file says of them is left out. Errors: BadInput.
     """
     spec = _spec_of(configs)
     if spec is None:
@@ -55,6 +61,8 @@ def resolve(
         expansion = expand(spec)
         folder, asked, duplicates = spec.folder, expansion.configs, expansion.duplicates
     execution, policy = spec.execution, spec.retry
+    if mode in UNISOLATED:
+        execution = execution.model_copy(update=dict.fromkeys(ISOLATION_KEYS))
     found = _experiment(experiment if experiment is not None else spec.experiment, folder)
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
@@ -73,6 +81,13 @@ def resolve(
             RetryPolicy.names(retry_on if retry_on is not None else policy.retry_on),
             delay_s if delay_s is not None else policy.delay_s,
             backoff if backoff is not None else policy.backoff,
+            RetryPolicy.names(not_on if not_on is not None else policy.not_on, "not_on"),
+        ),
+        timeout_s=timeout_s if timeout_s is not None else execution.timeout_s,
+        timeout=timeout if timeout is not None else execution.timeout,
+        fresh_process=bool(execution.fresh_process if fresh_process is None else fresh_process),
+        max_runs_per_worker=(
+            execution.max_runs_per_worker if max_runs_per_worker is None else max_runs_per_worker
         ),
         stop_grace_s=stop_grace_s if stop_grace_s is not None else execution.stop_grace_s,
         metadata=_metadata(metadata, spec, named if reuse else None),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.runs.causes import check_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +15,18 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: every try, the first too (1: no retry).
-        retry_on: names of exception classes; a name matches the class and all that inherit from
-            it, `Exception` matches them all.
+        retry_on: names of exception classes and causes of death (`runs.causes`); a class's name
+            matches it and all that inherit from it, `Exception` also every death of a worker.
         delay_s: seconds before the second try.
         backoff: each further delay is the one before times this.
+        not_on: names as in `retry_on` that are never tried again; they win.
     """
 
     max_attempts: int = 1
     retry_on: tuple[str, ...] = ("Exception",)
     delay_s: float = 0.0
     backoff: float = 1.0
+    not_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int):
@@ -32,20 +35,24 @@ class RetryPolicy:
             raise BadInput(f"delay_s is {self.delay_s!r}; expected seconds, 0 or more.")
         if self.backoff < 1:
             raise BadInput(f"backoff is {self.backoff!r}; expected a factor, 1 or more.")
+        check_names("retry_on", self.retry_on)
+        check_names("not_on", self.not_on)
 
     @staticmethod
-    def names(given: Sequence[str]) -> tuple[str, ...]:
-        """`retry_on` as a tuple. Errors: BadInput for one name where a list is expected."""
+    def names(given: Sequence[str], key: str = "retry_on") -> tuple[str, ...]:
+        """The names as a tuple. Errors: BadInput for one name where a list is expected."""
         if isinstance(given, str):
-            raise BadInput(f"retry_on is '{given}'; expected a list of names such as ['{given}'].")
+            raise BadInput(f"{key} is '{given}'; expected a list of names such as ['{given}'].")
         return tuple(given)
 
     def wants(self, kinds: Sequence[str], attempt: int) -> bool:
-        """True where an attempt (from 1) that failed with these class names is tried again.
+        """True where an attempt (from 1) that failed with these names is tried again.
 
-        `kinds` are the exception's class and all its bases.
+        `kinds` are the cause, and the exception's class and all its bases.
         """
         if attempt >= max(1, self.max_attempts):
+            return False
+        if any(name in kinds for name in self.not_on):
             return False
         return any(name in kinds for name in self.retry_on)
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.template import check_template
+from argus_tasks.sweep.time_limit import factor_of
 
 
 class Section(BaseModel):
@@ -190,6 +191,11 @@ class JobTemplates(Section):
     """The dataset that the monitor groups by."""
 
 
+def _a_factor(timeout: str) -> str:
+    factor_of(timeout)
+    return timeout
+
+
 class Execution(Section):
     """Where and how many at a time."""
 
@@ -199,8 +205,19 @@ class Execution(Section):
     """How many runs at a time; auto: one for each CPU that this process may use."""
     cpu_threshold: Annotated[float, Field(gt=0, le=100)] = 80
     """dynamic: nothing new starts while the CPUs are busier than this, in percent."""
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which an attempt is ended."""
+    timeout: Annotated[str, Field(pattern=r"^\d+(\.\d+)?x$"), AfterValidator(_a_factor)] | None = (
+        None
+    )
+    """The same for a multiple of the median duration of the attempts that have succeeded: `5x`."""
+    fresh_process: bool = False
+    """Each attempt gets a process of its own."""
+    max_runs_per_worker: Count | None = None
+    """Attempts after which a worker process is replaced."""
     stop_grace_s: Annotated[float, Field(ge=0)] = 2
-    """Seconds that runs get to end by themselves once the sweep is stopped."""
+    """Seconds that runs get to end by themselves once the sweep is stopped, or their time is
+    over."""
 
 
 class Retry(Section):
@@ -209,7 +226,10 @@ class Retry(Section):
     max_attempts: Count = 1
     """How often a run is tried, the first time included."""
     retry_on: list[Text] = ["Exception"]
-    """Names of exception classes; a name stands for all that inherit from it, too."""
+    """Names of exception classes (each stands for all that inherit from it, too) and causes of
+    death: timeout, out of memory, disk full, exit CODE, signal NAME."""
+    not_on: list[Text] = []
+    """Such names that are never tried again."""
     delay_s: Annotated[float, Field(ge=0)] = 0
     """Seconds before the second attempt."""
     backoff: Annotated[float, Field(ge=1)] = 1

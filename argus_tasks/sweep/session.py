@@ -13,22 +13,24 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import new_run_id
-from argus_tasks.runs.layout import FAILED, RUN_JSON, RUN_LOG, SUCCEEDED
+from argus_tasks.base.processes import this_process
+from argus_tasks.runs.catalogue import KnownRun
+from argus_tasks.runs.late import close_lost
+from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
-from argus_tasks.runs.record import Ending, RunKey, close_for_the_dead, stopped_ending
+from argus_tasks.runs.record import RunKey, stopped_ending
 from argus_tasks.runs.summary import RunSummary
-from argus_tasks.sweep.attempt import Assignment, Outcome, numbers_of
+from argus_tasks.sweep.attempt import Assignment, Outcome
+from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
-from argus_tasks.sweep.isolation.pool import WorkerDied
+from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
-
-_EVIDENCE_BYTES = 4_000
+from argus_tasks.sweep.time_limit import TimeLimit
 
 
 class SweepSession:
@@ -40,6 +42,7 @@ class SweepSession:
         progress: how it is getting on.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
+        conducted: all that was to be run has been, as far as a stop let it.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -49,6 +52,7 @@ class SweepSession:
         self.unmirrored = 0
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
+        self.conducted = False
         self._stop = StopFlag()
         self._stop_told = threading.Event()
         self._pausing = 0
@@ -64,7 +68,12 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
-        self._executor: Executor = make_executor(request, self._stop, environment or {})
+        self._limit = TimeLimit(request.timeout_s, request.timeout)
+        self._last_words = LastWords()
+        self._owner = this_process()
+        self._executor: Executor = make_executor(
+            request, self._stop, self._limit, environment or {}
+        )
         self._session_id: str | None = None
 
     def warm(self) -> None:
@@ -89,6 +98,9 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
+        for run in self.plan.to_do:
+            if run.known is not None:
+                self._close_lost(run.known)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,6 +109,7 @@ class SweepSession:
     def close(self) -> None:
         """End the workers and close the session's files."""
         self._executor.close()
+        self._last_words.write_owed()
         if self._session_id is not None:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
             self._folder.close_session(self._session_id, how)
@@ -150,26 +163,31 @@ class SweepSession:
         if self.stopping:
             return self._not_run(run, try_number)
         assignment = self._assignment(run, try_number)
-        began: float | None = None
+        began: list[float] = []
 
         def may_start() -> bool:
-            nonlocal began
             if self.stopping:
                 return False
-            began = time.monotonic()
-            self._note(assignment, "started", "running", None)
+            began.append(time.monotonic())
+            self._note(assignment, "started", RUNNING, None)
             self.progress.started(run)
             return True
 
+        self._last_words.forget(assignment.key.run_id)
         try:
             outcome = self._executor.run(assignment, may_start)
-        except WorkerDied as death:
-            outcome = self._buried(assignment, death.cause, death, began)
-        except BadInput as error:  # it did load at the start: its files changed meanwhile
-            outcome = self._buried(assignment, "experiment does not load", error, began)
+        except (WorkerDied, BadInput) as death:
+            if not began and self._stop.is_set():
+                return self._not_run(run, try_number)
+            duration_s = time.monotonic() - began[0] if began else 0.0
+            outcome = bury(assignment, death, duration_s, self.stopped_by)
         if outcome is None:
             return self._not_run(run, try_number)
         ending = outcome.ending
+        if outcome.unwritten:
+            self._last_words.write(assignment, outcome)
+        elif ending.status == SUCCEEDED:
+            self._limit.succeeded(outcome.duration_s)
         self._note(assignment, "ended", ending.status, ending.cause)
         self._last[index] = outcome
         if self.wants_retry(index, try_number):
@@ -203,7 +221,7 @@ class SweepSession:
             total=len(self.plan.runs),
             succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
             failed=len(failed),
-            skipped=left + sum(ending.status == "skipped" for ending in endings),
+            skipped=left + sum(ending.status == SKIPPED for ending in endings),
             duration_sec=round(time.monotonic() - self._started, 6),
             failed_run_ids=failed,
             reused=reused,
@@ -220,7 +238,7 @@ class SweepSession:
         if key is None:
             run_id = resumed.run_id if resumed else new_run_id()
             folder = str(self.request.results_root / run_id)
-            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest)
+            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner)
             self._keys[run.index] = key
         meta = for_run(self._meta, run.config, before + try_number)
         if run.known is not None and resumed is None:
@@ -240,33 +258,24 @@ class SweepSession:
             self._keys.pop(run.index, None)
         else:
             cut = self._assignment(run, try_number - 1)
-            close_for_the_dead(cut.key, cut.meta, cut.config, outcome.ending, last.stack, 0.0)
+            self._last_words.write(cut, replace(outcome, stack=last.stack))
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
         return outcome
 
-    def _buried(
-        self, assignment: Assignment, cause: str, death: Exception, began: float | None
-    ) -> Outcome | None:
-        """The outcome of a run whose worker is dead, and the last word in its folder; None where
-        a stop has kept it from starting."""
-        if began is None and self.stopping:
-            return None
-        duration_s = time.monotonic() - (began or time.monotonic())
-        settled = _settled_before_death(assignment)
-        if settled is not None:
-            return replace(settled, duration_s=duration_s)
-        kind = type(death).__name__
-        ending = Ending(FAILED, cause, kind, str(death))
-        kinds: tuple[str, ...] = (kind, "Exception")
-        if self.stopping:
-            ending, kinds = stopped_ending(self.stopped_by), ()
-        evidence = f"{ending.error_message}\n\nThe last lines of run.log:\n{_tail(assignment)}"
-        close_for_the_dead(
-            assignment.key, assignment.meta, assignment.config, ending, evidence, duration_s
-        )
-        return Outcome(ending, kinds, evidence, duration_s=duration_s)
+    def _close_lost(self, known: KnownRun) -> None:
+        """Give a run that a dead session has left as running its last word, before it goes on."""
+        lost = close_lost(known.run_dir) if known.status == RUNNING else None
+        if lost is not None:
+            self._folder.note(
+                digest=known.digest,
+                run_id=known.run_id,
+                attempt=known.attempt,
+                event="ended",
+                status=FAILED,
+                cause=lost["cause"],
+            )
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
         self._folder.note(
@@ -277,31 +286,6 @@ class SweepSession:
             status=status,
             cause=cause,
         )
-
-
-def _settled_before_death(assignment: Assignment) -> Outcome | None:
-    """The outcome that the worker had already written when it died."""
-    try:
-        record = read_json(f"{assignment.key.run_dir}/{RUN_JSON}")
-    except (OSError, ValueError):
-        return None
-    if record.get("status") != SUCCEEDED or record.get("attempt") != assignment.attempt:
-        return None
-    try:
-        metrics = numbers_of(read_json(f"{assignment.key.run_dir}/metrics.json"))
-    except (OSError, ValueError, AttributeError):
-        metrics = {}
-    return Outcome(Ending(SUCCEEDED), metrics=metrics)
-
-
-def _tail(assignment: Assignment) -> str:
-    try:
-        with open(f"{assignment.key.run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
-            handle.seek(0, os.SEEK_END)
-            handle.seek(max(0, handle.tell() - _EVIDENCE_BYTES))
-            return handle.read().decode("utf-8", "replace")
-    except OSError:
-        return "(none)"
 
 
 def _who() -> str:

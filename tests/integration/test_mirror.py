@@ -126,8 +126,8 @@ def test_server_gone_for_good_the_flow_returns_in_time(bench: Bench) -> None:
     assert told["reachable"] is False
     assert told["unmirrored"] > 0
     assert told["raised"] == "ConnectError"
-    assert told["returned"] - told["runs_ended"] < 10
-    assert exited - told["returned"] < 5
+    assert told["returned"] - told["runs_ended"] < 25
+    assert exited - told["returned"] < 15
     assert told["retries"] > 0, "what was made short for one flow is as before after it"
 
 

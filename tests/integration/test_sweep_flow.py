@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from argus_tasks import BadInput, ExpRunner, RunMetadata, SweepFailed, sweep_flow
+from argus_tasks.base.errors import ArgusTasksError
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
@@ -43,6 +44,26 @@ def test_each_config_is_a_task_run_that_ends_as_its_run_did(
     folders = {record["config"]["kind"]: record["dir"] for record in records(results_root)}
     for name, run in task_runs.items():
         assert str(folders[name]) in run["state"]["message"]
+
+
+def test_the_server_knows_every_quick_run_when_the_sweep_returns(
+    served: str, results_root: Path
+) -> None:
+    summary = sweep_flow(
+        [{"x": x} for x in range(400)],
+        experiments.noop,
+        name="quick",
+        results_root=results_root,
+        workers=2,
+    )
+    assert (summary.succeeded, summary.unmirrored) == (400, 0)
+    api = PrefectApi(served)
+    flow_run = {"flow_run_id": {"any_": [api.flow_run("quick-")["id"]]}}
+    for task_runs, count in (
+        ({**flow_run, "state": {"type": {"any_": ["COMPLETED"]}}}, 400),
+        (flow_run, 400),
+    ):
+        assert api.post("/task_runs/count", {"task_runs": task_runs}) == count
 
 
 def test_retries_are_prefects(served: str, results_root: Path) -> None:
@@ -131,14 +152,32 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(served: str, results_r
     assert not results_root.exists()
 
 
-def test_inside_a_users_own_flow(served: str, results_root: Path) -> None:
-    from prefect import flow
-
-    @flow(name="outer")
-    def outer() -> int:
-        return sweep_flow([{"x": 1}], experiments.noop, results_root=results_root).succeeded
-
-    assert outer() == 1
+def test_inside_a_users_own_flow(served: str, tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from prefect import flow\n"
+        "from argus_tasks import sweep_flow\n"
+        "@flow(name='outer')\n"
+        "def outer():\n"
+        "    configs = [{'x': 1}, {'x': 2}]\n"
+        "    return sweep_flow(configs, lambda ctx: {'y': 1}, name='inner').succeeded\n"
+        "if __name__ == '__main__':\n"
+        "    assert outer() == 2\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script.name],
+        cwd=tmp_path,
+        env={**os.environ, "PREFECT_API_URL": served},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    api = PrefectApi(served)
+    inner = api.flow_run("inner-")
+    assert inner["parent_task_run_id"] is not None
+    assert len(api.task_runs(inner["id"], settled=2)) == 2
 
 
 def test_off_the_main_thread(served: str, results_root: Path) -> None:
@@ -226,4 +265,13 @@ def test_the_runner_refuses_before_anything_is_written(results_root: Path) -> No
     with pytest.raises(ValueError, match="mode is 'threads'"):
         ExpRunner([{"x": 1}], results_root, experiments.noop).run(mode="threads")
     assert ExpRunner([], results_root, experiments.noop).run().total == 0
+    assert not results_root.exists()
+
+
+def test_a_server_that_does_not_answer_is_named(
+    results_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ArgusTasksError, match=r"PREFECT_API_URL is 'http://127.0.0.1:9/api'; .*"):
+        sweep_flow([{"x": 1}], experiments.noop, results_root=results_root)
     assert not results_root.exists()

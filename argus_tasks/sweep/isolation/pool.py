@@ -1,139 +1,52 @@
-"""The parent's side: warm workers, leased one run at a time, each death named."""
+"""Warm workers, leased one run at a time; a worker that is spent or dead makes room for another."""
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.sweep.attempt import Assignment, Outcome
-from argus_tasks.sweep.isolation.protocol import (
-    Closed,
-    Ready,
-    Setup,
-    SetupFailed,
-    dumps,
-    receive,
-    send,
-    send_bytes,
-)
-
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
-# `-P` keeps the working folder off sys.path until the parent's own sys.path has arrived.
-_BOOT = (
-    "import sys; sys.path.append(sys.argv[3]);"
-    "from argus_tasks.sweep.isolation.worker import main;"
-    "main(int(sys.argv[1]), int(sys.argv[2]))"
-)
-
-
-class WorkerDied(ArgusTasksError):
-    """A worker ended in the middle of a run. `cause` is `exit CODE` or `signal NAME`."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(f"the worker process ended: {cause}")
-        self.cause = cause
-
-
-class Worker:
-    """One worker process, from the parent's side; used by one thread at a time."""
-
-    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, setup: Setup) -> None:
-        self.process = process
-        self._sock = sock
-        self._setup = setup
-        self._ready = False
-        send(sock, setup)
-
-    def run(self, assignment: bytes) -> Outcome:
-        """Have it, once ready, run what `dumps(assignment)` gave.
-
-        Errors: WorkerDied, and then the worker is of no more use.
-        """
-        try:
-            send_bytes(self._sock, assignment)
-            outcome: Outcome = receive(self._sock)
-        except Closed:
-            raise WorkerDied(self._named_death()) from None
-        return outcome
-
-    def wait_ready(self) -> None:
-        """Wait until it has loaded the experiment.
-
-        Errors: BadInput where it cannot; WorkerDied where that ends it.
-        """
-        if self._ready:
-            return
-        try:
-            answer = receive(self._sock)
-        except Closed:
-            raise WorkerDied(self._named_death()) from None
-        if isinstance(answer, SetupFailed):
-            raise BadInput(
-                f"the experiment cannot be loaded: {answer.error_type}: {answer.message}\n"
-                f"{answer.stack}"
-            )
-        if not isinstance(answer, Ready):
-            raise ArgusTasksError(f"a worker answered {answer!r}")
-        self._ready = True
-
-    def end(self, sign: signal.Signals) -> None:
-        """Signal the worker and what it started: it is a session of its own."""
-        try:
-            os.killpg(self.process.pid, sign)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-    def close(self) -> None:
-        """Hang up; an idle worker ends by itself, and is waited for."""
-        self._sock.close()
-        try:
-            self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            pass
-        self.end(signal.SIGKILL)
-        self.process.wait()
-
-    def _named_death(self) -> str:
-        try:
-            code = self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:  # it closed the socket and lives: not a worker any more
-            self.end(signal.SIGKILL)
-            code = self.process.wait()
-        self.end(signal.SIGKILL)  # what it started must not outlive it
-        self._sock.close()
-        if code < 0:
-            try:
-                return f"signal {signal.Signals(-code).name}"
-            except ValueError:
-                return f"signal {-code}"
-        return f"exit {code}"
+from argus_tasks.sweep.isolation.death import WorkerDied
+from argus_tasks.sweep.isolation.keeping import Keeper, KeeperLost
+from argus_tasks.sweep.isolation.leased import Worker
+from argus_tasks.sweep.isolation.protocol import Setup, dumps
+from argus_tasks.sweep.time_limit import TimeLimit
 
 
 class WorkerPool:
     """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
 
-    `environment` is added to that of the workers.
+    Args:
+        size: how many.
+        setup: what holds for all runs.
+        environment: added to that of the workers.
+        limit: how long an attempt may take; after it, a TERM, and `grace_s` later a KILL.
+        max_runs: how many attempts a worker is given; None: as many as there are.
     """
 
-    def __init__(self, size: int, setup: Setup, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        size: int,
+        setup: Setup,
+        environment: Mapping[str, str],
+        *,
+        limit: TimeLimit,
+        grace_s: float,
+        max_runs: int | None,
+    ) -> None:
         self._setup = setup
         self._environment = environment
+        self._limit = limit
+        self._grace_s = grace_s
+        self._max_runs = max_runs
         self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
-        self._all: set[Worker] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._spawner = _Spawner()
+        self._busy: set[Worker] = set()
+        self._keeper: Keeper | None = None
         for _ in range(size):
             self._idle.put(None)  # a place that has no worker yet
 
@@ -159,113 +72,76 @@ class WorkerPool:
         data = dumps(assignment)
         with self._leased() as worker:
             worker.wait_ready()
-            return worker.run(data) if may_start() else None
+            return worker.run(data, self._limit, self._grace_s) if may_start() else None
 
     @contextmanager
     def _leased(self) -> Iterator[Worker]:
         worker = self._idle.get()
         try:
-            worker = worker or self._start()
+            if worker is None or not worker.keeper.alive:
+                worker = self._start()
+            with self._lock:
+                self._busy.add(worker)
             yield worker
-        except BaseException:
-            if worker is not None:
-                self._forget(worker)
-            self._idle.put(None)
+        except KeeperLost:
+            assert worker is not None, "a keeper is lost by its workers"
+            worker.keeper.lost()
+            raise _keeper_lost() from None
+        except BaseException as error:
+            if worker is not None and not isinstance(error, WorkerDied):
+                worker.usable = False
             raise
-        self._idle.put(worker)
+        finally:
+            if worker is not None:
+                with self._lock:
+                    self._busy.discard(worker)
+                if not self._reusable(worker):
+                    worker.close()
+                    worker = None
+            self._idle.put(worker)
+
+    def _reusable(self, worker: Worker) -> bool:
+        return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
 
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker and what it started. No worker is started after this."""
         self._stopping.set()
         with self._lock:
-            for worker in self._all:
-                worker.end(sign)
+            keeper = self._keeper
+        if keeper is not None:
+            keeper.signal(sign)
 
     def close(self) -> None:
         """End the workers; those in the middle of a run are killed."""
         self._stopping.set()
-        idle: list[Worker] = []
+        with self._lock:
+            busy = list(self._busy)
+            keeper, self._keeper = self._keeper, None
+        for worker in busy:  # the thread that waits for it sees the end
+            worker.kill()
         while True:
             try:
-                worker = self._idle.get_nowait()
+                idle = self._idle.get_nowait()
             except queue.Empty:
                 break
-            if worker is not None:
-                idle.append(worker)
-        with self._lock:
-            busy = self._all - set(idle)
-            self._all.clear()
-        for worker in busy:  # the thread that waits for it sees the end, and buries it
-            worker.end(signal.SIGKILL)
-        for worker in idle:
-            worker.close()
-        self._spawner.close()
+            if idle is not None:
+                idle.hang_up()
+        if keeper is not None:
+            keeper.close()
 
     def _start(self) -> Worker:
-        if self._stopping.is_set():
-            raise WorkerDied("stopped")
-        worker: Worker = self._spawner.call(self._spawn).result()
         with self._lock:
-            self._all.add(worker)
-        return worker
-
-    def _spawn(self) -> Worker:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-X",
-                    "faulthandler",
-                    "-c",
-                    _BOOT,
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    _PACKAGE_ROOT,
-                ],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **self._environment},
-                pass_fds=(theirs.fileno(), self._setup.stop_descriptor),
-                start_new_session=True,
-            )
-        return Worker(process, ours, self._setup)
-
-    def _forget(self, worker: Worker) -> None:
-        with self._lock:
-            self._all.discard(worker)
-        worker.close()
+            if self._stopping.is_set():
+                raise WorkerDied("stopped")
+            if self._keeper is None or not self._keeper.alive:
+                self._keeper = Keeper(self._environment, self._setup.stop_descriptor)
+            keeper = self._keeper
+        try:
+            return Worker(keeper, self._setup)
+        except KeeperLost:
+            keeper.lost()
+            raise _keeper_lost() from None
 
 
-class _Spawner:
-    """The thread that starts workers.
-
-    The kernel ends a worker when the *thread* that started it ends, so that thread must live as
-    long as the pool does; a task's thread may not.
-    """
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._thread = threading.Thread(target=self._serve, name="argus-spawner", daemon=True)
-        self._thread.start()
-
-    def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Run the function on this thread."""
-        future: Future[Any] = Future()
-        self._calls.put((function, future))
-        return future
-
-    def close(self) -> None:
-        """End the thread."""
-        self._calls.put(None)
-        self._thread.join(timeout=5)
-
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, future = call
-            try:
-                future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - it is the caller's
-                future.set_exception(error)
+def _keeper_lost() -> WorkerDied:
+    return WorkerDied("signal SIGKILL", "the process that keeps the workers was killed")

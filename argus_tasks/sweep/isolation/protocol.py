@@ -18,7 +18,8 @@ _LENGTH = struct.Struct("<Q")
 class Setup:
     """The first message to a worker: what holds for all its runs.
 
-    `live_trackers` are pickled by the caller, since they may need cloudpickle.
+    `live_trackers` are pickled by the caller, since they may need cloudpickle; with `fresh`, each
+    attempt gets a process of its own.
     """
 
     experiment: Experiment
@@ -26,6 +27,7 @@ class Setup:
     tracker_specs: tuple[Mapping[str, Any], ...]
     live_trackers: bytes | None
     stop_descriptor: int
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class SetupFailed:
     stack: str
 
 
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker's answer to a Setup that it can use."""
+    """A worker's answer to a Setup that it can use; `forks`: each attempt in a fork of it."""
+
+    forks: bool = False
 
 
 class Closed(Exception):

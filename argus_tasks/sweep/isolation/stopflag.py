@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
-import tempfile
+
+from argus_tasks.sweep.isolation.memfile import nameless_file
 
 # Who can stop a sweep; the byte holds the index, 0 is nobody.
 STOPPERS = ("", "user", "Prefect")
@@ -33,10 +33,6 @@ class StopFlag:
 
 
 def _make() -> int:
-    if sys.platform == "linux":
-        descriptor = os.memfd_create("argus-stop")
-    else:
-        with tempfile.TemporaryFile() as handle:
-            descriptor = os.dup(handle.fileno())
+    descriptor = nameless_file("stop")
     os.ftruncate(descriptor, 1)
     return descriptor

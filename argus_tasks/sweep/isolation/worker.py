@@ -1,52 +1,63 @@
 """The worker process: a warm Python that runs one experiment after another.
 
-Started as its own session by `pool`, with one end of a socket. It imports no Prefect and talks to
-nobody but its parent; it ends when the parent says so, closes the socket, or dies.
+Forked by the keeper, as its own session, with one end of a socket. It imports no Prefect and talks
+to nobody but the sweep's process; it ends when that hangs up or dies.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import signal
 import socket
 import sys
-import threading
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
-from argus_tasks.runs.logs import captured_descriptors
+from argus_tasks.runs.logs import StandardStreams
 from argus_tasks.runs.trackers import build_trackers
-from argus_tasks.sweep.attempt import Assignment, outcome_of_exception, run_attempt
-from argus_tasks.sweep.isolation.protocol import Closed, Ready, Setup, SetupFailed, receive, send
+from argus_tasks.sweep.attempt import Assignment, Outcome, outcome_of_exception, run_attempt
+from argus_tasks.sweep.isolation.evidence import Evidence
+from argus_tasks.sweep.isolation.forked import attempt_in_fork, can_fork, spare_from_term
+from argus_tasks.sweep.isolation.kin import die_with, inherit_orphans
+from argus_tasks.sweep.isolation.protocol import (
+    Closed,
+    Ready,
+    Setup,
+    SetupFailed,
+    receive,
+    send,
+    send_bytes,
+)
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 
-_PR_SET_PDEATHSIG = 1
 
-
-def main(descriptor: int, parent: int) -> NoReturn:
-    """Serve the parent until it has had enough."""
-    _die_with(parent)
+def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
+    """Serve the sweep's process until it has had enough."""
+    os.setsid()
+    die_with(keeper)
+    inherit_orphans()
     # Ctrl-C is the parent's to understand; a TERM ends the worker at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sock = socket.socket(fileno=descriptor)
-    os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    evidence.record_faults()
     code = 0
     try:
-        serve(sock, receive(sock))
+        serve(talk, receive(talk), evidence)
     except Closed:
         pass
-    except BaseException:  # noqa: BLE001 - the parent sees the end of the socket; stderr says why
+    except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
         traceback.print_exc()
         code = 1
     # Threads and exit handlers of the experiment must not keep a finished worker alive.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
     os._exit(code)
 
 
-def serve(sock: socket.socket, setup: Setup) -> None:
+def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
     """Run what the parent sends, one at a time, until it sends nothing more."""
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)
@@ -55,42 +66,31 @@ def serve(sock: socket.socket, setup: Setup) -> None:
         live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
         trackers = build_trackers(setup.tracker_specs, live)
     except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
-        send(sock, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
+        send(talk, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
         return
-    send(sock, Ready())
-    while True:
-        assignment: Assignment = receive(sock)
+    streams = StandardStreams()
+    forks = setup.fresh and can_fork()
+    if forks:
+        spare_from_term()
+
+    def run(assignment: Assignment) -> Outcome:
+        evidence.attempt_starts()
         try:
-            outcome = run_attempt(
-                assignment,
-                function,
-                trackers=trackers,
-                stop=stop,
-                capture=captured_descriptors,
+            return run_attempt(
+                assignment, function, trackers=trackers, stop=stop, capture=streams.captured
             )
-        except (KeyboardInterrupt, SystemExit) as error:
-            # Raised by the experiment: nobody interrupted this process. The record says failed.
-            outcome = outcome_of_exception(error, 0.0)
-        send(sock, outcome)
+        except BaseException as error:  # noqa: BLE001 - nobody interrupted this process
+            # Raised by the experiment: a SystemExit, a KeyboardInterrupt. The record says failed.
+            return outcome_of_exception(error, 0.0)
 
-
-def _die_with(parent: int) -> None:
-    """End this process when the parent dies: by the kernel's word on Linux, else by watching."""
-    system: str = sys.platform
-    if system == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        return
-
-    def watch() -> None:
-        pause = threading.Event()
-        while os.getppid() == parent:
-            pause.wait(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="argus-parent-watch", daemon=True).start()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    send(talk, Ready(forks))
+    while True:
+        assignment: Assignment = receive(talk)
+        if not forks:
+            send(talk, run(assignment))
+            continue
+        answer = attempt_in_fork(lambda: run(assignment), talk, evidence)  # noqa: B023 - at once
+        if isinstance(answer, bytes):
+            send_bytes(talk, answer)
+        else:
+            send(talk, answer)

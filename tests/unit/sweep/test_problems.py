@@ -26,7 +26,10 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "a key that is like nothing": (
         "retry: {wibble: 3}\n",
-        "f:1: 'wibble' is not a key in retry. There are max_attempts, retry_on, delay_s, backoff.",
+        (
+            "f:1: 'wibble' is not a key in retry."
+            " There are max_attempts, retry_on, not_on, delay_s, backoff."
+        ),
     ),
     "a slip in a nested key": (
         "execution:\n  mode: thread\n  worker: 2\n",
@@ -70,6 +73,24 @@ TABLE: dict[str, tuple[str, str]] = {
     "too large": (
         "execution: {cpu_threshold: 101}\n",
         "f:1: execution.cpu_threshold is 101; expected a number above 0 and at most 100.",
+    ),
+    "seconds where a multiple is expected": (
+        "execution: {timeout: 60}\n",
+        (
+            "f:1: execution.timeout is 60;"
+            ' expected a multiple of the median duration, above 1x, such as "5x".'
+        ),
+    ),
+    "a multiple that ends half of the runs": (
+        "execution: {timeout: 1x}\n",
+        (
+            'f:1: execution.timeout is "1x";'
+            ' expected a multiple of the median duration, above 1x, such as "5x".'
+        ),
+    ),
+    "no time at all": (
+        "execution: {timeout_s: 0}\n",
+        "f:1: execution.timeout_s is 0; expected a number above 0.",
     ),
     "not finite": (
         "execution: {stop_grace_s: .inf}\n",

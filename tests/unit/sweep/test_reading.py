@@ -151,10 +151,15 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "mode": "process_pool",
         "workers": "auto",
         "cpu_threshold": 80,
+        "timeout_s": None,
+        "timeout": None,
+        "fresh_process": False,
+        "max_runs_per_worker": None,
         "stop_grace_s": 2,
     }
     assert spec.retry.max_attempts == 1
     assert spec.retry.retry_on == ["Exception"]
+    assert spec.retry.not_on == []
     assert spec.grid == {}
 
 

@@ -48,3 +48,30 @@ def test_delays_grow_by_the_factor() -> None:
 def test_a_text_is_no_list_of_names() -> None:
     with pytest.raises(BadInput, match=r"retry_on is 'ValueError'; expected a list"):
         RetryPolicy.names("ValueError")
+
+
+def test_causes_of_death_are_names_too() -> None:
+    policy = RetryPolicy(2, ("timeout", "signal SIGSEGV", "exit 3"))
+    assert policy.wants(("timeout", "Timeout", "Exception"), 1)
+    assert policy.wants(("signal SIGSEGV", "WorkerDied", "Exception"), 1)
+    assert not policy.wants(("exit 1", "WorkerDied", "Exception"), 1)
+
+
+def test_not_on_wins() -> None:
+    policy = RetryPolicy(2, ("Exception",), not_on=("FileNotFoundError", "out of memory"))
+    assert policy.wants(kinds(OSError), 1)
+    assert not policy.wants(kinds(FileNotFoundError), 1)
+    assert not policy.wants(("out of memory", "WorkerDied", "Exception"), 1)
+    assert not RetryPolicy(2, not_on=("OSError",)).wants(kinds(FileNotFoundError), 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("out of memry", " Did you mean 'out of memory'?"), ("signal 9x", ""), ("a.b.Error", "")],
+)
+def test_what_is_neither_class_nor_cause_is_refused(name: str, hint: str) -> None:
+    for key in ("retry_on", "not_on"):
+        with pytest.raises(BadInput) as refused:
+            RetryPolicy(**{key: (name,)})
+        assert str(refused.value).startswith(f"{key} has '{name}'; expected names of exception")
+        assert str(refused.value).endswith(f"signal NAME.{hint}")

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -317,15 +318,18 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     )
     marks = tmp_path / "marks"
     marks.mkdir()
-    env = {**os.environ, "ARGUS_TEST_THIS": tmp_path.name}
+    mark = uuid.uuid4().hex
+    env = {**os.environ, "ARGUS_TEST_THIS": mark}
     parent = subprocess.Popen(
         [sys.executable, "-c", code, str(marks), str(tmp_path / "results")], env=env
     )
-    wait_for(lambda: len(list(marks.iterdir())) == 2)
-    assert len(with_mark(tmp_path.name)) == 3
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    wait_for(lambda: not with_mark(tmp_path.name), 5)
+    try:
+        wait_for(lambda: len(list(marks.iterdir())) == 2, 30)
+        assert len(with_mark(mark)) >= 3
+    finally:
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    wait_for(lambda: not with_mark(mark), 5)
 
 
 def with_mark(value: str) -> list[int]:

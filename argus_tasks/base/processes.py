@@ -1,0 +1,68 @@
+"""Which process this is, said so that another one can tell later whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
+_STARTED_FIELD = 19
+
+
+def this_process() -> dict[str, Any]:
+    """Host, boot, pid and start time of this process, as JSON."""
+    return {
+        "host": socket.gethostname(),
+        "boot_id": boot_id(),
+        "pid": os.getpid(),
+        "pid_started": _own_start(os.getpid()),
+    }
+
+
+def is_dead(process: Mapping[str, Any]) -> bool:
+    """True where `this_process()`, said earlier by some process, tells of one that is no more.
+
+    A process of another host is never known to be dead.
+    """
+    if process.get("host") != socket.gethostname():
+        return False
+    if process.get("boot_id") != boot_id():
+        return True
+    pid = process.get("pid")
+    if not isinstance(pid, int):
+        return True
+    started = started_at(pid)
+    return started is None or started != process.get("pid_started")
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str | None:
+    """What tells this boot of the machine from others; None where the system does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return None
+
+
+def started_at(pid: int) -> str | None:
+    """When the process was started, in the system's own words; None where there is none."""
+    if _BOOT_ID.exists():
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_STARTED_FIELD]
+        except (OSError, IndexError):
+            return None
+    answer = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None
+
+
+@lru_cache(maxsize=1)
+def _own_start(pid: int) -> str | None:
+    return started_at(pid)

@@ -1,0 +1,87 @@
+"""`argus-tasks debug FILE --config N`: one config in this very process, a debugger at hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from argus_tasks.sweep.experiment import ExperimentFunction, ExperimentResult
+    from argus_tasks.sweep.plan import Plan, PlannedRun
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "debug",
+        help="run one config in this process, ready for a debugger",
+        description="Run one config of a sweep file in this process: breakpoint() works, and on"
+        " a terminal an exception opens the debugger where it was raised. No Prefect, no worker;"
+        " the run folder is made in a temporary place.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
+    parser.add_argument(
+        "--config", default="0", metavar="N", help="its number in the plan, or its name"
+    )
+    parser.set_defaults(handler=debug)
+
+
+def debug(args: argparse.Namespace) -> int:
+    """Run the config."""
+    from dataclasses import replace
+    from tempfile import mkdtemp
+
+    from argus_tasks.sweep.plan import make_plan
+    from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.sweep.session import SweepSession
+
+    root = Path(mkdtemp(prefix="argus-debug-"))
+    request = resolve(args.file, results_root=root, mode="sequential", fresh=True)
+    chosen = _chosen(make_plan(request), args.config)
+    function = request.experiment.load()
+    request = replace(
+        request,
+        configs=(chosen.config,),
+        experiment=replace(request.experiment, function=_with_debugger(function)),
+    )
+    print(f"config {chosen.index}: {chosen.name}", file=sys.stderr)
+    with SweepSession(request) as session:
+        outcome = session.run_one(0, 1)
+        folder = session.run_dir(0)
+    ending = outcome.ending
+    print(outcome.stack, end="", file=sys.stderr)
+    print(f"{ending.status}: {ending.error_message or outcome.metrics}", file=sys.stderr)
+    print(f"run folder: {folder}", file=sys.stderr)
+    return EXIT_SOME_FAILED if ending.status == "failed" else EXIT_OK
+
+
+def _chosen(plan: Plan, said: str) -> PlannedRun:
+    for run in plan.runs:
+        if said in (str(run.index), run.name):
+            return run
+    near = did_you_mean(said, [run.name for run in plan.runs])
+    raise BadInput(
+        f"--config is '{said}'; expected a number from 0 to {len(plan.runs) - 1}"
+        f" or a config's name.{near}"
+    )
+
+
+def _with_debugger(function: ExperimentFunction) -> ExperimentFunction:
+    """The function, with a debugger where it raises if somebody is there to use it."""
+
+    def call(ctx: object) -> ExperimentResult:
+        try:
+            return function(ctx)  # type: ignore[arg-type, return-value]
+        except Exception:
+            if sys.stdin.isatty():
+                import pdb
+
+                pdb.post_mortem()
+            raise
+
+    return call

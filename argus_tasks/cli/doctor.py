@@ -1,0 +1,39 @@
+"""`argus-tasks doctor`: what is set up, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.checks import Finding
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check the set-up: versions, monitor, token, clock, outbox",
+        description="Looks, changes nothing. Exit code 1 where something is broken.",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler=_doctor)
+
+
+def checks() -> list[Callable[[], list[Finding]]]:
+    """Every check; each returns what it found."""
+    from argus_tasks.reporting import checks as monitor
+
+    return [monitor.versions, monitor.server, monitor.outbox]
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    found = [finding for check in checks() for finding in check()]
+    if args.json:
+        print(json.dumps([vars(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            print(f"{finding.level:8} {finding.what}: {finding.said}")
+    return 1 if any(finding.level == "broken" for finding in found) else 0

@@ -1,0 +1,42 @@
+"""`argus-tasks init [DIR]`: a sweep to start from."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.resources import files
+from pathlib import Path
+
+from argus_tasks.base.errors import BadInput
+
+_FILES = ("sweep.yaml", "experiment.py")
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "init",
+        help="write a sweep to start from",
+        description=f"Write {' and '.join(_FILES)} into a folder; overwrites nothing.",
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: here"
+    )
+    parser.set_defaults(handler=init)
+
+
+def init(args: argparse.Namespace) -> int:
+    """Write the files."""
+    folder: Path = args.folder
+    for name in _FILES:
+        if (folder / name).exists():
+            raise BadInput(f"DIR is '{folder}', where there is a {name} already; nothing written.")
+    folder.mkdir(parents=True, exist_ok=True)
+    templates = files("argus_tasks") / "templates"
+    for name in _FILES:
+        (folder / name).write_text((templates / f"{name}.txt").read_text("utf-8"), "utf-8")
+    here = folder / "sweep.yaml"
+    print(f"wrote {', '.join(str(folder / name) for name in _FILES)}; next:")
+    print(f"  argus-tasks plan {here}")
+    print(f"  argus-tasks run {here}")
+    print(f"  argus-tasks results {folder / 'results'}")
+    return 0

@@ -1,0 +1,77 @@
+"""`argus-tasks logs RUN`: what a run has logged and printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from argus_tasks.base.errors import BadInput
+
+_FOLLOW_EVERY_S = 0.2
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "logs",
+        help="print a run's log",
+        description="Print what a run has logged and printed; with -f, go on until it ends.",
+    )
+    parser.add_argument(
+        "run", metavar="RUN", help="a run folder, or the start of a run's id or job's name"
+    )
+    parser.add_argument(
+        "--results-root",
+        type=Path,
+        metavar="DIR",
+        help="where to look for a run's id (default: results/ here or in git's top folder)",
+    )
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    parser.set_defaults(handler=logs)
+
+
+def logs(args: argparse.Namespace) -> int:
+    """Print the log."""
+    from argus_tasks.base.files import read_json
+    from argus_tasks.runs.layout import RUN_JSON, RUN_LOG, RUNNING
+
+    folder = find_run(args.run, args.results_root)
+
+    def running() -> bool:
+        try:
+            return bool(read_json(folder / RUN_JSON)["status"] == RUNNING)
+        except (OSError, ValueError, KeyError):
+            return False
+
+    with (folder / RUN_LOG).open("rb") as handle:
+        while True:
+            going_on = args.follow and running()
+            sys.stdout.write(handle.read().decode("utf-8", "replace"))
+            sys.stdout.flush()
+            if not going_on:
+                return 0
+            time.sleep(_FOLLOW_EVERY_S)
+
+
+def find_run(said: str, results_root: Path | None) -> Path:
+    """The newest run folder that this names. Errors: BadInput where there is none."""
+    from argus_tasks.runs.catalogue import known_runs
+    from argus_tasks.runs.layout import RUN_LOG
+    from argus_tasks.sweep.defaults import default_results_root
+
+    if (Path(said) / RUN_LOG).is_file():
+        return Path(said)
+    root = results_root or default_results_root(Path.cwd())
+    found = [
+        run
+        for run in known_runs(root)
+        if run.run_id.startswith(said) or str(run.record.get("job_id")).startswith(said)
+    ]
+    if not found:
+        raise BadInput(
+            f"RUN is '{said}'; expected a run folder, or the start of a run's id or job's name"
+            f" under {root}."
+        )
+    return Path(max(found, key=lambda run: str(run.record.get("started_at"))).run_dir)

@@ -1,0 +1,196 @@
+"""`argus-tasks outbox`: what waits for the monitor, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argus_tasks.delivery.outbox import Outbox
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "outbox",
+        help="events that wait for the monitor: list, send, show, drop",
+        description="Without an action: what waits, for which server, since when and why; and each "
+        "batch's account: emitted = delivered + waiting + set aside + dropped.",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(handler=_list)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    send = actions.add_parser("send", help="send what waits, now")
+    send.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
+    send.add_argument("--all", action="store_true", help="every outbox, each to its own server")
+    send.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (60)")
+    send.set_defaults(handler=_send)
+    show = actions.add_parser("show", help="one event, where it is and why")
+    show.add_argument("event_id")
+    show.set_defaults(handler=_show)
+    drop = actions.add_parser("drop", help="give up events that were set aside, or that wait")
+    drop.add_argument("event_ids", nargs="*", metavar="EVENT_ID", help="only these")
+    drop.add_argument("--reason", required=True, help="kept in the account")
+    drop.add_argument("--waiting", action="store_true", help="also everything that waits")
+    drop.add_argument("--url", help="only this server's outbox")
+    drop.set_defaults(handler=_drop)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from argus_tasks.delivery.outbox import outboxes
+
+    pages = [_page(outbox) for outbox in outboxes()]
+    if args.json:
+        print(json.dumps(pages, indent=2))
+        return 0
+    if not pages:
+        print("no outbox: nothing was ever emitted on this host")
+    for page in pages:
+        _print_page(page)
+    return 0
+
+
+def _page(outbox: Outbox) -> dict[str, Any]:
+    from argus_tasks.base.files import read_json
+    from argus_tasks.delivery.uploads import queued
+
+    oldest = min((_stamp(line) for _segment, line in outbox.waiting_events()), default=None)
+    try:
+        sender = read_json(outbox.folder / "sender.json")
+    except (OSError, ValueError):
+        sender = {}
+    accounts = outbox.accounts()
+    return {
+        "server": outbox.url,
+        "folder": str(outbox.folder),
+        "bytes": outbox.size(),
+        "limit_bytes": outbox.limit_bytes,
+        "waiting": sum(account.waiting for account in accounts),
+        "waiting_since": oldest,
+        "uploads_waiting": len(queued(outbox)),
+        "sender": {key: sender.get(key) for key in ("state", "reason", "since", "pid")},
+        "set_aside": [
+            {key: one.get(key) for key in ("event_id", "reason", "status")}
+            for one in outbox.aside()
+        ],
+        "batches": [vars(account) | {"missing": account.missing} for account in accounts],
+    }
+
+
+def _stamp(line: bytes) -> str:
+    return str(json.loads(line).get("timestamp", ""))
+
+
+def _print_page(page: dict[str, Any]) -> None:
+    print(f"server    {page['server'] or '(none: waits for `outbox send --url URL`)'}")
+    print(f"folder    {page['folder']} ({page['bytes'] / 1e6:.1f} MB)")
+    since = f", the oldest from {page['waiting_since']}" if page["waiting_since"] else ""
+    print(f"waiting   {page['waiting']} events{since}; {page['uploads_waiting']} uploads")
+    sender = page["sender"]
+    if sender.get("reason"):
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sender.get("since") or 0))
+        print(f"why       {sender['reason']} (since {at})")
+    for one in page["set_aside"]:
+        print(f"set aside {one['event_id']}: {one['reason']}")
+    for batch in page["batches"]:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in batch["dropped"].items())
+        print(
+            f"batch     {batch['batch_id']}: {batch['emitted']} emitted = {batch['delivered']}"
+            f" delivered + {batch['waiting']} waiting + {batch['set_aside']} set aside"
+            f" + {sum(batch['dropped'].values())} dropped{f' ({dropped})' if dropped else ''}"
+        )
+        if batch["missing"]:
+            print(f"          the sum does not meet: {batch['missing']} events are missing")
+    print()
+
+
+def _send(args: argparse.Namespace) -> int:
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.delivery.outbox import NO_SERVER, folder_for, outboxes
+    from argus_tasks.reporting.target import server_url
+
+    url = server_url(args.url)
+    mine = {folder_for(url).name, NO_SERVER} if url else set()
+    jobs = [
+        (outbox, outbox.url or url)
+        for outbox in outboxes()
+        if outbox.folder.name in mine or (args.all and outbox.url)
+    ]
+    if not jobs and url is None:
+        raise BadInput("no server: give --url or set ARGUS_URL (or --all: each to its own).")
+    left = 0
+    for outbox, server in jobs:
+        if server is not None:
+            left += _send_one(outbox, server, args.timeout)
+    return 1 if left else 0
+
+
+def _send_one(outbox: Outbox, url: str, timeout_s: float) -> int:
+    from argus_tasks.delivery.sender import Sender
+    from argus_tasks.delivery.transport import HttpTransport
+    from argus_tasks.reporting.target import token_source
+
+    before = sum(account.waiting for account in outbox.accounts())
+    token = token_source()
+    sender = Sender(outbox, lambda: HttpTransport(url, token))
+    sender.start()
+    try:
+        sender.drain_all(timeout_s)
+        state = sender.state
+    finally:
+        sender.stop(5.0)
+    left = sum(account.waiting for account in outbox.accounts()) + len(_queued(outbox))
+    print(f"{url}: {before} events waited, {left} are left")
+    if left and state.reason:
+        print(f"argus-tasks: {state.reason}", file=sys.stderr)
+    return left
+
+
+def _queued(outbox: Outbox) -> list[Any]:
+    from argus_tasks.delivery.uploads import queued
+
+    return list(queued(outbox))
+
+
+def _show(args: argparse.Namespace) -> int:
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.delivery.events import event_id_of
+    from argus_tasks.delivery.outbox import outboxes
+
+    for outbox in outboxes():
+        for one in outbox.aside():
+            if one.get("event_id") == args.event_id:
+                print(json.dumps({"where": "set aside", "server": outbox.url, **one}, indent=2))
+                return 0
+        for segment, line in outbox.waiting_events():
+            if event_id_of(line) == args.event_id:
+                event = json.loads(line)
+                found = {"where": "waiting", "server": outbox.url, "segment": segment}
+                print(json.dumps({**found, "event": event}, indent=2))
+                return 0
+    raise BadInput(
+        f"event {args.event_id!r} is neither waiting nor set aside; what is delivered is on the"
+        " server only."
+    )
+
+
+def _drop(args: argparse.Namespace) -> int:
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.delivery.giveup import give_up_waiting
+    from argus_tasks.delivery.outbox import folder_for, outboxes
+
+    if args.waiting and args.event_ids:
+        raise BadInput("--waiting drops everything that waits; it takes no EVENT_ID.")
+    wanted = set(args.event_ids) or None
+    dropped = 0
+    for outbox in outboxes():
+        if args.url and outbox.folder.name != folder_for(args.url).name:
+            continue
+        dropped += outbox.drop_aside(wanted, args.reason)
+        if args.waiting:
+            dropped += give_up_waiting(outbox, args.reason)
+    print(f"{dropped} given up: {args.reason}")
+    return 0 if dropped or not wanted else 1

@@ -1,0 +1,137 @@
+"""What became of a batch's events: emitted = delivered + waiting + set aside + dropped by reason.
+
+What was emitted is read off the numbered ids, not summed up from the rest, so a sum that does not
+meet says that events were lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Counts:
+    """The events of one batch that one file answers for."""
+
+    delivered: int = 0
+    set_aside: int = 0
+    waiting: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    interrupted: int = 0
+    """Calls ended from outside: as many numbers may have been used up without an event."""
+    series: dict[str, int] = field(default_factory=dict)
+    """The highest number seen of each series of ids."""
+
+    def saw(self, prefix: str, number: int) -> None:
+        """An event of this id exists, whatever became of it."""
+        if number > self.series.get(prefix, -1):
+            self.series[prefix] = number
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Events that are not delivered and never will be."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def add(self, other: Counts) -> None:
+        """Take in what another file answers for."""
+        self.delivered += other.delivered
+        self.set_aside += other.set_aside
+        self.waiting += other.waiting
+        self.interrupted += other.interrupted
+        for reason, count in other.dropped.items():
+            self.drop(reason, count)
+        for prefix, number in other.series.items():
+            self.saw(prefix, number)
+
+    def to_json(self) -> dict[str, Any]:
+        """As kept in files."""
+        return {
+            "delivered": self.delivered,
+            "set_aside": self.set_aside,
+            "dropped": self.dropped,
+            "interrupted": self.interrupted,
+            "series": self.series,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Counts:
+        """The inverse of `to_json`."""
+        return cls(
+            int(value.get("delivered", 0)),
+            int(value.get("set_aside", 0)),
+            0,
+            dict(value.get("dropped", {})),
+            int(value.get("interrupted", 0)),
+            dict(value.get("series", {})),
+        )
+
+
+@dataclass(frozen=True)
+class Account:
+    """One batch, added up."""
+
+    batch_id: str
+    emitted: int
+    delivered: int
+    waiting: int
+    set_aside: int
+    dropped: dict[str, int]
+
+    @property
+    def missing(self) -> int:
+        """Events that no file knows about; 0 where the sums meet."""
+        known = self.delivered + self.waiting + self.set_aside + sum(self.dropped.values())
+        return self.emitted - known
+
+    @classmethod
+    def of(cls, batch_id: str, counts: Counts) -> Account:
+        """The account of a batch whose counts are complete."""
+        emitted = sum(number + 1 for number in counts.series.values())
+        dropped = dict(counts.dropped)
+        account = cls(
+            batch_id, emitted, counts.delivered, counts.waiting, counts.set_aside, dropped
+        )
+        if account.missing > 0 and counts.interrupted:
+            dropped["interrupted"] = min(account.missing, counts.interrupted)
+        return account
+
+
+class Ledger:
+    """Counts by batch."""
+
+    def __init__(self) -> None:
+        self.batches: dict[str, Counts] = {}
+
+    def of(self, batch_id: str) -> Counts:
+        """The batch's counts, made where there were none."""
+        counts = self.batches.get(batch_id)
+        if counts is None:
+            counts = self.batches[batch_id] = Counts()
+        return counts
+
+    def add(self, other: Ledger) -> None:
+        """Take in another ledger."""
+        for batch_id, counts in other.batches.items():
+            self.of(batch_id).add(counts)
+
+    def add_drops(self, series: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in a chain's drops file."""
+        for prefix, entry in series.items():
+            counts = self.of(str(entry.get("batch")))
+            counts.saw(prefix, int(entry.get("last", -1)))
+            counts.interrupted += int(entry.get("interrupted", 0))
+            for reason, count in dict(entry.get("reasons", {})).items():
+                counts.drop(reason, int(count))
+
+    def to_json(self) -> dict[str, Any]:
+        """As kept in files."""
+        return {batch_id: counts.to_json() for batch_id, counts in self.batches.items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Ledger:
+        """The inverse of `to_json`."""
+        ledger = cls()
+        for batch_id, counts in value.items():
+            ledger.batches[batch_id] = Counts.from_json(counts)
+        return ledger

@@ -1,0 +1,72 @@
+"""What a process could not keep, counted by reason in a file that needs no new room to change."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from argus_tasks.delivery.events import LINE_START, series_of
+
+_BYTES = 4096
+
+
+class Drops:
+    """The drops file of one chain, written over in place.
+
+    Per series of ids: the batch, the highest number dropped, and how many by reason.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._series: dict[str, dict[str, Any]] = {}
+        self.descriptor = -1
+        try:
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self.descriptor, b" " * _BYTES, 0)
+        except OSError:
+            # No room even for this: the counts live as long as the process.
+            pass
+
+    def add(self, batch_id: str, line: bytes, reason: str) -> None:
+        """Count one event that is not kept."""
+        try:
+            prefix, number = series_of(line[line.index(LINE_START) :])
+        except ValueError:
+            return
+        entry = self._entry(prefix, batch_id)
+        entry["last"] = max(entry["last"], number)
+        entry["reasons"][reason] = entry["reasons"].get(reason, 0) + 1
+        self._write()
+
+    def interrupted(self, batch_id: str, prefix: str) -> None:
+        """An exception from outside (Ctrl-C, a signal's) ended a call that was emitting: its number
+        may be used up without an event."""
+        entry = self._entry(prefix, batch_id)
+        entry["interrupted"] = entry.get("interrupted", 0) + 1
+        self._write()
+
+    def _entry(self, prefix: str, batch_id: str) -> dict[str, Any]:
+        return self._series.setdefault(prefix, {"batch": batch_id, "last": -1, "reasons": {}})
+
+    def _write(self) -> None:
+        text = json.dumps(self._series, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            os.pwrite(self.descriptor, text.ljust(_BYTES), 0)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Close the file; it stays until its chain is settled."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def read_drops(path: str) -> dict[str, dict[str, Any]]:
+    """The series of a drops file; nothing where it is missing, empty or was never written."""
+    try:
+        with open(path, "rb") as handle:  # noqa: PTH123
+            value = json.loads(handle.read() or b"{}")
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,390 @@
+"""Events as the Argus server wants them (envelope 1.1). The only module that knows wire names.
+
+An event is built once, as the very bytes that are sent: one line of compact JSON. Its id is a UUID
+whose tail counts the events of one process and batch, so that ids also say what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.redact import known_secrets, redact_value
+
+SCHEMA_VERSION = "1.1"
+
+BATCH_ID_LIMIT = 128
+JOB_ID_LIMIT = 256
+TEXT_LIMIT = 64 * 1024
+EVENT_LIMIT = 512 * 1024
+
+EVENT_TYPES = frozenset(
+    {"batch_start", "batch_done", "batch_failed", "job_start", "job_epoch", "job_done"}
+    | {"job_failed", "resource_snapshot", "log_line", "env_snapshot"}
+)
+JOB_EVENTS = frozenset({"job_start", "job_epoch", "job_done", "job_failed", "log_line"})
+
+# What yields first when there is no room: the higher class.
+LIFECYCLE, EPOCH, SNAPSHOT, LOG = 0, 1, 2, 3
+CLASS_OF = {"job_epoch": EPOCH, "resource_snapshot": SNAPSHOT, "log_line": LOG}
+CLASS_NAMES = ("lifecycle", "job_epoch", "resource_snapshot", "log_line")
+
+_ID_START = len('{"event_id":"')
+_PREFIX_END = _ID_START + 24
+ID_END = _ID_START + 36
+LINE_START = b'{"event_id":"'
+LINE_END = b"}}\n"
+_TYPE_MARK = b'"event_type":"'
+
+_JSON_STRING = json.encoder.encode_basestring
+_INT_LIMIT = 2**63
+_finite = math.isfinite
+_float_text = float.__repr__
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who sends: `project` on every event with `host`; the rest only where a batch opens."""
+
+    project: str
+    host: str | None = None
+    user: str | None = None
+    commit: str | None = None
+    command: str | None = None
+
+    def short(self) -> dict[str, str]:
+        """What every event carries."""
+        return self._named("project", "host")
+
+    def full(self) -> dict[str, str]:
+        """What `batch_start`, `job_start` and `env_snapshot` carry."""
+        return self._named("project", "host", "user", "commit", "command")
+
+    def _named(self, *names: str) -> dict[str, str]:
+        values = {name: getattr(self, name) for name in names}
+        return {
+            name: str(to_jsonable(value)) for name, value in values.items() if value is not None
+        } | {"project": str(to_jsonable(self.project)) or "unnamed"}
+
+
+def fit_id(text: Any, limit: int) -> str:
+    """An id that the server takes: text of 1 to `limit` characters; a longer one keeps its start
+    and ends in a hash of the whole."""
+    plain = str(to_jsonable(text)) or "unnamed"
+    if len(plain) <= limit:
+        return plain
+    return f"{plain[: limit - 13]}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
+
+
+class Clock:
+    """Wall-clock time as event timestamps; the texts of a second and of a millisecond are kept."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        # Tuples, so that another thread sees a time with its own text.
+        self._second = (-1, "")
+        self._last = (-1, "")
+
+    def stamp(self) -> str:
+        """`2026-04-23T09:23:06.123Z`."""
+        milliseconds = int(self._now() * 1000)
+        last, text = self._last
+        if last == milliseconds:
+            return text
+        second, rest = divmod(milliseconds, 1000)
+        known, text = self._second
+        if known != second:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = (second, text)
+        text = f"{text}{rest:03d}Z"
+        self._last = (milliseconds, text)
+        return text
+
+
+class EventStream:
+    """The events of one batch in one process: its envelope, and its numbered ids."""
+
+    def __init__(self, batch_id: str, source: Source, *, now: Callable[[], float] = time.time):
+        self.batch_id = fit_id(batch_id, BATCH_ID_LIMIT)
+        self.source = source
+        self._clock = Clock(now)
+        self.stamp = self._clock.stamp
+        self._short = _dumps(source.short())
+        self._full = _dumps(source.full())
+        self.renew()
+        _streams.add(self)
+
+    def renew(self) -> None:
+        """Start a new series of ids: on creation, and in a forked child."""
+        raw = os.urandom(9).hex()
+        self.prefix = (
+            f"{raw[:8]}-{raw[8:12]}-4{raw[12:15]}-{'89ab'[int(raw[17], 16) % 4]}{raw[15:18]}-"
+        )
+        self.head = f'{{"event_id":"{self.prefix}'
+        self.numbers = itertools.count()
+
+    def build(self, event_type: str, job_id: str | None, data: Mapping[str, Any]) -> bytes:
+        """One event as one line. Any value goes in; what JSON cannot say is said so in `data`."""
+        stamp = self.stamp()
+        text = _dumps(_fitted(event_type, clean(data)))
+        if len(text) > EVENT_LIMIT:
+            text = _dumps(_fitted(event_type, _too_large(event_type, data, len(text))))
+        source = self._full if event_type in _FULL_SOURCE else self._short
+        job = "null" if job_id is None else _JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))
+        line = (
+            f'{self.head}{next(self.numbers):012x}","schema_version":"1.1"'
+            f',"event_type":"{event_type}","timestamp":"{stamp}"'
+            f',"batch_id":{_JSON_STRING(self.batch_id)},"job_id":{job}'
+            f',"source":{source},"data":{text}}}\n'
+        )
+        return line.encode()
+
+    def epochs(self, job_id: str) -> EpochBuilder:
+        """A builder of one job's epochs."""
+        return EpochBuilder(self, job_id)
+
+    def epoch_envelope(self, job_id: str) -> tuple[str, str]:
+        """What stands between id and time, and between time and data, in a job's epochs."""
+        before = '","schema_version":"1.1","event_type":"job_epoch","timestamp":"'
+        after = (
+            f'","batch_id":{_JSON_STRING(self.batch_id)}'
+            f',"job_id":{_JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))}'
+            f',"source":{self._short},"data":'
+        )
+        return before, after
+
+
+class EpochBuilder:
+    """`job_epoch` events of one job: the envelope is made once, plain numbers take a short way."""
+
+    def __init__(self, stream: EventStream, job_id: str) -> None:
+        self._stream = stream
+        self._before, self._after = stream.epoch_envelope(job_id)
+        self._stamp = stream.stamp
+        self.count = 0
+
+    def line(
+        self,
+        epoch: Any,
+        train_loss: Any,
+        val_loss: Any,
+        lr: Any,
+        batch_time_ms: Any,
+        extra: dict[str, Any],
+    ) -> bytes:
+        """One event as one line."""
+        self.count += 1
+        # Plain floats are written out here, one by one: this is every training loop's hot path.
+        # A not-finite one is unequal to itself after subtraction, and takes the long way.
+        if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+            data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+        else:
+            data = f'{{"epoch":{epoch}'
+            plain = True
+            if train_loss is not None:
+                if type(train_loss) is float and train_loss - train_loss == 0.0:
+                    data += f',"train_loss":{train_loss!r}'
+                else:
+                    plain = False
+            if val_loss is not None:
+                if type(val_loss) is float and val_loss - val_loss == 0.0:
+                    data += f',"val_loss":{val_loss!r}'
+                else:
+                    plain = False
+            if lr is not None:
+                if type(lr) is float and lr - lr == 0.0:
+                    data += f',"lr":{lr!r}'
+                else:
+                    plain = False
+            if batch_time_ms is not None:
+                if type(batch_time_ms) is float and batch_time_ms - batch_time_ms == 0.0:
+                    data += f',"batch_time_ms":{batch_time_ms!r}'
+                else:
+                    plain = False
+            if not plain:
+                data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+            else:
+                data += "}"
+        stream = self._stream
+        number = next(stream.numbers)
+        return (
+            f"{stream.head}{number:012x}{self._before}{self._stamp()}{self._after}{data}}}\n"
+        ).encode()
+
+    def _numbers(
+        self,
+        epoch: Any,
+        train_loss: Any,
+        val_loss: Any,
+        lr: Any,
+        batch_time_ms: Any,
+        extra: dict[str, Any],
+    ) -> str:
+        """Integers, floats by another name (numpy's) and more metrics are nearly as common."""
+        if type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+            return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
+        named["batch_time_ms"] = batch_time_ms
+        if extra:
+            named |= extra
+        data = f'{{"epoch":{epoch}'
+        for key, value in named.items():
+            if value is None and key not in extra:
+                continue
+            if isinstance(value, float) and _finite(value) and key.isascii():
+                data += f",{_JSON_STRING(key)}:{_float_text(value)}"
+            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT and key.isascii():
+                data += f",{_JSON_STRING(key)}:{value}"
+            else:
+                return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+        return data + "}"
+
+    def _any_data(
+        self,
+        epoch: Any,
+        train_loss: Any,
+        val_loss: Any,
+        lr: Any,
+        batch_time_ms: Any,
+        extra: dict[str, Any],
+    ) -> str:
+        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
+        named |= {"batch_time_ms": batch_time_ms}
+        fields = {key: value for key, value in named.items() if value is not None} | extra
+        given = epoch
+        number = _whole_number(given)
+        if number is None:
+            # The server wants an integer: the count of epochs stands in, what was given beside it.
+            fields = {**fields, "epoch": self.count - 1, "epoch_given": given}
+        else:
+            fields = {**fields, "epoch": number}
+        text = _dumps(clean(fields))
+        if len(text) > EVENT_LIMIT:
+            text = _dumps({"epoch": fields["epoch"], **_too_large("job_epoch", fields, len(text))})
+        return text
+
+
+def clean(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's mapping as JSON that the server keeps.
+
+    Numbers that are not finite become null and are named under `nonfinite`, integers beyond 64 bits
+    and overlong texts likewise under `shortened`; secrets are masked.
+    """
+    nonfinite: dict[str, str] = {}
+    shortened: dict[str, str] = {}
+    plain = to_jsonable(data, nonfinite)
+    if not isinstance(plain, dict):
+        plain = {"value": plain}
+    result: dict[str, Any] = redact_value(_bounded(plain, shortened, ""), known_secrets())
+    if nonfinite:
+        result["nonfinite"] = nonfinite
+    if shortened:
+        result["shortened"] = shortened
+    return result
+
+
+def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The data with what the server requires of this type, whatever was given."""
+    if event_type == "job_epoch":
+        number = _whole_number(data.get("epoch"))
+        if number is None:
+            return {**data, "epoch": -1, "epoch_given": data.get("epoch")}
+        return {**data, "epoch": number}
+    if event_type == "log_line":
+        line, level = data.get("line", ""), str(data.get("level") or "info").lower()
+        return {**data, "line": line if isinstance(line, str) else _dumps(line), "level": level}
+    if event_type == "job_done" and not isinstance(data.get("metrics", {}), dict):
+        return {**data, "metrics": {"value": data["metrics"]}}
+    return data
+
+
+def event_id_of(line: bytes) -> str:
+    """The id of an event's line."""
+    return line[_ID_START:ID_END].decode("ascii", "replace")
+
+
+def series_of(line: bytes) -> tuple[str, int]:
+    """The series that an event's id belongs to, and its number in it. Errors: ValueError."""
+    return line[_ID_START:_PREFIX_END].decode("ascii"), int(line[_PREFIX_END:ID_END], 16)
+
+
+def event_type_of(line: bytes) -> str:
+    """The type of an event's line."""
+    start = line.index(_TYPE_MARK) + len(_TYPE_MARK)
+    return line[start : line.index(b'"', start)].decode("ascii", "replace")
+
+
+def is_event(line: bytes) -> bool:
+    """Whether the line looks like a whole event of ours."""
+    return line.startswith(LINE_START) and line.endswith(LINE_END)
+
+
+def class_of(event_type: str) -> int:
+    """How early events of this type yield when there is no room."""
+    return CLASS_OF.get(event_type, LIFECYCLE)
+
+
+_FULL_SOURCE = frozenset({"batch_start", "env_snapshot"})
+_streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+
+
+def _renew_streams() -> None:
+    for stream in list(_streams):
+        stream.renew()
+
+
+os.register_at_fork(after_in_child=_renew_streams)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _whole_number(value: Any) -> int | None:
+    plain = to_jsonable(value)
+    if isinstance(plain, bool | int) or (isinstance(plain, float) and plain.is_integer()):
+        number = int(plain)
+    else:
+        return None
+    return number if -_INT_LIMIT < number < _INT_LIMIT else None
+
+
+def _bounded(value: Any, shortened: dict[str, str], path: str) -> Any:
+    if isinstance(value, str):
+        if len(value) <= TEXT_LIMIT:
+            return value
+        shortened[path] = f"{len(value)} characters"
+        return value[:TEXT_LIMIT]
+    if isinstance(value, int) and not -_INT_LIMIT < value < _INT_LIMIT:
+        shortened[path] = f"{value.bit_length()} bits"
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    if isinstance(value, dict):
+        return {
+            key if len(key) <= JOB_ID_LIMIT else fit_id(key, JOB_ID_LIMIT): _bounded(
+                item, shortened, f"{path}.{key}"[:JOB_ID_LIMIT] if path else key[:JOB_ID_LIMIT]
+            )
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_bounded(item, shortened, f"{path}.{i}") for i, item in enumerate(value)]
+    return value
+
+
+def _too_large(event_type: str, data: Mapping[str, Any], size: int) -> dict[str, Any]:
+    keys = [str(to_jsonable(key))[:100] for key in itertools.islice(data, 50)]
+    stand_in: dict[str, Any] = {"too_large_bytes": size, "keys": keys}
+    if event_type == "log_line":
+        stand_in |= {"line": f"<a line of {size} bytes>", "level": "warning"}
+    return stand_in

@@ -1,0 +1,425 @@
+"""Segments: the append-only files that a process writes its events to.
+
+A segment's lines are events, byte for byte as they are sent, and directives that start with `#`:
+the header, `after` (what must be acknowledged before the next event), `upload`, `gap` (lines that
+were taken out; offsets count as if they were there) and `end` (nothing follows).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.mounts import boot_id
+from argus_tasks.delivery.drops import Drops
+from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
+
+log = logging.getLogger("argus_tasks")
+
+SEGMENT_ENDING = ".seg"
+LIVE_ENDING = ".live"
+DROPS_ENDING = ".drops"
+RESERVE_ENDING = ".reserve"
+
+_RESERVE_BYTES = 128 * 1024
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_RECHECK_S = 0.5
+_NOTE_ROOM = 1024
+_LIVE_TRIES = 1000
+
+
+class Ref(NamedTuple):
+    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
+
+    segment: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.segment}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """The inverse of `str`. Errors: ValueError."""
+        segment, _, offset = text.rpartition(":")
+        if not segment:
+            raise ValueError(f"no reference to a segment: {text!r}")
+        return cls(segment, int(offset))
+
+
+def directive(value: dict[str, Any]) -> bytes:
+    """A directive as one line."""
+    return b"#" + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class Room(Protocol):
+    """How much may still be written here; an `Outbox` says so."""
+
+    @property
+    def segment_bytes(self) -> int:
+        """When a segment is full and the next begins."""
+        ...
+
+    def admits(self) -> int:
+        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
+        ...
+
+
+class SegmentWriter:
+    """This process's own chain of segments in a folder. Threads share it; a fork opens its own.
+
+    `append` never raises OSError: what finds no room is counted in the chain's drops file.
+    """
+
+    def __init__(self, folder: str, room: Room) -> None:
+        self.folder = folder
+        self._room = room
+        self.on_open: Callable[[], None] | None = None
+        self._parents_place: Ref | None = None
+        self._reset()
+        _writers.add(self)
+
+    def _reset(self) -> None:
+        # Reentrant: a signal handler may emit while its own thread is in here.
+        self._lock = threading.RLock()
+        self._descriptor = -1
+        self._left = -1
+        self._highest = LOG
+        self._number = 0
+        self._capacity = 0
+        self._written_before = 0
+        self._full = False
+        self._recheck_at = 0.0
+        self._said_full = False
+        self._live: ProcessLock | None = None
+        self._drops: Drops | None = None
+        self.chain = ""
+        self.unsynced = False
+
+    @property
+    def segment(self) -> str:
+        """The name of the segment that is written now."""
+        return f"{self.chain}.{self._number:06d}"
+
+    def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
+        """Append one event with one write call; False where it found no room and was counted."""
+        with self._lock:
+            size = len(line)
+            has_room = self._left >= size and kind <= self._highest
+            if not has_room and not self._make_ready(size, kind, line, stream):
+                return False
+            try:
+                written = os.write(self._descriptor, line)
+            except OSError as error:
+                return self._refused(error, line, kind, stream)
+            if written != size:
+                return self._cut_short(written, line, kind, stream)
+            self._left -= size
+            return True
+
+    def append_with_ref(
+        self,
+        line: bytes,
+        kind: int,
+        stream: EventStream,
+        *,
+        after: Sequence[Ref] = (),
+        sync: bool = False,
+    ) -> Ref | None:
+        """`append` that says where the event ends, and may name what must be acknowledged before
+        it. `sync` also flushes it to the disk. None where there was no room."""
+        if after:
+            line = directive({"after": [str(ref) for ref in after]}) + line
+        with self._lock:
+            if not self.append(line, kind, stream):
+                return None
+            place = self._end()
+            descriptor = self._descriptor
+        if kind == LIFECYCLE:
+            self.unsynced = True
+        if sync:
+            self.sync_descriptor(descriptor)
+        return place
+
+    def append_directive(self, value: dict[str, Any]) -> Ref | None:
+        """Append a line that is no event. None where there was no room."""
+        line = directive(value)
+        with self._lock:
+            try:
+                # A note belongs to what follows it: not at the very end of a segment.
+                if self._left < len(line) + _NOTE_ROOM:
+                    self._open_next()
+                size = os.fstat(self._descriptor).st_size
+                if os.write(self._descriptor, line) != len(line):
+                    os.ftruncate(self._descriptor, size)
+                    return None
+            except OSError as error:
+                log.warning("argus-tasks: the outbox took no note: %s", error)
+                return None
+            self._left -= len(line)
+            return self._end()
+
+    def begin(self) -> str:
+        """Open the chain before its first event; returns its name. Errors: OSError."""
+        with self._lock:
+            if self._descriptor < 0:
+                self._open_next()
+            return self.chain
+
+    def place(self) -> Ref | None:
+        """The end of what this process has written here; None before the first event."""
+        with self._lock:
+            return self._end() if self._descriptor >= 0 else None
+
+    @property
+    def written(self) -> int:
+        """Bytes appended since the chain was opened."""
+        return self._written_before + self._capacity - self._left if self._capacity else 0
+
+    def _end(self) -> Ref:
+        # Asked of the file: a signal handler may have emitted in between.
+        return Ref(self.segment, os.fstat(self._descriptor).st_size)
+
+    def sync(self) -> None:
+        """Flush lifecycle events that are not on the disk yet."""
+        if self.unsynced and self._descriptor >= 0:
+            self.unsynced = False
+            self.sync_descriptor(self._descriptor)
+
+    @staticmethod
+    def sync_descriptor(descriptor: int) -> None:
+        """Flush to the disk; a descriptor that has been closed meanwhile was rotated away."""
+        try:
+            getattr(os, "fdatasync", os.fsync)(descriptor)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Write `end`; the chain takes nothing any more, and the next append opens a new one."""
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            try:
+                os.write(self._descriptor, directive({"end": True}))
+            except OSError:
+                pass
+            os.close(self._descriptor)
+            self._release_reserve()
+            if self._drops is not None:
+                self._drops.close()
+            if self._live is not None:
+                self._live.give_back(remove=True)
+            self._reset()
+
+    # What follows is off the hot path.
+
+    def _make_ready(self, size: int, kind: int, line: bytes, stream: EventStream) -> bool:
+        try:
+            if self._descriptor < 0 or self._left < size:
+                self._open_next()
+        except OSError as error:
+            return self._refused(error, line, kind, stream)
+        if kind > self._highest:
+            self._look_for_room()
+            if kind > self._highest:
+                self._drop(line, stream, "disk_full" if self._full else "over_bound")
+                return False
+        return True
+
+    def _open_next(self) -> None:
+        if not self.chain:
+            self._open_chain()
+        number = self._number + 1
+        path = f"{self.folder}/{self.chain}.{number:06d}{SEGMENT_ENDING}"
+        header = directive(
+            {"segment": f"{self.chain}.{number:06d}", "host": socket.gethostname()}
+            | {"pid": os.getpid(), "at": time.time()}
+        )
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        try:
+            if os.write(descriptor, header) != len(header):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.close(descriptor)
+            os.unlink(path)  # noqa: PTH108
+            raise
+        if self._descriptor >= 0:
+            self.sync()
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._number = number
+        self._written_before = self.written
+        self._capacity = self._left = self._room.segment_bytes
+        self._highest = LIFECYCLE if self._full else self._room.admits()
+        self._recheck_at = 0.0
+        if number == 1:
+            self._begin_chain()
+
+    def _begin_chain(self) -> None:
+        parents_place, self._parents_place = self._parents_place, None
+        if parents_place is not None:
+            self.append_directive({"after": [str(parents_place)]})
+        begin, self.on_open = self.on_open, None
+        if begin is not None:
+            begin()
+
+    def _open_chain(self) -> None:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+        chain = f"{moment}-{boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
+        live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
+        # Whoever looks whether it is held holds it for a moment.
+        for _ in range(_LIVE_TRIES):
+            if live.take():
+                break
+            time.sleep(0.001)
+        self._live = live
+        self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
+        self._reserve(chain)
+        self.chain = chain
+
+    def _reserve(self, chain: str) -> None:
+        """Keep room for lifecycle events on a disk that fills up."""
+        path = f"{self.folder}/{chain}{RESERVE_ENDING}"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+                else:
+                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self._unlink(path)
+
+    def _release_reserve(self) -> bool:
+        return self._unlink(f"{self.folder}/{self.chain}{RESERVE_ENDING}")
+
+    @staticmethod
+    def _unlink(path: str) -> bool:
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except OSError:
+            return False
+        return True
+
+    def _refused(self, error: OSError, line: bytes, kind: int, stream: EventStream) -> bool:
+        if error.errno in _NO_SPACE:
+            return self._no_space(line, kind, stream)
+        if error.errno == errno.ENOENT and self._descriptor < 0 and self.chain:
+            # The folder was removed under us: begin again in a new one.
+            self._reset_after_loss()
+        self._drop(line, stream, "disk_error")
+        if not self._said_full:
+            self._said_full = True
+            log.warning("argus-tasks: an event could not be kept: %s", error)
+        return False
+
+    def _reset_after_loss(self) -> None:
+        if self._live is not None:
+            self._live.give_back()
+        self._reset()
+
+    def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
+        try:
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+        except OSError:
+            # The torn line stays; its reader finds the next one behind it.
+            pass
+        return self._no_space(line, kind, stream)
+
+    def _no_space(self, line: bytes, kind: int, stream: EventStream) -> bool:
+        if not self._full:
+            self._full = True
+            self._highest = LIFECYCLE
+            self._recheck_at = time.monotonic() + _RECHECK_S
+            if not self._said_full:
+                self._said_full = True
+                log.warning(
+                    "argus-tasks: the disk of the outbox (%s) is full: only lifecycle events are"
+                    " kept, the rest is counted as dropped",
+                    self.folder,
+                )
+        if kind == LIFECYCLE and self._release_reserve():
+            return self.append(line, kind, stream)
+        self._drop(line, stream, "disk_full")
+        return False
+
+    def _look_for_room(self) -> None:
+        """Ask again at most every half second: the disk, or the outbox's bound."""
+        now = time.monotonic()
+        if now < self._recheck_at:
+            return
+        self._recheck_at = now + _RECHECK_S
+        if self._full:
+            try:
+                space = os.statvfs(self.folder)
+            except OSError:
+                return
+            if space.f_bavail * space.f_frsize < 4 * _RESERVE_BYTES:
+                return
+            self._full = False
+            self._reserve(self.chain)
+        self._highest = self._room.admits()
+
+    def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
+        if self._drops is not None:
+            self._drops.add(stream.batch_id, line, reason)
+
+    def interrupted(self, stream: EventStream) -> None:
+        """An exception from outside ended a call that was emitting; see `Drops.interrupted`."""
+        with self._lock:
+            if self._drops is not None:
+                self._drops.interrupted(stream.batch_id, stream.prefix)
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the outbox's bound keeps something from being written."""
+        return self._highest < LOG and not self._full and self._descriptor >= 0
+
+    def press(self) -> None:
+        """Look at the outbox's bound now (its sender does so from time to time)."""
+        with self._lock:
+            if self._descriptor >= 0 and not self._full:
+                self._highest = self._room.admits()
+
+    def _after_fork(self) -> None:
+        if self._descriptor >= 0:
+            # What the parent had written when it forked goes before what the child writes.
+            self._parents_place = self._end()
+        # The parent's files are the parent's: its locks did not come with the fork.
+        for descriptor in (self._descriptor, self._drops.descriptor if self._drops else -1):
+            if descriptor >= 0:
+                try:
+                    os.close(descriptor)
+                except OSError:
+                    pass
+        self._reset()
+
+
+def own_chains() -> set[str]:
+    """The chains that this process writes now."""
+    return {writer.chain for writer in list(_writers) if writer.chain}
+
+
+_writers: weakref.WeakSet[SegmentWriter] = weakref.WeakSet()
+
+
+def _renew_writers() -> None:
+    for writer in list(_writers):
+        writer._after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_writers)

@@ -1,0 +1,253 @@
+"""HTTP to an Argus server: the only module that imports httpx, and only when it first sends."""
+
+from __future__ import annotations
+
+import email.utils
+import gzip
+import json
+import logging
+import mimetypes
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from argus_tasks.base.redact import redact
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 30.0
+_REQUEST_DEADLINE_S = 60.0
+_UPLOAD_DEADLINE_S = 900.0
+_LONGEST_RETRY_AFTER_S = 3600.0
+_LONGEST_BODY = 4 * 1024 * 1024
+_GZIP_FROM_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `status` None means that nothing (whole) did, and `error` says why."""
+
+    status: int | None
+    body: Any = None
+    text: str = ""
+    retry_after_s: float | None = None
+    error: str = ""
+    date: float | None = None
+    location: str = ""
+
+    @property
+    def words(self) -> str:
+        """The answer in a few words, for people."""
+        if self.status is None:
+            return self.error
+        return (
+            f"{self.status}: {redact(self.text[:500]).strip()}" if self.text else str(self.status)
+        )
+
+
+class Transport(Protocol):
+    """What the sender needs of HTTP."""
+
+    def post_events(self, lines: Sequence[bytes]) -> Answer:
+        """Send events, each one line of JSON."""
+        ...
+
+    def upload(
+        self, owner: str, identity: str, path: Path, label: str | None, meta: dict[str, Any]
+    ) -> Answer:
+        """Send a file to a job (`owner` "jobs") or a batch ("batches"). Errors: OSError where the
+        file cannot be read."""
+        ...
+
+    def stop_requested(self, batch_id: str) -> Answer:
+        """Ask whether the batch shall stop."""
+        ...
+
+    def reach(self) -> Answer:
+        """Any small request, to see whether the server is there and takes the token."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class HttpTransport:
+    """One kept connection to one server. Not for several threads at once."""
+
+    def __init__(self, url: str, token: Callable[[], str | None]) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._client: httpx.Client | None = None
+        self._sockets: list[socket.socket] = []
+        self.takes_gzip = False
+
+    def post_events(self, lines: Sequence[bytes]) -> Answer:
+        """Send events, each one line of JSON."""
+        body = b'{"events":[' + b",".join(lines).replace(b"\n", b"") + b"]}"
+        headers = {"Content-Type": "application/json"}
+        zipped = self.takes_gzip and len(body) >= _GZIP_FROM_BYTES
+        if zipped:
+            body = gzip.compress(body, 1)
+            headers["Content-Encoding"] = "gzip"
+        answer = self._request("POST", "/api/events/batch", content=body, headers=headers)
+        if zipped and answer.status in (400, 415):
+            self.takes_gzip = False
+            return self.post_events(lines)
+        return answer
+
+    def upload(
+        self, owner: str, identity: str, path: Path, label: str | None, meta: dict[str, Any]
+    ) -> Answer:
+        """Send a file, streamed from the disk. Errors: OSError where it cannot be read."""
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        data = {"meta": json.dumps(meta, ensure_ascii=False)}
+        if label is not None:
+            data["label"] = label
+        with path.open("rb") as handle:
+            return self._request(
+                "POST",
+                f"/api/{owner}/{quote(identity, safe='')}/artifacts",
+                files={"file": (path.name, handle, kind)},
+                data=data,
+                deadline_s=_UPLOAD_DEADLINE_S,
+            )
+
+    def stop_requested(self, batch_id: str) -> Answer:
+        """Ask whether the batch shall stop."""
+        return self._request("GET", f"/api/batches/{quote(batch_id, safe='')}/stop-requested")
+
+    def reach(self) -> Answer:
+        """An empty request to the events route: 422 from a server that takes the token."""
+        return self._request(
+            "POST",
+            "/api/events/batch",
+            content=b'{"events":[]}',
+            headers={"Content-Type": "application/json"},
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _request(
+        self, method: str, route: str, *, deadline_s: float = _REQUEST_DEADLINE_S, **content: Any
+    ) -> Answer:
+        import httpx
+
+        client = self._client or self._open()
+        headers = {**content.pop("headers", {}), **self._authorization()}
+        # A read timeout starts again with every byte; a server that drips needs an end as well.
+        watchdog = threading.Timer(deadline_s, self._cut)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            with client.stream(
+                method,
+                self._url + route,
+                headers=headers,
+                extensions={"trace": self._trace},
+                **content,
+            ) as response:
+                body = bytearray()
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > _LONGEST_BODY:
+                        return Answer(None, error="the answer has no end")
+                return self._answer(response, bytes(body))
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            self.close()
+            words = redact(str(error) or type(error).__name__)
+            return Answer(None, error=f"{type(error).__name__}: {words}")
+        finally:
+            watchdog.cancel()
+
+    def _open(self) -> httpx.Client:
+        import httpx
+
+        # httpx tells of every request at INFO: in a training's own log that is noise.
+        logging.getLogger("httpx").addFilter(_not_ours)
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            headers={"User-Agent": f"argus-tasks/{version('argus-tasks')}"},
+            follow_redirects=False,
+        )
+        return self._client
+
+    def _authorization(self) -> dict[str, str]:
+        token = self._token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _trace(self, name: str, info: dict[str, Any]) -> None:
+        if name == "connection.connect_tcp.complete":
+            found = info["return_value"].get_extra_info("socket")
+            self._sockets = [found] if found is not None else []
+
+    def _cut(self) -> None:
+        for open_socket in self._sockets:
+            with suppress(OSError):
+                open_socket.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, response: httpx.Response, body: bytes) -> Answer:
+        if "gzip" in response.headers.get("Accept-Encoding", "").lower():
+            self.takes_gzip = True
+        try:
+            value = json.loads(body)
+        except ValueError:
+            value = None
+        text = body[:2000].decode("utf-8", "replace") if response.status_code >= 300 else ""
+        return Answer(
+            response.status_code,
+            value,
+            text,
+            parse_retry_after(response.headers.get("Retry-After"), time.time()),
+            date=_http_date(response.headers.get("Date")),
+            location=redact(response.headers.get("Location", "")),
+        )
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return not (record.threadName or "").startswith("argus-")
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait: `Retry-After` as delta seconds or as an HTTP date; None where it is neither.
+
+    Never more than an hour, so that one odd header cannot silence a host.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        moment = _http_date(text)
+        if moment is None:
+            return None
+        seconds = moment - now
+    if seconds != seconds:
+        return None
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
+
+
+def _http_date(value: str | None) -> float | None:
+    if not value:
+        return None
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,80 @@
+"""What the process reports on now: `emit`, and the current batch id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.base import ids
+from argus_tasks.base.guard import guarded
+from argus_tasks.base.repo import repo_of
+from argus_tasks.reporting.joined import current, own
+from argus_tasks.reporting.sinks import emit_any
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.reporter import Reporter
+
+_reporters: list[Reporter] = []
+_batch_id: list[str] = []
+
+
+def push(reporter: Reporter) -> None:
+    """A reporter was entered."""
+    _reporters.append(reporter)
+
+
+def pop(reporter: Reporter) -> None:
+    """A reporter was left."""
+    if reporter in _reporters:
+        _reporters.remove(reporter)
+
+
+def chosen_batch_id(prefix: str) -> str:
+    """The batch of a reporter that was given none: `set_batch_id`'s, else a fresh one."""
+    return _batch_id[-1] if _batch_id else ids.new_batch_id(str(prefix))
+
+
+@guarded(default=None)
+def emit(event: str, **fields: Any) -> None:
+    """Emit for this thread's run of a sweep, else on the reporter that was entered last in this
+    process, from any thread. Does nothing without one. Never raises."""
+    worker = own() or (None if _reporters else current())
+    if worker is not None:
+        context = worker.context
+        emit_any(worker.emit, context.batch_id, context.job_id, event, fields)
+    elif _reporters:
+        _reporters[-1].emit(event, **fields)
+
+
+def new_batch_id(prefix: str = "batch") -> str:
+    """A fresh batch id: `<prefix>-<12 hex>`."""
+    return ids.new_batch_id(prefix)
+
+
+def set_batch_id(batch_id: str) -> None:
+    """The batch of the reporters made from now on in this process that are given none."""
+    _batch_id[:] = [batch_id]
+
+
+def get_batch_id() -> str | None:
+    """The batch that is reported on now; else what `set_batch_id` was given; else None."""
+    worker = own() or (None if _reporters else current())
+    if worker is not None:
+        return worker.context.batch_id
+    if _reporters:
+        return _reporters[-1].batch_id
+    return _batch_id[-1] if _batch_id else None
+
+
+def derive_batch_id(
+    project: str, experiment_name: str, git_sha: str | None = None, *, prefix: str = "bench"
+) -> str:
+    """The batch id that every tool derives alike for this code: `<prefix>-<16 hex>`.
+
+    The default SHA is that of HEAD; an empty one, or no git, counts as the text `no-git`.
+    """
+    if git_sha is None:
+        from argus_tasks.reporting.environment import working_folder
+
+        repo = repo_of(working_folder())
+        git_sha = repo.sha if repo else None
+    return ids.derive_batch_id(project, experiment_name, git_sha, prefix=prefix)

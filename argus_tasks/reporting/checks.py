@@ -1,0 +1,134 @@
+"""What `argus-tasks doctor` asks about the monitor and the outbox."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.mounts import file_system, on_network
+from argus_tasks.base.redact import redact
+from argus_tasks.delivery.outbox import Outbox, limit_from_environment, outbox_root, outboxes
+from argus_tasks.delivery.transport import HttpTransport
+from argus_tasks.reporting.target import disabled, read_token_file, server_url, token_file
+from argus_tasks.reporting.target import token_source as tokens
+
+_SKEW_S = 30.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: `level` is good, warning or broken."""
+
+    level: str
+    what: str
+    said: str
+
+
+def versions() -> list[Finding]:
+    """Python and the packages that matter."""
+    named = ["argus-tasks", "prefect", "httpx", "psutil", "pydantic"]
+    known = []
+    for name in named:
+        try:
+            known.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            return [Finding("broken", "versions", f"{name} is not installed")]
+    system = f"Python {platform.python_version()} on {platform.system()} {platform.release()}"
+    found = [Finding("good", "versions", f"{', '.join(known)}; {system}")]
+    if sys.platform == "darwin":
+        found.append(Finding("warning", "platform", "macOS: no /proc, no posix_fallocate"))
+    return found
+
+
+def server() -> list[Finding]:
+    """The monitor: there, the token good, the clocks together."""
+    if disabled():
+        return [Finding("warning", "monitor", "ARGUS_DISABLE is set: nothing is sent")]
+    url = server_url()
+    if url is None:
+        said = "no server (ARGUS_URL or configs/monitor.yaml): nothing is sent"
+        return [Finding("warning", "monitor", said)]
+    found = _token()
+    transport = HttpTransport(url, tokens())
+    try:
+        answer = transport.reach()
+    finally:
+        transport.close()
+    shown = redact(url)
+    if answer.status is None:
+        return [*found, Finding("broken", "monitor", f"{shown} does not answer: {answer.error}")]
+    if answer.status in (401, 403):
+        return [*found, Finding("broken", "token", f"{shown} refuses it ({answer.words})")]
+    if answer.status in (404, 405) or 300 <= answer.status < 400:
+        said = f"{shown} has no events route ({answer.words})"
+        return [*found, Finding("broken", "monitor", said)]
+    if answer.status >= 500 or answer.status == 429:
+        return [*found, Finding("warning", "monitor", f"{shown} says {answer.words}")]
+    found.append(Finding("good", "monitor", f"{shown} answers, and takes the token"))
+    if answer.date is not None:
+        skew_s = time.time() - answer.date
+        level = "good" if abs(skew_s) < _SKEW_S else "warning"
+        said = f"{skew_s:+.0f} s against the server's"
+        found.append(Finding(level, "clock", said))
+    return found
+
+
+def _token() -> list[Finding]:
+    if os.environ.get("ARGUS_TOKEN", "").strip():
+        return [Finding("good", "token", "from ARGUS_TOKEN")]
+    path = token_file()
+    text, problem = read_token_file(path)
+    if problem:
+        return [Finding("broken", "token", problem)]
+    if text:
+        return [Finding("good", "token", f"from {path}")]
+    return [Finding("warning", "token", f"none (ARGUS_TOKEN, or {path} with mode 600)")]
+
+
+def outbox() -> list[Finding]:
+    """The outbox: on a local disk, locks work, room left, nothing set aside."""
+    root = outbox_root()
+    there = root
+    while not there.exists():
+        there = there.parent
+    found: list[Finding] = []
+    kind = file_system(there)
+    if on_network(there):
+        said = f"{root} is on {kind}: put it on a local disk with ARGUS_OUTBOX_DIR"
+        found.append(Finding("warning", "outbox", said))
+    else:
+        found.append(Finding("good", "outbox", f"{root} on {kind or 'an unknown file system'}"))
+    if not os.access(there, os.W_OK):
+        found.append(Finding("broken", "outbox", f"{there} cannot be written"))
+    free = shutil.disk_usage(there).free
+    if free < limit_from_environment():
+        said = f"{free // 2**20} MB free, less than the outbox may use (ARGUS_OUTBOX_MAX_MB)"
+        found.append(Finding("warning", "outbox", said))
+    for one in outboxes():
+        found += _look(one)
+    return found
+
+
+def _look(one: Outbox) -> list[Finding]:
+    name = redact(one.url or "no server")
+    lock = ProcessLock(os.fspath(one.folder / "doctor.lock"))
+    try:
+        lock.take()
+        lock.give_back(remove=True)
+    except OSError as error:
+        return [Finding("broken", "outbox", f"{one.folder}: no lock can be taken: {error}")]
+    accounts = one.accounts()
+    waiting = sum(account.waiting for account in accounts)
+    missing = sum(account.missing for account in accounts)
+    aside = len(one.aside())
+    said = f"{name}: {waiting} waiting, {aside} set aside"
+    found = [Finding("warning" if aside else "good", "events", said)]
+    if missing:
+        found.append(Finding("broken", "events", f"{name}: {missing} are missing"))
+    return found

@@ -1,0 +1,137 @@
+"""Reporting from inside an experiment of a sweep: it joins the sweep's batch and its run's job.
+
+The worker only appends to an outbox folder that it was given; the flow's sender ships. Here is no
+network, no thread, and no event that opens or closes a batch or a job.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.delivery.events import Source
+from argus_tasks.delivery.link import Emitter
+from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.reporting.roster import Roster
+
+
+@dataclass(frozen=True)
+class JoinContext:
+    """What a worker needs to emit for one run. Plain data: goes through JSON with `to_json`."""
+
+    folder: str
+    batch_id: str
+    job_id: str
+    source: Source
+    after: str | None = None
+    """Where the flow's `job_start` ends (`str` of a Ref); nothing of the worker goes before it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As handed to a worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> JoinContext:
+        """The inverse of `to_json`."""
+        return cls(**{**value, "source": Source(**value["source"])})
+
+
+class WorkerEmitter:
+    """Emits for the run that this worker executes. Made by `joined`."""
+
+    def __init__(self, context: JoinContext, stopped: Callable[[], bool]) -> None:
+        self.context = context
+        self.metrics: dict[str, Any] = {}
+        """What the experiment gave to `JobContext.metrics`: the flow sends it with `job_done`."""
+        self.train_epochs = 0
+        self._stopped = stopped
+        writer = _writer_of(context.folder)
+        self.emitter = Emitter(writer, context.batch_id, context.source)
+        if context.after:
+            writer.append_directive({"after": [context.after]})
+        key = (writer.begin(), context.batch_id)
+        if key not in _noted:
+            Roster(Outbox(context.folder), context.batch_id).note_chain(key[0])
+            _noted.add(key)
+        self._before = writer.place()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this run shall stop."""
+        return self._stopped()
+
+    def emit(self, event_type: str, job_id: str | None, data: dict[str, Any]) -> None:
+        """Append one event."""
+        self.emitter.emit(event_type, job_id, data)
+
+    def add_metrics(self, metrics: dict[str, Any]) -> None:
+        """Keep metrics for the flow."""
+        plain = to_jsonable(metrics)
+        if isinstance(plain, dict):
+            self.metrics |= plain
+
+    @property
+    def last(self) -> str | None:
+        """Where the last event of this run ends: the flow's `job_done` names it as `after`. None
+        where there was none."""
+        place = self.emitter.writer.place()
+        return str(place) if place is not None and place != self._before else None
+
+
+@contextmanager
+def joined(
+    context: JoinContext, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[WorkerEmitter]:
+    """Within, a Reporter joins this run's batch and job, and `emit` emits for it, in this thread
+    and, where only one run is joined in the process, in all threads.
+
+    Errors: OSError where the outbox folder cannot be made.
+    """
+    worker = WorkerEmitter(context, stopped)
+    token = _here.set(worker)
+    _all.append(worker)
+    try:
+        yield worker
+    finally:
+        _all.remove(worker)
+        _here.reset(token)
+
+
+def current() -> WorkerEmitter | None:
+    """The run that this thread works for."""
+    here = _here.get()
+    if here is not None:
+        return here
+    return _all[0] if len(_all) == 1 else None
+
+
+def own() -> WorkerEmitter | None:
+    """The run that was joined in this very thread."""
+    return _here.get()
+
+
+def close_writers() -> None:
+    """End this process's chains (a worker that goes away cleanly)."""
+    while _writers:
+        _writers.popitem()[1].close()
+
+
+def _writer_of(folder: str) -> SegmentWriter:
+    path = os.path.realpath(folder)
+    writer = _writers.get(path)
+    if writer is None:
+        outbox = Outbox(path).create()
+        writer = _writers.setdefault(path, SegmentWriter(path, outbox))
+    return writer
+
+
+_writers: dict[str, SegmentWriter] = {}
+_noted: set[tuple[str, str]] = set()
+_all: list[WorkerEmitter] = []
+_here: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)

@@ -1,0 +1,166 @@
+"""Who reports on a batch on this host: the first opens it, the last closes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.ids import slug
+from argus_tasks.base.locks import locked
+from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.segment import Ref
+
+_SENT = "sent"
+
+
+@dataclass
+class Leaving:
+    """What the one who leaves needs to know."""
+
+    last: bool
+    n_done: int
+    n_failed: int
+    reasons: list[str] = field(default_factory=list)
+    after: list[Ref] = field(default_factory=list)
+
+
+class Roster:
+    """The reporters on one batch of one outbox: a file, and a lock file beside it."""
+
+    def __init__(self, outbox: Outbox, batch_id: str) -> None:
+        self._outbox = outbox
+        folder = outbox.folder / "rosters"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        digest = hashlib.sha256(batch_id.encode()).hexdigest()[:8]
+        self._path: Path = folder / f"{slug(batch_id, 60)}-{digest}.json"
+        self._lock = os.fspath(self._path.with_suffix(".lock"))
+
+    def join(
+        self, member: str, open_batch: Callable[[list[Ref]], Ref | None]
+    ) -> tuple[bool, Ref | None]:
+        """Come in. The first calls `open_batch` with what must go before it (what earlier sessions
+        of this batch left here), and nobody else is let in before it returns.
+
+        Returns whether this was the first, and where the batch's opening event ends.
+        Errors: OSError, TimeoutError.
+        """
+        with locked(self._lock):
+            page = self._living()
+            first = not page["members"]
+            left_behind = self._left_behind(page)
+            self._note(page, _chain_of(member))
+            if first:
+                opened = open_batch(left_behind)
+                page |= {"opened": str(opened) if opened else None, "ended": None}
+                page |= {"n_done": 0, "n_failed": 0, "reasons": [], "last": []}
+            page["members"] = [*page["members"], member]
+            write_json(self._path, page)
+            return first, _ref(page.get("opened"))
+
+    def note_chain(self, chain: str) -> None:
+        """A worker writes events of this batch to a chain of its own. Errors: OSError,
+        TimeoutError."""
+        with locked(self._lock):
+            page = self._read()
+            if chain not in page.get("chains", []):
+                self._note(page, chain)
+                write_json(self._path, page)
+
+    def ended_before(self) -> str | None:
+        """How the batch ended here the last time it was open, as far as this host knows."""
+        return self._read().get("ended")
+
+    def take_environment(self, member: str) -> bool:
+        """Whether the caller shall send the batch's environment: nobody has, and nobody who lives
+        is about to. Errors: OSError, TimeoutError."""
+        with locked(self._lock):
+            page = self._living()
+            taken_by = page.get("environment")
+            if taken_by == _SENT or taken_by in page["members"]:
+                return False
+            write_json(self._path, page | {"environment": member})
+            return True
+
+    def environment_sent(self) -> None:
+        """It has been emitted. Errors: OSError, TimeoutError."""
+        with locked(self._lock):
+            write_json(self._path, self._read() | {"environment": _SENT})
+
+    def leave(
+        self,
+        member: str,
+        *,
+        n_done: int,
+        n_failed: int,
+        reason: str | None,
+        place: Ref | None,
+        close_batch: Callable[[Leaving], None],
+    ) -> bool:
+        """Go. The last calls `close_batch` with what all of them did, before another may come in.
+
+        Errors: OSError, TimeoutError.
+        """
+        with locked(self._lock):
+            page = self._living()
+            page["members"] = [one for one in page["members"] if one != member]
+            page["n_done"] = page.get("n_done", 0) + n_done
+            page["n_failed"] = page.get("n_failed", 0) + n_failed
+            page["reasons"] = [*page.get("reasons", []), *([reason] if reason else [])][:20]
+            last = not page["members"]
+            if last:
+                after = [ref for text in page.get("last", []) if (ref := _ref(text))]
+                close_batch(Leaving(True, page["n_done"], page["n_failed"], page["reasons"], after))
+                page["ended"] = "failed" if page["reasons"] else "done"
+            else:
+                page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
+            write_json(self._path, page)
+            return last
+
+    def _note(self, page: dict[str, Any], chain: str) -> None:
+        there = {segment.rsplit(".", 1)[0] for segment in self._outbox.segments()}
+        known = [one for one in page.get("chains", []) if one in there and one != chain]
+        page["chains"] = [*known, chain]
+
+    def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
+        """The ends of this batch's chains whose processes have gone."""
+        segments = self._outbox.segments()
+        places: list[Ref] = []
+        for chain in page.get("chains", []):
+            mine = [segment for segment in segments if segment.rsplit(".", 1)[0] == chain]
+            if not mine or self._outbox.is_live(chain):
+                continue
+            try:
+                size = os.stat(self._outbox.segment_path(mine[-1])).st_size  # noqa: PTH116
+            except OSError:
+                continue
+            places.append(Ref(mine[-1], size))
+        return places
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            page = read_json(self._path)
+        except (OSError, ValueError):
+            page = {}
+        return page if isinstance(page, dict) else {}
+
+    def _living(self) -> dict[str, Any]:
+        page = self._read()
+        members = [str(one) for one in page.get("members", [])]
+        page["members"] = [one for one in members if self._outbox.is_live(_chain_of(one))]
+        return page
+
+
+def _chain_of(member: str) -> str:
+    return member.rsplit("/", 1)[0]
+
+
+def _ref(text: Any) -> Ref | None:
+    try:
+        return Ref.parse(str(text)) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,114 @@
+"""The outcome of an attempt whose worker could not tell it, and its last word in the folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import replace
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.files import read_json
+from argus_tasks.runs import causes
+from argus_tasks.runs.late import close_for_the_dead
+from argus_tasks.runs.layout import FAILED, METRICS_JSON, RUN_LOG, SUCCEEDED
+from argus_tasks.runs.record import Ending, record_of, stopped_ending
+from argus_tasks.sweep.attempt import Assignment, Outcome, numbers_of
+from argus_tasks.sweep.isolation.death import TimedOut, WorkerDied
+
+_LOG_TAIL_BYTES = 4_000
+
+log = logging.getLogger("argus_tasks")
+
+
+def bury(
+    assignment: Assignment, death: WorkerDied | BadInput, duration_s: float, stopped_by: str
+) -> Outcome:
+    """What became of an attempt that ended by `death`, as its folder and the parent know it.
+
+    A run that had written its success before its worker died has succeeded. During a stop
+    (`stopped_by` says whose) a death is the stop's, unless the time was over already.
+    """
+    settled = _settled(assignment)
+    if settled is not None:
+        return replace(settled, duration_s=duration_s)
+    stack = ""
+    if isinstance(death, BadInput):  # it did load at the start: its files have changed
+        cause, kind = causes.UNLOADABLE, "BadInput"
+    else:
+        cause, stack = death.cause, death.stack
+        kind = "Timeout" if isinstance(death, TimedOut) else "WorkerDied"
+    ending = Ending(FAILED, cause, kind, str(death))
+    kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
+    if stopped_by and not isinstance(death, TimedOut):
+        ending, kinds = stopped_ending(stopped_by), ()
+    parts = [str(death), stack, f"The last lines of run.log:\n{_log_tail(assignment)}"]
+    evidence = "\n\n".join(part for part in parts if part)
+    return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
+
+
+class LastWords:
+    """Writes what workers could not; what finds no room on the disk is tried again later."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owed: dict[str, tuple[Assignment, Outcome]] = {}
+
+    def write(self, assignment: Assignment, outcome: Outcome) -> None:
+        """Close the run's folder, now or later."""
+        try:
+            self._close(assignment, outcome)
+        except OSError as error:
+            log.warning("%s cannot be closed yet: %s", assignment.key.run_dir, error)
+            with self._lock:
+                self._owed[assignment.key.run_id] = (assignment, outcome)
+
+    def forget(self, run_id: str) -> None:
+        """The run is tried again: its folder will have newer words."""
+        if self._owed:
+            with self._lock:
+                self._owed.pop(run_id, None)
+
+    def write_owed(self) -> None:
+        """Try again those that found no room."""
+        with self._lock:
+            owed, self._owed = self._owed, {}
+        for assignment, outcome in owed.values():
+            self.write(assignment, outcome)
+
+    def _close(self, assignment: Assignment, outcome: Outcome) -> None:
+        close_for_the_dead(
+            assignment.key,
+            assignment.meta,
+            assignment.config,
+            outcome.ending,
+            outcome.stack or str(outcome.ending.error_message),
+            outcome.duration_s,
+            retrying=outcome.ending.status == FAILED
+            and not outcome.ending.resumable
+            and assignment.retry.wants(outcome.kinds, assignment.attempt),
+        )
+
+
+def _settled(assignment: Assignment) -> Outcome | None:
+    """The outcome that the worker had already written when it died."""
+    record = record_of(assignment.key.run_dir)
+    if record is None or record.get("status") != SUCCEEDED:
+        return None
+    if record.get("attempt") != assignment.attempt:
+        return None
+    try:
+        metrics = numbers_of(read_json(f"{assignment.key.run_dir}/{METRICS_JSON}"))
+    except (OSError, ValueError, AttributeError):
+        metrics = {}
+    return Outcome(Ending(SUCCEEDED), metrics=metrics)
+
+
+def _log_tail(assignment: Assignment) -> str:
+    try:
+        with open(f"{assignment.key.run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
+            handle.seek(0, os.SEEK_END)
+            handle.seek(max(0, handle.tell() - _LOG_TAIL_BYTES))
+            return handle.read().decode("utf-8", "replace")
+    except OSError:
+        return "(none)"

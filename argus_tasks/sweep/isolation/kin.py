@@ -1,0 +1,116 @@
+"""The processes that come from this one: found, signalled and, where their own parents are gone,
+inherited.
+
+On Linux a process can be its descendants' *subreaper*: whoever loses its parent becomes its child,
+whatever session, process group, environment or name it has made itself. So nothing that a worker
+has started can leave the tree, and nothing has to be marked. Elsewhere only process groups are
+known, and what has called setsid is lost sight of.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LINUX = sys.platform == "linux"
+_LOOK_AGAIN_S = 0.002
+
+
+def inherit_orphans() -> None:
+    """Become the parent of every descendant that loses its own."""
+    if _LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends; where it cannot, do nothing."""
+    if _LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def children_of_all() -> dict[int, list[int]]:
+    """The children of every process of this machine, by their parent; empty where unknown."""
+    children: dict[int, list[int]] = {}
+    if not _LINUX:
+        return children
+    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of them, names only
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
+                    state, parent = handle.read().rpartition(b")")[2].split()[:2]
+            except (OSError, ValueError):
+                continue
+            if state not in (b"Z", b"X"):
+                children.setdefault(int(parent), []).append(int(name))
+    return children
+
+
+def descendants(pid: int, children: dict[int, list[int]] | None = None) -> list[int]:
+    """Every living process that comes from this one, itself not among them."""
+    known = children_of_all() if children is None else children
+    found: list[int] = []
+    ahead = [pid]
+    while ahead:
+        below = known.get(ahead.pop(), [])
+        found += below
+        ahead += below
+    return found
+
+
+def signal_tree(pid: int, sign: signal.Signals) -> None:
+    """Signal a process that leads a session, and all that come from it."""
+    below = descendants(pid)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, sign)
+    for each in below:
+        # Those of its own group have been told; a second TERM is a second wish, so not again.
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(each) != pid:
+                os.kill(each, sign)
+
+
+def kill_strays(kept: Collection[int] = ()) -> None:
+    """Kill the children of this process that are not kept, and all that come from them."""
+    children = children_of_all()
+    for child in children.get(os.getpid(), []):
+        if child not in kept:
+            for each in (child, *descendants(child, children)):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(each, signal.SIGKILL)
+
+
+def kill_all_below(patience_s: float) -> None:
+    """Kill and bury every descendant, until there is none or patience is at its end."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        kill_strays()
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def kill_marked(variable: str, value: str) -> None:
+    """Kill every process whose environment says `variable=value`: what is left of a lost keeper."""
+    if not _LINUX:
+        return
+    mark = f"{variable}={value}".encode()
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if not name.isdigit():
+            continue
+        with suppress(OSError):
+            with open(f"/proc/{name}/environ", "rb") as handle:  # noqa: PTH123
+                marked = mark in handle.read().split(b"\0")
+            if marked and int(name) != os.getpid():
+                os.kill(int(name), signal.SIGKILL)

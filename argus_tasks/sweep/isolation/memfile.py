@@ -1,0 +1,26 @@
+"""A file without a name: shared with child processes by its descriptor, gone with the last one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+_MOST_BYTES = 256 * 1024
+
+
+def nameless_file(purpose: str) -> int:
+    """The descriptor of an empty one; in memory where the system can."""
+    system: str = sys.platform
+    if system == "linux":
+        return os.memfd_create(f"argus-{purpose}")
+    with tempfile.TemporaryFile() as handle:
+        return os.dup(handle.fileno())
+
+
+def take_text(descriptor: int) -> str:
+    """What has been written to it, the start where it is long; it is empty afterwards."""
+    text = os.pread(descriptor, _MOST_BYTES, 0).decode("utf-8", "replace")
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return text
