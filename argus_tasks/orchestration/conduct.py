@@ -89,6 +89,7 @@ def _run_mirrored(session: SweepSession) -> None:
         flow_name=context.flow.name if context.flow else "sweep",
         stopping=lambda: session.stopping,
     )
+    agrees = False
     try:
         if session.request.mode == "sequential":
             one_by_one(session, task, account)
@@ -99,11 +100,13 @@ def _run_mirrored(session: SweepSession) -> None:
     finally:
         mirror.close()
         if relay is not None:
-            relay.uninstall(_SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S)
+            limit_s = _SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S
+            relay.uninstall(limit_s if agrees else 0.0)
 
 
 def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
     """Hold the server to the account; True where it then agrees."""
+    session.revive_server()
     limit_s = SETTLE_LIMIT_S
     if session.stopping:
         limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S

@@ -44,6 +44,7 @@ class SweepSession:
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
+        revive_server: called when all has ended, before Prefect's server is asked what it knows.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -52,6 +53,7 @@ class SweepSession:
         self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.server = ""
+        self.revive_server: Callable[[], object] = lambda: None
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
