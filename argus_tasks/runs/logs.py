@@ -25,11 +25,9 @@ class RunLog(logging.Handler):
         self.descriptor = os.open(path, flags, 0o644)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append the record."""
-        try:
+        """Append the record; one that finds no room on the disk is lost, and costs no run."""
+        with suppress(OSError):
             os.write(self.descriptor, (self.format(record) + "\n").encode("utf-8", "replace"))
-        except OSError:
-            self.handleError(record)
 
     def close(self) -> None:
         """Close the file."""

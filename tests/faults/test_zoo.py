@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +10,9 @@ import pytest
 
 from argus_tasks.sweep.session import SweepSession
 from tests.faults import zoo
-from tests.support.processes import wait_gone
 from tests.support.sessions import records, request_for, run_session
 
 NEIGHBOURS = 9
-LEFT_S = 15.0
 
 # What becomes of each: None where the run succeeds all the same.
 QUICK: dict[str, str | None] = {
@@ -62,15 +57,6 @@ HOW: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def mark() -> Iterator[str]:
-    """In the environment of all that a test's workers start; at the end nobody has it."""
-    mark = f"ARGUS_ZOO={uuid.uuid4().hex}"
-    zoo.NAP = f"98765.{uuid.uuid4().int % 10**12}"
-    yield mark
-    wait_gone(mark, zoo.NAP, seconds=LEFT_S)
-
-
 def run_zoo(
     faults: dict[str, Any], results_root: Path, mark: str, **options: Any
 ) -> dict[str, dict[str, Any]]:
@@ -80,7 +66,6 @@ def run_zoo(
         configs.append({"fault": fault, "x": 0})
         configs += [{"fault": "fine", "x": f"{fault}-{x}"} for x in range(NEIGHBOURS)]
     name, _, value = mark.partition("=")
-    os.environ["ARGUS_ZOO_NAP"] = zoo.NAP
     session = SweepSession(request_for(configs, zoo.act, results_root, **options), {name: value})
     summary = run_session(session)
     found = records(results_root)

@@ -1,0 +1,28 @@
+"""What the faults share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.processes import wait_gone
+
+LEFT_S = 15.0
+
+
+@pytest.fixture
+def nap(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A number of seconds, this test's own, that its grandchildren have on their command lines."""
+    seconds = f"98765.{uuid.uuid4().int % 10**12}"
+    monkeypatch.setenv("ARGUS_ZOO_NAP", seconds)
+    return seconds
+
+
+@pytest.fixture
+def mark(nap: str) -> Iterator[str]:
+    """In the environment of all that a test's workers start; at the end nobody has it."""
+    mark = f"ARGUS_ZOO={uuid.uuid4().hex}"
+    yield mark
+    wait_gone(mark, nap, seconds=LEFT_S)
