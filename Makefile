@@ -27,11 +27,11 @@ demo: $(STAMP) ## run the forecast benchmark end to end and print its leaderboar
 
 test: $(STAMP) ## the tests without the slow ones (under 10 minutes on two cores)
 	@echo "==> tests (without those marked slow)"
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: test ## make test, and the slow rest
 	@echo "==> the slow tests"
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(STAMP) ## ruff and mypy --strict
 	@echo "==> ruff"

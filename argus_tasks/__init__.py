@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from argus_tasks.reporting.template import sub_env
     from argus_tasks.runs.context import MetricEvent, RunContext
     from argus_tasks.runs.metadata import RunMetadata
-    from argus_tasks.runs.summary import RunSummary, SweepFailed
+    from argus_tasks.runs.summary import RunSummary, SweepFailed, SweepStopped
     from argus_tasks.runs.trackers import JsonlTracker, Tracker
+    from argus_tasks.sweep.spec import SweepSpec
 
 _HOME = {
     "BadInput": "base.errors",
@@ -41,6 +42,8 @@ _HOME = {
     "SCHEMA_VERSION": "delivery.events",
     "SkipRun": "base.errors",
     "SweepFailed": "runs.summary",
+    "SweepSpec": "sweep.spec",
+    "SweepStopped": "runs.summary",
     "Tracker": "runs.trackers",
     "derive_batch_id": "reporting.active",
     "emit": "reporting.active",
@@ -64,6 +67,8 @@ __all__ = [
     "RunSummary",
     "SkipRun",
     "SweepFailed",
+    "SweepSpec",
+    "SweepStopped",
     "Tracker",
     "derive_batch_id",
     "emit",

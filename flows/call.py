@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from prefect.context import SettingsContext
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -32,8 +33,7 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
         updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
-    # Settings made anew are read from the environment again, so inside a user's flow they stay.
-    with temporary_settings(updates) if updates else nullcontext():
+    with temporary_settings(updates) if updates else _same_settings():
         require_server()
         try:
             sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)
@@ -41,6 +41,15 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
             # Where only its last state could not be set, the session has ended all the same.
             if not (session.conducted and is_transport_error(error)):
                 raise
+
+
+def _same_settings() -> AbstractContextManager[object]:
+    """A context of our own with the settings of the user's flow: made anew, they would be read
+    from the environment again."""
+    context = SettingsContext.get()
+    if context is None:
+        return nullcontext()
+    return SettingsContext(profile=context.profile, settings=context.settings)
 
 
 def inside_a_flow() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from argus_tasks.server.embedded import HeldServer, hold
 from argus_tasks.server.profile import configured_api_url
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.session import SweepSession
+
+EMBEDDED = "embedded"
+"""How sessions name the embedded server: its address is another each time."""
 
 Watch = Callable[[SweepSession], AbstractContextManager[None]]
 Notice = Callable[[str], None]
@@ -39,12 +43,15 @@ def launch(
         session = SweepSession(request, held.environment() if held else None)
         try:
             session.warm()
-            from argus_tasks.flows.call import call_sweep
-
+            with _no_garbage():
+                from argus_tasks.flows.call import call_sweep
             session.check()
             with ctrl_c_stops(session), watch(session):
                 # Said in so many words: Prefect, once imported, does not look again.
                 url = held.api_url if held else None if inside else configured_api_url()
+                session.server = EMBEDDED if held else url or ""
+                if held:
+                    session.revive_server = held.revive
                 call_sweep(session, url, embedded=held is not None)
         finally:
             session.close()
@@ -73,6 +80,18 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Importing Prefect makes objects that stay; looking through them again costs a tenth."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _inside_a_flow() -> bool:

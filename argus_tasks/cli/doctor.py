@@ -15,7 +15,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "doctor",
-        help="check the set-up: versions, monitor, token, clock, outbox",
+        help="check the set-up: versions, monitor, token, clock, outbox, Prefect's server",
         description="Looks, changes nothing. Exit code 1 where something is broken.",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -26,7 +26,28 @@ def checks() -> list[Callable[[], list[Finding]]]:
     """Every check; each returns what it found."""
     from argus_tasks.reporting import checks as monitor
 
-    return [monitor.versions, monitor.server, monitor.outbox]
+    return [monitor.versions, monitor.server, monitor.outbox, prefect_server]
+
+
+def prefect_server() -> list[Finding]:
+    """What the Prefect server that is configured would lose or delay; without one, the embedded
+    server is used, which is set as it must be."""
+    from argus_tasks.reporting.checks import Finding
+    from argus_tasks.server.profile import configured_api_url
+
+    url = configured_api_url()
+    if url is None:
+        return [Finding("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
+    from argus_tasks.base.errors import ArgusTasksError
+    from argus_tasks.orchestration.server_settings import findings
+
+    try:
+        said = findings()
+    except ArgusTasksError as error:
+        return [Finding("broken", "Prefect", f"PREFECT_API_URL is '{url}'; {error}")]
+    if not said:
+        return [Finding("good", "Prefect", f"{url} loses and delays nothing")]
+    return [Finding("warning", "Prefect", sentence) for sentence in said]
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ COMMANDS = (
     "plan",
     "run",
     "results",
+    "status",
     "logs",
     "debug",
     "schema",

@@ -80,7 +80,7 @@ class SegmentReader:
         for line in lines:
             at += len(line)
             position += len(line)
-            if line[:1] == b"{" and is_event(line):
+            if line[:1] == b"{" and _is_whole(line):
                 entries.append(Entry(position, at, line, after))
             elif line[:1] != b"#":
                 entries.append(_torn(line, Entry(position, at, after=after)))
@@ -115,11 +115,22 @@ class SegmentReader:
             self.take(entries[-1])
 
 
-def _note(line: bytes) -> dict[str, Any]:
+def _is_whole(line: bytes) -> bool:
+    if not is_event(line):
+        return False
+    # An event's start inside of it: a user's data, or a torn line before a whole one.
+    return line.rfind(LINE_START) == 0 or bool(_json(line))
+
+
+def _json(line: bytes) -> Any:
     try:
-        value = json.loads(line[1:])
+        return json.loads(line)
     except ValueError:
-        return {}
+        return None
+
+
+def _note(line: bytes) -> dict[str, Any]:
+    value = _json(line[1:])
     return value if isinstance(value, dict) else {}
 
 

@@ -7,12 +7,14 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.orchestration.account import Account
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
 from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
+from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
 from argus_tasks.sweep.session import SweepSession
@@ -21,6 +23,7 @@ SETTLE_LIMIT_S = 120.0
 _SETTLE_STOPPED_S = 2.0
 _SETTLE_HURRIED_S = 0.5
 _RELAY_LIMIT_S = 3.0
+_REPAIR_LIMIT_S = 10.0
 
 
 class Prepared:
@@ -69,6 +72,14 @@ def _run_mirrored(session: SweepSession) -> None:
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
+    flow_run_id = str(context.flow_run.id)
+    server = session.server or str(PREFECT_API_URL.value())
+    repaired = repair_quietly(session.request.results_root, server, deadline_s=_REPAIR_LIMIT_S)
+    if repaired:
+        get_run_logger().info(
+            "put right what %s earlier sessions had left on Prefect's server", len(repaired)
+        )
+    session.note_flow_run(flow_run_id, server, mirrored=False)
     account = Account()
     task = config_task(session, account)
     relay = Relay.install()
@@ -78,19 +89,24 @@ def _run_mirrored(session: SweepSession) -> None:
         flow_name=context.flow.name if context.flow else "sweep",
         stopping=lambda: session.stopping,
     )
+    agrees = False
     try:
         if session.request.mode == "sequential":
             one_by_one(session, task, account)
         else:
             drive(session, task, account, mirror.admit)
-        _settle(session, mirror, account)
+        agrees = _settle(session, mirror, account)
+        session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
         mirror.close()
         if relay is not None:
-            relay.uninstall(_SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S)
+            limit_s = _SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S
+            relay.uninstall(limit_s if agrees else 0.0)
 
 
-def _settle(session: SweepSession, mirror: Mirror, account: Account) -> None:
+def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
+    """Hold the server to the account; True where it then agrees."""
+    session.revive_server()
     limit_s = SETTLE_LIMIT_S
     if session.stopping:
         limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S
@@ -105,3 +121,4 @@ def _settle(session: SweepSession, mirror: Mirror, account: Account) -> None:
         )
     if not report.reachable:
         make_the_last_calls_short()
+    return report.reachable and report.unmirrored == 0

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from argus_tasks.base.files import (
 )
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
 
 SWEEP_SCHEMA_VERSION = 1
@@ -47,13 +48,14 @@ class SweepFolder:
         self.batch_id = batch_id
         self.path = results_root / SWEEP_FOLDER / batch_id
         self._ledger: int | None = None
+        self._session = ""
         self._unwritten = b""
         self._lock = threading.Lock()
 
     def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
         """Note in `sweep.json` that a session starts; returns the session's id."""
         self.path.mkdir(parents=True, exist_ok=True)
-        state = self._state() or {
+        state = self.state() or {
             "schema_version": SWEEP_SCHEMA_VERSION,
             "batch_id": self.batch_id,
             "project": identity.project,
@@ -64,9 +66,16 @@ class SweepFolder:
             "created_by": created_by,
             "sessions": [],
         }
-        session = new_batch_id("session")
+        session = self._session = new_batch_id("session")
         state["sessions"].append(
-            {"id": session, "opened_at": utc_now_iso(), "closed_at": None, "how": None}
+            {
+                "id": session,
+                "opened_at": utc_now_iso(),
+                "closed_at": None,
+                "how": None,
+                "process": this_process(),
+                "flow_run": None,
+            }
         )
         write_json(self.path / SWEEP_JSON, state, sync=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -78,12 +87,17 @@ class SweepFolder:
 
     def close_session(self, session: str, how: str) -> None:
         """Note in `sweep.json` how a session ended; on a full disk, only the log has it."""
-        state = self._state()
+        self.note_session(session, closed_at=utc_now_iso(), how=how)
+
+    def note_session(self, session: str, **facts: Any) -> None:
+        """Note facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server
+        (`id`, `server`, and `mirrored`: whether that server is known to agree with the ledger)."""
+        state = self.state()
         if state is None:
             return
         for entry in state["sessions"]:
             if entry["id"] == session:
-                entry |= {"closed_at": utc_now_iso(), "how": how}
+                entry |= facts
         try:
             write_json(self.path / SWEEP_JSON, state, sync=True)
         except OSError as error:
@@ -94,13 +108,22 @@ class SweepFolder:
         text = "".join(dumps(to_jsonable(line)) + "\n" for line in lines)
         write_text_whole(self.path / PLAN_JSONL, text)
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """The batch's sessions so far, as `sweep.json` has them."""
+        state = self.state()
+        return list(state["sessions"]) if state else []
+
+    def facts(self) -> Iterator[dict[str, Any]]:
+        """The ledger's lines, those of all sessions."""
+        yield from read_json_lines(self.path / LEDGER_JSONL)
+
     def job_ids(self) -> dict[str, str]:
         """The job id of each digest in the plan of the batch's last session."""
-        return {
-            line["digest"]: line["job_id"]
-            for line in read_json_lines(self.path / PLAN_JSONL)
-            if line.get("digest")
-        }
+        return {line["digest"]: line["job_id"] for line in self.plan() if line.get("digest")}
+
+    def plan(self) -> Iterator[dict[str, Any]]:
+        """The configs of the batch's last session: index, digest, job_id, config."""
+        yield from read_json_lines(self.path / PLAN_JSONL)
 
     def note(self, **facts: Any) -> None:
         """Append a fact to the open session's ledger: one line, one write call.
@@ -109,7 +132,7 @@ class SweepFolder:
         """
         if self._ledger is None:
             return
-        line = checked_line({"at": utc_now_iso(), **facts}) + "\n"
+        line = checked_line({"at": utc_now_iso(), "session": self._session, **facts}) + "\n"
         with self._lock:
             self._unwritten += line.encode()
             self._write()
@@ -130,12 +153,19 @@ class SweepFolder:
         except OSError as error:
             log.warning("%s/%s cannot be written: %s", self.path, LEDGER_JSONL, error)
 
-    def _state(self) -> dict[str, Any] | None:
+    def state(self) -> dict[str, Any] | None:
+        """`sweep.json`; None where there is none that can be read."""
         try:
             state = read_json(self.path / SWEEP_JSON)
         except (OSError, ValueError):
             return None
         return state if isinstance(state, dict) and "sessions" in state else None
+
+
+def batches(results_root: Path) -> list[SweepFolder]:
+    """Every batch under a results root, by its id."""
+    found = sorted((results_root / SWEEP_FOLDER).glob(f"*/{SWEEP_JSON}"))
+    return [SweepFolder(results_root, path.parent.name) for path in found]
 
 
 def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:

@@ -25,6 +25,14 @@ from argus_tasks.server.folder import Folder
 
 MIGRATION_LIMIT_S = 600.0
 
+# `prefect server database upgrade -y`, a tenth sooner: it makes and keeps a million objects.
+_UPGRADE = """
+import gc, runpy, sys
+gc.disable()
+sys.argv = ["prefect", "server", "database", "upgrade", "-y"]
+runpy.run_module("prefect", run_name="__main__")
+"""
+
 
 class Database:
     """The database file of one Prefect version in one state folder."""
@@ -49,14 +57,6 @@ class Database:
     def has_template(self) -> bool:
         """Whether an empty database of this version can be copied instead of made."""
         return self._template.is_file()
-
-    def blocks_registered(self) -> bool:
-        """Whether a server has registered Prefect's block types in it."""
-        return bool(self._read_state().get("blocks"))
-
-    def note_blocks_registered(self) -> None:
-        """A server that registers block types has started on it."""
-        write_json(self._state, {**self._read_state(), "blocks": True})
 
     def prepare(self) -> list[str]:
         """Put it right where it is not ready; what was done, as sentences for the log.
@@ -110,9 +110,7 @@ class Database:
             **configuration.base_environment(self.folder),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{work}",
         }
-        command = configuration.python_command(
-            "-m", "prefect", "server", "database", "upgrade", "-y"
-        )
+        command = configuration.python_command("-c", _UPGRADE)
         done = subprocess.run(
             command,
             env=environment,
@@ -140,7 +138,7 @@ class Database:
             raise ArgusTasksError(f"{work} has no Prefect tables after its migration")
         self._set_aside()
         work.replace(self.path)
-        write_json(self._state, {"head": head, "blocks": False}, sync=True)
+        write_json(self._state, {"head": head}, sync=True)
 
     def _set_aside(self) -> None:
         stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())

@@ -7,6 +7,7 @@ kills this process ends the server, its watcher and its locks at once.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.server import locks
@@ -22,6 +24,9 @@ from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
+
+if TYPE_CHECKING:
+    import uvicorn
 
 APPLICATION = "prefect.server.api.server:create_app"
 PREDECESSOR_LIMIT_S = 30.0
@@ -37,26 +42,17 @@ def main() -> None:
     folder.alive(args.instance).write_text(str(os.getpid()))
     database = Database(folder, prefect_version())
     _wait_for_predecessor(folder)
-    register_blocks = not (database.is_ready() and database.blocks_registered())
     os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
-    os.environ["PREFECT_SERVER_REGISTER_BLOCKS_ON_START"] = str(register_blocks).lower()
 
     preparing = _Preparing(database)
     preparing.start()
-    import uvicorn
-
-    config = uvicorn.Config(
-        APPLICATION,
-        factory=True,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=2,
-    )
-    config.load()  # Prefect's import takes longer than most migrations: side by side
+    config = _load_application()  # takes seconds, as does a migration: side by side
     preparing.join()
     if preparing.error is not None:
         _say(f"cannot make the database: {preparing.error}")
         os._exit(1)
+
+    import uvicorn
 
     class DrainingServer(uvicorn.Server):
         """A signal does not end it before everything is recorded."""
@@ -78,13 +74,26 @@ def main() -> None:
 
     server.watcher = watcher
     watcher.start()
-    if register_blocks:
-        threading.Thread(
-            target=_note_blocks, args=(server, database), name="argus-tasks-blocks", daemon=True
-        ).start()
     server.run(sockets=[socket.socket(fileno=args.socket_fd)])
     folder.alive(args.instance).unlink(missing_ok=True)
     os._exit(0)  # everything is recorded; threads of Prefect's need not be waited for
+
+
+def _load_application() -> uvicorn.Config:
+    import uvicorn
+
+    config = uvicorn.Config(
+        APPLICATION,
+        factory=True,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    gc.disable()  # an import makes much that stays and nothing to collect: a fifth of its time
+    config.load()
+    gc.freeze()
+    gc.enable()
+    return config
 
 
 class _Preparing(threading.Thread):
@@ -99,12 +108,6 @@ class _Preparing(threading.Thread):
                 _say(sentence)
         except Exception as error:  # noqa: BLE001 - told in the log by the main thread
             self.error = error
-
-
-def _note_blocks(server: object, database: Database) -> None:
-    while not getattr(server, "started", False):
-        time.sleep(0.2)
-    database.note_blocks_registered()
 
 
 def _wait_for_predecessor(folder: Folder) -> None:

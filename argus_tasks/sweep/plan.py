@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from argus_tasks.base.ids import derive_batch_id, digest_of, new_batch_id
+from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
@@ -106,7 +106,7 @@ def make_plan(request: SweepRequest) -> Plan:
     digests = [digests[index] for index in kept]
     names = job_names(configs, request.job, digests if request.reuse else None)
     before = SweepFolder(request.results_root, batch_id).job_ids() if request.reuse else {}
-    ending = f"-{batch_id[-6:]}"
+    ending = f"-{job_suffix(batch_id)}"
     runs = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)

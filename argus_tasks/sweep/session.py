@@ -40,9 +40,11 @@ class SweepSession:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         progress: how it is getting on.
+        server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
+        revive_server: called when all has ended, before Prefect's server is asked what it knows.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -50,6 +52,8 @@ class SweepSession:
         self.request = request
         self.plan: Plan = make_plan(request)
         self.unmirrored = 0
+        self.server = ""
+        self.revive_server: Callable[[], object] = lambda: None
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
@@ -115,6 +119,12 @@ class SweepSession:
             self._folder.close_session(self._session_id, how)
             self._session_id = None
         self._folder.close()
+
+    def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
+        """Note which flow run this session is, on which server, and whether that one agrees."""
+        if self._session_id is not None:
+            facts = {"id": flow_run_id, "server": server, "mirrored": mirrored}
+            self._folder.note_session(self._session_id, flow_run=facts)
 
     @property
     def stopping(self) -> bool:
@@ -281,6 +291,7 @@ class SweepSession:
         self._folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
+            job_id=assignment.key.job_id,
             attempt=assignment.attempt,
             event=event,
             status=status,

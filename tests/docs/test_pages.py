@@ -66,6 +66,16 @@ def test_python_snippets_run(page: str, tmp_path: Path, api_url: str) -> None:
             assert expected in done.stdout
 
 
+def test_the_reporters_snippet_runs_without_a_server(tmp_path: Path) -> None:
+    (code,) = snippets("docs/events.md", "python")
+    (tmp_path / "plots").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no monitor") == 1
+
+
 def test_the_readmes_sweep_file_is_one(tmp_path: Path) -> None:
     (code,) = snippets("README.md", "yaml")
     (tmp_path / "sweep.yaml").write_text(code)

@@ -130,7 +130,7 @@ def test_room_comes_back_while_the_training_runs(small_disk: Path, tmp_path: Pat
     ("megabytes", "kept", "gone"),
     [
         ("6", {"lifecycle", "job_epoch"}, {"log_line"}),
-        ("1", {"lifecycle"}, {"log_line"}),
+        pytest.param("1", {"lifecycle"}, {"log_line"}, marks=pytest.mark.slow),
     ],
 )
 def test_over_the_bound_the_least_important_yield_first(

@@ -222,6 +222,7 @@ def test_fork_in_mid_run_with_the_lock_held(outbox: Path) -> None:
     assert account.delivered == account.emitted
 
 
+@pytest.mark.slow
 def test_a_child_that_outlives_its_parent_sends_by_itself(outbox: Path) -> None:
     with ArgusServer() as server:
         code, _, err = run(
@@ -344,6 +345,7 @@ def test_a_bad_token_that_turns_good(outbox: Path, tmp_path: Path) -> None:
     assert assert_accounts_meet(outbox)[0].waiting == 0
 
 
+@pytest.mark.slow
 def test_another_process_with_a_good_token_sends_for_one_with_a_bad_one(outbox: Path) -> None:
     with ArgusServer() as server:
         server.tokens = {"em_live_good"}

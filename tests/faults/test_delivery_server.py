@@ -135,7 +135,9 @@ def test_killed_at_the_end(outbox: Path, tmp_path: Path) -> None:
         assert_once_in_order(server.rows("b"), {"train": 6_500})
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 408])
+@pytest.mark.parametrize(
+    "status", [503, *(pytest.param(one, marks=pytest.mark.slow) for one in (500, 502, 408))]
+)
 def test_errors_then_well(outbox: Path, status: int) -> None:
     with ArgusServer() as server:
         server.faults = Faults(status=status, times=4)
@@ -217,7 +219,9 @@ def test_a_reset_in_mid_response_is_sent_twice_and_stored_once(outbox: Path) -> 
     assert account.delivered == account.emitted
 
 
-@pytest.mark.parametrize("status", [400, 413, 415, 422])
+@pytest.mark.parametrize(
+    "status", [422, *(pytest.param(one, marks=pytest.mark.slow) for one in (400, 413, 415))]
+)
 def test_one_poisoned_event_in_400_is_set_aside_alone(outbox: Path, status: int) -> None:
     with ArgusServer() as server:
         server.faults = Faults(poison=["poison-mark"], poison_status=status)

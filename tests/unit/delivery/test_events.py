@@ -166,6 +166,16 @@ def test_what_is_not_finite_is_null_and_named(value: float) -> None:
     assert data["val_loss"] == 0.5
 
 
+@pytest.mark.parametrize("name", ["train_loss", "val_loss", "lr", "batch_time_ms"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_the_short_way_lets_nothing_through_that_is_not_finite(name: str, value: float) -> None:
+    builder = EventStream("b", Source("p")).epochs("j")
+    fields = {"train_loss": 0.1, "val_loss": 0.2, "lr": 0.3, "batch_time_ms": 0.4, name: value}
+    data = valid(builder.line(1, *fields.values(), {}))["data"]
+    assert data[name] is None
+    assert data["nonfinite"] == {name: repr(value)}
+
+
 @pytest.mark.parametrize(
     ("given_", "sent", "beside"),
     [

@@ -18,7 +18,9 @@ from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_o
 KINDS = ["log_line", "resource_snapshot", "job_epoch", "job_start"]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 24))]
+)
 def test_offsets_survive_and_the_sums_meet(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     outbox = Outbox(tmp_path / "o", limit_bytes=256 * 1024).create()

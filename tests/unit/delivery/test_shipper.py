@@ -103,7 +103,9 @@ def settle(shipper: Shipper, time: Time, steps: int = 5_000) -> None:
     raise AssertionError("it never came to an end")
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.slow) for n in range(8, 60))]
+)
 def test_random_answers_restarts_and_writers(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     outbox = Outbox(tmp_path / "o", limit_bytes=2**30).create()
@@ -301,3 +303,49 @@ def test_on_a_shared_disk_another_hosts_quiet_chain_is_left_alone(tmp_path: Path
     settle(shipper_of(outbox, server, time), time)
     assert not theirs.exists()
     assert local.account("b").delivered == 1
+
+
+def test_what_a_full_disk_cut_short_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+    """A torn line, and one that a whole event stands behind on the same line."""
+    outbox = Outbox(tmp_path / "o").create()
+    server, time = FakeServer(), Time()
+    emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", SOURCE)
+    for epoch in range(4):
+        emitter.emit("job_epoch", "j", {"epoch": epoch})
+    path = Path(outbox.segment_path(outbox.segments()[0]))
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + lines[0] + lines[1][:100] + lines[2][:-50] + b"\n" + lines[3])
+    emitter.writer.close()
+    settle(shipper_of(outbox, server, time), time)
+    assert [row["data"]["epoch"] for row in server.rows] == [0, 3]
+    other = Emitter(SegmentWriter(str(outbox.folder), outbox), "c", SOURCE)
+    for epoch in range(3):
+        other.emit("job_epoch", "j", {"epoch": epoch})
+    path = Path(outbox.segment_path(outbox.segments()[0]))
+    header, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + lines[0] + lines[1][:100] + lines[2])
+    other.writer.close()
+    settle(shipper_of(outbox, server, time), time)
+    rows = [row["data"]["epoch"] for row in server.rows if row["batch_id"] == "c"]
+    assert rows == [0, 2]
+    account = outbox.account("c")
+    assert account.missing == 0
+    assert account.dropped == {"torn": 1}
+
+
+def test_a_call_that_is_interrupted_is_accounted_for(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o").create()
+    server, time = FakeServer(), Time()
+    emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", SOURCE)
+    emitter.emit("job_start", "j", {})
+    next(emitter.stream.numbers)  # used up, and then came Ctrl-C
+    emitter.interrupted()
+    emitter.emit("job_done", "j", {})
+    next(emitter.stream.numbers)  # lost without a word: this must show
+    emitter.emit("job_done", "j", {})
+    emitter.writer.close()
+    settle(shipper_of(outbox, server, time), time)
+    account = outbox.account("b")
+    assert account.delivered == 3
+    assert account.dropped == {"interrupted": 1}
+    assert account.missing == 1

@@ -158,6 +158,24 @@ def test_resuming_sends_batch_start_again_after_what_was_left(
     assert server.batch("b")["status"] == "done"
 
 
+def test_the_second_session_names_the_end_of_the_first(
+    server: ArgusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order must not rest on how the files are called."""
+    server.faults = Faults(status=503)
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "0.1")
+    for _ in range(2):
+        with Reporter(batch_id="b", **QUIET):
+            pass
+    box = outboxes()[0]
+    texts = {name: Path(box.segment_path(name)).read_text() for name in box.segments()}
+    naming = [name for name, text in texts.items() if '#{"after":' in text]
+    assert len(texts) == 2
+    assert len(naming) == 1
+    (other,) = set(texts) - set(naming)
+    assert f'#{{"after":["{other}:{len(texts[other])}"]}}' in texts[naming[0]]
+
+
 def test_resuming_a_done_batch_warns_once(
     server: ArgusServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,112 @@
+"""`argus-tasks status`: how the sweeps of a results root stand, read from their files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.base.errors import BadInput
+
+if TYPE_CHECKING:
+    from argus_tasks.runs.ledger import SweepFolder
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "status",
+        help="how sweeps stand, also while they run",
+        description="Say how the sweeps of a results root stand, from their files alone; with"
+        " --repair, also close what killed processes have left as running on Prefect's server.",
+    )
+    parser.add_argument("batch", nargs="?", metavar="BATCH", help="one batch (default: all)")
+    parser.add_argument(
+        "--results-root",
+        type=Path,
+        metavar="DIR",
+        help="default: results/ here or in git's top folder",
+    )
+    parser.add_argument("--repair", action="store_true", help="put Prefect's server right")
+    parser.set_defaults(handler=status)
+
+
+def status(args: argparse.Namespace) -> int:
+    """Print how things stand."""
+    from argus_tasks.runs.ledger import batches
+    from argus_tasks.sweep.defaults import default_results_root
+
+    root: Path = args.results_root or default_results_root(Path.cwd())
+    found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
+    if not found:
+        wanted = f"batch '{args.batch}'" if args.batch else "sweep"
+        raise BadInput(f"there is no {wanted} under {root}.")
+    for folder in found:
+        _print_batch(folder)
+    return _repair(root) if args.repair else 0
+
+
+def _print_batch(folder: SweepFolder) -> None:
+    from argus_tasks.base.processes import is_dead
+
+    sessions = folder.sessions()
+    state = folder.state() or {}
+    counts, total = _counts(folder)
+    print(f"{folder.batch_id}  {state.get('name')} (project {state.get('project')})")
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    print(f"  {total} configs: {told}")
+    for session in sessions[-1:]:
+        if session.get("closed_at"):
+            how = f"ended {session['closed_at'][:19]}: {session.get('how')}"
+        elif is_dead(session.get("process") or {}):
+            how = "its process is gone; the same command goes on where it was"
+        else:
+            process = session.get("process") or {}
+            how = f"running: process {process.get('pid')} on {process.get('host')}"
+        print(f"  session {len(sessions)}, since {session['opened_at'][:19]}: {how}")
+
+
+def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
+    """How many configs of the last plan stand how, by the results root's folders."""
+    from argus_tasks.runs.catalogue import newest_by_digest
+
+    known = newest_by_digest(folder.path.parents[1])
+    counts = dict.fromkeys(("succeeded", "running", "failed", "skipped", "stopped"), 0)
+    total = waiting = 0
+    for line in folder.plan():
+        total += 1
+        run = known.get(line.get("digest") or "")
+        if run is None:
+            waiting += 1
+        elif run.resumable:
+            counts["stopped"] += 1
+        else:
+            counts[run.status] = counts.get(run.status, 0) + 1
+    return {**counts, "not started": waiting}, total
+
+
+def _repair(root: Path) -> int:
+    from argus_tasks.server.embedded import hold
+    from argus_tasks.server.profile import configured_api_url
+
+    url = configured_api_url()
+    if url is not None:
+        _print_repairs(root, url)
+        return 0
+    with hold(notice=print) as held:
+        held.wait_healthy()
+        os.environ.update(held.environment())  # before Prefect is imported
+        _print_repairs(root, "embedded")
+    return 0
+
+
+def _print_repairs(root: Path, server: str) -> None:
+    from argus_tasks.orchestration.past import repair_past
+
+    repairs: list[Any] = repair_past(root, server, deadline_s=60)
+    for repair in repairs:
+        left = f", {repair.left} still wrong" if repair.left else ""
+        print(f"repaired {repair.batch_id} {repair.session}: {repair.task_runs} task runs{left}")
+    if not repairs:
+        print("Prefect's server has nothing to repair")
