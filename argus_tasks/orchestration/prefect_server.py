@@ -20,7 +20,14 @@ PAGE = 200
 
 
 class ServerAway(ArgusTasksError):
-    """The server has not answered, or not with what was asked for."""
+    """The server has not answered, or not with what was asked for.
+
+    `busy`: it is there, and has only not answered in time.
+    """
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        super().__init__(message)
+        self.busy = busy
 
 
 def without_retries() -> AbstractContextManager[Any]:
@@ -149,8 +156,10 @@ class PrefectServer:
                 self._opened = client.__enter__()
             return ask(self._opened)
         except Exception as error:
+            kinds = {kind.__name__ for kind in type(error).__mro__}
             raise ServerAway(
-                f"Prefect's server does not answer: {error or type(error).__name__}"
+                f"Prefect's server does not answer: {error or type(error).__name__}",
+                busy=bool(kinds & {"ReadTimeout", "PoolTimeout"}),
             ) from error
 
 

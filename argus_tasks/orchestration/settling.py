@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from prefect.events import Event
@@ -36,12 +38,15 @@ POLLED_OFTEN_S = 2.0
 STALL_S = 5.0
 """Recorded nothing more for so long (five flushes of a stock server): the rest is not coming."""
 AWAY_S = 4.0
-"""Not answered for so long: it is gone."""
+"""Refused for so long: it is gone."""
+BUSY_S = 45.0
+"""There, but not answering in time, for so long: as good as gone."""
 CHUNK = 1000
 REFUSED_IN_A_ROW = 3
 NOTE = "put right by argus-tasks from the run's folder"
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,8 +143,9 @@ class Settling:
             try:
                 self._recorded = self._server.count(self._flow_run_id, TERMINAL_TYPES)
                 answered_at = now
-            except ServerAway:
-                if now - answered_at >= AWAY_S or not self._time_left():
+            except ServerAway as error:
+                limit_s = BUSY_S if error.busy else AWAY_S
+                if now - answered_at >= limit_s or not self._time_left():
                     raise
             if self._recorded != last or not drained:
                 last, changed_at = self._recorded, now
@@ -156,15 +162,29 @@ class Settling:
         wanted = Counter((run.state_type, run.state_name) for run in self._expected)
         if self._recorded != len(self._expected):
             return False
-        if self._server.count(self._flow_run_id, OPEN_TYPES):
+        if self._patiently(lambda: self._server.count(self._flow_run_id, OPEN_TYPES)):
             return False
         return all(
-            self._server.count(self._flow_run_id, (state_type,), name) == number
+            self._patiently(partial(self._server.count, self._flow_run_id, (state_type,), name))
+            == number
             for (state_type, name), number in wanted.items()
         )
 
     def _compare(self) -> Comparison:
-        return compare(self._expected, self._server.task_runs(self._flow_run_id))
+        return self._patiently(
+            lambda: compare(self._expected, self._server.task_runs(self._flow_run_id))
+        )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask again where the server is only busy. Errors: ServerAway."""
+        begun = time.monotonic()
+        while True:
+            try:
+                return ask()
+            except ServerAway as error:
+                spent_s = time.monotonic() - begun
+                if not error.busy or spent_s >= BUSY_S or not self._time_left():
+                    raise
 
     def _resend(self, found: Comparison) -> None:
         """Send the last state of what is missing or wrong once more, a bit at a time."""
