@@ -15,15 +15,13 @@ from signal import SIGKILL, SIGTERM
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process
-from argus_tasks.runs.catalogue import KnownRun
-from argus_tasks.runs.late import close_lost
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
 from argus_tasks.runs.record import RunKey, stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Assignment, Outcome
-from argus_tasks.sweep.burial import LastWords, bury
+from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.stopflag import StopFlag
@@ -102,9 +100,7 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
-        for run in self.plan.to_do:
-            if run.known is not None:
-                self._close_lost(run.known)
+        close_lost_runs(self._folder, [run.known for run in self.plan.to_do if run.known])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -273,19 +269,6 @@ class SweepSession:
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
         return outcome
-
-    def _close_lost(self, known: KnownRun) -> None:
-        """Give a run that a dead session has left as running its last word, before it goes on."""
-        lost = close_lost(known.run_dir) if known.status == RUNNING else None
-        if lost is not None:
-            self._folder.note(
-                digest=known.digest,
-                run_id=known.run_id,
-                attempt=known.attempt,
-                event="ended",
-                status=FAILED,
-                cause=lost["cause"],
-            )
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
         self._folder.note(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.runs.ledger import line_holds
+from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, line_holds
 from argus_tasks.sweep.plan import Action, make_plan
 from argus_tasks.sweep.session import SweepSession
 from tests.support.sessions import records, request_for, run_session
@@ -102,6 +102,33 @@ def ledger(root: Path) -> list[dict[str, Any]]:
     lines = path.read_text().splitlines()
     assert all(line_holds(line) for line in lines)
     return [json.loads(line) for line in lines]
+
+
+def test_ledger_lines_that_find_no_room_are_written_later(small_root: Path) -> None:
+    folder = SweepFolder(small_root, "batch")
+    folder.open_session(SweepIdentity("p", "n", "e"), git_sha=None, created_by="me")
+    folder.note(run_id="first")
+    fill(small_root / "ballast")
+    for number in range(100):  # more than what is left of the ledger's last block
+        folder.note(run_id=str(number), cause="x" * 100)
+    (small_root / "ballast").unlink()
+    folder.note(run_id="last")
+    folder.close()
+    said = [line["run_id"] for line in ledger(small_root)]
+    assert said == ["first", *map(str, range(100)), "last"]
+
+
+def test_a_torn_last_line_of_a_killed_session_costs_no_other(results_root: Path) -> None:
+    for run_id in ("one", "two"):
+        folder = SweepFolder(results_root, "batch")
+        folder.open_session(SweepIdentity("p", "n", "e"), git_sha=None, created_by="me")
+        folder.note(run_id=run_id)
+        folder.close()
+        if run_id == "one":
+            with (folder.path / "ledger.jsonl").open("a") as handle:
+                handle.write('{"at":"2026-')
+    lines = (results_root / ".sweep/batch/ledger.jsonl").read_text().splitlines()
+    assert [line_holds(line) for line in lines] == [True, False, True]
 
 
 def test_a_sweep_killed_on_a_full_disk_goes_on_when_there_is_room(small_root: Path) -> None:

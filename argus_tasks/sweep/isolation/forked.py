@@ -94,9 +94,9 @@ def _new_chance() -> None:
 
     Python sees to its own; numpy's global ones are seeded here, as in a process newly started.
     """
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
 
 
 def spare_from_term() -> None:

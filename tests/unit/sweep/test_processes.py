@@ -57,7 +57,7 @@ def test_random_numbers_differ_between_fresh_processes(results_root: Path, tmp_p
     # Modules that nobody imports twice: numpy is loaded before the fork, as a user's module does.
     pytest.importorskip("numpy")
     (tmp_path / "with_numpy.py").write_text(
-        "import numpy\nfrom tests.unit.sweep.test_processes import state\n"
+        "import numpy.random\nfrom tests.unit.sweep.test_processes import state\n"
     )
     experiment = f"{tmp_path}/with_numpy.py:state"
     assert run_configs(CONFIGS, experiment, results_root, fresh_process=True).succeeded == 6  # type: ignore[arg-type]
