@@ -36,7 +36,10 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
     with temporary_settings(updates) if updates else _same_settings():
         require_server()
         try:
-            sweep.with_options(flow_run_name=lambda: name)(Prepared(session), return_state=True)
+            flow = sweep.with_options(flow_run_name=lambda: name)
+            state = flow(Prepared(session), return_state=True)
+            if not session.conducted:
+                state.result()  # raises what kept the flow from its end
         except Exception as error:
             # Where only its last state could not be set, the session has ended all the same.
             if not (session.conducted and is_transport_error(error)):

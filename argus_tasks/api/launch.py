@@ -43,21 +43,28 @@ def launch(
         session = SweepSession(request, held.environment() if held else None)
         try:
             session.warm()
-            with _no_garbage():
-                from argus_tasks.flows.call import call_sweep
-            session.check()
-            with ctrl_c_stops(session), watch(session):
-                # Said in so many words: Prefect, once imported, does not look again.
-                url = held.api_url if held else None if inside else configured_api_url()
-                session.server = EMBEDDED if held else url or ""
-                if held:
-                    session.revive_server = held.revive
-                call_sweep(session, url, embedded=held is not None)
+            with ctrl_c_stops(session):
+                with _no_garbage():
+                    from argus_tasks.flows.call import call_sweep
+                session.check()
+                with watch(session):
+                    _call(call_sweep, session, held, inside)
         finally:
             session.close()
     if session.stopping:
         raise SweepStopped(session.stopped_by, session.summary())
     return session.summary()
+
+
+def _call(
+    call_sweep: Callable[..., None], session: SweepSession, held: HeldServer | None, inside: bool
+) -> None:
+    # Said in so many words: Prefect, once imported, does not look again.
+    url = held.api_url if held else None if inside else configured_api_url()
+    session.server = EMBEDDED if held else url or ""
+    if held:
+        session.revive_server = held.revive
+    call_sweep(session, url, embedded=held is not None)
 
 
 @contextmanager
@@ -70,6 +77,7 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
         environment = held.environment()
         # Prefect's address is not among them: read once at import, it would outlive the server.
         added = {name: environment[name] for name in environment if "proxy" in name.lower()}
+        added |= {"DO_NOT_TRACK": os.environ.get("DO_NOT_TRACK", "1")}
         before = {name: os.environ.get(name) for name in added}
         os.environ.update(added)
         try:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from argus_tasks.base.files import read_json
 from argus_tasks.results.direction import guess_direction
+from argus_tasks.runs.layout import METRICS_JSON
+from argus_tasks.sweep.attempt import numbers_of
 from argus_tasks.sweep.progress import Ended
 
 
@@ -21,7 +26,17 @@ class Best:
 
     def consider(self, news: Ended) -> None:
         """Look at a run that has ended."""
-        metrics = news.outcome.metrics
+        self._look(news.run.name, news.outcome.metrics)
+
+    def consider_known(self, name: str, run_dir: Path) -> None:
+        """Look at a run that had succeeded before."""
+        try:
+            metrics = numbers_of(read_json(run_dir / METRICS_JSON))
+        except (OSError, ValueError, AttributeError):
+            return
+        self._look(name, metrics)
+
+    def _look(self, name: str, metrics: dict[str, float]) -> None:
         if self._metric is None and metrics:
             self._metric = next(iter(metrics))
         if self._metric is None or self._metric not in metrics:
@@ -29,7 +44,7 @@ class Best:
         value = metrics[self._metric]
         lower = (self._direction or guess_direction(self._metric) or "min") == "min"
         if self._value is None or (value < self._value if lower else value > self._value):
-            self._value, self._name = value, news.run.name
+            self._value, self._name = value, name
 
     def text(self) -> str:
         """`MSE 0.1234 (ridge-nile-s1)`, or nothing yet."""

@@ -34,21 +34,26 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def logs(args: argparse.Namespace) -> int:
     """Print the log."""
+    from codecs import getincrementaldecoder
+
     from argus_tasks.base.files import read_json
+    from argus_tasks.base.processes import is_dead
     from argus_tasks.runs.layout import RUN_JSON, RUN_LOG, RUNNING
 
     folder = find_run(args.run, args.results_root)
 
     def running() -> bool:
         try:
-            return bool(read_json(folder / RUN_JSON)["status"] == RUNNING)
+            record = read_json(folder / RUN_JSON)
+            return record["status"] == RUNNING and not is_dead(record.get("owner") or {})
         except (OSError, ValueError, KeyError):
             return False
 
+    decoder = getincrementaldecoder("utf-8")("replace")
     with (folder / RUN_LOG).open("rb") as handle:
         while True:
             going_on = args.follow and running()
-            sys.stdout.write(handle.read().decode("utf-8", "replace"))
+            sys.stdout.write(decoder.decode(handle.read()))
             sys.stdout.flush()
             if not going_on:
                 return 0

@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(args: argparse.Namespace) -> int:
     """Run the sweep; the exit code says how it went."""
     from argus_tasks.api.launch import launch
-    from argus_tasks.cli.watch import duration_text, watching
+    from argus_tasks.cli.watch import duration_text, say, watching
     from argus_tasks.runs.summary import SweepStopped
     from argus_tasks.sweep.resolve import resolve
 
@@ -46,19 +46,19 @@ def run(args: argparse.Namespace) -> int:
     )
     # Prefect's own lines would tear the progress; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    print(f"{request.name}: {len(request.configs)} configs, {request.workers} workers", flush=True)
+    say(f"{request.name}: {len(request.configs)} configs, {request.workers} workers")
     code = EXIT_OK
     try:
         result = launch(
             request,
             watch=watching(args.metric, args.direction),
-            notice=lambda line: print(line, flush=True),
+            notice=say,
         )
         code = EXIT_OK if result.ok else EXIT_SOME_FAILED
     except SweepStopped as stopped:
         result, code = stopped.summary, EXIT_INTERRUPTED
-    print(f"{result.sentence()} in {duration_text(result.duration_sec)}")
-    print(f"results: {request.results_root}")
+    say(f"{result.sentence()} in {duration_text(result.duration_sec)}")
+    say(f"results: {request.results_root}")
     if code == EXIT_INTERRUPTED:
-        print("run the same command again to go on where this stopped")
+        say("run the same command again to go on where this stopped")
     return code

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_tasks.cli.best import Best
 from argus_tasks.runs.layout import FAILED
+from argus_tasks.sweep.plan import Action
 from argus_tasks.sweep.progress import Ended, Snapshot
 from argus_tasks.sweep.session import SweepSession
 
@@ -32,6 +35,9 @@ def watching(
         live = sys.stdout.isatty()
         show: _Live | _Plain = _Live(session) if live else _Plain(session)
         best = Best(metric, direction)
+        for run in session.plan.runs:
+            if run.action is Action.REUSE and run.known is not None:
+                best.consider_known(run.name, Path(run.known.run_dir))
         over = threading.Event()
 
         def update() -> None:
@@ -57,6 +63,14 @@ def watching(
     return watch
 
 
+def say(line: str) -> None:
+    """Print a line; a reader that has gone (`| head`) does not end a sweep."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def duration_text(seconds: float | None) -> str:
     """`1:05`, `2:03:10`, or `?` where it is not known."""
     if seconds is None:
@@ -69,6 +83,8 @@ def duration_text(seconds: float | None) -> str:
 def failure_line(news: Ended) -> str:
     """One line on a run that failed: which, why, where to look."""
     ending = news.outcome.ending
+    if ending.resumable:
+        return f"stopped: {news.run.name} ({news.run_id})"
     tries = f" after {news.attempts} attempts" if news.attempts > 1 else ""
     message = (ending.error_message or "").strip().splitlines()
     first = f": {message[0]}" if message and message[0] != ending.cause else ""
@@ -93,7 +109,7 @@ class _Plain:
 
     def tell(self, news: Ended) -> None:
         if news.outcome.ending.status == FAILED:
-            print(failure_line(news), flush=True)
+            say(failure_line(news))
 
     def draw(self, snapshot: Snapshot, best: str) -> None:
         self._drawn, self._best = snapshot, best
@@ -109,11 +125,11 @@ class _Plain:
             return
         self._last = time.monotonic()
         stopping = ", stopping" if self._session.stopping else ""
-        print(
+        say(
             f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
-            f" elapsed {duration_text(shot.elapsed_s)}, eta {duration_text(shot.eta_s)}"
-            f"{self._best and f', best {self._best}'}{stopping}{_recording(shot, ', ')}",
-            flush=True,
+            f" elapsed {duration_text(shot.elapsed_s)}"
+            f"{'' if stopping else f', eta {duration_text(shot.eta_s)}'}"
+            f"{self._best and f', best {self._best}'}{stopping}{_recording(shot, ', ')}"
         )
 
 
@@ -123,15 +139,22 @@ class _Live:
     def __init__(self, session: SweepSession) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.table import Column
 
         self._session = session
         self._progress: Progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[counts]}"),
+            # What does not fit is cut here, not in the bar and the count.
+            TextColumn(
+                "{task.fields[counts]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=Console(file=sys.stdout),
             auto_refresh=False,
+            expand=True,
         )
         self._task: TaskID = self._progress.add_task(
             session.request.name, total=len(session.plan.runs), counts=""
@@ -140,7 +163,9 @@ class _Live:
 
     def tell(self, news: Ended) -> None:
         if news.outcome.ending.status == FAILED:
-            self._progress.console.print(failure_line(news), style="red", markup=False)
+            console = self._progress.console
+            line = failure_line(news)
+            console.print(line[: console.width], style="red", markup=False, highlight=False)
 
     def draw(self, snapshot: Snapshot, best: str) -> None:
         running = ", ".join(snapshot.running_names[:_SHOWN_NAMES])

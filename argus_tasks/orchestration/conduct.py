@@ -20,7 +20,7 @@ from argus_tasks.orchestration.relay import Relay
 from argus_tasks.sweep.session import SweepSession
 
 SETTLE_LIMIT_S = 120.0
-_SETTLE_STOPPED_S = 2.0
+_SETTLE_STOPPED_S = 1.0
 _SETTLE_HURRIED_S = 0.5
 _RELAY_LIMIT_S = 3.0
 _REPAIR_LIMIT_S = 10.0

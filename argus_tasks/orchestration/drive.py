@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.sweep.attempt import who_terminates
 from argus_tasks.sweep.session import SweepSession
 
 ConfigTask = Task[[int, str], State[Any]]
@@ -37,11 +37,6 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
             session.stop(who_terminates())
         except KeyboardInterrupt:
             session.stop("user")
-
-
-def who_terminates() -> str:
-    """Who a SIGTERM is from: Prefect's runner cancels its flow runs so; else anybody's `kill`."""
-    return "Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user"
 
 
 def drive(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import (
     dumps,
     read_json,
@@ -24,6 +25,7 @@ from argus_tasks.base.files import (
 )
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.locks import ProcessLock
 from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
 
@@ -48,9 +50,23 @@ class SweepFolder:
         self.batch_id = batch_id
         self.path = results_root / SWEEP_FOLDER / batch_id
         self._ledger: int | None = None
+        self._alone = ProcessLock(str(self.path / "lock"))
         self._session = ""
         self._unwritten = b""
         self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """Have the batch for this process, until `close` or its death.
+
+        Errors: BadInput where another process of this host has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self._alone.take():
+            process = (self.sessions() or [{}])[-1].get("process") or {}
+            raise BadInput(
+                f"batch {self.batch_id} is being run by process {process.get('pid')} on"
+                f" {process.get('host')}; wait for its end, stop it, or start anew (--fresh)."
+            )
 
     def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
         """Note in `sweep.json` that a session starts; returns the session's id."""
@@ -144,6 +160,7 @@ class SweepFolder:
                 self._write()
                 os.close(self._ledger)
                 self._ledger = None
+        self._alone.give_back()
 
     def _write(self) -> None:
         assert self._ledger is not None

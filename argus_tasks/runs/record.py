@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
@@ -101,6 +102,8 @@ class RunRecord:
             self.started_at = str(before.get("started_at") or self.started_at)
             spent = before.get("duration_sec")
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
+        for name in (ERROR_LOG, METRICS_JSON):  # the earlier attempt's word, not this one's
+            Path(self._path(name)).unlink(missing_ok=True)
 
     def running(self) -> None:
         """Write `run.json` as running, and `meta.json` of this attempt."""

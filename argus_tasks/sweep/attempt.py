@@ -76,6 +76,9 @@ class Outcome:
     unwritten: bool = False
 
 
+# What Prefect's handler of SIGTERM raises in the main thread, where sequential experiments run.
+_TERMINATION = "TerminationSignal"
+
 Capture = Callable[[RunLog], AbstractContextManager[None]]
 
 
@@ -90,9 +93,9 @@ def run_attempt(
 ) -> Outcome:
     """Run the experiment once and write its folder; once `disowned`, nothing more is written.
 
-    An Exception becomes a failed outcome. KeyboardInterrupt and SystemExit are recorded as a
-    failure and raised on: what they mean is the caller's to say. Where the folder itself cannot be
-    written, the outcome says so.
+    Whatever the experiment raises is an outcome: a SystemExit is its own end and nobody else's,
+    a KeyboardInterrupt or Prefect's TerminationSignal a stop where one was asked for. Where the
+    folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
     try:
@@ -153,16 +156,22 @@ def _attempt(
         if disowned():
             return Outcome(stopped_ending(stop.by()))
         duration_s = time.monotonic() - started
-        if ctx._saw_stop or (isinstance(raised, KeyboardInterrupt) and stop.is_set()):
+        if type(raised).__name__ == _TERMINATION:
+            stop.set(who_terminates())
+        interrupted = isinstance(raised, KeyboardInterrupt) or type(raised).__name__ == _TERMINATION
+        if ctx._saw_stop or (interrupted and stop.is_set()):
             outcome = _stopped(stop, raised, duration_s)
         elif raised is None:
             outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
         else:
             outcome = outcome_of_exception(raised, duration_s)
         _close(record, assignment, ctx, outcome, trackers)
-    if raised is not None and not isinstance(raised, Exception):
-        raise raised
     return outcome
+
+
+def who_terminates() -> str:
+    """Who a SIGTERM is from: Prefect's runner cancels its flow runs so; else anybody's `kill`."""
+    return "Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user"
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:

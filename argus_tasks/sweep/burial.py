@@ -24,9 +24,7 @@ _LOG_TAIL_BYTES = 4_000
 log = logging.getLogger("argus_tasks")
 
 
-def bury(
-    assignment: Assignment, death: WorkerDied | BadInput, duration_s: float, stopped_by: str
-) -> Outcome:
+def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by: str) -> Outcome:
     """What became of an attempt that ended by `death`, as its folder and the parent know it.
 
     A run that had written its success before its worker died has succeeded. During a stop
@@ -38,9 +36,11 @@ def bury(
     stack = ""
     if isinstance(death, BadInput):  # it did load at the start: its files have changed
         cause, kind = causes.UNLOADABLE, "BadInput"
-    else:
+    elif isinstance(death, WorkerDied):
         cause, stack = death.cause, death.stack
         kind = "Timeout" if isinstance(death, TimedOut) else "WorkerDied"
+    else:  # its config cannot be sent, or its folder not be made
+        cause = kind = type(death).__name__
     ending = Ending(FAILED, cause, kind, str(death))
     kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
     if stopped_by and not isinstance(death, TimedOut):

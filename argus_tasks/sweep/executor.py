@@ -122,7 +122,16 @@ class LocalExecutor:
 
     def warm(self, count: int) -> None:  # noqa: ARG002 - one process, whatever the count
         """Load the experiment."""
-        self._function = self._function or self._load()
+        if self._function is not None:
+            return
+        try:
+            self._function = self._load()
+        except BadInput:
+            raise
+        except Exception as error:
+            raise BadInput(
+                f"the experiment cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
 
     def check(self) -> None:
         """Load the experiment."""
@@ -178,6 +187,8 @@ class ThreadExecutor(LocalExecutor):
                     raise WorkerDied("stopped")
                 self._waiting.add(future)
             if not may_start():
+                with self._lock:
+                    self._waiting.discard(future)
                 return None
             threading.Thread(
                 target=self._into, args=(future, assignment), name="argus-run", daemon=True

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
+from argus_tasks.base.processes import is_dead
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
@@ -145,9 +146,11 @@ def _action(found: KnownRun | None) -> Action:
         return Action.REUSE
     if found.status == SKIPPED:
         return Action.LEAVE
-    if found.status == RUNNING or found.resumable:
-        return Action.RESUME
-    return Action.RUN
+    if found.status == RUNNING:
+        # One whose owner lives is somebody else's: its folder is not ours to write in.
+        owner = found.record.get("owner")
+        return Action.RESUME if not owner or is_dead(owner) else Action.RUN
+    return Action.RESUME if found.resumable else Action.RUN
 
 
 def _new_batch(request: SweepRequest, sha: str | None) -> str:

@@ -59,7 +59,7 @@ class Progress:
         self._reused = reused
         self._workers = workers
         self._counts = {SUCCEEDED: reused, FAILED: 0, SKIPPED: left}
-        self._running: dict[int, str] = {}
+        self._running: dict[int, tuple[str, float]] = {}
         self._durations: list[float] = []
         self._started = time.monotonic()
         self._news: list[Ended] = []
@@ -68,7 +68,7 @@ class Progress:
     def started(self, run: PlannedRun) -> None:
         """An attempt starts."""
         with self._lock:
-            self._running[run.index] = run.name
+            self._running[run.index] = (run.name, time.monotonic())
 
     def paused(self, run: PlannedRun) -> None:
         """An attempt failed and will be tried again."""
@@ -97,14 +97,19 @@ class Progress:
         """The counts now."""
         with self._lock:
             counts = dict(self._counts)
-            running = tuple(self._running.values())
-            elapsed = time.monotonic() - self._started
+            running = tuple(name for name, _ in self._running.values())
+            now = time.monotonic()
+            elapsed = now - self._started
             left = self._total - sum(counts.values())
             eta = None
             if self._durations:
                 lanes = max(1, min(self._workers, left))
-                # What runs at this moment is on average half done.
-                eta = max(0.0, left - len(running) / 2) * mean(self._durations[-500:]) / lanes
+                ages = [now - since for _, since in self._running.values()]
+                # One that has run for longer than the mean is a long one: half as long again.
+                usual = mean([*self._durations[-500:], *ages])
+                to_go = sum(max(usual - age, age / 2) for age in ages)
+                to_go += max(0, left - len(ages)) * usual
+                eta = max(1.0, to_go / lanes)
         return Snapshot(
             self._total,
             counts[SUCCEEDED],

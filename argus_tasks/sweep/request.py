@@ -80,6 +80,8 @@ class SweepRequest:
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
+        if self.results_root.exists() and not self.results_root.is_dir():
+            raise BadInput(f"results_root is '{self.results_root}'; expected a folder.")
         check_specs(self.tracker_specs)
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
             raise BadInput(f"workers is {self.workers!r}; expected a whole number, 1 or more.")

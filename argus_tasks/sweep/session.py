@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
@@ -23,7 +22,6 @@ from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
-from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
@@ -92,6 +90,7 @@ class SweepSession:
 
     def __enter__(self) -> SweepSession:
         self.request.results_root.mkdir(parents=True, exist_ok=True)
+        self._folder.take()
         self._meta = with_facts(self.request.metadata, Path.cwd())
         self._session_id = self._folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
@@ -182,7 +181,7 @@ class SweepSession:
         self._last_words.forget(assignment.key.run_id)
         try:
             outcome = self._executor.run(assignment, may_start)
-        except (WorkerDied, BadInput) as death:
+        except Exception as death:  # noqa: BLE001 - ours or pickle's: it costs this run
             if not began and self._stop.is_set():
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0

@@ -186,3 +186,51 @@ def test_logs_by_folder_by_id_and_by_name(lab: Path, api_url: str) -> None:
     assert command(lab, "logs", str(log.parent)).stdout == "first\nlast\n"
     assert command(lab, "logs", "good-s0-lr0.1", *where).stdout == "first\nlast\n"
     assert command(lab, "logs", "nobody", *where).returncode == 2
+
+
+def test_a_reader_that_has_gone_does_not_end_the_sweep(lab: Path, api_url: str) -> None:
+    (lab / "sweep.yaml").write_text(SWEEP + "base: {fails: true}\n")
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m argus_tasks run sweep.yaml | head -1",
+        shell=True,
+        executable="/bin/bash",
+        cwd=lab,
+        env={**os.environ, "PREFECT_API_URL": api_url},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(list((lab / "results").glob("*/run.json"))) == 8
+
+
+def test_trackers_and_values_of_a_script_reach_the_workers(lab: Path, api_url: str) -> None:
+    (lab / "script.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from argus_tasks import sweep_flow\n"
+        "@dataclass\n"
+        "class Size:\n"
+        "    n: int\n"
+        "class Tracker:\n"
+        "    def on_run_start(self, ctx, meta): (ctx.run_dir / 'told').write_text('yes')\n"
+        "    def on_metric(self, ctx, event): pass\n"
+        "    def on_run_end(self, ctx, summary): pass\n"
+        "if __name__ == '__main__':\n"
+        "    summary = sweep_flow([{'size': Size(3)}], lambda ctx: {'n': ctx.config['size'].n},\n"
+        "                         trackers=[Tracker()], results_root='mine')\n"
+        "    assert summary.ok, summary\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=lab,
+        env={**os.environ, "PREFECT_API_URL": api_url},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (told,) = (lab / "mine").glob("*/told")
+    assert told.read_text() == "yes"

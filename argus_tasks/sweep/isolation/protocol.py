@@ -56,14 +56,18 @@ def send(sock: socket.socket, message: object) -> None:
 
 
 def dumps(message: object) -> bytes:
-    """The message as bytes; by cloudpickle where pickle itself cannot."""
+    """The message as bytes; by cloudpickle where pickle itself cannot, or would name a class of
+    `__main__`, which is another module in the worker."""
     try:
-        return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - pickle raises many kinds; cloudpickle says the last word
-        import cloudpickle
+        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        if b"__main__" not in data:
+            return data
+    except Exception:  # noqa: BLE001, S110 - pickle raises many kinds; cloudpickle says the last word
+        pass
+    import cloudpickle
 
-        data: bytes = cloudpickle.dumps(message)
-        return data
+    by_value: bytes = cloudpickle.dumps(message)
+    return by_value
 
 
 def send_bytes(sock: socket.socket, data: bytes) -> None:

@@ -342,3 +342,56 @@ def with_mark(value: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_batch_is_run_by_one_process_at_a_time(results_root: Path) -> None:
+    request = request_for([{"x": 1}], experiments.noop, results_root, batch_id="one-batch")
+    first, second = SweepSession(request), SweepSession(request)
+    with first:
+        with pytest.raises(BadInput, match=f"is being run by process {os.getpid()} on"):
+            second.__enter__()
+        second.close()
+    with SweepSession(request):
+        pass
+
+
+def test_a_run_whose_owner_lives_is_left_alone(results_root: Path, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    config = {"marks": str(marks), "x": 0, "seconds": 0.5}
+    session = SweepSession(request_for([config], experiments.slow, results_root, name="first"))
+    runner = threading.Thread(target=run_session, args=(session,))
+    runner.start()
+    wait_for(lambda: any(marks.iterdir()))
+    plan = make_plan(request_for([config], experiments.slow, results_root, name="second"))
+    assert [run.action for run in plan.runs] == [Action.RUN]
+    runner.join()
+
+
+@pytest.mark.parametrize("mode", ["sequential", "thread"])
+def test_an_exit_is_the_experiments_own_in_every_mode(mode: Any, results_root: Path) -> None:
+    configs = [{"kind": kind} for kind in ("exit", "interrupt", "ok")]
+    summary = run_configs(configs, experiments.mixed, results_root, mode=mode)
+    assert (summary.succeeded, summary.failed, summary.not_started) == (1, 2, 0)
+    causes = {r["config"]["kind"]: r["cause"] for r in records(results_root)}
+    assert causes == {"exit": "SystemExit", "interrupt": "KeyboardInterrupt", "ok": None}
+
+
+def test_a_config_that_cannot_be_sent_costs_its_run(results_root: Path) -> None:
+    configs: list[dict[str, Any]] = [{"x": 1, "lock": threading.Lock()}, {"x": 2}]
+    summary = run_configs(configs, experiments.noop, results_root)
+    assert (summary.succeeded, summary.failed) == (1, 1)
+
+
+def test_a_retry_that_succeeds_leaves_no_error_log(results_root: Path) -> None:
+    config = {"succeeds_at": 2}
+    run_configs([config], experiments.flaky, results_root)
+    (failed,) = records(results_root)
+    assert (failed["dir"] / "error.log").exists()
+    path = failed["dir"] / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "resumable": True}))
+    run_configs([config], experiments.flaky, results_root)
+    (taken_up,) = records(results_root)
+    assert taken_up["status"] == "succeeded"
+    assert not (taken_up["dir"] / "error.log").exists()
