@@ -35,6 +35,7 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
         updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     with temporary_settings(updates) if updates else _same_settings():
         require_server()
+        session.make_root()  # before the flow: Prefect would log a bad folder's stack
         try:
             flow = sweep.with_options(flow_run_name=lambda: name)
             state = flow(Prepared(session), return_state=True)

@@ -72,7 +72,7 @@ def read_json_lines(path: Path | str) -> Iterator[Any]:
     """
     try:
         handle = open(path, "rb")  # noqa: PTH123, SIM115 - closed below; Path.open is slower
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     with handle:
         for line in handle:

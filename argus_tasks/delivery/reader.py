@@ -52,10 +52,6 @@ class SegmentReader:
         except OSError:
             pass
 
-    def unread(self) -> int:
-        """Bytes that stand after the last entry taken."""
-        return os.fstat(self._descriptor).st_size - self._at
-
     def torn_end(self) -> bytes:
         """What stands after the last whole line."""
         data = os.pread(self._descriptor, _CHUNK, self._at)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
@@ -88,8 +89,18 @@ class SweepSession:
         if self.plan.to_do:
             self._executor.check()
 
+    def make_root(self) -> None:
+        """Make the results root. Errors: BadInput where it cannot be made."""
+        root = self.request.results_root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"results_root is '{root}'; expected a folder that can be made: {error.strerror}."
+            ) from error
+
     def __enter__(self) -> SweepSession:
-        self.request.results_root.mkdir(parents=True, exist_ok=True)
+        self.make_root()
         self._folder.take()
         self._meta = with_facts(self.request.metadata, Path.cwd())
         self._session_id = self._folder.open_session(

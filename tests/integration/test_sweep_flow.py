@@ -268,6 +268,12 @@ def test_the_runner_refuses_before_anything_is_written(results_root: Path) -> No
     assert not results_root.exists()
 
 
+def test_a_results_root_that_cannot_be_made_is_named(served: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"results_root is '.*/file/results'; expected a folder"):
+        sweep_flow([{"x": 1}], experiments.noop, results_root=tmp_path / "file" / "results")
+
+
 def test_a_server_that_does_not_answer_is_named(
     results_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
