@@ -85,8 +85,8 @@ class Contestant:
     def told(self) -> dict[str, Any]:
         """Wait for the JSON line. Errors: ContestantFailed."""
         assert self._process.stdout is not None
-        poll = select.poll()  # select() refuses descriptors above 1023
-        poll.register(self._process.stdout, select.POLLIN | select.POLLHUP)
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
         ready = poll.poll(self._timeout_s * 1000)
         line = self._process.stdout.readline() if ready else b""
         if not line:
