@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,6 +92,16 @@ class Reporter:
         self._batch_id = fit_id(chosen, BATCH_ID_LIMIT)
         self.labels: dict[str, Any] = {}
         """More keys for `batch_start`; set them before entering."""
+        self.joins = True
+        """Inside an experiment of a sweep: report for its run."""
+        self.on_stop: Callable[[str], None] = _unheard
+        """Called once, from a thread, when a stop was requested, with who did."""
+        self.on_end: Callable[[str], None] = _unheard
+        """Called when the batch's last event is on the disk, with done or failed."""
+        self.environment: Callable[[], dict[str, Any]] | None = None
+        """What `env_snapshot` holds, where somebody else has gathered it."""
+        self.drain_limit_s: float | None = None
+        """Seconds that leaving may wait for the server, where less than usual."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -131,13 +141,7 @@ class Reporter:
     ) -> JobContext:
         """A job of this batch: a context manager. Inside a sweep it is the sweep's run."""
         if self._joined is not None:
-            return JobContext(
-                self,
-                self._sink,
-                self._joined.context.job_id,
-                labels={},
-                keep_metrics=self._joined.add_metrics,
-            )
+            return self._joined.job()
         labels = {"model": model, "dataset": dataset}
         return JobContext(
             self,
@@ -209,7 +213,7 @@ class Reporter:
         self._pid = os.getpid()
         self._started = time.monotonic()
         self._closed = False
-        self._joined = current()
+        self._joined = current() if self.joins else None
         self._enter()
         active.push(self)
         return self
@@ -285,7 +289,8 @@ class Reporter:
     @guarded(default=None)
     def _send_environment(self) -> None:
         if self._roster is not None and self._roster.take_environment(self._member):
-            data = environment.snapshot(self._command)
+            gather = self.environment or (lambda: environment.snapshot(self._command))
+            data = gather()
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
                 if not self._closed:
@@ -307,6 +312,7 @@ class Reporter:
         if not self._stop.is_set():
             self._stop.set()
             log.warning("argus-tasks: %s asked batch %s to stop", redact(who), self._batch_id)
+            self.on_stop(redact(who))
 
     def _running_job(self) -> str | None:
         if self._joined is not None:
@@ -329,11 +335,14 @@ class Reporter:
 
     @guarded(default=None)
     def _exit(self, error: BaseException | None) -> None:
-        end = time.monotonic() + drain_deadline_s()
+        limit_s = drain_deadline_s()
+        if self.drain_limit_s is not None:
+            limit_s = min(limit_s, self.drain_limit_s)
+        end = time.monotonic() + limit_s
         for daemon in self._daemons:
             daemon.end()
         if self._environment is not None:
-            self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
+            self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
         link = self._link
         if link is None:
             return
@@ -371,6 +380,7 @@ class Reporter:
             data["reason"] = "; ".join(leaving.reasons)
         kind = "batch_failed" if leaving.reasons else "batch_done"
         self._sink.emit(kind, None, data, after=leaving.after, sync=True)
+        self.on_end(kind.removeprefix("batch_"))
 
     def _queue_uploads(self) -> None:
         for folder in self._upload_dirs:
@@ -383,6 +393,10 @@ class Reporter:
                     to_batch=True,
                 )
                 self._sink.upload(record)
+
+
+def _unheard(_: str) -> None:
+    """Nobody wants to know."""
 
 
 _members = itertools.count(1)
