@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.guard import guarded
+from argus_tasks.delivery.link import drain_deadline_s
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.segment import Ref
+from argus_tasks.reporting import active
 from argus_tasks.reporting.joined import JoinContext, close_writers
 from argus_tasks.reporting.reporter import Reporter
 from argus_tasks.reporting.roster import Roster
@@ -112,13 +114,18 @@ class BatchReporter:
             self._reporter.job_closed(job_id, failed=failed)
 
     @guarded(default=None)
-    def close(self, reason: str | None, *, drain_limit_s: float | None = None) -> None:
-        """Send `batch_done`, or `batch_failed` for this reason, and wait a while for the server."""
+    def close(self, reason: str | None) -> None:
+        """Send `batch_done`, or `batch_failed` for this reason."""
+        active.pop(self._reporter)
         close_writers()
         if reason is not None:
             self._reporter.fail(reason)
-        self._reporter.drain_limit_s = drain_limit_s
-        self._reporter.__exit__(None, None, None)
+        self._reporter.end(None)
+
+    @guarded(default=None)
+    def leave(self, limit_s: float | None = None) -> None:
+        """Wait a while for the server (None: as long as any reporter), and let it go."""
+        self._reporter.leave(drain_deadline_s() if limit_s is None else limit_s)
 
     def _refs(self, places: Sequence[str] | None) -> list[Ref]:
         if places is not None:

@@ -100,8 +100,6 @@ class Reporter:
         """Called when the batch's last event is on the disk, with done or failed."""
         self.environment: Callable[[], dict[str, Any]] | None = None
         """What `env_snapshot` holds, where somebody else has gathered it."""
-        self.drain_limit_s: float | None = None
-        """Seconds that leaving may wait for the server, where less than usual."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -333,42 +331,48 @@ class Reporter:
             self._exit(error)
         self._sink = NullSink(self._batch_id)
 
-    @guarded(default=None)
     def _exit(self, error: BaseException | None) -> None:
-        limit_s = drain_deadline_s()
-        if self.drain_limit_s is not None:
-            limit_s = min(limit_s, self.drain_limit_s)
-        end = time.monotonic() + limit_s
+        end = time.monotonic() + drain_deadline_s()
+        try:
+            self.end(error)
+        finally:
+            self.leave(max(end - time.monotonic(), 0.0))
+
+    @guarded(default=None)
+    def end(self, error: BaseException | None) -> None:
+        """The first half of being left: send the batch's end. Nothing is sent after it."""
         for daemon in self._daemons:
             daemon.end()
         if self._environment is not None:
-            self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
+            self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
         link = self._link
         if link is None:
             return
         with self._gate:
             self._closed = True
-        try:
-            if error is None or exits_well(error):
-                self._queue_uploads()
-            else:
-                self._failure = self._failure or reason_of(error)
-            if self._roster is not None:
-                self._roster.leave(
-                    self._member,
-                    n_done=self._n_done,
-                    n_failed=self._n_failed,
-                    reason=self._failure,
-                    place=link.writer.place(),
-                    close_batch=self._send_batch_end,
-                )
-        finally:
-            delivered = link.close(max(end - time.monotonic(), 0.0))
-            if not delivered and link.sender is not None:
-                log.warning(
-                    "argus-tasks: not everything has reached the monitor; it waits on disk"
-                    " for the next run or for: argus-tasks outbox send"
-                )
+        if error is None or exits_well(error):
+            self._queue_uploads()
+        else:
+            self._failure = self._failure or reason_of(error)
+        if self._roster is not None:
+            self._roster.leave(
+                self._member,
+                n_done=self._n_done,
+                n_failed=self._n_failed,
+                reason=self._failure,
+                place=link.writer.place(),
+                close_batch=self._send_batch_end,
+            )
+
+    @guarded(default=None)
+    def leave(self, limit_s: float) -> None:
+        """The second half: wait at most so long for the server, and let it go."""
+        link = self._link
+        if link is not None and not link.close(limit_s) and link.sender is not None:
+            log.warning(
+                "argus-tasks: not everything has reached the monitor; it waits on disk"
+                " for the next run or for: argus-tasks outbox send"
+            )
 
     def _send_batch_end(self, leaving: Leaving) -> None:
         data: dict[str, Any] = {

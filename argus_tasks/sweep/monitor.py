@@ -55,6 +55,9 @@ class Monitor:
     def close(self, error: BaseException | None) -> None:
         """The session has ended, by this exception or by itself."""
 
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+
 
 @dataclass(slots=True)
 class _Job:
@@ -76,7 +79,7 @@ class ArgusMonitor(Monitor):
         self._file = ToldFile(session.folder.path)
         self._lock = threading.Lock()
         self._jobs: dict[int, _Job] = {}
-        self._closed = False
+        self._closed = self._left = False
         self._asked_by = ""
         request = session.request
         self._batch = BatchReporter(
@@ -136,10 +139,18 @@ class ArgusMonitor(Monitor):
             left, self._jobs = list(self._jobs.values()), {}
         for job in left:
             self._tell_end(job, self._session.outcome_of(job.run.index))
+        self._batch.close(self._why_failed(error))
+
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+        with self._lock:
+            if self._left:
+                return
+            self._left = True
         limit_s = None
         if self._session.stopping:
             limit_s = _DRAIN_HURRIED_S if self._session.hurried else _DRAIN_STOPPED_S
-        self._batch.close(self._why_failed(error), drain_limit_s=limit_s)
+        self._batch.leave(limit_s)
 
     def _tell_end(self, job: _Job, outcome: Outcome | None) -> None:
         run, assignment = job.run, job.assignment

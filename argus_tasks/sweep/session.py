@@ -124,6 +124,7 @@ class SweepSession:
     def close(self) -> None:
         """End the workers and close the session's files."""
         self._executor.close()
+        self.monitor.leave()
         self._last_words.write_owed()
         if self.session_id:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()

@@ -31,7 +31,7 @@ from argus_tasks.sweep.isolation.protocol import (
     send_bytes,
 )
 from argus_tasks.sweep.isolation.stopflag import StopFlag
-from argus_tasks.sweep.watched import load_early
+from argus_tasks.sweep.watched import end_chains, load_early
 
 
 def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
@@ -51,6 +51,7 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
         traceback.print_exc()
         code = 1
+    end_chains()
     # Threads and exit handlers of the experiment must not keep a finished worker alive.
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
