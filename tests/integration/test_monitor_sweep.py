@@ -181,9 +181,7 @@ def test_a_warm_workers_peak_is_that_of_each_run(
         results_root=tmp_path / "results",
         workers=1,
     )
-    peaks = [
-        row["data"]["resources"]["peak_ram_mb"] for row in monitor.rows(event_type="job_done")
-    ]
+    peaks = [row["data"]["resources"]["peak_ram_mb"] for row in monitor.rows(event_type="job_done")]
     assert peaks[0] > 200
     assert peaks[1] < 120
 
