@@ -26,6 +26,8 @@ COMMANDS = (
     "plan",
     "run",
     "results",
+    "compare",
+    "baseline",
     "status",
     "logs",
     "debug",
