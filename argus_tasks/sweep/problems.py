@@ -69,17 +69,25 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "model"): _TEMPLATE,
     ("job", "dataset"): _TEMPLATE,
     ("execution",): (
-        "a mapping of mode, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
+        "a mapping of mode, workers, cpu_threshold, cpu_limit, timeout_s, timeout, fresh_process,"
         " max_runs_per_worker and stop_grace_s"
     ),
     ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
     ("execution", "workers"): f"{_COUNT}, or auto",
     ("execution", "cpu_threshold"): "a number above 0 and at most 100",
+    ("execution", "cpu_limit"): _TEXT,
     ("execution", "timeout_s"): "a number above 0",
     ("execution", "timeout"): 'a multiple of the median duration, above 1x, such as "5x"',
     ("execution", "fresh_process"): "true or false",
     ("execution", "max_runs_per_worker"): _COUNT,
     ("execution", "stop_grace_s"): "a number of 0 or more",
+    ("limits",): "a mapping of names of limits to how many slots they have",
+    ("limits", "*"): f"{_COUNT}, or a mapping of limit, slots and where",
+    ("limits", "*", "limit"): _COUNT,
+    ("limits", "*", "slots"): _COUNT,
+    ("limits", "*", "where"): _FILTER,
+    ("limits", "*", "where", "*"): _FILTER,
+    ("limits", "*", "where", "*", "*"): _CONDITION,
     ("retry",): "a mapping of max_attempts, retry_on, not_on, delay_s and backoff",
     ("retry", "max_attempts"): _COUNT,
     ("retry", "retry_on"): _CAUSES,

@@ -74,7 +74,9 @@ class SweepSession:
             request.workers,
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
-        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
+        self.admission = Admission(
+            request, self.plan.to_do, self._stop.is_set, lambda: self._executor.tree()
+        )
         self._last_words = LastWords()
         self._owner = this_process()
         self._executor: Executor = make_executor(
@@ -84,6 +86,7 @@ class SweepSession:
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
+        self.admission.open()
         self._executor.warm(min(self.request.workers, len(self.plan.to_do)))
 
     def check(self) -> None:
@@ -123,6 +126,7 @@ class SweepSession:
 
     def close(self) -> None:
         """End the workers and close the session's files."""
+        self.admission.close()
         self._executor.close()
         self.monitor.leave()
         self._last_words.write_owed()

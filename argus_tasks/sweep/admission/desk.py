@@ -1,34 +1,81 @@
-"""Who holds which ticket, from the first attempt's, taken for it, to the last one's end."""
+"""A session's gate and all that waits there: who holds which ticket, and why others do not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from argus_tasks.sweep.admission.cpu import CpuRoom
 from argus_tasks.sweep.admission.gate import Gate, Ticket
-from argus_tasks.sweep.admission.resource import Demand
+from argus_tasks.sweep.admission.limits import demanded
+from argus_tasks.sweep.admission.resource import Demand, Resource
+from argus_tasks.sweep.admission.slots import NamedLimits, Slots
 from argus_tasks.sweep.admission.waiting import Waiting
 from argus_tasks.sweep.plan import PlannedRun
+from argus_tasks.sweep.request import SweepRequest
 
 
 class Admission:
     """A session's gate, and the tickets of its configs.
 
+    Args:
+        request: what was asked for.
+        runs: the configs that are to be run, in order.
+        stopping: whether nothing new is to start.
+        tree: the process that all experiments come from; None while there is none.
+
     Attributes:
         gate: where every attempt starts.
         waiting: the configs that have not been started yet.
+        cpu: the CPU, in mode `dynamic`.
+        slots: those of each named limit.
     """
 
-    def __init__(self, runs: list[PlannedRun], stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        request: SweepRequest,
+        runs: Sequence[PlannedRun],
+        stopping: Callable[[], bool],
+        tree: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._request = request
         self._runs = {run.index: run for run in runs}
         self._stopping = stopping
         self._tickets: dict[int, Ticket] = {}
-        self.gate = Gate()
         self.waiting = Waiting(runs, self.demand)
+        resources: list[Resource] = []
+        self.slots = tuple(
+            Slots(limit.name, limit.limit, lambda limit=limit: self._wanted(limit.name))  # type: ignore[misc]
+            for limit in request.limits
+        )
+        if self.slots:
+            resources.append(NamedLimits(self.slots))
+        self.cpu: CpuRoom | None = None
+        if request.mode == "dynamic":
+            self.cpu = CpuRoom(
+                request.cpu_limit or default_cpu_limit(),
+                request.cpu_threshold,
+                request.workers,
+                tree,
+                self._startable,
+            )
+            resources.append(self.cpu)
+        self.gate = Gate(resources)
+
+    def open(self) -> None:
+        """Start to look at the machine."""
+        if self.cpu is not None and self._runs:
+            self.cpu.open()
+
+    def close(self) -> None:
+        """Look at it no more."""
+        if self.cpu is not None:
+            self.cpu.close()
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        return Demand(run.index)
+        return Demand(run.index, demanded(self._request.limits, run.config))
 
     @property
     def holding(self) -> tuple[str, ...]:
@@ -63,3 +110,27 @@ class Admission:
     def ticket(self, index: int) -> Ticket | None:
         """What the config's attempt holds now."""
         return self._tickets.get(index)
+
+    def _startable(self) -> int:
+        left = len(self.waiting) + self.gate.running + self.gate.waiting
+        return 0 if self._stopping() else min(self._request.workers, left)
+
+    def _wanted(self, name: str) -> int:
+        """How many slots of a limit the sweep could use at once."""
+        if self._stopping():
+            return 0
+        slots, attempts = 0, 0
+        for demand, count in self.waiting.demands():
+            slots = dict(demand.limits).get(name, 0) or slots
+            attempts += count if name in dict(demand.limits) else 0
+        for index in (*list(self._tickets), *(each.index for each in self.gate.demands())):
+            taken = dict(self.demand(self._runs[index]).limits).get(name, 0)
+            slots = taken or slots
+            attempts += bool(taken)
+        return slots * min(self._request.workers, attempts)
+
+
+def default_cpu_limit() -> str:
+    """The name of the limit that shows this host's CPU on Prefect's server."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname().lower())
+    return f"argus-sweep-cpu-{host}"
