@@ -14,7 +14,7 @@ from argus_tasks.orchestration.prefect_server import ServerAway
 CALL_LIMIT_S = 3.0
 LEASE_S = 60.0
 """The shortest that the server grants: what a killed sweep held is free again after it."""
-_GONE, _MISSING, _CONFLICT, _LOCKED, _TOO_MANY = 410, 404, 409, 423, 422
+_BUSY, _GONE, _MISSING, _CONFLICT, _LOCKED, _TOO_MANY = 503, 410, 404, 409, 423, 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,10 @@ class LimitServer:
             status = getattr(getattr(error, "response", None), "status_code", 0)
             if status in accept:
                 return status, None
+            kinds = {kind.__name__ for kind in type(error).__mro__}
             raise ServerAway(
-                f"Prefect's server does not answer: {error or type(error).__name__}"
+                f"Prefect's server does not answer: {error or type(error).__name__}",
+                busy=status == _BUSY or bool(kinds & {"ReadTimeout", "PoolTimeout"}),
             ) from error
 
 

@@ -26,6 +26,7 @@ log = logging.getLogger("argus_tasks.limits")
 
 ASK_EVERY_S = 0.7
 AWAY_AFTER_S = 3.0
+BUSY_AFTER_S = 15.0
 WRITE_EVERY_S = 1.0
 BEAT_EVERY_S = 3.0
 SILENT_AFTER_S = 10.0
@@ -91,7 +92,8 @@ class LimitKeeper:
                 what(kept)
                 self._answered_at = time.monotonic()
             except ServerAway as error:
-                if time.monotonic() - self._answered_at >= AWAY_AFTER_S:
+                silent_s = time.monotonic() - self._answered_at
+                if silent_s >= (BUSY_AFTER_S if error.busy else AWAY_AFTER_S):
                     self._say_away(error)
                     kept.away()
             except Exception:  # noqa: BLE001 - what watches never ends a sweep
