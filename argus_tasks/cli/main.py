@@ -30,6 +30,7 @@ COMMANDS = (
     "compare",
     "baseline",
     "status",
+    "limit",
     "logs",
     "debug",
     "schema",

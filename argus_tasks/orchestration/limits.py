@@ -211,10 +211,10 @@ class _CpuLimit:
         now = time.monotonic()
         if mark != self._mark:
             self._mark, self._mark_at = mark, now
-        said = mark if isinstance(mark, dict) else {"value": mark}
-        if said.get("value") == limit.limit:
+        if _value_of(mark) == limit.limit:
             return True
-        return said.get("was") == limit.limit and now - self._mark_at < IN_BETWEEN_S
+        was = mark.get("was") if isinstance(mark, dict) else None
+        return was == limit.limit and now - self._mark_at < IN_BETWEEN_S
 
     def _write(self, limit: ServerLimit) -> None:
         """Write what the controller says, where this sweep is the one that writes."""
@@ -259,6 +259,15 @@ def _leave(leases: Leases, crowd: Crowd, *, disabled: bool) -> None:
     else:
         leases.give_back_all()
     crowd.leave()
+
+
+def _value_of(mark: Any) -> Any:
+    return mark.get("value") if isinstance(mark, dict) else mark
+
+
+def written_by_sweeps(server: LimitServer, name: str) -> Any:
+    """The value that sweeps wrote last; anything else on the limit is a person's."""
+    return _value_of(server.variable(name))
 
 
 def set_by_person(server: LimitServer, name: str, value: int) -> None:

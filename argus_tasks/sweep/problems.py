@@ -48,8 +48,8 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("exclude", "*"): _FILTER,
     ("exclude", "*", "*"): _CONDITION,
     **{
-        (section, "*", "*", name): expected
-        for section in ("include", "exclude")
+        (*section, "*", "*", name): expected
+        for section in (("include",), ("exclude",), ("limits", "*", "where"))
         for name, expected in {
             "gt": "a number",
             "ge": "a number",

@@ -125,7 +125,11 @@ class Controller:
     def _judge(self) -> None:
         span_s = sum(one.span_s for one in self._window)
         busy = sum(one.busy_pct * one.span_s for one in self._window) / span_s
-        own = sum((one.own_pct or 0.0) * one.span_s for one in self._window) / span_s
+        guess = min(busy, self._running * self._first_guess_pct)  # where nobody knows
+        own = sum(
+            (guess if one.own_pct is None else one.own_pct) * one.span_s for one in self._window
+        )
+        own /= span_s
         self.busy_pct = busy
         known = self._run_s >= WINDOW_S / 4
         cost = self._spent / self._run_s if known else self._first_guess_pct
