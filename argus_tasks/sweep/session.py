@@ -24,6 +24,7 @@ from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
@@ -63,6 +64,7 @@ class SweepSession:
         self._meta: RunMetadata | None = None
         self._keys: dict[int, RunKey] = {}
         self._last: dict[int, Outcome] = {}
+        self._forgiven: set[int] = set()
         self.progress = Progress(
             len(self.plan.runs),
             self.plan.count(Action.REUSE),
@@ -197,6 +199,9 @@ class SweepSession:
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
             outcome = bury(assignment, death, duration_s, self.stopped_by)
+            if index not in self._forgiven and self.request.retry.forgives(outcome.ending.cause):
+                self._forgiven.add(index)
+                outcome = replace(outcome, forgiven=True)
         if outcome is None:
             return self._not_run(run, try_number)
         ending = outcome.ending
@@ -217,7 +222,13 @@ class SweepSession:
         outcome = self._last.get(index)
         if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
             return False
-        return self.request.retry.wants(outcome.kinds, try_number)
+        counted = try_number - (index in self._forgiven)
+        return outcome.forgiven or self.request.retry.wants(outcome.kinds, counted)
+
+    @property
+    def most_tries(self) -> int:
+        """How often one start of the sweep may try a config: where nodes can be lost, once more."""
+        return max(1, self.request.retry.max_attempts) + (self.request.mode in ENGINES)
 
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
@@ -261,9 +272,8 @@ class SweepSession:
             meta.parent_run_id = meta.parent_run_id or run.known.run_id
         elif resumed is not None:
             meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
-        retry = replace(
-            self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
-        )
+        most = max(1, self.request.retry.max_attempts) + (run.index in self._forgiven)
+        retry = replace(self.request.retry, max_attempts=before + most)
         return Assignment(key, run.config, meta, retry, resumed is not None and try_number == 1)
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
