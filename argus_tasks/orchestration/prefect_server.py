@@ -39,7 +39,7 @@ def connect_once(client: object) -> None:
     """Have a client of Prefect's take a refused connection for an answer: it tries four times over
     a second and a half. Nothing happens where its inside has changed."""
     transport = getattr(getattr(client, "_client", None), "_transport", None)
-    pool = getattr(transport, "_pool", None)
+    pool: Any = getattr(transport, "_pool", None)
     if hasattr(pool, "_retries"):
         pool._retries = 0
 
