@@ -1,7 +1,7 @@
 """The nightly benchmark's schedule on Prefect's server: on, off, and kept over restarts.
 
-Deploying anew sets a schedule as the deployment's definition has it, and deletes what was scheduled
-and is overdue. So whoever deploys asks here first how things stand.
+Deploying anew sets a schedule as the deployment's definition has it. So whoever deploys asks here
+first how things stand.
 """
 
 from __future__ import annotations
@@ -81,20 +81,6 @@ def switch(*, on: bool) -> Standing:
     found = standing()
     assert found is not None
     return found
-
-
-def make_up_for_missed() -> int:
-    """Ask for one run in the place of those that are overdue; returns how many these are."""
-    found = standing()
-    if found is None or not found.missed:
-        return 0
-    with get_client(sync_client=True) as client:
-        deployment = _deployment(client)
-        assert deployment is not None
-        client.create_flow_run_from_deployment(
-            deployment.id, name=f"makes-up-for-{found.missed}-missed"
-        )
-    return found.missed
 
 
 def _deployment(client: SyncPrefectClient) -> DeploymentResponse | None:
