@@ -13,16 +13,17 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process
+from argus_tasks.runs.causes import CLAIM_LOST
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
 from argus_tasks.runs.record import RunKey, stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Assignment, Outcome
-from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
+from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
+from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
@@ -36,6 +37,7 @@ class SweepSession:
     Attributes:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
+        holding: which configs are its own to run.
         progress: how it is getting on.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
@@ -47,6 +49,7 @@ class SweepSession:
 
     def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
         self.request = request
+        self.holding = Holding(request)
         self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.server = ""
@@ -110,7 +113,7 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
-        close_lost_runs(self._folder, [run.known for run in self.plan.to_do if run.known])
+        self.holding.open(self._folder, self.plan.to_do)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,6 +123,7 @@ class SweepSession:
         """End the workers and close the session's files."""
         self._executor.close()
         self._last_words.write_owed()
+        self.holding.close()
         if self._session_id is not None:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
             self._folder.close_session(self._session_id, how)
@@ -170,14 +174,31 @@ class SweepSession:
         """End what still runs: TERM, or, with `now`, KILL."""
         self._executor.end_all(SIGKILL if now else SIGTERM)
 
+    def claim(self, run: PlannedRun) -> bool:
+        """Make a config this session's own to run, which holds until it has been run.
+
+        False where another sweep runs it now (see `freed`), or has settled it meanwhile.
+        """
+        if self.holding.take(run) is not None:
+            return True
+        known = self.holding.settled.get(run.index)
+        if known is not None:
+            self.progress.settled(known.status)
+        return False
+
+    def freed(self) -> list[PlannedRun]:
+        """The configs that other sweeps ran, and that are this one's to run now."""
+        return [run for run in list(self.holding.waiting.values()) if self.claim(run)]
+
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
 
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         run = self.plan.runs[index]
-        if self.stopping:
+        if self.stopping or not self.claim(run):
             return self._not_run(run, try_number)
+        run = self.holding.ours(run)
         assignment = self._assignment(run, try_number)
         began: list[float] = []
 
@@ -199,6 +220,10 @@ class SweepSession:
             outcome = bury(assignment, death, duration_s, self.stopped_by)
         if outcome is None:
             return self._not_run(run, try_number)
+        if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
+            self.stop("another host")
+            self._last[index] = outcome
+            return outcome
         ending = outcome.ending
         if outcome.unwritten:
             self._last_words.write(assignment, outcome)
@@ -209,6 +234,7 @@ class SweepSession:
         if self.wants_retry(index, try_number):
             self.progress.paused(run)
         else:
+            self.holding.let_go(run)
             self.progress.ended(Ended(run, assignment.key.run_id, outcome, assignment.attempt))
         return outcome
 
@@ -233,6 +259,9 @@ class SweepSession:
             for index, outcome in self._last.items()
             if outcome.ending.status == FAILED
         ]
+        reused += self.holding.count(SUCCEEDED)
+        left += self.holding.count(SKIPPED)
+        failed += self.holding.failed_run_ids
         return RunSummary(
             total=len(self.plan.runs),
             succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
@@ -241,7 +270,7 @@ class SweepSession:
             duration_sec=round(time.monotonic() - self._started, 6),
             failed_run_ids=failed,
             reused=reused,
-            not_started=len(self.plan.to_do) - len(self._last),
+            not_started=len(self.plan.to_do) - len(self._last) - len(self.holding.settled),
             stopped=sum(ending.resumable for ending in endings),
             unmirrored=self.unmirrored,
         )
@@ -252,9 +281,11 @@ class SweepSession:
         before = resumed.attempt if resumed else 0
         key = self._keys.get(run.index)
         if key is None:
-            run_id = resumed.run_id if resumed else new_run_id()
-            folder = str(self.request.results_root / run_id)
-            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner)
+            assert run.run_id is not None, "a config is claimed before it is run"
+            folder = str(self.request.results_root / run.run_id)
+            key = RunKey(
+                run.run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner
+            )
             self._keys[run.index] = key
         meta = for_run(self._meta, run.config, before + try_number)
         if run.known is not None and resumed is None:
@@ -264,7 +295,8 @@ class SweepSession:
         retry = replace(
             self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
         )
-        return Assignment(key, run.config, meta, retry, resumed is not None and try_number == 1)
+        again = resumed is not None and try_number == 1
+        return Assignment(key, run.config, meta, retry, again, self.holding.claim(run))
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
@@ -273,11 +305,13 @@ class SweepSession:
         if last is None:
             self._keys.pop(run.index, None)
         else:
+            run = self.holding.ours(run)
             cut = self._assignment(run, try_number - 1)
             self._last_words.write(cut, replace(outcome, stack=last.stack))
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
+        self.holding.let_go(run)
         return outcome
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
