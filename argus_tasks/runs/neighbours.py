@@ -29,7 +29,7 @@ class _Tail:
         """The lines that are new. The file is opened each time: a network disk then looks anew."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         try:
             size = os.fstat(descriptor).st_size

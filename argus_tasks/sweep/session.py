@@ -13,13 +13,13 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.processes import this_process
 from argus_tasks.runs.causes import CLAIM_LOST
-from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
-from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
-from argus_tasks.runs.record import RunKey, stopped_ending
+from argus_tasks.runs.metadata import with_facts
+from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
@@ -28,6 +28,7 @@ from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.tally import tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
 
@@ -63,8 +64,6 @@ class SweepSession:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._folder = SweepFolder(request.results_root, self.plan.batch_id)
-        self._meta: RunMetadata | None = None
-        self._keys: dict[int, RunKey] = {}
         self._last: dict[int, Outcome] = {}
         self.progress = Progress(
             len(self.plan.runs),
@@ -74,7 +73,7 @@ class SweepSession:
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self._last_words = LastWords()
-        self._owner = this_process()
+        self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._executor: Executor = make_executor(
             request, self._stop, self._limit, environment or {}
         )
@@ -105,7 +104,7 @@ class SweepSession:
     def __enter__(self) -> SweepSession:
         self.make_root()
         self._folder.take()
-        self._meta = with_facts(self.request.metadata, Path.cwd())
+        self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self._session_id = self._folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
         )
@@ -199,7 +198,7 @@ class SweepSession:
         if self.stopping or not self.claim(run):
             return self._not_run(run, try_number)
         run = self.holding.ours(run)
-        assignment = self._assignment(run, try_number)
+        assignment = self._assigner.assignment(run, try_number)
         began: list[float] = []
 
         def may_start() -> bool:
@@ -247,66 +246,29 @@ class SweepSession:
 
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
-        key = self._keys.get(index)
+        key = self._assigner.keys.get(index)
         return key.run_dir if key else None
 
     def summary(self) -> RunSummary:
         """What it has come to so far."""
-        endings = [outcome.ending for outcome in self._last.values()]
-        reused, left = self.plan.count(Action.REUSE), self.plan.count(Action.LEAVE)
-        failed = [
-            self._keys[index].run_id
-            for index, outcome in self._last.items()
-            if outcome.ending.status == FAILED
-        ]
-        reused += self.holding.count(SUCCEEDED)
-        left += self.holding.count(SKIPPED)
-        failed += self.holding.failed_run_ids
-        return RunSummary(
-            total=len(self.plan.runs),
-            succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
-            failed=len(failed),
-            skipped=left + sum(ending.status == SKIPPED for ending in endings),
-            duration_sec=round(time.monotonic() - self._started, 6),
-            failed_run_ids=failed,
-            reused=reused,
-            not_started=len(self.plan.to_do) - len(self._last) - len(self.holding.settled),
-            stopped=sum(ending.resumable for ending in endings),
+        return tally(
+            self.plan,
+            self.holding,
+            self._last,
+            self._assigner.keys,
+            duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
-
-    def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
-        assert self._meta is not None, "a session is entered before it runs anything"
-        resumed = run.known if run.action is Action.RESUME else None
-        before = resumed.attempt if resumed else 0
-        key = self._keys.get(run.index)
-        if key is None:
-            assert run.run_id is not None, "a config is claimed before it is run"
-            folder = str(self.request.results_root / run.run_id)
-            key = RunKey(
-                run.run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner
-            )
-            self._keys[run.index] = key
-        meta = for_run(self._meta, run.config, before + try_number)
-        if run.known is not None and resumed is None:
-            meta.parent_run_id = meta.parent_run_id or run.known.run_id
-        elif resumed is not None:
-            meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
-        retry = replace(
-            self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
-        )
-        again = resumed is not None and try_number == 1
-        return Assignment(key, run.config, meta, retry, again, self.holding.claim(run))
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
         outcome = Outcome(stopped_ending(self.stopped_by))
         last = self._last.get(run.index)
         if last is None:
-            self._keys.pop(run.index, None)
+            self._assigner.keys.pop(run.index, None)
         else:
             run = self.holding.ours(run)
-            cut = self._assignment(run, try_number - 1)
+            cut = self._assigner.assignment(run, try_number - 1)
             self._last_words.write(cut, replace(outcome, stack=last.stack))
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
             self._last[run.index] = outcome
