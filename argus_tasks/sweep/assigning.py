@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from argus_tasks.base.processes import this_process
+from argus_tasks.reporting.joined import JoinContext
 from argus_tasks.runs.metadata import RunMetadata, for_run
 from argus_tasks.runs.record import RunKey
 from argus_tasks.sweep.attempt import Assignment
@@ -29,7 +30,9 @@ class Assigner:
         self.meta = RunMetadata()
         self.keys: dict[int, RunKey] = {}
 
-    def assignment(self, run: PlannedRun, try_number: int) -> Assignment:
+    def assignment(
+        self, run: PlannedRun, try_number: int, join: JoinContext | None = None
+    ) -> Assignment:
         """The attempt of a config that is ours; `try_number` counts this session's, from 1."""
         resumed = run.known if run.action is Action.RESUME else None
         before = resumed.attempt if resumed else 0
@@ -45,7 +48,8 @@ class Assigner:
             meta,
             replace(policy, max_attempts=before + max(1, policy.max_attempts)),
             resumed is not None and try_number == 1,
-            self._holding.claim(run),
+            join=join,
+            claim=self._holding.claim(run),
         )
 
     def _key(self, run: PlannedRun) -> RunKey:

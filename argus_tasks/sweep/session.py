@@ -25,6 +25,7 @@ from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
@@ -45,6 +46,9 @@ class SweepSession:
         hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
         revive_server: called when all has ended, before Prefect's server is asked what it knows.
+        monitor: who is told of it; nobody, unless it runs within `monitor.told`.
+        folder: what is on disk of its batch.
+        session_id: its own id there, once entered.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -63,7 +67,8 @@ class SweepSession:
         self._pausing = 0
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._folder = SweepFolder(request.results_root, self.plan.batch_id)
+        self.monitor = Monitor()
+        self.folder = SweepFolder(request.results_root, self.plan.batch_id)
         self._last: dict[int, Outcome] = {}
         self.progress = Progress(
             len(self.plan.runs),
@@ -77,7 +82,7 @@ class SweepSession:
         self._executor: Executor = make_executor(
             request, self._stop, self._limit, environment or {}
         )
-        self._session_id: str | None = None
+        self.session_id = ""
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
@@ -103,16 +108,16 @@ class SweepSession:
 
     def __enter__(self) -> SweepSession:
         self.make_root()
-        self._folder.take()
+        self.folder.take()
         self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
-        self._session_id = self._folder.open_session(
+        self.session_id = self.folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
         )
-        self._folder.write_plan(
+        self.folder.write_plan(
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
-        self.holding.open(self._folder, self.plan.to_do)
+        self.holding.open(self.folder, self.plan.to_do)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,19 +126,20 @@ class SweepSession:
     def close(self) -> None:
         """End the workers and close the session's files."""
         self._executor.close()
+        self.monitor.leave()
         self._last_words.write_owed()
         self.holding.close()
-        if self._session_id is not None:
+        if self.session_id:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
-            self._folder.close_session(self._session_id, how)
-            self._session_id = None
-        self._folder.close()
+            self.folder.close_session(self.session_id, how)
+            self.session_id = ""
+        self.folder.close()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
-        if self._session_id is not None:
+        if self.session_id:
             facts = {"id": flow_run_id, "server": server, "mirrored": mirrored}
-            self._folder.note_session(self._session_id, flow_run=facts)
+            self.folder.note_session(self.session_id, flow_run=facts)
 
     @property
     def stopping(self) -> bool:
@@ -198,7 +204,7 @@ class SweepSession:
         if self.stopping or not self.claim(run):
             return self._not_run(run, try_number)
         run = self.holding.ours(run)
-        assignment = self._assigner.assignment(run, try_number)
+        assignment = self._assigner.assignment(run, try_number, self.monitor.join(run))
         began: list[float] = []
 
         def may_start() -> bool:
@@ -206,6 +212,7 @@ class SweepSession:
                 return False
             began.append(time.monotonic())
             self._note(assignment, "started", RUNNING, None)
+            self.monitor.started(run, assignment)
             self.progress.started(run)
             return True
 
@@ -244,6 +251,10 @@ class SweepSession:
             return False
         return self.request.retry.wants(outcome.kinds, try_number)
 
+    def outcome_of(self, index: int) -> Outcome | None:
+        """How the config's last attempt ended; None before it has."""
+        return self._last.get(index)
+
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
         key = self._assigner.keys.get(index)
@@ -277,7 +288,7 @@ class SweepSession:
         return outcome
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
-        self._folder.note(
+        self.folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
             job_id=assignment.key.job_id,

@@ -136,7 +136,7 @@ def test_who_has_lost_its_claim_writes_nothing_and_stops(results_root: Path) -> 
         assert session.stopped_by == "another host"
         (record,) = records(results_root)
         assert record["status"] == "running"
-        ledger = (session._folder.path / "ledger.jsonl").read_text()
+        ledger = (session.folder.path / "ledger.jsonl").read_text()
         assert [json.loads(line)["event"] for line in ledger.splitlines()] == ["started"]
         assert not (record["dir"] / "metrics.json").exists()
     assert Path(claim.path).exists(), "it is the other one's"
