@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +10,14 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.processes import user_at_host
 from argus_tasks.runs.causes import CLAIM_LOST
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
@@ -41,6 +40,7 @@ class SweepSession:
         plan: what there is to do.
         holding: which configs are its own to run.
         progress: how it is getting on.
+        admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
@@ -77,6 +77,7 @@ class SweepSession:
             request.workers,
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
+        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._executor: Executor = make_executor(
@@ -111,7 +112,7 @@ class SweepSession:
         self.folder.take()
         self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
+            self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
         self.folder.write_plan(
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
@@ -297,11 +298,3 @@ class SweepSession:
             status=status,
             cause=cause,
         )
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
