@@ -17,6 +17,7 @@ from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
+from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
 
 SETTLE_LIMIT_S = 120.0
@@ -74,14 +75,13 @@ def _run_mirrored(session: SweepSession) -> None:
     assert context.flow_run is not None
     flow_run_id = str(context.flow_run.id)
     server = session.server or str(PREFECT_API_URL.value())
+    session.note_flow_run(flow_run_id, server, mirrored=False)  # first: we may be killed next
     repaired = repair_quietly(session.request.results_root, server, deadline_s=_REPAIR_LIMIT_S)
     if repaired:
         get_run_logger().info(
             "put right what %s earlier sessions had left on Prefect's server", len(repaired)
         )
-    session.note_flow_run(flow_run_id, server, mirrored=False)
     account = Account()
-    task = config_task(session, account)
     relay = Relay.install()
     mirror = Mirror(
         context.flow_run.id,
@@ -91,10 +91,12 @@ def _run_mirrored(session: SweepSession) -> None:
     )
     agrees = False
     try:
-        if session.request.mode == "sequential":
-            one_by_one(session, task, account)
-        else:
-            drive(session, task, account, mirror.admit)
+        with told(session):
+            task = config_task(session, account)
+            if session.request.mode == "sequential":
+                one_by_one(session, task, account)
+            else:
+                drive(session, task, account, mirror.admit)
         agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
