@@ -18,6 +18,7 @@ OUT_OF_MEMORY = "out of memory"
 DISK_FULL = "disk full"
 PARENT_LOST = "parent lost"
 NODE_LOST = "node lost"
+CLAIM_LOST = "claim lost"
 UNLOADABLE = "experiment does not load"
 
 # Without those that nobody tries again: a skip, a stop.

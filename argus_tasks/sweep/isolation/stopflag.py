@@ -8,7 +8,7 @@ import os
 from argus_tasks.sweep.isolation.memfile import nameless_file
 
 # Who can stop a sweep; the byte holds the index, 0 is nobody.
-STOPPERS = ("", "user", "monitor", "Prefect")
+STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host")
 
 
 class StopFlag:
