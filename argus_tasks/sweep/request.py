@@ -12,7 +12,7 @@ from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.admission.limits import NamedLimit
 from argus_tasks.sweep.experiment import Experiment
-from argus_tasks.sweep.modes import UNISOLATED, Mode
+from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.sections import JobTemplates
 from argus_tasks.sweep.time_limit import factor_of
@@ -33,6 +33,7 @@ class SweepRequest:
         experiment: what is run.
         configs: what it is run with, in order.
         mode: how: see `sweep.modes`.
+        address: of the cluster of `dask` and `ray`; None: one of our own on this machine.
         workers: how many at once.
         cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
         cpu_limit: the limit on Prefect's server that shows and sets how many run in mode
@@ -63,6 +64,7 @@ class SweepRequest:
     experiment: Experiment
     configs: tuple[dict[str, Any], ...]
     mode: Mode = "process_pool"
+    address: str | None = None
     workers: int = 1
     cpu_threshold: float = 80
     cpu_limit: str | None = None
@@ -106,6 +108,11 @@ class SweepRequest:
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise BadInput(f"max_runs_per_worker is {most!r}; expected a whole number, 1 or more.")
         self._check_isolation()
+        if self.address is not None and self.mode not in ENGINES:
+            raise BadInput(
+                f"address is '{self.address}', but mode is '{self.mode}';"
+                f" expected mode {' or '.join(repr(mode) for mode in ENGINES)}."
+            )
 
     def _check_isolation(self) -> None:
         if self.mode not in UNISOLATED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from argus_tasks.sweep.admission.cpu import CpuRoom
 from argus_tasks.sweep.admission.gate import Gate, Ticket
@@ -46,7 +47,7 @@ class Admission:
         self.waiting = Waiting(runs, self.demand)
         resources: list[Resource] = []
         self.slots = tuple(
-            Slots(limit.name, limit.limit, lambda limit=limit: self._wanted(limit.name))  # type: ignore[misc]
+            Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
             for limit in request.limits
         )
         if self.slots:
@@ -90,6 +91,10 @@ class Admission:
         run, ticket = found
         self._tickets[run.index] = ticket
         return run
+
+    def turn_away(self, run: PlannedRun) -> None:
+        """Give back the ticket of a config that `next` has named and that is not to be started."""
+        self._tickets.pop(run.index).leave()
 
     @contextmanager
     def admitted(self, index: int) -> Iterator[Ticket | None]:

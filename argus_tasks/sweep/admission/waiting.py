@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import count
 
 from argus_tasks.sweep.admission.gate import Gate, Ticket
 from argus_tasks.sweep.admission.resource import Demand, Held
@@ -21,9 +22,10 @@ class Waiting:
         self, runs: Iterable[PlannedRun], demand_of: Callable[[PlannedRun], Demand]
     ) -> None:
         self._groups: dict[object, deque[tuple[int, PlannedRun, Demand]]] = {}
-        for place, run in enumerate(runs):
-            demand = demand_of(run)
-            self._groups.setdefault(demand.kind, deque()).append((place, run, demand))
+        self._demand_of = demand_of
+        self._places = count()
+        for run in runs:
+            self.add(run)
         self.holding: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -39,6 +41,11 @@ class Waiting:
 
     def __bool__(self) -> bool:
         return bool(self._groups)
+
+    def add(self, run: PlannedRun) -> None:
+        """One more, after all that are there."""
+        demand = self._demand_of(run)
+        self._groups.setdefault(demand.kind, deque()).append((next(self._places), run, demand))
 
     def take(self, gate: Gate) -> tuple[PlannedRun, Ticket] | None:
         """The first config that the gate admits, with its ticket; None where none may start now.
