@@ -31,6 +31,8 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
     for run in session.plan.to_do:
         if session.stopping:
             return
+        if session.rules.holds(run.index):
+            continue
         try:
             account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:

@@ -33,6 +33,7 @@ from argus_tasks.sweep.isolation.protocol import (
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.time_limit import TimeLimit
+from argus_tasks.sweep.worker_environment import of_all_workers
 
 
 class Executor(Protocol):
@@ -78,7 +79,7 @@ class WorkerExecutor:
         self._pool = WorkerPool(
             request.workers,
             setup,
-            environment,
+            {**of_all_workers(request, os.environ), **environment},
             limit=limit,
             grace_s=request.stop_grace_s,
             max_runs=request.max_runs_per_worker,

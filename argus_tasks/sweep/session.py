@@ -15,7 +15,7 @@ from signal import SIGKILL, SIGTERM
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process
-from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
 from argus_tasks.runs.record import RunKey, stopped_ending
@@ -23,10 +23,12 @@ from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
-from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.rules import Rules
+from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
 
@@ -37,6 +39,8 @@ class SweepSession:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         progress: how it is getting on.
+        rules: what stops it by itself, and what is held back.
+        interrupted: somebody has stopped it, not (only) one of its rules.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
@@ -54,6 +58,7 @@ class SweepSession:
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
+        self.interrupted = False
         self._stop = StopFlag()
         self._stop_told = threading.Event()
         self._pausing = 0
@@ -69,6 +74,8 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
+        self.rules = Rules(request.stopping, self.plan.runs, self.stop)
+        self.progress.on_ended = self.rules.ended
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self._last_words = LastWords()
         self._owner = this_process()
@@ -110,6 +117,7 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
+        self.rules.start()
         close_lost_runs(self._folder, [run.known for run in self.plan.to_do if run.known])
         return self
 
@@ -118,11 +126,13 @@ class SweepSession:
 
     def close(self) -> None:
         """End the workers and close the session's files."""
+        self.rules.close()
         self._executor.close()
         self._last_words.write_owed()
         if self._session_id is not None:
-            how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
-            self._folder.close_session(self._session_id, how)
+            self._folder.close_session(
+                self._session_id, **how_it_ended(self.summary(), self.stopped_by)
+            )
             self._session_id = None
         self._folder.close()
 
@@ -144,6 +154,7 @@ class SweepSession:
 
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
+        self.interrupted = self.interrupted or by not in RULES
         self._stop.set(by)
         self._stop_told.set()
 
@@ -176,13 +187,13 @@ class SweepSession:
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         run = self.plan.runs[index]
-        if self.stopping:
+        if not self._may_start(run, try_number):
             return self._not_run(run, try_number)
         assignment = self._assignment(run, try_number)
         began: list[float] = []
 
         def may_start() -> bool:
-            if self.stopping:
+            if not self._may_start(run, try_number):
                 return False
             began.append(time.monotonic())
             self._note(assignment, "started", RUNNING, None)
@@ -226,25 +237,17 @@ class SweepSession:
 
     def summary(self) -> RunSummary:
         """What it has come to so far."""
-        endings = [outcome.ending for outcome in self._last.values()]
-        reused, left = self.plan.count(Action.REUSE), self.plan.count(Action.LEAVE)
-        failed = [
-            self._keys[index].run_id
-            for index, outcome in self._last.items()
-            if outcome.ending.status == FAILED
-        ]
-        return RunSummary(
-            total=len(self.plan.runs),
-            succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
-            failed=len(failed),
-            skipped=left + sum(ending.status == SKIPPED for ending in endings),
-            duration_sec=round(time.monotonic() - self._started, 6),
-            failed_run_ids=failed,
-            reused=reused,
-            not_started=len(self.plan.to_do) - len(self._last),
-            stopped=sum(ending.resumable for ending in endings),
+        return tally(
+            self.plan,
+            self._last,
+            self._keys,
+            self.rules,
+            duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
+
+    def _may_start(self, run: PlannedRun, try_number: int) -> bool:
+        return not self.stopping and not (try_number == 1 and self.rules.holds(run.index))
 
     def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
         assert self._meta is not None, "a session is entered before it runs anything"
@@ -268,7 +271,7 @@ class SweepSession:
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
-        outcome = Outcome(stopped_ending(self.stopped_by))
+        outcome = Outcome(stopped_ending(self.stopped_by or "breaker"))
         last = self._last.get(run.index)
         if last is None:
             self._keys.pop(run.index, None)

@@ -77,3 +77,8 @@ def pid(ctx: RunContext) -> dict[str, Any]:
         "httpx": "httpx" in sys.modules,
         "x": ctx.config["x"],
     }
+
+
+def sleeps(ctx: RunContext) -> dict[str, Any]:
+    time.sleep(ctx.config.get("seconds", 0))
+    return {}
