@@ -85,7 +85,9 @@ class Contestant:
     def told(self) -> dict[str, Any]:
         """Wait for the JSON line. Errors: ContestantFailed."""
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], self._timeout_s)
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        ready = poll.poll(self._timeout_s * 1000)
         line = self._process.stdout.readline() if ready else b""
         if not line:
             self._kill()

@@ -30,12 +30,3 @@ def file_system(path: Path | str) -> str:
 def on_network(path: Path | str) -> bool:
     """Whether other hosts may share the path's file system."""
     return file_system(path).startswith(_NETWORK_KINDS)
-
-
-def boot_id() -> str:
-    """Eight hex digits that change with every boot, and differ between hosts."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        return "00000000"
-    return text.replace("-", "")[:8]

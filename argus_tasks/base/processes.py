@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+from argus_tasks.base.boot import boot_id
+
 # The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
 _STARTED_FIELD = 19
 
@@ -41,18 +42,9 @@ def is_dead(process: Mapping[str, Any]) -> bool:
     return started is None or started != process.get("pid_started")
 
 
-@lru_cache(maxsize=1)
-def boot_id() -> str | None:
-    """What tells this boot of the machine from others; None where the system does not say."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return None
-
-
 def started_at(pid: int) -> str | None:
     """When the process was started, in the system's own words; None where there is none."""
-    if _BOOT_ID.exists():
+    if boot_id() is not None:
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_STARTED_FIELD]
         except (OSError, IndexError):

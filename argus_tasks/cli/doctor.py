@@ -26,7 +26,7 @@ def checks() -> list[Callable[[], list[Finding]]]:
     """Every check; each returns what it found."""
     from argus_tasks.reporting import checks as monitor
 
-    return [monitor.versions, monitor.server, monitor.outbox, prefect_server]
+    return [monitor.versions, monitor.server, monitor.outbox, prefect_server, relay]
 
 
 def prefect_server() -> list[Finding]:
@@ -48,6 +48,20 @@ def prefect_server() -> list[Finding]:
     if not said:
         return [Finding("good", "Prefect", f"{url} loses and delays nothing")]
     return [Finding("warning", "Prefect", sentence) for sentence in said]
+
+
+def relay() -> list[Finding]:
+    """Whether this Prefect lets its events through the relay, which makes them few and bounded."""
+    from argus_tasks.orchestration.relay import Relay
+    from argus_tasks.reporting.checks import Finding
+
+    if Relay.available():
+        return [Finding("good", "relay", "one event for a quick task run instead of three")]
+    said = (
+        "this Prefect has no way in for it: sweeps work, at three events a task run, and may wait"
+        " long at exit for a server that is gone; use a Prefect that argus-tasks was made for"
+    )
+    return [Finding("warning", "relay", said)]
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,24 +89,17 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
 
 
 def _repair(root: Path) -> int:
-    from argus_tasks.server.embedded import hold
-    from argus_tasks.server.profile import configured_api_url
+    from argus_tasks.cli.prefect import using_prefect
 
-    url = configured_api_url()
-    if url is not None:
-        _print_repairs(root, url)
-        return 0
-    with hold(notice=print) as held:
-        held.wait_healthy()
-        os.environ.update(held.environment())  # before Prefect is imported
-        _print_repairs(root, "embedded")
+    with using_prefect(notice=print) as server:
+        _print_repairs(root, server)
     return 0
 
 
 def _print_repairs(root: Path, server: str) -> None:
     from argus_tasks.orchestration.past import repair_past
 
-    repairs: list[Any] = repair_past(root, server, deadline_s=60)
+    repairs: list[Any] = repair_past(root, server, deadline_s=60, settled_too=True)
     for repair in repairs:
         left = f", {repair.left} still wrong" if repair.left else ""
         print(f"repaired {repair.batch_id} {repair.session}: {repair.task_runs} task runs{left}")

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.boot import short_boot_id
 from argus_tasks.base.files import append_line, dumps, read_json, write_json, write_text_whole
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import holder_lives, locked
-from argus_tasks.base.mounts import boot_id, on_network
+from argus_tasks.base.mounts import on_network
 from argus_tasks.base.redact import without_login
 from argus_tasks.base.settings import state_home
 from argus_tasks.delivery.account import Account, Counts, Ledger
@@ -174,7 +175,9 @@ class Outbox:
             return False
         if holder_lives(path):
             return True
-        return chain.split("-")[1] != boot_id() and self.is_shared and self._grew_lately(chain)
+        return (
+            chain.split("-")[1] != short_boot_id() and self.is_shared and self._grew_lately(chain)
+        )
 
     @property
     def is_shared(self) -> bool:

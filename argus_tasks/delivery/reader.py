@@ -45,6 +45,10 @@ class SegmentReader:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):  # not where the file could not be opened
+            self.close()
+
     def sync(self) -> None:
         """Flush the file to the disk, whoever wrote it."""
         try:

@@ -19,8 +19,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from argus_tasks.base.boot import short_boot_id
 from argus_tasks.base.locks import ProcessLock
-from argus_tasks.base.mounts import boot_id
 from argus_tasks.delivery.drops import Drops
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
 
@@ -277,7 +277,7 @@ class SegmentWriter:
     def _open_chain(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
         moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-        chain = f"{moment}-{boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
+        chain = f"{moment}-{short_boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
         live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
         # Whoever looks whether it is held holds it for a moment.
         for _ in range(_LIVE_TRIES):

@@ -42,14 +42,20 @@ class Repair:
     left: int
 
 
-def repair_past(results_root: Path, server: str, *, deadline_s: float) -> list[Repair]:
-    """Bring the flow runs of dead sessions, and of those known to differ, in line on this server.
+def repair_past(
+    results_root: Path, server: str, *, deadline_s: float, settled_too: bool = False
+) -> list[Repair]:
+    """Bring the flow runs of dead sessions, and of those known to differ, in line on this server;
+    with `settled_too` also those that agreed with it once.
 
-    `server` is the name under which sessions note the server they used. Errors: ServerAway.
+    `server` is the name under which sessions note the server they used; `deadline_s` is for each
+    session. What already agrees is no repair. Errors: ServerAway.
     """
     done: list[Repair] = []
     for folder in batches(results_root):
-        for session in unmirrored_sessions(folder, server):
+        for session in ended_sessions(folder, server):
+            if session["flow_run"].get("mirrored") and not settled_too:
+                continue
             flow_run = session["flow_run"]
             report = repair_flow_run(
                 UUID(flow_run["id"]),
@@ -60,7 +66,8 @@ def repair_past(results_root: Path, server: str, *, deadline_s: float) -> list[R
             left = settled.unmirrored if settled else 0
             folder.note_session(session["id"], flow_run={**flow_run, "mirrored": left == 0})
             mended = (settled.made + settled.mended if settled else 0) + report.task_runs_closed
-            done.append(Repair(folder.batch_id, session["id"], mended, left))
+            if mended or left or report.flow_run_closed or not flow_run.get("mirrored"):
+                done.append(Repair(folder.batch_id, session["id"], mended, left))
     return done
 
 
@@ -72,11 +79,10 @@ def repair_quietly(results_root: Path, server: str, *, deadline_s: float) -> lis
         return []
 
 
-def unmirrored_sessions(folder: SweepFolder, server: str) -> Iterator[dict[str, Any]]:
-    """The sessions that this server may show wrongly, and whose process is known to be over."""
+def ended_sessions(folder: SweepFolder, server: str) -> Iterator[dict[str, Any]]:
+    """The sessions that have a flow run on this server, and whose process is known to be over."""
     for session in folder.sessions():
-        flow_run = session.get("flow_run")
-        if not flow_run or flow_run.get("mirrored") or flow_run.get("server") != server:
+        if (session.get("flow_run") or {}).get("server") != server:
             continue
         if session.get("closed_at") or is_dead(session.get("process") or {}):
             yield session

@@ -139,6 +139,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(lab: Path) -> None:
     assert done.stderr == ""
 
 
+def test_a_terminal_that_cannot_show_a_letter_is_no_error(lab: Path) -> None:
+    (lab / "sweep.yaml").write_text(SWEEP.replace("good", "gr\u00fcn"), encoding="utf-8")
+    words = [sys.executable, "-m", "argus_tasks", "plan", "sweep.yaml"]
+    env = dict(os.environ) | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, cwd=lab, env=env, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"gr\xfcn" in done.stdout
+
+
 def test_init_gives_a_sweep_that_runs(tmp_path: Path, api_url: str) -> None:
     done = command(tmp_path, "init", "mine")
     assert done.returncode == 0, done.stderr
