@@ -10,20 +10,21 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+D = TypeVar("D")
 
 log = logging.getLogger("argus_tasks")
 
 
-def guarded(default: R) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def guarded(default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
     """Turn any Exception of the decorated function into one log line and the default.
 
     KeyboardInterrupt and SystemExit are the user's and pass. With ARGUS_TASKS_RAISE=1 (our own
     tests) the exception passes too, so that the guard cannot hide our defects from us.
     """
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+    def decorate(function: Callable[P, R]) -> Callable[P, R | D]:
         @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        def call(*args: P.args, **kwargs: P.kwargs) -> R | D:
             try:
                 return function(*args, **kwargs)
             except Exception:  # noqa: BLE001 - this is the guard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import subprocess
@@ -24,6 +25,15 @@ def this_process() -> dict[str, Any]:
         "pid": os.getpid(),
         "pid_started": _own_start(os.getpid()),
     }
+
+
+def who() -> str:
+    """`user@host` of this process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def is_dead(process: Mapping[str, Any]) -> bool:

@@ -27,6 +27,8 @@ COMMANDS = (
     "plan",
     "run",
     "results",
+    "compare",
+    "baseline",
     "status",
     "logs",
     "debug",

@@ -17,6 +17,7 @@ from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
+from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
 
 SETTLE_LIMIT_S = 120.0
@@ -81,7 +82,6 @@ def _run_mirrored(session: SweepSession) -> None:
         )
     session.note_flow_run(flow_run_id, server, mirrored=False)
     account = Account()
-    task = config_task(session, account)
     relay = Relay.install()
     mirror = Mirror(
         context.flow_run.id,
@@ -91,10 +91,12 @@ def _run_mirrored(session: SweepSession) -> None:
     )
     agrees = False
     try:
-        if session.request.mode == "sequential":
-            one_by_one(session, task, account)
-        else:
-            drive(session, task, account, mirror.admit)
+        with told(session):
+            task = config_task(session, account)
+            if session.request.mode == "sequential":
+                one_by_one(session, task, account)
+            else:
+                drive(session, task, account, mirror.admit)
         agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:

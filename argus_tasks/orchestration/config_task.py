@@ -11,6 +11,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Cancelled, Completed
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.hooks import hook_up
 from argus_tasks.runs.layout import SKIPPED, SUCCEEDED
 from argus_tasks.sweep.attempt import Outcome
 from argus_tasks.sweep.session import SweepSession
@@ -45,6 +46,8 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         try_number = context.task_run.run_count
         session.pause_before(try_number)
         outcome = session.run_one(index, try_number)
+        if outcome.ending.resumable:  # Cancelled: Prefect calls no hook
+            session.monitor.ended(index)
         return _state(session, index, try_number, outcome)
 
     # Prefect calls nothing but a plain function here; anything else never retries, in silence.
@@ -56,7 +59,7 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
             failed.index, failed.try_number
         )
 
-    return Task(
+    task = Task(
         fn=config,
         name=TASK_NAME,
         task_run_name="{name}",
@@ -66,6 +69,8 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+    hook_up(task, session)
+    return task
 
 
 def _state(session: SweepSession, index: int, try_number: int, outcome: Outcome) -> State[Any]:

@@ -6,10 +6,10 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.guard import guarded, swallow
@@ -20,12 +20,25 @@ from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
 from argus_tasks.reporting.sinks import Sink
 
-if TYPE_CHECKING:
-    from argus_tasks.reporting.reporter import Reporter
-
 log = logging.getLogger("argus_tasks")
 
 _ERROR_TEXT = 8000
+_KNOWN_NUMBERS = ("train_loss", "val_loss", "lr", "batch_time_ms")
+
+
+class Batch(Protocol):
+    """What a job needs of the batch that it belongs to."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the batch shall stop."""
+        ...
+
+    def job_opened(self, job_id: str) -> None:
+        """The job runs."""
+
+    def job_closed(self, job_id: str, *, failed: bool) -> None:
+        """The job has ended."""
 
 
 class JobContext:
@@ -33,7 +46,7 @@ class JobContext:
 
     def __init__(
         self,
-        reporter: Reporter,
+        batch: Batch,
         sink: Sink,
         job_id: str,
         *,
@@ -41,7 +54,7 @@ class JobContext:
         keep_metrics: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         """`keep_metrics` is given where the job is another's: neither start nor end is sent."""
-        self._reporter = reporter
+        self._batch = batch
         self._sink = sink
         self._job_id = job_id
         self._labels = labels
@@ -63,7 +76,7 @@ class JobContext:
     @property
     def stopped(self) -> bool:
         """Whether someone pressed the monitor's stop button; stays true."""
-        return self._reporter.stopped
+        return self._batch.stopped
 
     def epoch(
         self,
@@ -88,6 +101,25 @@ class JobContext:
         except BaseException:
             self._sink.interrupted()
             raise
+
+    def point(self, epoch: int, numbers: Mapping[str, Any]) -> None:
+        """`epoch`, its numbers as a mapping: no name among them can be in the way."""
+        extra = dict(numbers)
+        train_loss, val_loss, lr, batch_time_ms = (extra.pop(n, None) for n in _KNOWN_NUMBERS)
+        try:
+            line = self._line(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+            self._append(line, EPOCH, self._stream)
+        except Exception:  # noqa: BLE001 - the guard, without its cost
+            self._sink.interrupted()
+            swallow("JobContext.point")
+        except BaseException:
+            self._sink.interrupted()
+            raise
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were sent."""
+        return self._builder.count
 
     @guarded(default=None)
     def metrics(self, metrics: dict[str, Any]) -> None:
@@ -137,7 +169,7 @@ class JobContext:
 
     @guarded(default=None)
     def _start(self) -> None:
-        self._reporter.job_opened(self._job_id)
+        self._batch.job_opened(self._job_id)
         self._sink.emit("job_start", self._job_id, self._labels)
 
     @guarded(default=None)
@@ -158,7 +190,7 @@ class JobContext:
             if skipped:
                 data["reason"] = _text(error)
             self._sink.emit("job_done", self._job_id, data)
-        self._reporter.job_closed(self._job_id, failed=failed)
+        self._batch.job_closed(self._job_id, failed=failed)
 
 
 def exits_well(error: BaseException) -> bool:

@@ -7,21 +7,25 @@ network, no thread, and no event that opens or closes a batch or a job.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.guard import guarded
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.reporting.job import JobContext
 from argus_tasks.reporting.roster import Roster
+from argus_tasks.reporting.sinks import OutboxSink
 
 
-@dataclass(frozen=True)
+@dataclass
 class JoinContext:
     """What a worker needs to emit for one run. Plain data: goes through JSON with `to_json`."""
 
@@ -43,14 +47,18 @@ class JoinContext:
 
 
 class WorkerEmitter:
-    """Emits for the run that this worker executes. Made by `joined`."""
+    """Emits for the run that this worker executes. Made by `joined`. It is the sink of a run's
+    context, and the batch of the jobs that the experiment's own reporters open."""
 
-    def __init__(self, context: JoinContext, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self, context: JoinContext, stopped: Callable[[], bool], muted: Callable[[], bool]
+    ) -> None:
         self.context = context
         self.metrics: dict[str, Any] = {}
         """What the experiment gave to `JobContext.metrics`: the flow sends it with `job_done`."""
-        self.train_epochs = 0
         self._stopped = stopped
+        self._muted = muted
+        self._jobs: list[JobContext] = []
         writer = _writer_of(context.folder)
         self.emitter = Emitter(writer, context.batch_id, context.source)
         if context.after:
@@ -60,21 +68,60 @@ class WorkerEmitter:
             Roster(Outbox(context.folder), context.batch_id).note_chain(key[0])
             _noted.add(key)
         self._before = writer.place()
+        self._own = self._make_job()
+
+    # --- The sink of a run's context ---
+
+    def epoch(self, epoch: int, numbers: Mapping[str, Any]) -> None:
+        """A point of the run's curves."""
+        if not self._muted():
+            self._own.point(epoch, numbers)
+
+    def log(self, message: str, level: str) -> None:
+        """A line for the log view."""
+        if not self._muted():
+            self._own.log(message, level)
+
+    def upload(self, path: Path, *, glob: str) -> int:
+        """Send a file, or a folder's files that match; how many were taken."""
+        return 0 if self._muted() else self._own.upload(path, glob=glob)
+
+    # --- What the experiment's own reporters use ---
 
     @property
     def stopped(self) -> bool:
         """Whether this run shall stop."""
         return self._stopped()
 
+    def job(self) -> JobContext:
+        """The run's job, for a reporter inside the experiment."""
+        job = self._make_job()
+        self._jobs.append(job)
+        return job
+
+    def job_opened(self, job_id: str) -> None:
+        """The flow has said so."""
+
+    def job_closed(self, job_id: str, *, failed: bool) -> None:
+        """The flow says so."""
+
     def emit(self, event_type: str, job_id: str | None, data: dict[str, Any]) -> None:
         """Append one event."""
         self.emitter.emit(event_type, job_id, data)
 
+    @guarded(default=None)
     def add_metrics(self, metrics: dict[str, Any]) -> None:
         """Keep metrics for the flow."""
         plain = to_jsonable(metrics)
         if isinstance(plain, dict):
             self.metrics |= plain
+
+    # --- What the flow is told at the end ---
+
+    @property
+    def train_epochs(self) -> int:
+        """How many epochs the experiment's own reporters have sent."""
+        return sum(job.epochs for job in self._jobs)
 
     @property
     def last(self) -> str | None:
@@ -83,17 +130,29 @@ class WorkerEmitter:
         place = self.emitter.writer.place()
         return str(place) if place is not None and place != self._before else None
 
+    def _make_job(self) -> JobContext:
+        return JobContext(
+            self,
+            OutboxSink(self.emitter),
+            self.context.job_id,
+            labels={},
+            keep_metrics=self.add_metrics,
+        )
+
 
 @contextmanager
 def joined(
-    context: JoinContext, stopped: Callable[[], bool] = lambda: False
+    context: JoinContext,
+    stopped: Callable[[], bool] = lambda: False,
+    muted: Callable[[], bool] = lambda: False,
 ) -> Iterator[WorkerEmitter]:
     """Within, a Reporter joins this run's batch and job, and `emit` emits for it, in this thread
     and, where only one run is joined in the process, in all threads.
 
+    `muted`: the run is nobody's any more, and its context tells nothing.
     Errors: OSError where the outbox folder cannot be made.
     """
-    worker = WorkerEmitter(context, stopped)
+    worker = WorkerEmitter(context, stopped, muted)
     token = _here.set(worker)
     _all.append(worker)
     try:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,6 +92,14 @@ class Reporter:
         self._batch_id = fit_id(chosen, BATCH_ID_LIMIT)
         self.labels: dict[str, Any] = {}
         """More keys for `batch_start`; set them before entering."""
+        self.joins = True
+        """Inside an experiment of a sweep: report for its run."""
+        self.on_stop: Callable[[str], None] = _unheard
+        """Called once, from a thread, when a stop was requested, with who did."""
+        self.on_end: Callable[[str], None] = _unheard
+        """Called when the batch's last event is on the disk, with done or failed."""
+        self.environment: Callable[[], dict[str, Any]] | None = None
+        """What `env_snapshot` holds, where somebody else has gathered it."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -131,13 +139,7 @@ class Reporter:
     ) -> JobContext:
         """A job of this batch: a context manager. Inside a sweep it is the sweep's run."""
         if self._joined is not None:
-            return JobContext(
-                self,
-                self._sink,
-                self._joined.context.job_id,
-                labels={},
-                keep_metrics=self._joined.add_metrics,
-            )
+            return self._joined.job()
         labels = {"model": model, "dataset": dataset}
         return JobContext(
             self,
@@ -209,7 +211,7 @@ class Reporter:
         self._pid = os.getpid()
         self._started = time.monotonic()
         self._closed = False
-        self._joined = current()
+        self._joined = current() if self.joins else None
         self._enter()
         active.push(self)
         return self
@@ -285,7 +287,8 @@ class Reporter:
     @guarded(default=None)
     def _send_environment(self) -> None:
         if self._roster is not None and self._roster.take_environment(self._member):
-            data = environment.snapshot(self._command)
+            gather = self.environment or (lambda: environment.snapshot(self._command))
+            data = gather()
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
                 if not self._closed:
@@ -307,6 +310,7 @@ class Reporter:
         if not self._stop.is_set():
             self._stop.set()
             log.warning("argus-tasks: %s asked batch %s to stop", redact(who), self._batch_id)
+            self.on_stop(redact(who))
 
     def _running_job(self) -> str | None:
         if self._joined is not None:
@@ -327,9 +331,16 @@ class Reporter:
             self._exit(error)
         self._sink = NullSink(self._batch_id)
 
-    @guarded(default=None)
     def _exit(self, error: BaseException | None) -> None:
         end = time.monotonic() + drain_deadline_s()
+        try:
+            self.end(error)
+        finally:
+            self.leave(max(end - time.monotonic(), 0.0))
+
+    @guarded(default=None)
+    def end(self, error: BaseException | None) -> None:
+        """The first half of being left: send the batch's end. Nothing is sent after it."""
         for daemon in self._daemons:
             daemon.end()
         if self._environment is not None:
@@ -339,27 +350,29 @@ class Reporter:
             return
         with self._gate:
             self._closed = True
-        try:
-            if error is None or exits_well(error):
-                self._queue_uploads()
-            else:
-                self._failure = self._failure or reason_of(error)
-            if self._roster is not None:
-                self._roster.leave(
-                    self._member,
-                    n_done=self._n_done,
-                    n_failed=self._n_failed,
-                    reason=self._failure,
-                    place=link.writer.place(),
-                    close_batch=self._send_batch_end,
-                )
-        finally:
-            delivered = link.close(max(end - time.monotonic(), 0.0))
-            if not delivered and link.sender is not None:
-                log.warning(
-                    "argus-tasks: not everything has reached the monitor; it waits on disk"
-                    " for the next run or for: argus-tasks outbox send"
-                )
+        if error is None or exits_well(error):
+            self._queue_uploads()
+        else:
+            self._failure = self._failure or reason_of(error)
+        if self._roster is not None:
+            self._roster.leave(
+                self._member,
+                n_done=self._n_done,
+                n_failed=self._n_failed,
+                reason=self._failure,
+                place=link.writer.place(),
+                close_batch=self._send_batch_end,
+            )
+
+    @guarded(default=None)
+    def leave(self, limit_s: float) -> None:
+        """The second half: wait at most so long for the server, and let it go."""
+        link = self._link
+        if link is not None and not link.close(limit_s) and link.sender is not None:
+            log.warning(
+                "argus-tasks: not everything has reached the monitor; it waits on disk"
+                " for the next run or for: argus-tasks outbox send"
+            )
 
     def _send_batch_end(self, leaving: Leaving) -> None:
         data: dict[str, Any] = {
@@ -371,6 +384,7 @@ class Reporter:
             data["reason"] = "; ".join(leaving.reasons)
         kind = "batch_failed" if leaving.reasons else "batch_done"
         self._sink.emit(kind, None, data, after=leaving.after, sync=True)
+        self.on_end(kind.removeprefix("batch_"))
 
     def _queue_uploads(self) -> None:
         for folder in self._upload_dirs:
@@ -383,6 +397,10 @@ class Reporter:
                     to_batch=True,
                 )
                 self._sink.upload(record)
+
+
+def _unheard(_: str) -> None:
+    """Nobody wants to know."""
 
 
 _members = itertools.count(1)

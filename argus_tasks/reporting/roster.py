@@ -71,6 +71,10 @@ class Roster:
                 self._note(page, chain)
                 write_json(self._path, page)
 
+    def left_behind(self) -> list[Ref]:
+        """The ends of this batch's chains whose processes have gone."""
+        return self._left_behind(self._read())
+
     def ended_before(self) -> str | None:
         """How the batch ended here the last time it was open, as far as this host knows."""
         return self._read().get("ended")
@@ -127,7 +131,6 @@ class Roster:
         page["chains"] = [*known, chain]
 
     def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
-        """The ends of this batch's chains whose processes have gone."""
         segments = self._outbox.segments()
         places: list[Ref] = []
         for chain in page.get("chains", []):

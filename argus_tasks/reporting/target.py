@@ -28,6 +28,11 @@ def offline() -> bool:
     return flag("ARGUS_OFFLINE")
 
 
+def configured() -> bool:
+    """Whether a sweep has somebody to tell: a server is named, or events are kept for later."""
+    return not disabled() and (offline() or server_url() is not None)
+
+
 def server_url(given: str | None = None) -> str | None:
     """The server: the argument, ARGUS_URL, or `configs/monitor.yaml` (`url` or `monitor_url`).
 

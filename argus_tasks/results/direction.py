@@ -13,7 +13,7 @@ _LESS = frozenset(
         "loss", "mse", "mae", "rmse", "mape", "smape", "mase", "wape", "nrmse", "msle",
         "error", "err", "nll", "ppl", "perplexity", "crps", "deviance", "regret",
         "latency", "time", "duration", "seconds", "sec", "fid", "cer", "wer", "brier",
-        "ece",
+        "ece", "memory", "ram",
     }
 )
 _MORE = frozenset(

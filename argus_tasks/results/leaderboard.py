@@ -14,6 +14,8 @@ from argus_tasks.results.direction import Direction, guess_direction
 from argus_tasks.results.rows import Row
 
 SEED = "seed"
+RESOURCES = ("duration_sec", "peak_ram_mb")
+"""What the run's record says of it, and can be compared like a metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ def leaderboard(
 ) -> Leaderboard:
     """The leaderboard of the rows.
 
-    `metric`: a dotted key of `metrics.json`; without it the first that a run has. `direction`:
+    `metric`: a dotted key of `metrics.json`, or one of RESOURCES; without it the first that a run
+    has. `direction`:
     without it, guessed from the metric's name. `group_by`: dotted config keys; without it, all but
     the seed. Errors: BadInput, where no run has the metric or a key.
     """
     configs = [flatten(row.config) for row in rows]
-    numbers = [_numbers(row) for row in rows]
+    numbers = [numbers_of(row, metric) for row in rows]
     names = tuple(dict.fromkeys(name for found in numbers for name in found))
     if metric is None:
         metric = names[0] if names else None
@@ -174,8 +177,18 @@ def _same(value: Any, first: Any, text: str) -> bool:
     return canonical_json(value) == text
 
 
-def _numbers(row: Row) -> dict[str, float]:
-    return {name: value for name, value in flatten(row.metrics).items() if _is_number(value)}
+def numbers_of(row: Row, metric: str | None = None) -> dict[str, float]:
+    """The run's metrics that are finite numbers, by dotted key.
+
+    Where `metric` is one of RESOURCES and the run's own metrics have none of that name, it is there
+    too, for a run that succeeded.
+    """
+    found = {name: value for name, value in flatten(row.metrics).items() if _is_number(value)}
+    if metric in RESOURCES and metric not in found and row.status == "succeeded":
+        value = getattr(row, metric)
+        if value is not None:
+            found[metric] = value
+    return found
 
 
 def _is_number(value: Any) -> bool:

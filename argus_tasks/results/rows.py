@@ -19,7 +19,9 @@ _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
 class Row:
     """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
 
-    `batch_id`, `digest`, `job_id` and `cause` are None in folders that other tools wrote.
+    `peak_ram_mb` is the most memory it held, in MB; `code_version` the git commit it ran;
+    `host_kind` what machine it ran on; `data_version` its data's. What a folder does not say is
+    None: much of it in folders that other tools wrote.
     """
 
     run_id: str
@@ -37,6 +39,10 @@ class Row:
     job_id: str | None
     cause: str | None
     parent_run_id: str | None
+    peak_ram_mb: float | None
+    code_version: str | None
+    host_kind: str | None
+    data_version: str | None
     path: Path
 
 
@@ -104,8 +110,9 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         except (OSError, ValueError) as error:
             sentence = f"its metrics.json cannot be read: {_reason(error)}."
             odd.append(OddFolder(Path(path), sentence))
+    meta = _read_meta(path)
     attempt = run.get("attempt")
-    duration = run.get("duration_sec")
+    resources = run.get("resources")
     return Row(
         run_id=_text(run.get("run_id")) or name,
         status=status,
@@ -115,15 +122,27 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         error_message=_text(run.get("error_message")),
         started_at=_text(run.get("started_at")),
         finished_at=_text(run.get("finished_at")),
-        duration_sec=float(duration) if isinstance(duration, int | float) else None,
+        duration_sec=_number(run.get("duration_sec")),
         attempt=attempt if isinstance(attempt, int) else 1,
         batch_id=_text(run.get("batch_id")),
         digest=_text(run.get("digest")),
         job_id=_text(run.get("job_id")),
         cause=_text(run.get("cause")),
         parent_run_id=_text(run.get("parent_run_id")),
+        peak_ram_mb=_number(resources.get("peak_ram_mb")) if isinstance(resources, dict) else None,
+        code_version=_text(meta.get("git_commit")),
+        host_kind=_text(meta.get("host_kind")),
+        data_version=_text(meta.get("dataset_version")),
         path=Path(path),
     )
+
+
+def _read_meta(path: str) -> dict[str, Any]:
+    """What `meta.json` says; a run without it, or with a damaged one, is a run all the same."""
+    try:
+        return _read_mapping(f"{path}/meta.json")
+    except (OSError, ValueError):
+        return {}
 
 
 def _read_or_tell(path: str, name: str, odd: list[OddFolder]) -> dict[str, Any]:
@@ -152,3 +171,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -34,30 +34,31 @@ class Column:
 
 
 def keys_shown(board: Leaderboard) -> list[str]:
-    """The config keys that get a column.
+    """The config keys that get a column: see `telling_keys`. CSV and JSON have all."""
+    return telling_keys(board.keys, [group.config for group in board.groups])
 
-    Not those that would be columns of gaps: a key that some groups lack (a setting of one model)
-    and whose value follows from a text that all have (the model). CSV and JSON have all.
+
+def telling_keys(keys: Sequence[str], configs: Sequence[dict[str, Any]]) -> list[str]:
+    """The keys by which a reader tells the configs (by dotted key) apart.
+
+    Not those that would be columns of gaps: a key that some configs lack (a setting of one model)
+    and whose value follows from a text that all have (the model).
     """
     # Text names a kind of thing; a number that no two groups share (a draw) would tell anything.
-    kinds = [
-        key
-        for key in board.keys
-        if all(isinstance(group.config.get(key), str) for group in board.groups)
-    ]
+    kinds = [key for key in keys if all(isinstance(config.get(key), str) for config in configs)]
     return [
         key
-        for key in board.keys
-        if all(key in group.config for group in board.groups)
-        or not any(_follows(key, kind, board) for kind in kinds)
+        for key in keys
+        if all(key in config for config in configs)
+        or not any(_follows(key, kind, configs) for kind in kinds)
     ]
 
 
-def _follows(key: str, kind: str, board: Leaderboard) -> bool:
+def _follows(key: str, kind: str, configs: Sequence[dict[str, Any]]) -> bool:
     told: dict[str, str] = {}
-    for group in board.groups:
-        value = canonical_json([group.config[key]] if key in group.config else [])
-        if told.setdefault(group.config[kind], value) != value:
+    for config in configs:
+        value = canonical_json([config[key]] if key in config else [])
+        if told.setdefault(config[kind], value) != value:
             return False
     return True
 
@@ -85,7 +86,7 @@ def _needed(board: Leaderboard, groups: Sequence[Group], limit: int) -> list[Col
     columns = [Column("#", tuple(str(board.rank(index) or "-") for index in range(len(groups))))]
     columns += [
         _config_column(title, key, groups, limit)
-        for key, title in zip(keys, _titles(keys), strict=True)
+        for key, title in zip(keys, titles_of(keys), strict=True)
     ]
     if board.metric is not None:
         columns.append(_metric_column(board.metric, groups, with_std=True))
@@ -181,7 +182,7 @@ def _config_column(title: str, key: str, groups: Sequence[Group], limit: int) ->
     return Column(title, cells, is_text)
 
 
-def _titles(keys: Sequence[str]) -> list[str]:
+def titles_of(keys: Sequence[str]) -> list[str]:
     """The last part of each dotted key, where that is enough to tell it from the others."""
     last = Counter(key.rpartition(".")[2] for key in keys)
     return [short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys]

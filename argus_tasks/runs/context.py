@@ -14,7 +14,18 @@ from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.sink import NoMonitor, RunSink
 from argus_tasks.runs.trackers import Tracker
+
+# The part of a metric's name on the monitor that says which data it is of.
+_CURVE_OF = {"train": "train", "valid": "val", "val": "val", "validation": "val"}
+_OF_NO_SPLIT = ("lr", "batch_time_ms")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 
 @dataclass(slots=True)
@@ -65,6 +76,9 @@ class RunContext:
     _stop: Callable[[], bool] = field(default=bool, repr=False)
     _saw_stop: bool = field(default=False, repr=False)
     _metrics_fd: int | None = field(default=None, repr=False)
+    _sink: RunSink = field(default_factory=NoMonitor, repr=False)
+    _epochs: int = field(default=0, repr=False)
+    _last_epoch: int | None = field(default=None, repr=False)
 
     @property
     def artifacts_dir(self) -> Path:
@@ -95,12 +109,50 @@ class RunContext:
     ) -> None:
         """Append a point of the run's curves to `metrics.jsonl` and tell the trackers.
 
+        A monitor shows it as an epoch where the phase is fit, the split train or valid, and the
+        step 0 or more; `loss` is its `train_loss` or `val_loss` then, and so on.
+
         Args:
             step: epoch or global step.
             metrics: names and numbers; one that is not finite is written as null, and logged.
             split: which data: train, valid, test.
             phase: what was being done: fit, eval, infer.
         """
+        self._note_metric(step, metrics, split, phase)
+        curve = _CURVE_OF.get(split) if phase == "fit" and int(step) >= 0 else None
+        if curve is not None:
+            self._tell_epoch(int(step), {_curve_name(key, curve): metrics[key] for key in metrics})
+
+    def epoch(self, epoch: int, **metrics: Any) -> None:
+        """An epoch's numbers: a line of `metrics.jsonl`, and a point of the monitor's curves.
+
+        Args:
+            epoch: which one, a whole number.
+            metrics: `train_loss`, `val_loss`, `lr`, `batch_time_ms` and whatever else there is.
+        """
+        self._note_metric(epoch, metrics, "train", "fit")
+        self._tell_epoch(epoch, metrics)
+
+    def log(self, message: str, level: str = "INFO") -> None:
+        """A line for `run.log` and for the monitor's log view."""
+        self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
+        self._sink.log(message, level)
+
+    def upload(self, path: str | Path, *, glob: str = "**/*.png") -> int:
+        """Send a picture or PDF, or a folder's files that match `glob`, to the monitor.
+
+        A relative path starts at the run's folder. The files are read when their turn comes.
+        Returns how many were taken; 0 without a monitor.
+        """
+        return self._sink.upload(self.run_dir / path, glob=glob)
+
+    def _tell_epoch(self, epoch: int, numbers: Mapping[str, Any]) -> None:
+        if epoch != self._last_epoch:
+            self._last_epoch = epoch
+            self._epochs += 1
+        self._sink.epoch(epoch, numbers)
+
+    def _note_metric(self, step: int, metrics: Mapping[str, Any], split: str, phase: str) -> None:
         nonfinite: dict[str, str] = {}
         event = MetricEvent(int(step), utc_now_iso(), dict(metrics), split, phase)
         line = {
@@ -130,3 +182,9 @@ class RunContext:
         if self._metrics_fd is not None:
             os.close(self._metrics_fd)
             self._metrics_fd = None
+
+
+def _curve_name(name: str, curve: str) -> str:
+    """`loss` of the training data is `train_loss`; what says whose it is keeps its name."""
+    whose = name in _OF_NO_SPLIT or str(name).startswith(("train_", "val_"))
+    return str(name) if whose else f"{curve}_{name}"

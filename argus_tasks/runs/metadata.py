@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.repo import repo_of
+from argus_tasks.runs.host_kind import host_kind
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class RunMetadata:
         python_version: such as `3.11.7`.
         platform: the operating system, as `platform.platform()` says it.
         hostname: where the run executes.
+        host_kind: what kind of machine that is: its system, processors and GPUs, as far as they
+            decide what may be compared.
         started_cmd: the command line that started the sweep.
         dataset_version: from the config's `dataset_version` or `data_version` unless given.
         seed: from the config's `seed` where that is an integer, unless given.
@@ -44,6 +47,7 @@ class RunMetadata:
     python_version: str | None = None
     platform: str | None = None
     hostname: str | None = None
+    host_kind: str | None = None
     started_cmd: str | None = None
     dataset_version: str | None = None
     seed: int | None = None
@@ -62,6 +66,7 @@ def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:
     meta.python_version = meta.python_version or platform.python_version()
     meta.platform = meta.platform or platform.platform()
     meta.hostname = meta.hostname or socket.gethostname()
+    meta.host_kind = meta.host_kind or host_kind()
     meta.started_cmd = meta.started_cmd or _command()
     meta.extras = dict(meta.extras or {})
     return meta

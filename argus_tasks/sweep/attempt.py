@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
@@ -25,6 +25,10 @@ from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.watched import Told, Watch, watched
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.joined import JoinContext
 
 _SHOWN_METRICS = 100
 _LONGEST_MESSAGE = 10_000
@@ -41,6 +45,7 @@ class Assignment:
         meta: the run's metadata, its attempt in it.
         retry: the sweep's policy, so that the record can say whether another try follows.
         resumed: an earlier try was cut off and left this folder.
+        join: how to tell the monitor of it; None where there is none.
     """
 
     key: RunKey
@@ -48,6 +53,7 @@ class Assignment:
     meta: RunMetadata
     retry: RetryPolicy
     resumed: bool = False
+    join: JoinContext | None = None
 
     @property
     def attempt(self) -> int:
@@ -66,6 +72,7 @@ class Outcome:
         metrics: the numbers of the result's top level, for those who watch.
         duration_s: this attempt's seconds.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
+        told: what the monitor is to know of it; None where it could not be told, or has none.
     """
 
     ending: Ending
@@ -74,6 +81,7 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
     unwritten: bool = False
+    told: Told | None = None
 
 
 # What Prefect's handler of SIGTERM raises in the main thread, where sequential experiments run.
@@ -98,11 +106,12 @@ def run_attempt(
     folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
-    try:
-        return _attempt(assignment, function, trackers, stop, capture, disowned, started)
-    except OSError as error:
-        outcome = outcome_of_exception(error, time.monotonic() - started)
-        return replace(outcome, unwritten=True)
+    with watched(assignment, stop.is_set, disowned) as watch:
+        try:
+            return _attempt(assignment, function, trackers, stop, capture, disowned, started, watch)
+        except OSError as error:
+            outcome = outcome_of_exception(error, time.monotonic() - started)
+            return watch.sign(replace(outcome, unwritten=True), 0)
 
 
 def _attempt(
@@ -113,6 +122,7 @@ def _attempt(
     capture: Capture | None,
     disowned: Callable[[], bool],
     started: float,
+    watch: Watch,
 ) -> Outcome:
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
@@ -133,6 +143,7 @@ def _attempt(
             assignment.resumed,
             trackers,
             stop.is_set,
+            _sink=watch.sink,
         )
         stack.callback(ctx._close)
         if nonfinite:
@@ -166,7 +177,7 @@ def _attempt(
         else:
             outcome = outcome_of_exception(raised, duration_s)
         _close(record, assignment, ctx, outcome, trackers)
-    return outcome
+    return watch.sign(outcome, ctx._epochs)
 
 
 def who_terminates() -> str:
@@ -197,10 +208,11 @@ def _called(function: ExperimentFunction, ctx: RunContext) -> object:
         return result
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     # On a thread of its own: in a notebook the caller's own one has a loop running.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, result).result()
+        return thread.submit(copy_context().run, asyncio.run, result).result()
 
 
 def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[str, float]:

@@ -47,7 +47,7 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
     if stopped_by and not isinstance(death, TimedOut):
         ending, kinds = stopped_ending(stopped_by), ()
-    parts = [str(death), stack, f"{LOG_TAIL}\n{_log_tail(assignment)}"]
+    parts = [str(death), stack, f"{LOG_TAIL}\n{log_tail(assignment.key.run_dir)}"]
     evidence = "\n\n".join(part for part in parts if part)
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
 
@@ -124,9 +124,10 @@ def _settled(assignment: Assignment) -> Outcome | None:
     return Outcome(Ending(SUCCEEDED), metrics=metrics)
 
 
-def _log_tail(assignment: Assignment) -> str:
+def log_tail(run_dir: str) -> str:
+    """The last lines of a run's log."""
     try:
-        with open(f"{assignment.key.run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
+        with open(f"{run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
             handle.seek(0, os.SEEK_END)
             handle.seek(max(0, handle.tell() - _LOG_TAIL_BYTES))
             return handle.read().decode("utf-8", "replace")

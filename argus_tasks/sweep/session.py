@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +11,7 @@ from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
-from argus_tasks.base.processes import this_process
+from argus_tasks.base.processes import this_process, who
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
@@ -24,6 +21,7 @@ from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
+from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
@@ -46,6 +44,9 @@ class SweepSession:
         hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
         revive_server: called when all has ended, before Prefect's server is asked what it knows.
+        monitor: who is told of it; nobody, unless it runs within `monitor.told`.
+        folder: what is on disk of its batch.
+        session_id: its own id there, once entered.
         on_pause: called when a config starts to wait for its next try, and holds no worker.
     """
 
@@ -64,7 +65,8 @@ class SweepSession:
         self._pausing = 0
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._folder = SweepFolder(request.results_root, self.plan.batch_id)
+        self.monitor = Monitor()
+        self.folder = SweepFolder(request.results_root, self.plan.batch_id)
         self._meta: RunMetadata | None = None
         self._keys: dict[int, RunKey] = {}
         self._last: dict[int, Outcome] = {}
@@ -82,7 +84,7 @@ class SweepSession:
         self._executor: Executor = make_executor(
             request, self._stop, self._limit, environment or {}
         )
-        self._session_id: str | None = None
+        self.session_id = ""
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
@@ -108,17 +110,17 @@ class SweepSession:
 
     def __enter__(self) -> SweepSession:
         self.make_root()
-        self._folder.take()
+        self.folder.take()
         self._meta = with_facts(self.request.metadata, Path.cwd())
-        self._session_id = self._folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
+        self.session_id = self.folder.open_session(
+            self.plan.identity, git_sha=self.plan.git_sha, created_by=who()
         )
-        self._folder.write_plan(
+        self.folder.write_plan(
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
         self.rules.start()
-        close_lost_runs(self._folder, [run.known for run in self.plan.to_do if run.known])
+        close_lost_runs(self.folder, [run.known for run in self.plan.to_do if run.known])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,19 +130,20 @@ class SweepSession:
         """End the workers and close the session's files."""
         self.rules.close()
         self._executor.close()
+        self.monitor.leave()
         self._last_words.write_owed()
-        if self._session_id is not None:
-            self._folder.close_session(
-                self._session_id, **how_it_ended(self.summary(), self.stopped_by)
+        if self.session_id:
+            self.folder.close_session(
+                self.session_id, **how_it_ended(self.summary(), self.stop_reason)
             )
-            self._session_id = None
-        self._folder.close()
+            self.session_id = ""
+        self.folder.close()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
-        if self._session_id is not None:
+        if self.session_id:
             facts = {"id": flow_run_id, "server": server, "mirrored": mirrored}
-            self._folder.note_session(self._session_id, flow_run=facts)
+            self.folder.note_session(self.session_id, flow_run=facts)
 
     @property
     def stopping(self) -> bool:
@@ -151,6 +154,12 @@ class SweepSession:
     def stopped_by(self) -> str:
         """Who asked for the stop; empty where nobody has."""
         return self._stop.by()
+
+    @property
+    def stop_reason(self) -> str:
+        """Who asked for the stop, or the rule that did, with what it has seen; empty if nobody."""
+        by = self.stopped_by
+        return self.rules.reason if by in RULES else by
 
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
@@ -197,6 +206,7 @@ class SweepSession:
                 return False
             began.append(time.monotonic())
             self._note(assignment, "started", RUNNING, None)
+            self.monitor.started(run, assignment)
             self.progress.started(run)
             return True
 
@@ -229,6 +239,10 @@ class SweepSession:
         if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
             return False
         return self.request.retry.wants(outcome.kinds, try_number)
+
+    def outcome_of(self, index: int) -> Outcome | None:
+        """How the config's last attempt ended; None before it has."""
+        return self._last.get(index)
 
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
@@ -267,7 +281,8 @@ class SweepSession:
         retry = replace(
             self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
         )
-        return Assignment(key, run.config, meta, retry, resumed is not None and try_number == 1)
+        taken_up = resumed is not None and try_number == 1
+        return Assignment(key, run.config, meta, retry, taken_up, self.monitor.join(run))
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
@@ -284,7 +299,7 @@ class SweepSession:
         return outcome
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
-        self._folder.note(
+        self.folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
             job_id=assignment.key.job_id,
@@ -293,11 +308,3 @@ class SweepSession:
             status=status,
             cause=cause,
         )
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

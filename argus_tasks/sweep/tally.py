@@ -48,9 +48,7 @@ def tally(
     )
 
 
-def how_it_ended(summary: RunSummary, stopped_by: str) -> dict[str, Any]:
-    """What `sweep.json` says of a session's end; `stopped_by` is who or what has stopped it."""
-    how = f"stopped by {stopped_by}" if stopped_by else summary.sentence()
-    if stopped_by and stopped_by == summary.stopped_by:
-        how = summary.reasons[0]
+def how_it_ended(summary: RunSummary, stop_reason: str) -> dict[str, Any]:
+    """What `sweep.json` says of a session's end; `stop_reason` is empty where none stopped it."""
+    how = f"stopped by {stop_reason}" if stop_reason else summary.sentence()
     return {"how": how, "reasons": summary.reasons}

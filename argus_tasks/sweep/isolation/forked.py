@@ -20,6 +20,7 @@ from argus_tasks.sweep.isolation.evidence import Evidence
 from argus_tasks.sweep.isolation.kin import die_with, kill_all_below
 from argus_tasks.sweep.isolation.memfile import nameless_file
 from argus_tasks.sweep.isolation.protocol import dumps
+from argus_tasks.sweep.watched import end_chains
 
 _STRAYS_PATIENCE_S = 5.0
 
@@ -65,6 +66,7 @@ def attempt_in_fork(
             evidence.record_faults()
             _new_chance()
             data = dumps(run())
+            end_chains()
             with open(result, "wb", closefd=False) as handle:
                 handle.write(data)
             code = 0

@@ -69,10 +69,13 @@ class WorkerPool:
 
         Errors: as `check`; the place of a dead worker gets a new one when next needed.
         """
-        data = dumps(assignment)
+        # Only once it may start does one with a monitor know after which event its own may go.
+        data = dumps(assignment) if assignment.join is None else b""
         with self._leased() as worker:
             worker.wait_ready()
-            return worker.run(data, self._limit, self._grace_s) if may_start() else None
+            if not may_start():
+                return None
+            return worker.run(data or dumps(assignment), self._limit, self._grace_s)
 
     @contextmanager
     def _leased(self) -> Iterator[Worker]:

@@ -31,6 +31,7 @@ from argus_tasks.sweep.isolation.protocol import (
     send_bytes,
 )
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.watched import end_chains, load_early
 
 
 def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
@@ -50,6 +51,7 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
         traceback.print_exc()
         code = 1
+    end_chains()
     # Threads and exit handlers of the experiment must not keep a finished worker alive.
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
@@ -68,6 +70,7 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
     except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
         send(talk, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
         return
+    load_early()
     streams = StandardStreams()
     forks = setup.fresh and can_fork()
     if forks:

@@ -153,7 +153,10 @@ def test_each_file_is_read_once_and_nothing_else(
     )
     assert done.stdout.splitlines() == [
         f"os.scandir {tmp_path}",
-        *(f"open {folder / name}" for name in ("run.json", "config.json", "metrics.json")),
+        *(
+            f"open {folder / name}"
+            for name in ("run.json", "config.json", "metrics.json", "meta.json")
+        ),
     ]
 
 

@@ -1,0 +1,86 @@
+"""`argus-tasks baseline`."""
+
+from __future__ import annotations
+
+import argparse
+
+from argus_tasks.cli.compare import add_root, root_of
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "baseline",
+        help="name what later batches are compared with",
+        description="A baseline is a batch's results under a name. It is kept in the results root"
+        " (.sweep/baselines/) and stays whole when the runs are deleted.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    setting = actions.add_parser("set", help="give a batch the name")
+    setting.add_argument("name", metavar="NAME")
+    setting.add_argument(
+        "batch", metavar="BATCH", help="a batch id, a folder of runs, or another baseline"
+    )
+    setting.add_argument("--move", action="store_true", help="the name may be taken already")
+    setting.set_defaults(handler=set_)
+    listing = actions.add_parser("list", help="the names there are")
+    listing.set_defaults(handler=list_)
+    showing = actions.add_parser("show", help="the leaderboard of one")
+    showing.add_argument("name", metavar="NAME")
+    showing.add_argument("--metric", metavar="M", help="sort by this one (default: the first)")
+    showing.set_defaults(handler=show)
+    removing = actions.add_parser("remove", help="take the name away; the runs stay")
+    removing.add_argument("name", metavar="NAME")
+    removing.set_defaults(handler=remove)
+    for action in (setting, listing, showing, removing):
+        add_root(action)
+
+
+def set_(args: argparse.Namespace) -> int:
+    """Name a batch."""
+    from argus_tasks.results.baselines import set_baseline, side_of
+    from argus_tasks.results.side_text import side_text
+
+    root = root_of(args)
+    side = side_of(args.batch, root)
+    path = set_baseline(root, args.name, side, move=args.move)
+    print(f"{args.name}: {side_text(side)}")
+    print(f"kept in {path}")
+    return 0
+
+
+def list_(args: argparse.Namespace) -> int:
+    """Print every name."""
+    from argus_tasks.results.baselines import baselines
+    from argus_tasks.results.side_text import side_text
+
+    root = root_of(args)
+    found = list(baselines(root))
+    for baseline in found:
+        print(f"{baseline.name}: {side_text(baseline.side)}, set {baseline.set_at[:10]}")
+    if not found:
+        print(f"there are no baselines under {root}; argus-tasks baseline set NAME BATCH")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print one, as a leaderboard."""
+    from argus_tasks.results.baselines import read_baseline
+    from argus_tasks.results.leaderboard import leaderboard
+    from argus_tasks.results.render import print_leaderboard
+    from argus_tasks.results.rows import Rows
+
+    side = read_baseline(root_of(args), args.name).side
+    board = leaderboard(side.rows, args.metric)
+    print_leaderboard(board, Rows(side.rows, ()), root=f"baseline {args.name} ({side.label})")
+    return 0
+
+
+def remove(args: argparse.Namespace) -> int:
+    """Take a name away."""
+    from argus_tasks.results.baselines import remove_baseline
+
+    root = root_of(args)
+    remove_baseline(root, args.name)
+    print(f"{args.name} is no baseline any more; its runs are where they were")
+    return 0

@@ -1,0 +1,97 @@
+"""`argus-tasks compare`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXIT_WORSE = 1
+EXIT_NOT_COMPARABLE = 3
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="is one batch better or worse than another",
+        description="Compare two batches cell by cell: better, worse, no evidence, or not"
+        " comparable. A and B are each a baseline's name, a batch id, a folder of runs, or a"
+        " baseline's file.",
+        epilog="exit codes: 0 better or no evidence, 1 worse, 2 bad input, 3 nothing comparable",
+    )
+    parser.add_argument("before", metavar="A", help="what to compare with")
+    parser.add_argument("after", metavar="B", help="what is compared")
+    add_comparing(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_root(parser)
+    parser.set_defaults(handler=show)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """`--results-root`."""
+    parser.add_argument(
+        "--results-root",
+        type=Path,
+        metavar="DIR",
+        help="default: results/ here or in git's top folder",
+    )
+
+
+def add_comparing(parser: argparse.ArgumentParser) -> None:
+    """What a comparison goes by."""
+    parser.add_argument("--metric", metavar="M", help="default: the first of metrics.json")
+    parser.add_argument(
+        "--direction",
+        choices=("min", "max"),
+        help="whether less or more is better (default: what the metric's name tells)",
+    )
+    parser.add_argument(
+        "--min-effect",
+        metavar="X",
+        default="0",
+        help="smaller changes are left out: 2%% of the value before, or 0.01 as such",
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="WHAT",
+        default="",
+        help="what may differ between the sides, with commas: host, data, code",
+    )
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the comparison; the exit code is its verdict."""
+    import json
+
+    from argus_tasks.results.needs import needs_scipy
+
+    needs_scipy()
+    from argus_tasks.results.baselines import side_of
+    from argus_tasks.results.comparison_text import comparison_lines, json_value
+    from argus_tasks.results.min_effect import min_effect_of
+    from argus_tasks.results.verdict import Verdict, compare
+
+    root = root_of(args)
+    found = compare(
+        side_of(args.before, root),
+        side_of(args.after, root),
+        args.metric,
+        args.direction,
+        min_effect_of(args.min_effect),
+        allow=[word.strip() for word in args.allow.split(",") if word.strip()],
+    )
+    if args.json:
+        print(json.dumps(json_value(found), indent=2))
+    else:
+        print("\n".join(comparison_lines(found)))
+    if found.verdict is Verdict.WORSE:
+        return EXIT_WORSE
+    return EXIT_NOT_COMPARABLE if found.verdict is Verdict.NOT_COMPARABLE else 0
+
+
+def root_of(args: argparse.Namespace) -> Path:
+    """The results root that was given, else the default."""
+    from argus_tasks.sweep.defaults import default_results_root
+
+    root: Path | None = args.results_root
+    return root or default_results_root(Path.cwd())

@@ -1,0 +1,89 @@
+"""What a batch's monitor has been told: `.sweep/<batch_id>/monitor.jsonl`, a line each end.
+
+A line is written after its event is on the disk. So what has a line was told; what has none is told
+by the next session. Without a monitor there is no such file.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import append_line, dumps, read_json_lines
+
+MONITOR_JSONL = "monitor.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class ToldEnd:
+    """The end of a job that the monitor was told of."""
+
+    name: str
+    attempt: int
+    failed: bool
+
+
+@dataclass(slots=True)
+class ToldSoFar:
+    """What the monitor knows of the batch that was told of last.
+
+    Attributes:
+        batch_id: its id on the monitor; None where nothing was told ever.
+        closed: done or failed; None where it is open.
+        sessions: the sweep's sessions that told of it.
+        ends: by run id, the last end that was told.
+    """
+
+    batch_id: str | None = None
+    closed: str | None = None
+    sessions: set[str] = field(default_factory=set)
+    ends: dict[str, ToldEnd] = field(default_factory=dict)
+
+
+class ToldFile:
+    """The file of one batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = os.fspath(folder / MONITOR_JSONL)
+
+    def opened(self, batch_id: str, session: str) -> None:
+        """The batch is open, under this id."""
+        self._append(event="opened", batch_id=batch_id, session=session)
+
+    def ended(self, run_id: str, end: ToldEnd) -> None:
+        """A job has ended."""
+        self._append(
+            event="ended", run_id=run_id, name=end.name, attempt=end.attempt, failed=end.failed
+        )
+
+    def closed(self, batch_id: str, how: str) -> None:
+        """The batch is closed: done or failed."""
+        self._append(event="closed", batch_id=batch_id, how=how)
+
+    def read(self) -> ToldSoFar:
+        """What was told so far."""
+        told = ToldSoFar()
+        with suppress(OSError):
+            for line in read_json_lines(self._path):
+                event = line.get("event")
+                if event == "opened":
+                    if line.get("batch_id") != told.batch_id:
+                        told = ToldSoFar(batch_id=str(line.get("batch_id")))
+                    told.closed = None
+                    told.sessions.add(str(line.get("session")))
+                elif event == "closed":
+                    told.closed = str(line.get("how"))
+                elif event == "ended":
+                    told.ends[str(line["run_id"])] = ToldEnd(
+                        str(line.get("name")), int(line["attempt"]), bool(line.get("failed"))
+                    )
+        return told
+
+    def _append(self, **facts: Any) -> None:
+        # On a full disk a line may be missing: the next session then tells again.
+        with suppress(OSError):
+            append_line(self._path, dumps({"at": utc_now_iso(), **facts}))

@@ -1,0 +1,277 @@
+"""A session as its monitor is told of it: one batch, its jobs' starts and ends, how it all ended.
+
+Prefect's hooks call `tries_again` and `ended` (`orchestration/hooks`); what ends without a hook is
+told by who sees it end, and what nobody has told by `close`. A job's end is told once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.base.guard import guarded
+from argus_tasks.reporting.target import configured
+from argus_tasks.runs.layout import FAILED, SKIPPED
+from argus_tasks.runs.told import ToldEnd, ToldFile
+from argus_tasks.sweep.burial import log_tail
+from argus_tasks.sweep.plan import Action, PlannedRun
+from argus_tasks.sweep.telling import Telling, telling_of
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.joined import JoinContext
+    from argus_tasks.sweep.attempt import Assignment, Outcome
+    from argus_tasks.sweep.session import SweepSession
+
+_ERROR_TEXT = 8_000
+_DRAIN_STOPPED_S = 1.5
+_DRAIN_HURRIED_S = 0.3
+
+
+class Monitor:
+    """Tells nobody: there is no monitor.
+
+    Attributes:
+        tells: there is one.
+    """
+
+    tells = False
+
+    def join(self, run: PlannedRun) -> JoinContext | None:  # noqa: ARG002 - a Monitor's
+        """What the run's worker needs to emit for it."""
+        return None
+
+    def started(self, run: PlannedRun, assignment: Assignment) -> None:
+        """An attempt begins; the job does with its first one."""
+
+    def tries_again(self, index: int) -> None:
+        """The attempt has failed, and another one follows."""
+
+    def ended(self, index: int) -> None:
+        """The job has ended; what it was is in the session."""
+
+    def close(self, error: BaseException | None) -> None:
+        """The session has ended, by this exception or by itself."""
+
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+
+
+@dataclass(slots=True)
+class _Job:
+    run: PlannedRun
+    assignment: Assignment
+    place: str | None
+    spent_s: float = 0.0
+
+
+class ArgusMonitor(Monitor):
+    """Tells an Argus server, through this host's outbox. Never raises."""
+
+    tells = True
+
+    def __init__(self, session: SweepSession, telling: Telling) -> None:
+        from argus_tasks.reporting.batch import BatchReporter
+
+        self._session = session
+        self._file = ToldFile(session.folder.path)
+        self._lock = threading.Lock()
+        self._jobs: dict[int, _Job] = {}
+        self._closed = self._left = False
+        self._asked_by = ""
+        request = session.request
+        self._batch = BatchReporter(
+            telling.batch_id,
+            project=request.project,
+            n_total=telling.n_total,
+            experiment_type=request.experiment_type,
+            labels=telling.labels,
+        )
+        self._file.opened(telling.batch_id, session.session_id)
+        self._batch.open(on_stop=self._on_stop, on_end=self._on_end)
+        for end in telling.ended:
+            self._batch.count(end.name, failed=end.failed)
+
+    def join(self, run: PlannedRun) -> JoinContext | None:
+        """What the run's worker needs to emit for it."""
+        return self._batch.context(run.name)
+
+    @guarded(default=None)
+    def started(self, run: PlannedRun, assignment: Assignment) -> None:
+        """An attempt begins; the job does with its first one."""
+        job = self._jobs.get(run.index)
+        if job is None:
+            place = self._batch.begin(run.name, _start_of(run, assignment))
+            job = _Job(run, assignment, place)
+            with self._lock:
+                if self._closed:
+                    return
+                self._jobs[run.index] = job
+        job.assignment = assignment
+        if assignment.join is not None:
+            assignment.join.after = job.place
+
+    @guarded(default=None)
+    def tries_again(self, index: int) -> None:
+        """The attempt has failed, and another one follows."""
+        job, outcome = self._jobs.get(index), self._session.outcome_of(index)
+        if job is None or outcome is None:
+            return
+        job.spent_s += outcome.duration_s
+        text = f"attempt {job.assignment.attempt} failed: {_reason(outcome)}; trying again"
+        job.place = self._batch.line(job.run.name, text, "warning", _after(outcome)) or job.place
+
+    @guarded(default=None)
+    def ended(self, index: int) -> None:
+        """The job has ended; what it was is in the session."""
+        with self._lock:
+            job = self._jobs.pop(index, None)
+        if job is not None:
+            self._tell_end(job, self._session.outcome_of(index))
+
+    @guarded(default=None)
+    def close(self, error: BaseException | None) -> None:
+        """The session has ended, by this exception or by itself."""
+        with self._lock:
+            self._closed = True
+            left, self._jobs = list(self._jobs.values()), {}
+        for job in left:
+            self._tell_end(job, self._session.outcome_of(job.run.index))
+        self._batch.close(self._why_failed(error))
+
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+        with self._lock:
+            if self._left:
+                return
+            self._left = True
+        limit_s = None
+        if self._session.stopping:
+            limit_s = _DRAIN_HURRIED_S if self._session.hurried else _DRAIN_STOPPED_S
+        self._batch.leave(limit_s)
+
+    def _tell_end(self, job: _Job, outcome: Outcome | None) -> None:
+        run, assignment = job.run, job.assignment
+        data: dict[str, Any] = {"attempts": assignment.attempt}
+        failed, after = True, _after(outcome)
+        if outcome is None:
+            why = self._session.stopped_by
+            cause = f"stopped by {why}" if why else "unknown"
+            data |= {"status": "FAILED", "cause": cause, "reason": cause, "resumable": True}
+        else:
+            ending = outcome.ending
+            failed = ending.status == FAILED
+            data["elapsed_s"] = round(job.spent_s + outcome.duration_s, 6)
+            data |= _told(outcome)
+            if failed:
+                data |= _failure(outcome, assignment.key.run_dir)
+            else:
+                data["status"] = "SKIPPED" if ending.status == SKIPPED else "DONE"
+                if ending.status == SKIPPED:
+                    data["reason"] = ending.error_message
+        self._batch.end(run.name, data, failed=failed, after=after)
+        self._file.ended(
+            assignment.key.run_id, ToldEnd(run.name, assignment.attempt, failed=failed)
+        )
+
+    def _why_failed(self, error: BaseException | None) -> str | None:
+        session = self._session
+        summary = session.summary()
+        if session.stopping:
+            who = f" ({self._asked_by})" if self._asked_by else ""
+            return f"stopped by {session.stop_reason}{who}: {summary.sentence()}"
+        if error is not None:
+            return f"{type(error).__name__}: {error}"
+        if summary.failed:
+            return f"{summary.failed} of {summary.total} failed"
+        if not summary.ok:
+            return f"{summary.not_started} of {summary.total} not started"
+        return None
+
+    def _on_stop(self, who: str) -> None:
+        if who != "the monitor":
+            self._asked_by = who
+        self._session.stop("monitor")
+
+    def _on_end(self, how: str) -> None:
+        self._file.closed(self._batch.batch_id, how)
+
+
+@contextmanager
+def told(session: SweepSession) -> Iterator[None]:
+    """Within, the session's monitor is told of what happens, where there is one to be told."""
+    monitor = _monitor_of(session)
+    if monitor is None:
+        yield
+        return
+    session.monitor = monitor
+    try:
+        yield
+    except BaseException as error:
+        monitor.close(error)
+        raise
+    monitor.close(None)
+
+
+@guarded(default=None)
+def _monitor_of(session: SweepSession) -> Monitor | None:
+    if not configured():
+        return None
+    telling = telling_of(session.plan, session.folder)
+    return ArgusMonitor(session, telling) if telling is not None else None
+
+
+def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
+    meta = assignment.meta
+    data = {
+        "model": run.model,
+        "dataset": run.dataset,
+        "config_digest": run.digest,
+        "run_dir": assignment.key.run_dir,
+        "experiment": meta.experiment_name,
+        "group": meta.group,
+        "tags": meta.tags,
+        "seed": meta.seed,
+        "attempt": assignment.attempt if assignment.attempt > 1 else None,
+        "resumed": run.action is Action.RESUME or None,
+        "parent_run_id": meta.parent_run_id,
+    }
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Metrics, epochs and resources. What the function returned wins over what it reported."""
+    data: dict[str, Any] = {}
+    metrics: dict[str, Any] = dict(outcome.metrics)
+    if outcome.told is not None:
+        metrics = {**outcome.told.metrics, **metrics}
+        data = {
+            "train_epochs": outcome.told.train_epochs,
+            "resources": dict(outcome.told.resources),
+        }
+    return data | ({"metrics": metrics} if metrics else {})
+
+
+def _failure(outcome: Outcome, run_dir: str) -> dict[str, Any]:
+    ending = outcome.ending
+    data: dict[str, Any] = {
+        "status": "FAILED",
+        "cause": ending.cause,
+        "reason": _reason(outcome),
+        "error": outcome.stack[-_ERROR_TEXT:] or ending.error_message,
+        "log_tail": log_tail(run_dir),
+    }
+    if ending.resumable:
+        data["resumable"] = True
+    return data
+
+
+def _reason(outcome: Outcome) -> str:
+    cause, message = str(outcome.ending.cause), str(outcome.ending.error_message or "")
+    return cause if message in ("", cause) else f"{cause}: {message}"[:1000]
+
+
+def _after(outcome: Outcome | None) -> Sequence[str] | None:
+    return outcome.told.last if outcome is not None and outcome.told is not None else None

@@ -1,0 +1,144 @@
+"""An attempt that a monitor is told of: what is set up around it, and what it came to for the flow.
+
+Without a monitor nothing of this is loaded, and nothing is measured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.runs.sink import NoMonitor, RunSink
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.joined import JoinContext, WorkerEmitter
+    from argus_tasks.sweep.attempt import Assignment, Outcome
+
+log = logging.getLogger("argus_tasks")
+
+_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
+_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an attempt came to, for the monitor.
+
+    Attributes:
+        last: where its last events end, as text; the job's end goes after them.
+        metrics: what the experiment's own reporters were given.
+        train_epochs: how many epochs were sent.
+        resources: `cpu_s`, children included, and `peak_ram_mb`, where they are the run's own.
+    """
+
+    last: tuple[str, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    train_epochs: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+class Watch:
+    """Around one attempt.
+
+    Attributes:
+        sink: for the run's context.
+    """
+
+    sink: RunSink = NoMonitor()
+
+    def sign(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
+        """The outcome with what the flow has to know; `epochs`: how many the context has sent."""
+        return outcome
+
+
+class _Joined(Watch):
+    def __init__(self, worker: WorkerEmitter, *, isolated: bool) -> None:
+        self.sink = worker
+        self._worker = worker
+        self._isolated = isolated
+        self._thread_s = time.thread_time()
+        self._process_s = _cpu_s() if isolated else 0.0
+        if isolated:
+            _forget_peak()
+
+    def sign(self, outcome: Outcome, epochs: int) -> Outcome:
+        last = self._worker.last
+        used = {"cpu_s": round(time.thread_time() - self._thread_s, 3)}
+        if self._isolated:
+            used = {"cpu_s": round(_cpu_s() - self._process_s, 3), "peak_ram_mb": _peak_mb()}
+        told = Told(
+            (last,) if last else (),
+            dict(self._worker.metrics),
+            epochs + self._worker.train_epochs,
+            used,
+        )
+        return replace(outcome, told=told)
+
+
+@contextmanager
+def watched(
+    assignment: Assignment, stopped: Callable[[], bool], disowned: Callable[[], bool]
+) -> Iterator[Watch]:
+    """Have what the experiment emits go to the monitor's outbox, where there is one."""
+    context: JoinContext | None = assignment.join
+    if context is None:
+        yield Watch()
+        return
+    from argus_tasks.reporting.joined import joined
+
+    owner = assignment.key.owner or {}
+    with ExitStack() as stack:
+        try:
+            worker = stack.enter_context(joined(context, stopped, disowned))
+            watch: Watch = _Joined(worker, isolated=owner.get("pid") != os.getpid())
+        except Exception as error:  # noqa: BLE001 - a monitor never ends a run
+            log.warning("argus-tasks: the monitor is not told of a run: %r", error)
+            watch = Watch()
+        yield watch
+
+
+def load_early() -> None:
+    """In a worker, before its first attempt: load what telling a monitor takes, if there is one."""
+    from argus_tasks.reporting.target import configured
+
+    if configured():
+        import argus_tasks.reporting.joined  # noqa: F401
+
+
+def end_chains() -> None:
+    """In a process that goes away cleanly: nothing more will be told from here."""
+    joined = sys.modules.get("argus_tasks.reporting.joined")
+    if joined is not None:
+        with suppress(OSError):
+            joined.close_writers()
+
+
+def _cpu_s() -> float:
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime
+
+
+def _forget_peak() -> None:
+    """A warm worker's peak is that of its largest run, unless Linux is told to begin anew."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_bytes(b"5")
+
+
+def _peak_mb() -> float:
+    try:
+        found = _PEAK.search(Path("/proc/self/status").read_bytes())
+    except OSError:
+        found = None
+    if found:
+        return round(int(found[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_A_MB, 1)

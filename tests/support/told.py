@@ -1,0 +1,42 @@
+"""What a loopback monitor was told of a sweep, and what must hold of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from tests.argus_server import ArgusServer
+
+ENDS = {"job_done", "job_failed"}
+
+
+def jobs_told(server: ArgusServer, batch_id: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each job of a batch, in the order stored, by its name without the suffix."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in server.rows(batch_id):
+        if row["job_id"] and row["job_id"] != batch_id:
+            found[row["job_id"][:-7]].append(row)
+    return dict(found)
+
+
+def kinds(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["event_type"] for row in rows]
+
+
+def assert_told_well(server: ArgusServer, batch_id: str) -> dict[str, dict[str, Any]]:
+    """One terminal event after the last start of the batch and of each job, and nothing after it
+    but the batch's own; every event once. Returns each job's last row."""
+    rows = server.rows(batch_id)
+    of_batch = [kind for kind in kinds(rows) if kind.startswith("batch_")]
+    assert of_batch[-2:] in (["batch_start", "batch_done"], ["batch_start", "batch_failed"])
+    assert of_batch[::2] == ["batch_start"] * len(of_batch[::2])
+    assert rows[0]["event_type"] == "batch_start"
+    last = {}
+    for name, mine in jobs_told(server, batch_id).items():
+        told = kinds(mine)
+        assert told[0] == "job_start", name
+        start = len(told) - 1 - told[::-1].index("job_start")
+        ends = [index for index, kind in enumerate(told) if kind in ENDS and index > start]
+        assert ends == [len(told) - 1], f"{name}: {told}"
+        last[name] = mine[-1]
+    return last
