@@ -101,7 +101,7 @@ class SweepFolder:
             self._unwritten = b"\n"  # a killed session's last line is torn: ours starts anew
         return session
 
-    def close_session(self, session: str, *, how: str, reasons: Sequence[str] = ()) -> None:
+    def close_session(self, session: str, how: str, reasons: Sequence[str] = ()) -> None:
         """Note in `sweep.json` how a session ended, and which rules had it end so; on a full disk,
         only the log has it."""
         self.note_session(session, closed_at=utc_now_iso(), how=how, reasons=list(reasons))
