@@ -27,15 +27,6 @@ def this_process() -> dict[str, Any]:
     }
 
 
-def who() -> str:
-    """`user@host` of this process."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
 def is_dead(process: Mapping[str, Any]) -> bool:
     """True where `this_process()`, said earlier by some process, tells of one that is no more.
 
@@ -50,6 +41,15 @@ def is_dead(process: Mapping[str, Any]) -> bool:
         return True
     started = started_at(pid)
     return started is None or started != process.get("pid_started")
+
+
+def user_at_host() -> str:
+    """Who this process belongs to, and where: `ada@box`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def started_at(pid: int) -> str | None:

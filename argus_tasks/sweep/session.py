@@ -11,12 +11,13 @@ from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
-from argus_tasks.base.processes import this_process, who
+from argus_tasks.base.processes import this_process, user_at_host
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
 from argus_tasks.runs.record import RunKey, stopped_ending
 from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
@@ -39,6 +40,7 @@ class SweepSession:
         progress: how it is getting on.
         rules: what stops it by itself, and what is held back.
         interrupted: somebody has stopped it, not (only) one of its rules.
+        admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
@@ -79,6 +81,7 @@ class SweepSession:
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
         self._limit = TimeLimit(request.timeout_s, request.timeout)
+        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
         self._last_words = LastWords()
         self._owner = this_process()
         self._executor: Executor = make_executor(
@@ -113,7 +116,7 @@ class SweepSession:
         self.folder.take()
         self._meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=who()
+            self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
         self.folder.write_plan(
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
