@@ -46,6 +46,8 @@ class Assignment:
         retry: the sweep's policy, so that the record can say whether another try follows.
         resumed: an earlier try was cut off and left this folder.
         join: how to tell the monitor of it; None where there is none.
+        environment: what the environment of its worker must have besides that of the others.
+        alone: nothing else is to take memory meanwhile.
     """
 
     key: RunKey
@@ -54,6 +56,8 @@ class Assignment:
     retry: RetryPolicy
     resumed: bool = False
     join: JoinContext | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
     @property
     def attempt(self) -> int:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Protocol
@@ -67,7 +67,11 @@ class WorkerExecutor:
         stop: StopFlag,
         limit: TimeLimit,
         environment: Mapping[str, str],
+        likely: Sequence[Mapping[str, str]],
     ) -> None:
+        self._most_at_once = request.workers
+        if likely != [{}]:
+            self._most_at_once = min(request.workers, len(likely))
         setup = Setup(
             without_experiment_function(request.experiment),
             sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
@@ -83,11 +87,12 @@ class WorkerExecutor:
             limit=limit,
             grace_s=request.stop_grace_s,
             max_runs=request.max_runs_per_worker,
+            likely=likely,
         )
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
-        self._pool.warm(count)
+        self._pool.warm(min(count, self._most_at_once))
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment."""
@@ -218,14 +223,19 @@ class ThreadExecutor(LocalExecutor):
 
 
 def make_executor(
-    request: SweepRequest, stop: StopFlag, limit: TimeLimit, environment: Mapping[str, str]
+    request: SweepRequest,
+    stop: StopFlag,
+    limit: TimeLimit,
+    environment: Mapping[str, str],
+    likely: Sequence[Mapping[str, str]] = (),
 ) -> Executor:
-    """The executor of the request's mode; limit and `environment` are for worker processes."""
+    """The executor of the request's mode; limit, `environment`, and those environments that single
+    attempts are likely to ask for, are for worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
-    return WorkerExecutor(request, stop, limit, environment)
+    return WorkerExecutor(request, stop, limit, environment, likely)
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

@@ -12,12 +12,15 @@ from signal import SIGKILL, SIGTERM
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.base.processes import this_process, user_at_host
+from argus_tasks.runs.causes import OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
-from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
+from argus_tasks.runs.metadata import RunMetadata, with_facts
 from argus_tasks.runs.record import RunKey, stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
+from argus_tasks.sweep.admission.machine import machine_resources
+from argus_tasks.sweep.assigning import assignment_of
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
 from argus_tasks.sweep.executor import Executor, make_executor
@@ -81,11 +84,22 @@ class SweepSession:
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
         self._limit = TimeLimit(request.timeout_s, request.timeout)
-        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
+        resources = machine_resources(request)
+        self.admission = Admission(
+            list(self.plan.to_do),
+            self._stop.is_set,
+            resources,
+            set_aside=self.rules.holds,
+            alone=self._ran_out_of_memory,
+        )
         self._last_words = LastWords()
         self._owner = this_process()
         self._executor: Executor = make_executor(
-            request, self._stop, self._limit, environment or {}
+            request,
+            self._stop,
+            self._limit,
+            environment or {},
+            [each for resource in resources for each in resource.likely] or [{}],
         )
         self.session_id = ""
 
@@ -263,29 +277,31 @@ class SweepSession:
             unmirrored=self.unmirrored,
         )
 
+    def _ran_out_of_memory(self, index: int) -> bool:
+        last = self._last.get(index)
+        return last is not None and last.ending.cause == OUT_OF_MEMORY
+
     def _may_start(self, run: PlannedRun, try_number: int) -> bool:
         return not self.stopping and not (try_number == 1 and self.rules.holds(run.index))
 
     def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
         assert self._meta is not None, "a session is entered before it runs anything"
         resumed = run.known if run.action is Action.RESUME else None
-        before = resumed.attempt if resumed else 0
         key = self._keys.get(run.index)
         if key is None:
             run_id = resumed.run_id if resumed else new_run_id()
             folder = str(self.request.results_root / run_id)
             key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner)
             self._keys[run.index] = key
-        meta = for_run(self._meta, run.config, before + try_number)
-        if run.known is not None and resumed is None:
-            meta.parent_run_id = meta.parent_run_id or run.known.run_id
-        elif resumed is not None:
-            meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
-        retry = replace(
-            self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
+        return assignment_of(
+            run,
+            try_number,
+            key=key,
+            shared=self._meta,
+            retry=self.request.retry,
+            ticket=self.admission.ticket(run.index),
+            join=self.monitor.join(run),
         )
-        taken_up = resumed is not None and try_number == 1
-        return Assignment(key, run.config, meta, retry, taken_up, self.monitor.join(run))
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
