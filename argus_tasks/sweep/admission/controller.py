@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from argus_tasks.sweep.admission.machine import Usage
+from argus_tasks.sweep.admission.cpu_reading import Usage
 
 WINDOW_S = 1.0
 SETTLE_S = 1.0

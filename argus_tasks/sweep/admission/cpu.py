@@ -9,7 +9,7 @@ from enum import Enum
 
 from argus_tasks.base.guard import guarded
 from argus_tasks.sweep.admission.controller import Controller, Start
-from argus_tasks.sweep.admission.machine import CpuMeter
+from argus_tasks.sweep.admission.cpu_reading import CpuMeter
 from argus_tasks.sweep.admission.resource import Demand, Held, Resource
 
 READ_EVERY_S = 0.25

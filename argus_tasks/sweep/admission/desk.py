@@ -10,6 +10,7 @@ from functools import partial
 from argus_tasks.sweep.admission.cpu import CpuRoom
 from argus_tasks.sweep.admission.gate import Gate, Ticket
 from argus_tasks.sweep.admission.limits import demanded
+from argus_tasks.sweep.admission.machine import machine_resources
 from argus_tasks.sweep.admission.resource import Demand, Resource
 from argus_tasks.sweep.admission.slots import NamedLimits, Slots
 from argus_tasks.sweep.admission.waiting import Waiting
@@ -22,15 +23,18 @@ class Admission:
 
     Args:
         request: what was asked for.
-        runs: the configs that are to be run, in order.
+        runs: the configs that are to be run, in the order of their start.
         stopping: whether nothing new is to start.
         tree: the process that all experiments come from; None while there is none.
+        set_aside: True for a config that is not to be started, as things stand.
+        alone: True for a config whose next attempt is to have the machine alone.
 
     Attributes:
         gate: where every attempt starts.
         waiting: the configs that have not been started yet.
         cpu: the CPU, in mode `dynamic`.
         slots: those of each named limit.
+        resources: all that an attempt may have to wait for.
     """
 
     def __init__(
@@ -39,19 +43,22 @@ class Admission:
         runs: Sequence[PlannedRun],
         stopping: Callable[[], bool],
         tree: Callable[[], int | None] = lambda: None,
+        *,
+        set_aside: Callable[[int], bool] = lambda _: False,
+        alone: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._request = request
         self._runs = {run.index: run for run in runs}
         self._stopping = stopping
         self._tickets: dict[int, Ticket] = {}
-        self.waiting = Waiting(runs, self.demand)
-        resources: list[Resource] = []
+        self._alone = alone
+        self.waiting = Waiting(runs, self.demand, set_aside)
         self.slots = tuple(
             Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
             for limit in request.limits
         )
-        if self.slots:
-            resources.append(NamedLimits(self.slots))
+        named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []
+        self.resources = [*named, *machine_resources(request)]
         self.cpu: CpuRoom | None = None
         if request.mode == "dynamic":
             self.cpu = CpuRoom(
@@ -61,8 +68,8 @@ class Admission:
                 tree,
                 self._startable,
             )
-            resources.append(self.cpu)
-        self.gate = Gate(resources)
+            self.resources.append(self.cpu)  # the last: what it admits does start
+        self.gate = Gate(self.resources)
 
     def open(self) -> None:
         """Start to look at the machine."""
@@ -76,7 +83,8 @@ class Admission:
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        return Demand(run.index, demanded(self._request.limits, run.config))
+        limits = demanded(self._request.limits, run.config)
+        return Demand(run.index, limits, alone=self._alone(run.index))
 
     @property
     def holding(self) -> tuple[str, ...]:

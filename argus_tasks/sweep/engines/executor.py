@@ -153,6 +153,9 @@ class EngineExecutor:
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
+    def tree(self) -> int | None:
+        """There is no such process on this machine."""
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker on every node; after a KILL, wait for them only a moment more."""
         self._ending.set()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from argus_tasks.sweep.admission.controller import Controller, Start
-from argus_tasks.sweep.admission.machine import Usage
+from argus_tasks.sweep.admission.cpu_reading import Usage
 
 TICK_S = 0.05
 READ_S = 0.25
