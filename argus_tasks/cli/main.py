@@ -29,6 +29,7 @@ COMMANDS = (
     "results",
     "compare",
     "baseline",
+    "report",
     "status",
     "logs",
     "debug",

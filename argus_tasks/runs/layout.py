@@ -17,6 +17,7 @@ SWEEP_FOLDER = ".sweep"
 SWEEP_JSON = "sweep.json"
 PLAN_JSONL = "plan.jsonl"
 LEDGER_JSONL = "ledger.jsonl"
+USAGE_JSONL = "usage.jsonl"
 
 SCHEMA_VERSION = 2
 
