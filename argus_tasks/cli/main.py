@@ -30,6 +30,7 @@ COMMANDS = (
     "compare",
     "baseline",
     "report",
+    "nightly",
     "status",
     "logs",
     "debug",

@@ -22,17 +22,23 @@ ConfigTask = Task[[int, str], State[Any]]
 
 # One more than there are workers: the next task run is through Prefect's engine when one frees.
 _AHEAD = 1
+# How often to look whether the configs that other sweeps run have become free.
+_LOOK_S = 0.5
 _TERM_TO_KILL_S = 1.0
 _KILL_TO_LEAVE_S = 3.0
 
 
 def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> None:
     """Call the task for each config in the flow's own thread, where a debugger works."""
-    for run in session.plan.to_do:
-        if session.stopping:
-            return
+    to_do = deque(session.plan.to_do)
+    while not session.stopping and (to_do or session.holding.waiting):
         try:
-            account.ended(run.name, task(run.index, run.name, return_state=True))
+            if not to_do:
+                to_do.extend(session.freed())
+            if not to_do:
+                time.sleep(_LOOK_S)
+            elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
+                account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:
             session.stop(who_terminates())
         except KeyboardInterrupt:
@@ -70,7 +76,7 @@ class _Loop:
         self._task = task
         self._account = account
         self._admit = admit
-        self._to_do = deque(session.plan.to_do)
+        self._waiting = session.admission.waiting
         self._ended: queue.SimpleQueue[tuple[str, PrefectFuture[Any]] | None] = queue.SimpleQueue()
         self._in_flight = 0
         self._submitted = 0
@@ -78,14 +84,15 @@ class _Loop:
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
-        session.on_pause = lambda: self._ended.put(None)
+        session.on_pause = session.admission.gate.changed = lambda: self._ended.put(None)
 
     @property
     def finished(self) -> bool:
         """True where nothing runs and nothing more is to be started, or nobody answers."""
         if self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_TO_LEAVE_S:
             return True
-        return not self._in_flight and (not self._to_do or self._session.stopping)
+        left = self._waiting or self._session.holding.waiting
+        return not self._in_flight and (not left or self._session.stopping)
 
     def stop(self, by: str) -> None:
         """Stop the session; a second stop takes away the grace."""
@@ -95,13 +102,17 @@ class _Loop:
     def turn(self) -> None:
         """Fill the window, then wait for an end, or for the next step of a stop."""
         session = self._session
-        while (
-            self._to_do
-            and not session.stopping
-            and self._in_flight - session.pausing < self._window
-        ):
+        if not self._waiting:
+            for freed in session.freed():
+                self._waiting.add(freed)
+        while self._waiting and not session.stopping and self._has_room():
             self._admit(self._submitted)
-            run = self._to_do.popleft()
+            run = session.admission.next()
+            if run is None:
+                break
+            if not session.claim(run):
+                session.admission.turn_away(run)
+                continue
             future = self._task.submit(run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
@@ -109,7 +120,7 @@ class _Loop:
         if self.finished:
             return
         try:
-            ended = self._ended.get(timeout=0.05 if session.stopping else 0.5)
+            ended = self._ended.get(timeout=0.05 if session.stopping else _LOOK_S)
         except queue.Empty:
             ended = None
         if ended is not None:
@@ -117,6 +128,11 @@ class _Loop:
             self._account.ended(ended[0], _state_of(ended[1]))
         if session.stopping:
             self._wind_down()
+
+    def _has_room(self) -> bool:
+        """Those that wait for their next try hold no worker."""
+        idle = self._session.pausing + self._session.admission.gate.waiting
+        return self._in_flight - idle < self._window
 
     def _tell_end(self, name: str, future: PrefectFuture[Any]) -> None:
         self._ended.put((name, future))
