@@ -19,6 +19,7 @@ from argus_tasks.runs.layout import FAILED, SKIPPED
 from argus_tasks.runs.told import ToldEnd, ToldFile
 from argus_tasks.sweep.burial import log_tail
 from argus_tasks.sweep.lost import not_waiting, tell_end
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.plan import Action, PlannedRun
 from argus_tasks.sweep.telling import Telling, telling_of
 
@@ -239,7 +240,7 @@ def _monitor_of(session: SweepSession) -> Monitor | None:
 
 def _shared_folder(session: SweepSession) -> Path | None:
     """Where workers on a cluster's nodes write their events: this host's outbox is not theirs."""
-    on_nodes = str(session.request.mode) in ("dask", "ray")
+    on_nodes = session.request.mode in ENGINES
     return session.folder.path.parent / "outbox" if on_nodes else None
 
 
