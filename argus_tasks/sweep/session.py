@@ -149,7 +149,6 @@ class SweepSession:
         self.admission.close()
         self.rules.close()
         self._executor.close()
-        self.monitor.leave()
         self._last_words.write_owed()
         self.holding.close()
         if self.session_id:
@@ -158,6 +157,7 @@ class SweepSession:
             )
             self.session_id = ""
         self.folder.close()
+        self.monitor.leave()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
