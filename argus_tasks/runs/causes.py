@@ -17,6 +17,7 @@ TIMEOUT = "timeout"
 OUT_OF_MEMORY = "out of memory"
 DISK_FULL = "disk full"
 PARENT_LOST = "parent lost"
+CLAIM_LOST = "claim lost"
 UNLOADABLE = "experiment does not load"
 
 # Without those that nobody tries again: a skip, a stop.

@@ -17,6 +17,9 @@ SWEEP_FOLDER = ".sweep"
 SWEEP_JSON = "sweep.json"
 PLAN_JSONL = "plan.jsonl"
 LEDGER_JSONL = "ledger.jsonl"
+STARTS_JSONL = "starts.jsonl"
+CLAIMS_FOLDER = "claims"
+STOP_FILE = "stop"
 
 SCHEMA_VERSION = 2
 

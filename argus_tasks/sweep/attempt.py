@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
+from argus_tasks.runs.claims import Claim
 from argus_tasks.runs.context import RunContext
 from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
@@ -45,6 +46,7 @@ class Assignment:
         meta: the run's metadata, its attempt in it.
         retry: the sweep's policy, so that the record can say whether another try follows.
         resumed: an earlier try was cut off and left this folder.
+        claim: what says that the config is the sweep's to run; None where nothing does.
         join: how to tell the monitor of it; None where there is none.
         environment: what the environment of its worker must have besides that of the others.
         alone: nothing else is to take memory meanwhile.
@@ -56,8 +58,14 @@ class Assignment:
     retry: RetryPolicy
     resumed: bool = False
     join: JoinContext | None = None
+    claim: Claim | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """True where another has taken the config over: nothing may be written any more."""
+        return self.claim is not None and not self.claim.stands()
 
     @property
     def attempt(self) -> int:
@@ -163,11 +171,14 @@ def _attempt(
                     result = _called(function, ctx)
             else:
                 result = _called(function, ctx)
-            metrics = {} if disowned() else _written(record, ctx.logger, result)
+            unowned = disowned() or assignment.lost
+            metrics = {} if unowned else _written(record, ctx.logger, result)
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
         if os.getpid() != process:
             os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
+        if assignment.lost:
+            return claim_lost()
         if disowned():
             return Outcome(stopped_ending(stop.by()))
         duration_s = time.monotonic() - started
@@ -182,6 +193,12 @@ def _attempt(
             outcome = outcome_of_exception(raised, duration_s)
         _close(record, assignment, ctx, outcome, trackers)
     return watch.sign(outcome, ctx._epochs)
+
+
+def claim_lost() -> Outcome:
+    """The outcome of an attempt whose config another has taken over in the meantime."""
+    message = "another sweep has taken this run over"
+    return Outcome(Ending(FAILED, causes.CLAIM_LOST, "ClaimLost", message, resumable=True))
 
 
 def who_terminates() -> str:

@@ -41,6 +41,7 @@ class PlannedRun:
         dataset: what on, where the config says so.
         action: run it; resume what was cut off; reuse its success; leave what was skipped.
         known: the earlier run that says so.
+        run_id: the run that it becomes, once it is this session's to run.
     """
 
     index: int
@@ -52,6 +53,7 @@ class PlannedRun:
     dataset: str | None
     action: Action
     known: KnownRun | None = None
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def make_plan(request: SweepRequest) -> Plan:
                 job_id,
                 named.model,
                 named.dataset,
-                _action(found),
+                action_of(found),
                 found,
             )
         )
@@ -151,7 +153,8 @@ def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
     return digest_of(identity, config, request.ignore_keys)
 
 
-def _action(found: KnownRun | None) -> Action:
+def action_of(found: KnownRun | None) -> Action:
+    """What the newest run of a config asks for."""
     if found is None:
         return Action.RUN
     if found.status == SUCCEEDED:

@@ -90,6 +90,12 @@ class Progress:
             self._news.append(news)
         self.on_ended(news)
 
+    def settled(self, status: str) -> None:
+        """Another sweep has settled a config."""
+        with self._lock:
+            self._counts[status] += 1
+            self._reused += status == SUCCEEDED
+
     def recorded(self, recorded: int, expected: int) -> None:
         """Prefect's server has recorded so many of the task runs that have ended."""
         self._recorded = (recorded, expected)

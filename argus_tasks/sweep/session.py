@@ -10,20 +10,20 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.ids import new_run_id
-from argus_tasks.base.processes import this_process, user_at_host
-from argus_tasks.runs.causes import OUT_OF_MEMORY
+from argus_tasks.base.processes import user_at_host
+from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
-from argus_tasks.runs.metadata import RunMetadata, with_facts
-from argus_tasks.runs.record import RunKey, stopped_ending
+from argus_tasks.runs.metadata import with_facts
+from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.admission.machine import machine_resources
-from argus_tasks.sweep.assigning import assignment_of
+from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
-from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
+from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
+from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
@@ -40,6 +40,7 @@ class SweepSession:
     Attributes:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
+        holding: which configs are its own to run.
         progress: how it is getting on.
         rules: what stops it by itself, and what is held back.
         interrupted: somebody has stopped it, not (only) one of its rules.
@@ -57,6 +58,7 @@ class SweepSession:
 
     def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
         self.request = request
+        self.holding = Holding(request)
         self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.server = ""
@@ -72,8 +74,6 @@ class SweepSession:
         self._started = time.monotonic()
         self.monitor = Monitor()
         self.folder = SweepFolder(request.results_root, self.plan.batch_id)
-        self._meta: RunMetadata | None = None
-        self._keys: dict[int, RunKey] = {}
         self._last: dict[int, Outcome] = {}
         self.progress = Progress(
             len(self.plan.runs),
@@ -81,9 +81,9 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
+        self._limit = TimeLimit(request.timeout_s, request.timeout)
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
-        self._limit = TimeLimit(request.timeout_s, request.timeout)
         resources = machine_resources(request)
         self.admission = Admission(
             list(self.plan.to_do),
@@ -93,7 +93,7 @@ class SweepSession:
             alone=self._ran_out_of_memory,
         )
         self._last_words = LastWords()
-        self._owner = this_process()
+        self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._executor: Executor = make_executor(
             request,
             self._stop,
@@ -128,7 +128,7 @@ class SweepSession:
     def __enter__(self) -> SweepSession:
         self.make_root()
         self.folder.take()
-        self._meta = with_facts(self.request.metadata, Path.cwd())
+        self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
@@ -136,8 +136,8 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
+        self.holding.open(self.folder, self.plan.to_do)
         self.rules.start()
-        close_lost_runs(self.folder, [run.known for run in self.plan.to_do if run.known])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,6 +149,7 @@ class SweepSession:
         self._executor.close()
         self.monitor.leave()
         self._last_words.write_owed()
+        self.holding.close()
         if self.session_id:
             self.folder.close_session(
                 self.session_id, **how_it_ended(self.summary(), self.stop_reason)
@@ -207,15 +208,34 @@ class SweepSession:
         """End what still runs: TERM, or, with `now`, KILL."""
         self._executor.end_all(SIGKILL if now else SIGTERM)
 
+    def claim(self, run: PlannedRun) -> bool:
+        """Make a config this session's own to run, which holds until it has been run.
+
+        False where another sweep runs it now (see `freed`), or has settled it meanwhile.
+        """
+        if self.holding.take(run) is not None:
+            return True
+        known = self.holding.settled.get(run.index)
+        if known is not None:
+            self.progress.settled(known.status)
+        return False
+
+    def freed(self) -> list[PlannedRun]:
+        """The configs that other sweeps ran, and that are this one's to run now."""
+        return [run for run in list(self.holding.waiting.values()) if self.claim(run)]
+
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
 
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         run = self.plan.runs[index]
-        if not self._may_start(run, try_number):
+        if not self._may_start(run, try_number) or not self.claim(run):
             return self._not_run(run, try_number)
-        assignment = self._assignment(run, try_number)
+        run = self.holding.ours(run)
+        assignment = self._assigner.assignment(
+            run, try_number, self.monitor.join(run), self.admission.ticket(index)
+        )
         began: list[float] = []
 
         def may_start() -> bool:
@@ -237,6 +257,10 @@ class SweepSession:
             outcome = bury(assignment, death, duration_s, self.stopped_by)
         if outcome is None:
             return self._not_run(run, try_number)
+        if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
+            self.stop("another host")
+            self._last[index] = outcome
+            return outcome
         ending = outcome.ending
         if outcome.unwritten:
             self._last_words.write(assignment, outcome)
@@ -247,6 +271,7 @@ class SweepSession:
         if self.wants_retry(index, try_number):
             self.progress.paused(run)
         else:
+            self.holding.let_go(run)
             self.progress.ended(Ended(run, assignment.key.run_id, outcome, assignment.attempt))
         return outcome
 
@@ -263,15 +288,16 @@ class SweepSession:
 
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
-        key = self._keys.get(index)
+        key = self._assigner.keys.get(index)
         return key.run_dir if key else None
 
     def summary(self) -> RunSummary:
         """What it has come to so far."""
         return tally(
             self.plan,
+            self.holding,
             self._last,
-            self._keys,
+            self._assigner.keys,
             self.rules,
             duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
@@ -284,37 +310,20 @@ class SweepSession:
     def _may_start(self, run: PlannedRun, try_number: int) -> bool:
         return not self.stopping and not (try_number == 1 and self.rules.holds(run.index))
 
-    def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
-        assert self._meta is not None, "a session is entered before it runs anything"
-        resumed = run.known if run.action is Action.RESUME else None
-        key = self._keys.get(run.index)
-        if key is None:
-            run_id = resumed.run_id if resumed else new_run_id()
-            folder = str(self.request.results_root / run_id)
-            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner)
-            self._keys[run.index] = key
-        return assignment_of(
-            run,
-            try_number,
-            key=key,
-            shared=self._meta,
-            retry=self.request.retry,
-            ticket=self.admission.ticket(run.index),
-            join=self.monitor.join(run),
-        )
-
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
         outcome = Outcome(stopped_ending(self.stopped_by or "breaker"))
         last = self._last.get(run.index)
         if last is None:
-            self._keys.pop(run.index, None)
+            self._assigner.keys.pop(run.index, None)
         else:
-            cut = self._assignment(run, try_number - 1)
+            run = self.holding.ours(run)
+            cut = self._assigner.assignment(run, try_number - 1)
             self._last_words.write(cut, replace(outcome, stack=last.stack))
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
+        self.holding.let_go(run)
         return outcome
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:

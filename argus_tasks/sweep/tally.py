@@ -1,4 +1,4 @@
-"""What a session has come to so far, counted in configs."""
+"""What a session has come to, counted in configs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record import RunKey
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Outcome
+from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.plan import Action, Plan
 from argus_tasks.sweep.rules import Rules
 
 
 def tally(
     plan: Plan,
+    holding: Holding,
     last: Mapping[int, Outcome],
     keys: Mapping[int, RunKey],
     rules: Rules,
@@ -22,14 +24,18 @@ def tally(
     duration_s: float,
     unmirrored: int,
 ) -> RunSummary:
-    """The summary of a plan and the last outcome of each of its configs that was run."""
-    outcomes = dict(last)
-    endings = [outcome.ending for outcome in outcomes.values()]
-    reused, left = plan.count(Action.REUSE), plan.count(Action.LEAVE)
+    """Count the last outcomes of this session, what was settled before it, and beside it."""
+    last = dict(last)  # others may end meanwhile
+    endings = [outcome.ending for outcome in last.values()]
+    reused = plan.count(Action.REUSE) + holding.count(SUCCEEDED)
+    left = plan.count(Action.LEAVE) + holding.count(SKIPPED)
     failed = [
-        keys[index].run_id for index, outcome in outcomes.items() if outcome.ending.status == FAILED
+        keys[index].run_id for index, outcome in last.items() if outcome.ending.status == FAILED
     ]
-    blames = rules.blames(index for index in plan.order.indexes if index not in outcomes)
+    failed += holding.failed_run_ids
+    blames = rules.blames(
+        index for index in plan.order.indexes if index not in last and index not in holding.settled
+    )
     reasons = [f"stopped by {rules.reason}"] if rules.reason else []
     return RunSummary(
         total=len(plan.runs),
@@ -39,7 +45,7 @@ def tally(
         duration_sec=round(duration_s, 6),
         failed_run_ids=failed,
         reused=reused,
-        not_started=len(plan.order.indexes) - len(outcomes),
+        not_started=len(plan.to_do) - len(last) - len(holding.settled),
         stopped=sum(ending.resumable for ending in endings),
         unmirrored=unmirrored,
         held=sum(blame.held for blame in blames),

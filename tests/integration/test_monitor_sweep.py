@@ -192,7 +192,7 @@ def test_without_a_monitor_nothing_is_written(
     monkeypatch.setenv("ARGUS_OUTBOX_DIR", str(tmp_path / "outbox"))
     assert sweep_flow([{"x": 1}], TRAIN, results_root=tmp_path / "results").ok
     assert not (tmp_path / "outbox").exists()
-    (batch,) = (tmp_path / "results" / ".sweep").iterdir()
+    (batch,) = (path.parent for path in (tmp_path / "results" / ".sweep").glob("*/sweep.json"))
     assert not (batch / "monitor.jsonl").exists()
     (lines,) = (tmp_path / "results").glob("*/metrics.jsonl")
     assert [json.loads(line)["step"] for line in lines.read_text().splitlines()] == [0, 1, 2]

@@ -60,6 +60,10 @@ class Admission:
         self._tickets[run.index] = ticket
         return run
 
+    def turn_away(self, run: PlannedRun) -> None:
+        """Give back the ticket of a config that `next` has named and that is not to be started."""
+        self._tickets.pop(run.index).leave()
+
     @contextmanager
     def admitted(self, index: int) -> Iterator[Ticket | None]:
         """Hold the attempt's ticket: the one taken for it, else wait; None after a stop."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from itertools import count
 
 from argus_tasks.sweep.admission.gate import Gate, Ticket
 from argus_tasks.sweep.admission.resource import Demand, Held
 from argus_tasks.sweep.plan import PlannedRun
-
-_Place: TypeAlias = tuple[int, PlannedRun, Demand]
 
 
 class Waiting:
@@ -31,17 +29,24 @@ class Waiting:
         demand_of: Callable[[PlannedRun], Demand],
         set_aside: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        self._groups: dict[object, deque[_Place]] = {}
+        self._groups: dict[object, deque[tuple[int, PlannedRun, Demand]]] = {}
+        self._demand_of = demand_of
         self._is_set_aside = set_aside
-        self._set_aside: list[_Place] = []
-        for place, run in enumerate(runs):
-            self._add((place, run, demand_of(run)))
+        self._set_aside: list[PlannedRun] = []
+        self._places = count()
+        for run in runs:
+            self.add(run)
         self.holding: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self._groups) or any(
-            not self._is_set_aside(run.index) for _, run, _ in self._set_aside
+        return bool(self._groups) or not all(
+            self._is_set_aside(run.index) for run in self._set_aside
         )
+
+    def add(self, run: PlannedRun) -> None:
+        """One more, after all that are there."""
+        demand = self._demand_of(run)
+        self._groups.setdefault(demand.kind, deque()).append((next(self._places), run, demand))
 
     def take(self, gate: Gate) -> tuple[PlannedRun, Ticket] | None:
         """The first config that the gate admits, with its ticket; None where none may start now.
@@ -52,11 +57,11 @@ class Waiting:
         found = None
         if not self._groups:
             again, self._set_aside = self._set_aside, []
-            for place in again:
-                self._add(place)
+            for run in again:
+                self.add(run)
         for group in self._in_order():
             while group and self._is_set_aside(group[0][1].index):
-                self._set_aside.append(group.popleft())
+                self._set_aside.append(group.popleft()[1])
             if not group:
                 continue
             _, run, demand = group[0]
@@ -71,10 +76,7 @@ class Waiting:
         self.holding = tuple(dict.fromkeys(refusals))
         return found
 
-    def _add(self, place: _Place) -> None:
-        self._groups.setdefault(place[2].kind, deque()).append(place)
-
-    def _in_order(self) -> list[deque[_Place]]:
+    def _in_order(self) -> list[deque[tuple[int, PlannedRun, Demand]]]:
         groups = list(self._groups.values())
         if len(groups) > 1:
             groups.sort(key=lambda group: group[0][0])
