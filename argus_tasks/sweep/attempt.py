@@ -84,6 +84,7 @@ class Outcome:
         metrics: the numbers of the result's top level, for those who watch.
         duration_s: this attempt's seconds.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
+        forgiven: it is tried again, and this try does not count.
         told: what the monitor is to know of it; None where it could not be told, or has none.
     """
 
@@ -93,6 +94,7 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
     unwritten: bool = False
+    forgiven: bool = False
     told: Told | None = None
 
 

@@ -12,7 +12,7 @@ from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.experiment import Experiment
 from argus_tasks.sweep.gpus import Gpus, check_gpus
-from argus_tasks.sweep.modes import UNISOLATED, Mode
+from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.order import Order, check_order
 from argus_tasks.sweep.quantities import bytes_of
 from argus_tasks.sweep.retry import RetryPolicy
@@ -36,6 +36,7 @@ class SweepRequest:
         experiment: what is run.
         configs: what it is run with, in order.
         mode: how: see `sweep.modes`.
+        address: of the cluster of `dask` and `ray`; None: one of our own on this machine.
         workers: how many at once.
         cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
         retry: when a failed config is tried again.
@@ -68,6 +69,7 @@ class SweepRequest:
     experiment: Experiment
     configs: tuple[dict[str, Any], ...]
     mode: Mode = "process_pool"
+    address: str | None = None
     workers: int = 1
     cpu_threshold: float = 80
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -118,6 +120,23 @@ class SweepRequest:
             bytes_of("min_free_memory", self.min_free_memory)
         check_gpus(self.gpus, self.slots_per_gpu)
         self._check_isolation()
+        self._check_machine()
+        if self.address is not None and self.mode not in ENGINES:
+            raise BadInput(
+                f"address is '{self.address}', but mode is '{self.mode}';"
+                f" expected mode {' or '.join(repr(mode) for mode in ENGINES)}."
+            )
+
+    def _check_machine(self) -> None:
+        if self.mode not in ENGINES:
+            return
+        for key in ("gpus", "min_free_memory"):
+            value = getattr(self, key)
+            if value is not None:
+                raise BadInput(
+                    f"{key} is {value!r}, but mode '{self.mode}' runs on other machines, and it is"
+                    " this one's; expected mode 'process_pool' or 'dynamic'."
+                )
 
     def _check_isolation(self) -> None:
         if self.mode not in UNISOLATED:

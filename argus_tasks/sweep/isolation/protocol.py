@@ -19,7 +19,8 @@ class Setup:
     """The first message to a worker: what holds for all its runs.
 
     `live_trackers` are pickled by the caller, since they may need cloudpickle; with `fresh`, each
-    attempt gets a process of its own; `environment` is this worker's, besides the others'.
+    attempt gets a process of its own. `cwd` is the working folder; None: the parent's.
+    `environment` is this worker's, besides the others'.
     """
 
     experiment: Experiment
@@ -28,6 +29,7 @@ class Setup:
     live_trackers: bytes | None
     stop_descriptor: int
     fresh: bool = False
+    cwd: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
