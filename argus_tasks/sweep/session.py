@@ -18,7 +18,7 @@ from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
-from argus_tasks.sweep.admission.machine import machine_resources
+from argus_tasks.sweep.admission.machine import drop_workers_with, machine_resources
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
@@ -102,6 +102,7 @@ class SweepSession:
             environment or {},
             [each for resource in resources for each in resource.likely] or [{}],
         )
+        drop_workers_with(resources, self._executor)
         self.session_id = ""
 
     def warm(self) -> None:
@@ -148,6 +149,7 @@ class SweepSession:
         """End the workers and close the session's files."""
         self.rules.close()
         self._executor.close()
+        self.admission.gate.close()
         self.monitor.leave()
         self._last_words.write_owed()
         self.holding.close()

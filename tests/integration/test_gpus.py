@@ -47,10 +47,12 @@ class Lab:
         environment = {str(k): str(v) for k, v in options.pop("environment", {}).items()}
         more = options.pop("config", {})
         base = {"marks": str(self.folder / "marks"), **more}
+        seconds = options.pop("seconds", [])
+        each = [{"seconds": long} for long in seconds] or [{}] * count
         asked = {
             "name": name,
             "results_root": str(self.folder / name),
-            "configs": [base | {"x": x} for x in range(count)],
+            "configs": [base | {"x": x} | each[x] for x in range(count)],
             "gpus": "auto",
             **options,
         }
@@ -74,6 +76,7 @@ class Lab:
             json.loads((record["dir"] / "metrics.json").read_text())
             | {"meta": json.loads((record["dir"] / "meta.json").read_text())["extras"].get("gpu")}
             for record in records(self.folder / name)
+            if record["status"] == "succeeded"
         ]
 
     def taken(self) -> int:
@@ -103,6 +106,7 @@ def test_each_run_has_a_slot_of_its_own_before_its_module_is_loaded(on_gpus: Lab
     assert len(places) <= 4, "and is used again"
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_host_never_take_the_same_slot(on_gpus: Lab) -> None:
     sweeps = [on_gpus.sweep(name, 10, config={"seconds": 0.1}) for name in ("one", "other")]
     assert [on_gpus.told(sweep) for sweep in sweeps] == ["10 of 10 succeeded"] * 2
@@ -125,6 +129,19 @@ def test_a_killed_worker_and_a_killed_sweep_free_their_slots(on_gpus: Lab) -> No
     assert on_gpus.told(waiting) == "2 of 2 succeeded"
 
 
+def test_a_slot_that_nothing_follows_in_is_free_with_its_worker(on_gpus: Lab) -> None:
+    long = on_gpus.sweep("long", 2, seconds=[0, 60], workers=2)
+    wait_for(lambda: on_gpus.taken() == 1 and len(on_gpus.found("long")) == 1)
+    (quick,) = on_gpus.found("long")
+    other = on_gpus.sweep("other", 1)
+    assert on_gpus.told(other) == "1 of 1 succeeded"
+    assert [run["gpu"] for run in on_gpus.found("other")] == [quick["gpu"]]
+    assert not Path(f"/proc/{quick['pid']}").exists(), "what idled there held memory of the GPU"
+    long.send_signal(signal.SIGINT)
+    long.communicate(timeout=30)
+
+
+@pytest.mark.slow
 def test_what_is_visible_already_is_what_there_is(on_gpus: Lab) -> None:
     sweep = on_gpus.sweep("seen", 3, gpus=[0], environment={"CUDA_VISIBLE_DEVICES": "1"})
     assert on_gpus.told(sweep) == "3 of 3 succeeded"
