@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from argus_tasks.orchestration.conduct import Prepared, conduct
+from argus_tasks.orchestration.hooks import close_for_the_dead
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.resolve import resolve
@@ -17,7 +18,13 @@ from argus_tasks.sweep.session import SweepSession
 
 # Prefect does not check the parameters: ours says which key, which value and what was expected,
 # and a prepared session passes through unlooked at.
-@flow(name="sweep", validate_parameters=False, persist_result=False)
+@flow(
+    name="sweep",
+    validate_parameters=False,
+    persist_result=False,
+    on_cancellation=[close_for_the_dead],
+    on_crashed=[close_for_the_dead],
+)
 def sweep(
     configs: Annotated[
         list[dict[str, Any]] | str | None,

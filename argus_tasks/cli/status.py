@@ -89,6 +89,10 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
 
 
 def _repair(root: Path) -> int:
+    from argus_tasks.sweep.lost import close_lost_batches
+
+    for closed in close_lost_batches(root):
+        print(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
     from argus_tasks.cli.prefect import using_prefect
 
     with using_prefect(notice=print) as server:

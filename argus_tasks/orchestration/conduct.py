@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -10,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
@@ -91,7 +93,8 @@ def _run_mirrored(session: SweepSession) -> None:
     )
     agrees = False
     try:
-        with told(session):
+        cancel = partial(session.stop, "Prefect")
+        with heeding_cancel(context.flow_run.id, cancel), told(session):
             task = config_task(session, account)
             if session.request.mode == "sequential":
                 one_by_one(session, task, account)

@@ -120,7 +120,7 @@ def run_attempt(
     folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
-    with watched(assignment, stop.is_set, disowned) as watch:
+    with watched(assignment, stop, disowned, alone=capture is not None) as watch:
         try:
             return _attempt(assignment, function, trackers, stop, capture, disowned, started, watch)
         except OSError as error:

@@ -150,7 +150,6 @@ class SweepSession:
         self.rules.close()
         self._executor.close()
         self.admission.gate.close()
-        self.monitor.leave()
         self._last_words.write_owed()
         self.holding.close()
         if self.session_id:
@@ -159,6 +158,7 @@ class SweepSession:
             )
             self.session_id = ""
         self.folder.close()
+        self.monitor.leave()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
