@@ -112,6 +112,10 @@ class WorkerExecutor:
         """The workers' keeper."""
         return self._pool.keeper_pid
 
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """End the idle worker of this environment, if there is one."""
+        self._pool.drop_idle(environment)
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker."""
         self._pool.end_all(sign)

@@ -65,7 +65,7 @@ def sweep(root: Path, count: int = 900, **options: Any) -> Iterator[Sweep]:
         yield started
     finally:
         keeper.close(5)
-        admission.close()
+        admission.gate.close()
 
 
 @pytest.fixture

@@ -76,11 +76,6 @@ class Admission:
         if self.cpu is not None and self._runs:
             self.cpu.open()
 
-    def close(self) -> None:
-        """Look at it no more."""
-        if self.cpu is not None:
-            self.cpu.close()
-
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
         limits = demanded(self._request.limits, run.config)
