@@ -29,6 +29,8 @@ COMMANDS = (
     "results",
     "compare",
     "baseline",
+    "report",
+    "nightly",
     "status",
     "logs",
     "debug",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,17 +22,23 @@ ConfigTask = Task[[int, str], State[Any]]
 
 # One more than there are workers: the next task run is through Prefect's engine when one frees.
 _AHEAD = 1
+# How often to look whether the configs that other sweeps run have become free.
+_LOOK_S = 0.5
 _TERM_TO_KILL_S = 1.0
 _KILL_TO_LEAVE_S = 3.0
 
 
 def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> None:
     """Call the task for each config in the flow's own thread, where a debugger works."""
-    for run in session.plan.to_do:
-        if session.stopping:
-            return
+    to_do = deque(session.plan.to_do)
+    while not session.stopping and (to_do or session.holding.waiting):
         try:
-            account.ended(run.name, task(run.index, run.name, return_state=True))
+            if not to_do:
+                to_do.extend(session.freed())
+            if not to_do:
+                time.sleep(_LOOK_S)
+            elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
+                account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:
             session.stop(who_terminates())
         except KeyboardInterrupt:
@@ -84,7 +91,8 @@ class _Loop:
         """True where nothing runs and nothing more is to be started, or nobody answers."""
         if self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_TO_LEAVE_S:
             return True
-        return not self._in_flight and (not self._waiting or self._session.stopping)
+        left = self._waiting or self._session.holding.waiting
+        return not self._in_flight and (not left or self._session.stopping)
 
     def stop(self, by: str) -> None:
         """Stop the session; a second stop takes away the grace."""
@@ -94,11 +102,17 @@ class _Loop:
     def turn(self) -> None:
         """Fill the window, then wait for an end, or for the next step of a stop."""
         session = self._session
+        if not self._waiting:
+            for freed in session.freed():
+                self._waiting.add(freed)
         while self._waiting and not session.stopping and self._has_room():
             self._admit(self._submitted)
             run = session.admission.next()
             if run is None:
                 break
+            if not session.claim(run):
+                session.admission.turn_away(run)
+                continue
             future = self._task.submit(run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
@@ -106,7 +120,7 @@ class _Loop:
         if self.finished:
             return
         try:
-            ended = self._ended.get(timeout=0.05 if session.stopping else 0.5)
+            ended = self._ended.get(timeout=0.05 if session.stopping else _LOOK_S)
         except queue.Empty:
             ended = None
         if ended is not None:

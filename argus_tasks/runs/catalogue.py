@@ -25,6 +25,28 @@ class KnownRun:
     record: dict[str, Any]
 
 
+def known_run(results_root: Path, run_id: str) -> KnownRun | None:
+    """The run of this id; None where its record cannot be read."""
+    folder = f"{results_root}/{run_id}"
+    try:
+        with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
+            record = json.loads(handle.read())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    attempt = record.get("attempt")
+    return KnownRun(
+        run_id,
+        folder,
+        str(record.get("status")),
+        record.get("digest"),
+        attempt if isinstance(attempt, int) else 1,
+        record.get("resumable") is True,
+        record,
+    )
+
+
 def known_runs(results_root: Path) -> Iterator[KnownRun]:
     """Every run under the root, oldest name first; a folder whose record is unreadable is none."""
     try:
@@ -32,23 +54,9 @@ def known_runs(results_root: Path) -> Iterator[KnownRun]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        folder = f"{results_root}/{name}"
-        try:
-            with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
-                record = json.loads(handle.read())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            attempt = record.get("attempt")
-            yield KnownRun(
-                name,
-                folder,
-                str(record.get("status")),
-                record.get("digest"),
-                attempt if isinstance(attempt, int) else 1,
-                record.get("resumable") is True,
-                record,
-            )
+        run = known_run(results_root, name)
+        if run is not None:
+            yield run
 
 
 def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:

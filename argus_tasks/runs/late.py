@@ -52,8 +52,9 @@ def close_for_the_dead(
         record.event("end", summary=summary)
 
 
-def close_lost(run_dir: str) -> dict[str, Any] | None:
-    """Close a run that its owner has left as running and will never close: it is dead.
+def close_lost(run_dir: str, *, owner_gone: bool = False) -> dict[str, Any] | None:
+    """Close a run that its owner has left as running and will never close: it is dead, as its
+    record or the caller (`owner_gone`) knows.
 
     Returns the record as it now is, resumable and with the cause `parent lost`; None where the run
     is not running, or where its owner may be alive.
@@ -62,7 +63,7 @@ def close_lost(run_dir: str) -> dict[str, Any] | None:
     if before is None or before.get("status") != RUNNING:
         return None
     owner = before.get("owner")
-    if isinstance(owner, Mapping) and owner and not is_dead(owner):
+    if isinstance(owner, Mapping) and owner and not (owner_gone or is_dead(owner)):
         return None
     message = "the process that ran it is gone"
     after = {

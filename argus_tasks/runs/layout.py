@@ -17,6 +17,10 @@ SWEEP_FOLDER = ".sweep"
 SWEEP_JSON = "sweep.json"
 PLAN_JSONL = "plan.jsonl"
 LEDGER_JSONL = "ledger.jsonl"
+USAGE_JSONL = "usage.jsonl"
+STARTS_JSONL = "starts.jsonl"
+CLAIMS_FOLDER = "claims"
+STOP_FILE = "stop"
 
 SCHEMA_VERSION = 2
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
+from argus_tasks.runs.claims import Claim
 from argus_tasks.runs.context import RunContext
 from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
@@ -45,7 +46,10 @@ class Assignment:
         meta: the run's metadata, its attempt in it.
         retry: the sweep's policy, so that the record can say whether another try follows.
         resumed: an earlier try was cut off and left this folder.
+        claim: what says that the config is the sweep's to run; None where nothing does.
         join: how to tell the monitor of it; None where there is none.
+        environment: what the environment of its worker must have besides that of the others.
+        alone: nothing else is to take memory meanwhile.
     """
 
     key: RunKey
@@ -54,6 +58,14 @@ class Assignment:
     retry: RetryPolicy
     resumed: bool = False
     join: JoinContext | None = None
+    claim: Claim | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """True where another has taken the config over: nothing may be written any more."""
+        return self.claim is not None and not self.claim.stands()
 
     @property
     def attempt(self) -> int:
@@ -72,6 +84,7 @@ class Outcome:
         metrics: the numbers of the result's top level, for those who watch.
         duration_s: this attempt's seconds.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
+        forgiven: it is tried again, and this try does not count.
         told: what the monitor is to know of it; None where it could not be told, or has none.
     """
 
@@ -81,6 +94,7 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
     unwritten: bool = False
+    forgiven: bool = False
     told: Told | None = None
 
 
@@ -106,7 +120,7 @@ def run_attempt(
     folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
-    with watched(assignment, stop.is_set, disowned) as watch:
+    with watched(assignment, stop, disowned, alone=capture is not None) as watch:
         try:
             return _attempt(assignment, function, trackers, stop, capture, disowned, started, watch)
         except OSError as error:
@@ -159,11 +173,14 @@ def _attempt(
                     result = _called(function, ctx)
             else:
                 result = _called(function, ctx)
-            metrics = {} if disowned() else _written(record, ctx.logger, result)
+            unowned = disowned() or assignment.lost
+            metrics = {} if unowned else _written(record, ctx.logger, result)
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
         if os.getpid() != process:
             os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
+        if assignment.lost:
+            return claim_lost()
         if disowned():
             return Outcome(stopped_ending(stop.by()))
         duration_s = time.monotonic() - started
@@ -178,6 +195,12 @@ def _attempt(
             outcome = outcome_of_exception(raised, duration_s)
         _close(record, assignment, ctx, outcome, trackers)
     return watch.sign(outcome, ctx._epochs)
+
+
+def claim_lost() -> Outcome:
+    """The outcome of an attempt whose config another has taken over in the meantime."""
+    message = "another sweep has taken this run over"
+    return Outcome(Ending(FAILED, causes.CLAIM_LOST, "ClaimLost", message, resumable=True))
 
 
 def who_terminates() -> str:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable
 from dataclasses import replace
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import read_json
 from argus_tasks.runs import causes
-from argus_tasks.runs.catalogue import KnownRun
-from argus_tasks.runs.late import close_for_the_dead, close_lost
-from argus_tasks.runs.layout import FAILED, METRICS_JSON, RUN_LOG, RUNNING, SUCCEEDED
-from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.runs.late import close_for_the_dead
+from argus_tasks.runs.layout import FAILED, METRICS_JSON, RUN_LOG, SUCCEEDED
 from argus_tasks.runs.record import Ending, record_of, stopped_ending
-from argus_tasks.sweep.attempt import Assignment, Outcome, numbers_of
+from argus_tasks.sweep.attempt import Assignment, Outcome, claim_lost, numbers_of
 from argus_tasks.sweep.isolation.death import TimedOut, WorkerDied
 
+LOG_TAIL = "The last lines of run.log:"
+"""What stands between the stack and the log in the evidence of a death."""
 _LOG_TAIL_BYTES = 4_000
 
 log = logging.getLogger("argus_tasks")
@@ -30,6 +29,8 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     A run that had written its success before its worker died has succeeded. During a stop
     (`stopped_by` says whose) a death is the stop's, unless the time was over already.
     """
+    if assignment.lost:
+        return claim_lost()
     settled = _settled(assignment)
     if settled is not None:
         return replace(settled, duration_s=duration_s)
@@ -45,24 +46,9 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
     if stopped_by and not isinstance(death, TimedOut):
         ending, kinds = stopped_ending(stopped_by), ()
-    parts = [str(death), stack, f"The last lines of run.log:\n{log_tail(assignment.key.run_dir)}"]
+    parts = [str(death), stack, f"{LOG_TAIL}\n{log_tail(assignment.key.run_dir)}"]
     evidence = "\n\n".join(part for part in parts if part)
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
-
-
-def close_lost_runs(folder: SweepFolder, runs: Iterable[KnownRun]) -> None:
-    """Give the runs that a dead session has left as running their last word, before they go on."""
-    for run in runs:
-        lost = close_lost(run.run_dir) if run.status == RUNNING else None
-        if lost is not None:
-            folder.note(
-                digest=run.digest,
-                run_id=run.run_id,
-                attempt=run.attempt,
-                event="ended",
-                status=FAILED,
-                cause=lost["cause"],
-            )
 
 
 class LastWords:
@@ -104,7 +90,7 @@ class LastWords:
             outcome.duration_s,
             retrying=outcome.ending.status == FAILED
             and not outcome.ending.resumable
-            and assignment.retry.wants(outcome.kinds, assignment.attempt),
+            and (outcome.forgiven or assignment.retry.wants(outcome.kinds, assignment.attempt)),
         )
 
 

@@ -15,6 +15,7 @@ from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.start_order import StartOrder, past_durations, start_order
 
 
 class Action(StrEnum):
@@ -40,6 +41,7 @@ class PlannedRun:
         dataset: what on, where the config says so.
         action: run it; resume what was cut off; reuse its success; leave what was skipped.
         known: the earlier run that says so.
+        run_id: the run that it becomes, once it is this session's to run.
     """
 
     index: int
@@ -51,6 +53,7 @@ class PlannedRun:
     dataset: str | None
     action: Action
     known: KnownRun | None = None
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Plan:
         known_batch: it has been started before.
         runs: the configs in order.
         duplicates: equal configs that were made one.
+        order: in which order those that will be run are started.
         reason_nothing_reused: why nothing can be reused, where that is so.
     """
 
@@ -71,12 +75,13 @@ class Plan:
     git_sha: str | None
     runs: tuple[PlannedRun, ...]
     duplicates: int
+    order: StartOrder
     reason_nothing_reused: str | None = None
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
-        """Those that will be run now."""
-        return tuple(run for run in self.runs if run.action in (Action.RUN, Action.RESUME))
+        """Those that will be run now, in the order in which they are started."""
+        return tuple(self.runs[index] for index in self.order.indexes)
 
     def count(self, action: Action) -> int:
         """How many configs have this action."""
@@ -123,15 +128,24 @@ def make_plan(request: SweepRequest) -> Plan:
                 job_id,
                 named.model,
                 named.dataset,
-                _action(found),
+                action_of(found),
                 found,
             )
         )
     duplicates = request.duplicates + len(request.configs) - len(configs)
+    order = start_order(
+        request.order,
+        configs=configs,
+        digests=digests,
+        to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
+        done=[run.index for run in runs if run.action is Action.REUSE],
+        batch_id=batch_id,
+        history=past_durations(request.results_root, identity.experiment, known),
+    )
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
-    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, reason)
+    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, order, reason)
 
 
 def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
@@ -139,7 +153,8 @@ def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
     return digest_of(identity, config, request.ignore_keys)
 
 
-def _action(found: KnownRun | None) -> Action:
+def action_of(found: KnownRun | None) -> Action:
+    """What the newest run of a config asks for."""
     if found is None:
         return Action.RUN
     if found.status == SUCCEEDED:

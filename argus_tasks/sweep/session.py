@@ -10,22 +10,28 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.ids import new_run_id
-from argus_tasks.base.processes import this_process, user_at_host
-from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.base.processes import user_at_host
+from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
+from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
-from argus_tasks.runs.metadata import RunMetadata, for_run, with_facts
-from argus_tasks.runs.record import RunKey, stopped_ending
+from argus_tasks.runs.metadata import with_facts
+from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
+from argus_tasks.sweep.admission.machine import machine_resources
+from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
-from argus_tasks.sweep.burial import LastWords, bury, close_lost_runs
+from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
-from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.holding import Holding
+from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.rules import Rules
+from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
 
@@ -35,7 +41,10 @@ class SweepSession:
     Attributes:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
+        holding: which configs are its own to run.
         progress: how it is getting on.
+        rules: what stops it by itself, and what is held back.
+        interrupted: somebody has stopped it, not (only) one of its rules.
         admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
@@ -50,6 +59,7 @@ class SweepSession:
 
     def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
         self.request = request
+        self.holding = Holding(request)
         self.plan: Plan = make_plan(request)
         self.unmirrored = 0
         self.server = ""
@@ -57,6 +67,7 @@ class SweepSession:
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
+        self.interrupted = False
         self._stop = StopFlag()
         self._stop_told = threading.Event()
         self._pausing = 0
@@ -64,8 +75,6 @@ class SweepSession:
         self._started = time.monotonic()
         self.monitor = Monitor()
         self.folder = SweepFolder(request.results_root, self.plan.batch_id)
-        self._meta: RunMetadata | None = None
-        self._keys: dict[int, RunKey] = {}
         self._last: dict[int, Outcome] = {}
         self.progress = Progress(
             len(self.plan.runs),
@@ -74,11 +83,24 @@ class SweepSession:
             request.workers,
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
-        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
+        self.rules = Rules(request.stopping, self.plan.runs, self.stop)
+        self.progress.on_ended = self.rules.ended
+        resources = machine_resources(request)
+        self.admission = Admission(
+            list(self.plan.to_do),
+            self._stop.is_set,
+            resources,
+            set_aside=self.rules.holds,
+            alone=self._ran_out_of_memory,
+        )
         self._last_words = LastWords()
-        self._owner = this_process()
+        self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._executor: Executor = make_executor(
-            request, self._stop, self._limit, environment or {}
+            request,
+            self._stop,
+            self._limit,
+            environment or {},
+            [each for resource in resources for each in resource.likely] or [{}],
         )
         self.session_id = ""
 
@@ -107,7 +129,7 @@ class SweepSession:
     def __enter__(self) -> SweepSession:
         self.make_root()
         self.folder.take()
-        self._meta = with_facts(self.request.metadata, Path.cwd())
+        self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
@@ -115,7 +137,8 @@ class SweepSession:
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
-        close_lost_runs(self.folder, [run.known for run in self.plan.to_do if run.known])
+        self.holding.open(self.folder, self.plan.to_do)
+        self.rules.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,14 +146,17 @@ class SweepSession:
 
     def close(self) -> None:
         """End the workers and close the session's files."""
+        self.rules.close()
         self._executor.close()
-        self.monitor.leave()
         self._last_words.write_owed()
+        self.holding.close()
         if self.session_id:
-            how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
-            self.folder.close_session(self.session_id, how)
+            self.folder.close_session(
+                self.session_id, **how_it_ended(self.summary(), self.stop_reason)
+            )
             self.session_id = ""
         self.folder.close()
+        self.monitor.leave()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
@@ -148,8 +174,15 @@ class SweepSession:
         """Who asked for the stop; empty where nobody has."""
         return self._stop.by()
 
+    @property
+    def stop_reason(self) -> str:
+        """Who asked for the stop, or the rule that did, with what it has seen; empty if nobody."""
+        by = self.stopped_by
+        return self.rules.reason if by in RULES else by
+
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
+        self.interrupted = self.interrupted or by not in RULES
         self._stop.set(by)
         self._stop_told.set()
 
@@ -176,19 +209,38 @@ class SweepSession:
         """End what still runs: TERM, or, with `now`, KILL."""
         self._executor.end_all(SIGKILL if now else SIGTERM)
 
+    def claim(self, run: PlannedRun) -> bool:
+        """Make a config this session's own to run, which holds until it has been run.
+
+        False where another sweep runs it now (see `freed`), or has settled it meanwhile.
+        """
+        if self.holding.take(run) is not None:
+            return True
+        known = self.holding.settled.get(run.index)
+        if known is not None:
+            self.progress.settled(known.status)
+        return False
+
+    def freed(self) -> list[PlannedRun]:
+        """The configs that other sweeps ran, and that are this one's to run now."""
+        return [run for run in list(self.holding.waiting.values()) if self.claim(run)]
+
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
 
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         run = self.plan.runs[index]
-        if self.stopping:
+        if not self._may_start(run, try_number) or not self.claim(run):
             return self._not_run(run, try_number)
-        assignment = self._assignment(run, try_number)
+        run = self.holding.ours(run)
+        assignment = self._assigner.assignment(
+            run, try_number, self.monitor.join(run), self.admission.ticket(index)
+        )
         began: list[float] = []
 
         def may_start() -> bool:
-            if self.stopping:
+            if not self._may_start(run, try_number):
                 return False
             began.append(time.monotonic())
             self._note(assignment, "started", RUNNING, None)
@@ -204,8 +256,14 @@ class SweepSession:
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
             outcome = bury(assignment, death, duration_s, self.stopped_by)
+            if self._assigner.forgives(index, outcome.ending.cause):
+                outcome = replace(outcome, forgiven=True)
         if outcome is None:
             return self._not_run(run, try_number)
+        if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
+            self.stop("another host")
+            self._last[index] = outcome
+            return outcome
         ending = outcome.ending
         if outcome.unwritten:
             self._last_words.write(assignment, outcome)
@@ -216,6 +274,7 @@ class SweepSession:
         if self.wants_retry(index, try_number):
             self.progress.paused(run)
         else:
+            self.holding.let_go(run)
             self.progress.ended(Ended(run, assignment.key.run_id, outcome, assignment.attempt))
         return outcome
 
@@ -224,7 +283,13 @@ class SweepSession:
         outcome = self._last.get(index)
         if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
             return False
-        return self.request.retry.wants(outcome.kinds, try_number)
+        counted = try_number - (index in self._assigner.forgiven)
+        return outcome.forgiven or self.request.retry.wants(outcome.kinds, counted)
+
+    @property
+    def most_tries(self) -> int:
+        """How often one start of the sweep may try a config: where nodes can be lost, once more."""
+        return max(1, self.request.retry.max_attempts) + (self.request.mode in ENGINES)
 
     def outcome_of(self, index: int) -> Outcome | None:
         """How the config's last attempt ended; None before it has."""
@@ -232,64 +297,42 @@ class SweepSession:
 
     def run_dir(self, index: int) -> str | None:
         """The config's run folder, once it has one."""
-        key = self._keys.get(index)
+        key = self._assigner.keys.get(index)
         return key.run_dir if key else None
 
     def summary(self) -> RunSummary:
         """What it has come to so far."""
-        endings = [outcome.ending for outcome in self._last.values()]
-        reused, left = self.plan.count(Action.REUSE), self.plan.count(Action.LEAVE)
-        failed = [
-            self._keys[index].run_id
-            for index, outcome in self._last.items()
-            if outcome.ending.status == FAILED
-        ]
-        return RunSummary(
-            total=len(self.plan.runs),
-            succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
-            failed=len(failed),
-            skipped=left + sum(ending.status == SKIPPED for ending in endings),
-            duration_sec=round(time.monotonic() - self._started, 6),
-            failed_run_ids=failed,
-            reused=reused,
-            not_started=len(self.plan.to_do) - len(self._last),
-            stopped=sum(ending.resumable for ending in endings),
+        return tally(
+            self.plan,
+            self.holding,
+            self._last,
+            self._assigner.keys,
+            self.rules,
+            duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
 
-    def _assignment(self, run: PlannedRun, try_number: int) -> Assignment:
-        assert self._meta is not None, "a session is entered before it runs anything"
-        resumed = run.known if run.action is Action.RESUME else None
-        before = resumed.attempt if resumed else 0
-        key = self._keys.get(run.index)
-        if key is None:
-            run_id = resumed.run_id if resumed else new_run_id()
-            folder = str(self.request.results_root / run_id)
-            key = RunKey(run_id, folder, run.job_id, self.plan.batch_id, run.digest, self._owner)
-            self._keys[run.index] = key
-        meta = for_run(self._meta, run.config, before + try_number)
-        if run.known is not None and resumed is None:
-            meta.parent_run_id = meta.parent_run_id or run.known.run_id
-        elif resumed is not None:
-            meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
-        retry = replace(
-            self.request.retry, max_attempts=before + max(1, self.request.retry.max_attempts)
-        )
-        taken_up = resumed is not None and try_number == 1
-        return Assignment(key, run.config, meta, retry, taken_up, self.monitor.join(run))
+    def _ran_out_of_memory(self, index: int) -> bool:
+        last = self._last.get(index)
+        return last is not None and last.ending.cause == OUT_OF_MEMORY
+
+    def _may_start(self, run: PlannedRun, try_number: int) -> bool:
+        return not self.stopping and not (try_number == 1 and self.rules.holds(run.index))
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
-        outcome = Outcome(stopped_ending(self.stopped_by))
+        outcome = Outcome(stopped_ending(self.stopped_by or "breaker"))
         last = self._last.get(run.index)
         if last is None:
-            self._keys.pop(run.index, None)
+            self._assigner.keys.pop(run.index, None)
         else:
-            cut = self._assignment(run, try_number - 1)
+            run = self.holding.ours(run)
+            cut = self._assigner.assignment(run, try_number - 1)
             self._last_words.write(cut, replace(outcome, stack=last.stack))
             self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
+        self.holding.let_go(run)
         return outcome
 
     def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:

@@ -1,0 +1,278 @@
+"""Who is to run a config: a claim is a file a digest under `.sweep/claims/`.
+
+It is written whole beside and put in place by `link()`, which one of many wins, on network disks
+too. It outlives whoever is killed; a dead owner's is taken over by renaming it away first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import dumps, read_json
+from argus_tasks.base.ids import new_batch_id
+from argus_tasks.base.locks import locked
+from argus_tasks.base.processes import is_dead, this_process
+from argus_tasks.runs.layout import CLAIMS_FOLDER, SWEEP_FOLDER
+
+RENEW_S = 60.0
+"""How often an owner touches its claims, for those who watch from other hosts."""
+DEAD_AFTER_S = 900.0
+"""After so long untouched, another host's claim is a dead one's."""
+
+_OWNER_KEYS = ("host", "boot_id", "pid", "pid_started")
+# Those who claim in this process: a claim of a closed one is dead though its process lives.
+_here: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as its file has it; `owner` says host, boot, pid and start time."""
+
+    path: str
+    digest: str
+    batch_id: str
+    run_id: str
+    claimant: str
+    owner: Mapping[str, Any]
+
+    def stands(self) -> bool:
+        """Whether the file still says this; where it cannot be read, it is taken to."""
+        try:
+            found = _read(self.path)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            return True
+        return (found.claimant, found.run_id) == (self.claimant, self.run_id)
+
+
+class Claims:
+    """The claims of one session; safe to use from many threads.
+
+    Errors of all methods: OSError where the folder cannot be written.
+    """
+
+    def __init__(
+        self, results_root: Path, batch_id: str, *, owner: Mapping[str, Any] | None = None
+    ) -> None:
+        self._folder = claims_folder(results_root)
+        self._batch_id = batch_id
+        self._owner = dict(owner or this_process())
+        self._claimant = new_batch_id("claimant")
+        self._beside = f"{self._folder}/.{self._claimant}"
+        self._mine: dict[str, Claim] = {}
+        self._taken_over: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Make the folder; claims that this process has left open before are dead from now on."""
+        os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103
+        _here.add(self._claimant)
+        now = self._now()
+        for name in os.listdir(self._folder):  # noqa: PTH208 - what the killed have left half made
+            path = f"{self._folder}/{name}"
+            if name.startswith((".claimant-", ".dead-")) and now - _touched(path) > DEAD_AFTER_S:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108
+
+    def take(self, digest: str, run_id: str) -> Claim | None:
+        """Claim a digest for a run; None where somebody who may live has it, and at once the same
+        claim where it is ours already."""
+        with self._lock:
+            if digest in self._mine:
+                return self._mine[digest]
+            claim = Claim(
+                f"{self._folder}/{digest}",
+                digest,
+                self._batch_id,
+                run_id,
+                self._claimant,
+                self._owner,
+            )
+            self._write_beside(claim)
+            try:
+                while not self._put(claim):
+                    found = read_claim(claim.path)
+                    if found is not None and not self.is_dead(found):
+                        return None
+                    self._put_away(claim.path)
+            finally:
+                os.unlink(self._beside)  # noqa: PTH108
+            self._mine[digest] = claim
+            return claim
+
+    def mine(self, digest: str) -> Claim | None:
+        """The claim that this session has taken of a digest."""
+        return self._mine.get(digest)
+
+    def taken_over(self, digest: str) -> Claim | None:
+        """The dead owner's claim that stood where ours is now."""
+        return self._taken_over.get(digest)
+
+    def give_back(self, digest: str) -> None:
+        """Let a digest go; one that another has taken over stays."""
+        with self._lock:
+            claim = self._mine.pop(digest, None)
+            if claim is not None and claim.stands():
+                with suppress(FileNotFoundError):
+                    os.unlink(claim.path)  # noqa: PTH108
+
+    def renew(self) -> list[Claim]:
+        """Touch what is ours; returns the claims that others have taken over."""
+        with self._lock:
+            lost = []
+            for claim in self._mine.values():
+                if claim.stands():
+                    with suppress(OSError):
+                        os.utime(claim.path)
+                else:
+                    lost.append(claim)
+            return lost
+
+    def close(self) -> None:
+        """Let everything go."""
+        for digest in list(self._mine):
+            with suppress(OSError):
+                self.give_back(digest)
+        _here.discard(self._claimant)
+
+    def is_dead(self, claim: Claim) -> bool:
+        """Whether a claim's owner is known to be no more."""
+        if claim.owner.get("host") == self._owner["host"]:
+            return _dead_here(claim, self._owner)
+        age_s = self._now() - _touched(claim.path)
+        return age_s > DEAD_AFTER_S
+
+    def _now(self) -> float:
+        """The file system's own time, in seconds: that of a file that is touched now."""
+        probe = f"{self._beside}-clock"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        try:
+            os.utime(probe)
+            return os.stat(probe).st_mtime  # noqa: PTH116
+        finally:
+            os.unlink(probe)  # noqa: PTH108
+
+    def _write_beside(self, claim: Claim) -> None:
+        text = dumps(
+            {
+                **{key: claim.owner.get(key) for key in _OWNER_KEYS},
+                "batch_id": claim.batch_id,
+                "run_id": claim.run_id,
+                "digest": claim.digest,
+                "claimant": claim.claimant,
+                "at": utc_now_iso(),
+            }
+        )
+        # A new file each time: the one that is linked must never be written again.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(self._beside, flags, 0o644)
+        try:
+            os.write(descriptor, text.encode("utf-8"))
+        except BaseException:
+            os.unlink(self._beside)  # noqa: PTH108
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _put(self, claim: Claim) -> bool:
+        try:
+            os.link(self._beside, claim.path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _put_away(self, path: str) -> None:
+        """Remove a dead owner's claim. Only who has the lock does, so a live one is never met."""
+        with locked(f"{self._folder}/.take-over"):
+            found = read_claim(path)
+            if found is not None and self.is_dead(found):
+                _remove(path, self._claimant)
+                self._taken_over[found.digest] = found
+
+
+def _remove(path: str, who: str) -> None:
+    away = f"{os.path.dirname(path)}/.dead-{who}"  # noqa: PTH120
+    with suppress(FileNotFoundError):
+        os.rename(path, away)  # noqa: PTH104
+        os.unlink(away)  # noqa: PTH108
+
+
+def claims_folder(results_root: Path) -> str:
+    """Where the claims of a results root lie."""
+    return f"{results_root}/{SWEEP_FOLDER}/{CLAIMS_FOLDER}"
+
+
+def read_claim(path: str) -> Claim | None:
+    """The claim of a file; None where there is none. One that does not parse has no owner."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return Claim(path, os.path.basename(path), "", "", "", {})  # noqa: PTH119
+
+
+def standing_claims(results_root: Path) -> list[Claim]:
+    """Every claim under a results root."""
+    folder = claims_folder(results_root)
+    try:
+        names = sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    found = [read_claim(f"{folder}/{name}") for name in names]
+    return [claim for claim in found if claim is not None]
+
+
+def seems_held(results_root: Path, digest: str) -> bool:
+    """Whether somebody who may live holds a digest, as far as looking alone can say."""
+    claim = read_claim(f"{claims_folder(results_root)}/{digest}")
+    return claim is not None and not seems_dead(claim)
+
+
+def seems_dead(claim: Claim) -> bool:
+    """Whether a claim's owner is no more; another host's by this host's clock."""
+    here = this_process()
+    if claim.owner.get("host") == here["host"]:
+        return _dead_here(claim, here)
+    return time.time() - _touched(claim.path) > DEAD_AFTER_S
+
+
+def release(claim: Claim) -> None:
+    """Free a claim by hand, whoever has it."""
+    _remove(claim.path, new_batch_id("release"))
+
+
+def _dead_here(claim: Claim, here: Mapping[str, Any]) -> bool:
+    if all(claim.owner.get(key) == here.get(key) for key in _OWNER_KEYS):
+        return claim.claimant not in _here
+    return is_dead(claim.owner)
+
+
+def _touched(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116
+    except FileNotFoundError:
+        return float("-inf")
+
+
+def _read(path: str) -> Claim:
+    said = read_json(path)
+    if not isinstance(said, dict):
+        raise ValueError("no claim")
+    return Claim(
+        path,
+        str(said.get("digest")),
+        str(said.get("batch_id")),
+        str(said.get("run_id")),
+        str(said.get("claimant")),
+        {key: said.get(key) for key in _OWNER_KEYS},
+    )
