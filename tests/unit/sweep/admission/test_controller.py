@@ -16,7 +16,8 @@ READ_S = 0.25
 
 @dataclass
 class Machine:
-    """Jobs that each use `cost_pct` of the CPU for `length_s`, beside a load of others'.
+    """Jobs that each use `cost_pct` of the CPU for `length_s`, beside a load of others'. For the
+    first `loads_s` of it a job does next to nothing.
 
     Attributes:
         over_s: how long more than the threshold and five points was used while more than one ran.
@@ -31,6 +32,7 @@ class Machine:
     outside_pct: Callable[[float], float] = lambda _: 0.0
     threshold_pct: float = 80
     accounted: bool = True
+    loads_s: float = 0.0
     over_s: float = 0.0
     watched_s: float = 0.0
     ran: list[int] = field(default_factory=list)
@@ -51,9 +53,10 @@ class Machine:
             while self.jobs and len(running) < self.controller.allowed:
                 running.append((self.now + self.length_s, self.controller.began()))
                 self.jobs -= 1
-            asked = len(running) * self.cost_pct + self.outside_pct(self.now)
+            wanted = sum(self._cost_pct(ends_at) for ends_at, _ in running)
+            asked = wanted + self.outside_pct(self.now)
             busy = min(100.0, asked)
-            mine = busy * len(running) * self.cost_pct / asked if asked else 0.0
+            mine = busy * wanted / asked if asked else 0.0
             used, own = used + busy * TICK_S, own + mine * TICK_S
             if len(running) > 1:
                 self.watched_s += TICK_S
@@ -67,6 +70,9 @@ class Machine:
                 used = own = 0.0
                 read_at = self.now
         return self.now
+
+    def _cost_pct(self, ends_at: float) -> float:
+        return 1.0 if self.now < ends_at - self.length_s + self.loads_s else self.cost_pct
 
 
 def machine(cost_pct: float, jobs: int = 60, length_s: float = 5.0, **options: object) -> Machine:
@@ -118,8 +124,15 @@ def test_what_costs_more_than_one_core_is_found_out_before_many_run() -> None:
     simulated = machine(40.0, jobs=20)
     simulated.run()
     assert max(simulated.ran) == 2
-    assert simulated.ran[int(0.2 / TICK_S)] == 1
     assert share_over(simulated) == 0
+
+
+def test_what_begins_quietly_is_not_started_by_the_dozen() -> None:
+    simulated = machine(20.0, jobs=40, length_s=10.0, loads_s=0.6)
+    simulated.run()
+    assert simulated.ran[int(0.9 / TICK_S)] == 1
+    assert max(simulated.ran[: int(2.5 / TICK_S)]) <= 4
+    assert share_over(simulated) < 0.10
 
 
 def test_where_nobody_says_what_is_ours_each_counts_as_a_core() -> None:
