@@ -12,6 +12,7 @@ from argus_tasks.runs.summary import RunSummary, SweepFailed
 from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.resolve import resolve
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def sweep_flow(
     project: str | None = None,
     results_root: str | Path | None = None,
     mode: Mode | None = None,
+    address: str | None = None,
     workers: int | None = None,
     cpu_threshold: float | None = None,
     max_attempts: int | None = None,
@@ -38,6 +40,15 @@ def sweep_flow(
     fresh_process: bool | None = None,
     max_runs_per_worker: int | None = None,
     stop_grace_s: float | None = None,
+    order: Order | None = None,
+    max_failures: int | str | None = None,
+    max_consecutive_failures: int | None = None,
+    fail_fast: bool | None = None,
+    max_runtime: float | str | None = None,
+    breaker: int | None = None,
+    min_free_memory: str | None = None,
+    gpus: str | int | Sequence[int] | None = None,
+    slots_per_gpu: int | None = None,
     metadata: RunMetadata | Mapping[str, Any] | None = None,
     tracker_specs: Sequence[Mapping[str, Any]] | None = None,
     trackers: Sequence[Tracker] | None = None,
@@ -56,7 +67,8 @@ def sweep_flow(
         name: the sweep's name; by default the sweep file's stem or the function's name.
         project: by default the name of git's top folder, else of the working folder.
         results_root: where the run folders go; by default `results/` there.
-        mode: sequential, process_pool (the default), joblib, dynamic or thread.
+        mode: sequential, process_pool (the default), joblib, dynamic, thread, dask or ray.
+        address: the cluster of `dask` and `ray`; by default one on this machine, for this sweep.
         workers: how many run at once; by default as many as there are usable cores.
         cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
         max_attempts: tries for each config, the first one too.
@@ -70,6 +82,17 @@ def sweep_flow(
         fresh_process: give each attempt a process of its own.
         max_runs_per_worker: attempts after which a worker process is replaced.
         stop_grace_s: seconds that experiments have to end by themselves after a stop or a timeout.
+        order: `given`, `smoke_first` (a few that have each value once, then the longest first) or
+            `shuffle`.
+        max_failures: stop when so many configs have failed: a count, or `5%` of all.
+        max_consecutive_failures: stop when so many have failed one after the other.
+        fail_fast: stop at the first failure.
+        max_runtime: stop after so long: seconds, or `2h`.
+        breaker: where so many configs that share a value fail alike, and others do not, hold the
+            rest with that value back.
+        min_free_memory: start nothing new while less is free: `4GB`, or `10%`.
+        gpus: give each run a GPU of its own: `auto`, a list of numbers, or 0 for none at all.
+        slots_per_gpu: how many runs share a GPU.
         metadata: what to say of every run in `meta.json`.
         tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
         trackers: live trackers.
@@ -92,6 +115,7 @@ def sweep_flow(
         project=project,
         results_root=results_root,
         mode=mode,
+        address=address,
         workers=workers,
         cpu_threshold=cpu_threshold,
         max_attempts=max_attempts,
@@ -104,6 +128,15 @@ def sweep_flow(
         fresh_process=fresh_process,
         max_runs_per_worker=max_runs_per_worker,
         stop_grace_s=stop_grace_s,
+        order=order,
+        max_failures=max_failures,
+        max_consecutive_failures=max_consecutive_failures,
+        fail_fast=fail_fast,
+        max_runtime=max_runtime,
+        breaker=breaker,
+        min_free_memory=min_free_memory,
+        gpus=gpus,
+        slots_per_gpu=slots_per_gpu,
         metadata=metadata,
         tracker_specs=tracker_specs,
         trackers=trackers,

@@ -8,6 +8,7 @@ from argus_tasks.base.processes import this_process
 from argus_tasks.reporting.joined import JoinContext
 from argus_tasks.runs.metadata import RunMetadata, for_run
 from argus_tasks.runs.record import RunKey
+from argus_tasks.sweep.admission.gate import Ticket
 from argus_tasks.sweep.attempt import Assignment
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.plan import Action, PlannedRun
@@ -20,6 +21,7 @@ class Assigner:
     Attributes:
         meta: what holds for every run; set before the first assignment.
         keys: which run each config has become, by its index.
+        forgiven: the configs of which one try does not count.
     """
 
     def __init__(self, request: SweepRequest, batch_id: str, holding: Holding) -> None:
@@ -29,11 +31,17 @@ class Assigner:
         self._owner = this_process()
         self.meta = RunMetadata()
         self.keys: dict[int, RunKey] = {}
+        self.forgiven: set[int] = set()
 
     def assignment(
-        self, run: PlannedRun, try_number: int, join: JoinContext | None = None
+        self,
+        run: PlannedRun,
+        try_number: int,
+        join: JoinContext | None = None,
+        ticket: Ticket | None = None,
     ) -> Assignment:
-        """The attempt of a config that is ours; `try_number` counts this session's, from 1."""
+        """The attempt of a config that is ours; `try_number` counts this session's, from 1, and
+        `ticket` is what it holds of the gate."""
         resumed = run.known if run.action is Action.RESUME else None
         before = resumed.attempt if resumed else 0
         meta = for_run(self.meta, run.config, before + try_number)
@@ -41,16 +49,28 @@ class Assigner:
             meta.parent_run_id = meta.parent_run_id or run.known.run_id
         elif resumed is not None:
             meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
+        if ticket is not None:
+            meta.extras = {**(meta.extras or {}), **ticket.facts}
         policy = self._request.retry
+        most = max(1, policy.max_attempts) + (run.index in self.forgiven)
         return Assignment(
             self._key(run),
             run.config,
             meta,
-            replace(policy, max_attempts=before + max(1, policy.max_attempts)),
+            replace(policy, max_attempts=before + most),
             resumed is not None and try_number == 1,
             join=join,
             claim=self._holding.claim(run),
+            environment=ticket.environment if ticket is not None else {},
+            alone=ticket is not None and ticket.alone,
         )
+
+    def forgives(self, index: int, cause: str | None) -> bool:
+        """True where an attempt that has failed so is tried again and does not count: once."""
+        if index in self.forgiven or not self._request.retry.forgives(cause):
+            return False
+        self.forgiven.add(index)
+        return True
 
     def _key(self, run: PlannedRun) -> RunKey:
         key = self.keys.get(run.index)

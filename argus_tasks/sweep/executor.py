@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from argus_tasks.base.errors import BadInput
@@ -21,6 +22,8 @@ from argus_tasks.sweep.attempt import (
     outcome_of_exception,
     run_attempt,
 )
+from argus_tasks.sweep.engines.choice import make_engine
+from argus_tasks.sweep.engines.executor import EngineExecutor
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.pool import WorkerPool
@@ -31,8 +34,10 @@ from argus_tasks.sweep.isolation.protocol import (
     without_experiment_function,
 )
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.time_limit import TimeLimit
+from argus_tasks.sweep.worker_environment import of_all_workers
 
 
 class Executor(Protocol):
@@ -66,27 +71,25 @@ class WorkerExecutor:
         stop: StopFlag,
         limit: TimeLimit,
         environment: Mapping[str, str],
+        likely: Sequence[Mapping[str, str]],
     ) -> None:
-        setup = Setup(
-            without_experiment_function(request.experiment),
-            sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
-            request.tracker_specs,
-            _sendable(request.trackers),
-            stop.descriptor,
-            request.fresh_process,
-        )
+        self._most_at_once = request.workers
+        if likely != [{}]:
+            self._most_at_once = min(request.workers, len(likely))
+        setup = setup_of(request, stop)
         self._pool = WorkerPool(
             request.workers,
             setup,
-            environment,
+            {**of_all_workers(request, os.environ), **environment},
             limit=limit,
             grace_s=request.stop_grace_s,
             max_runs=request.max_runs_per_worker,
+            likely=likely,
         )
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
-        self._pool.warm(count)
+        self._pool.warm(min(count, self._most_at_once))
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment."""
@@ -217,14 +220,35 @@ class ThreadExecutor(LocalExecutor):
 
 
 def make_executor(
-    request: SweepRequest, stop: StopFlag, limit: TimeLimit, environment: Mapping[str, str]
+    request: SweepRequest,
+    stop: StopFlag,
+    limit: TimeLimit,
+    environment: Mapping[str, str],
+    likely: Sequence[Mapping[str, str]] = (),
 ) -> Executor:
-    """The executor of the request's mode; limit and `environment` are for worker processes."""
+    """The executor of the request's mode; limit, `environment`, and those environments that single
+    attempts are likely to ask for, are for worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
-    return WorkerExecutor(request, stop, limit, environment)
+    if request.mode in ENGINES:
+        engine = make_engine(request.mode, request.address, request.workers)
+        setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
+        return EngineExecutor(request, engine, setup, environment, stop, limit)
+    return WorkerExecutor(request, stop, limit, environment, likely)
+
+
+def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
+    """What workers are told of a sweep. Errors: BadInput where live trackers cannot be sent."""
+    return Setup(
+        without_experiment_function(request.experiment),
+        sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
+        request.tracker_specs,
+        _sendable(request.trackers),
+        stop.descriptor,
+        request.fresh_process,
+    )
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

@@ -7,8 +7,10 @@ import os
 
 from argus_tasks.sweep.isolation.memfile import nameless_file
 
+RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime")
+"""The sweep's own rules that stop it (`sweep.stopping`)."""
 # Who can stop a sweep; the byte holds the index, 0 is nobody.
-STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host")
+STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host", *RULES)
 
 
 class StopFlag:
@@ -30,6 +32,11 @@ class StopFlag:
     def by(self) -> str:
         """Who said stop: one of `STOPPERS`, empty where nobody has."""
         return STOPPERS[self._page[0]]
+
+    def close(self) -> None:
+        """Let go of it, where this process has made it."""
+        self._page.close()
+        os.close(self.descriptor)
 
 
 def _make() -> int:
