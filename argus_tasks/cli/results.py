@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argus_tasks.results.leaderboard import Leaderboard
-    from argus_tasks.results.matrix import Matrix
+    from argus_tasks.results.pivot import Pivot
     from argus_tasks.results.rows import Rows
 
 FORMS = {"csv": "CSV", "json": "JSON", "latex": "a LaTeX table", "markdown": "a Markdown table"}
@@ -62,8 +62,8 @@ def show(args: argparse.Namespace) -> int:
     from argus_tasks.results.frames import write_parquet
     from argus_tasks.results.leaderboard import leaderboard
     from argus_tasks.results.load import load_batch
-    from argus_tasks.results.matrix import keys_of, matrix
-    from argus_tasks.results.render import print_leaderboard, print_matrix
+    from argus_tasks.results.pivot import keys_of, pivot
+    from argus_tasks.results.render import print_leaderboard, print_pivot
 
     if args.top is not None and args.top < 1:
         raise BadInput(f"--top is {args.top}; expected an integer of 1 or more.")
@@ -77,12 +77,12 @@ def show(args: argparse.Namespace) -> int:
     loaded, superseded = load_batch(args.folder, args.batch)
     keys = [key.strip() for key in args.group_by.split(",")] if args.group_by else None
     board = leaderboard(loaded.rows, args.metric, args.direction, keys)
-    pivot = None
+    table = None
     if args.pivot:
-        pivot = matrix(loaded.rows, *keys_of(args.pivot), args.metric, args.direction)
+        table = pivot(loaded.rows, *keys_of(args.pivot), args.metric, args.direction)
     if args.parquet is not None:
         write_parquet(args.parquet, loaded.rows)
-    texts = {target: _text(form, board, pivot, loaded) for form, target in targets.items()}
+    texts = {target: _text(form, board, table, loaded) for form, target in targets.items()}
     for target, text in texts.items():
         if target != "-":
             try:
@@ -91,28 +91,28 @@ def show(args: argparse.Namespace) -> int:
                 raise BadInput(f"{target!r} cannot be written: {error.strerror}.") from None
     if "-" in texts:
         print(texts["-"], end="")
-    elif pivot is not None:
-        print_matrix(pivot)
+    elif table is not None:
+        print_pivot(table)
     else:
         print_leaderboard(board, loaded, root=args.folder, superseded=superseded, top=args.top)
     return 0
 
 
-def _text(form: str, board: Leaderboard, pivot: Matrix | None, loaded: Rows) -> str:
+def _text(form: str, board: Leaderboard, table: Pivot | None, loaded: Rows) -> str:
     import json
 
     from argus_tasks.results.export import csv_text, json_value
     from argus_tasks.results.formats import BOLD_LATEX, BOLD_MARKDOWN, latex, markdown
-    from argus_tasks.results.matrix import matrix_columns
+    from argus_tasks.results.pivot import pivot_columns
     from argus_tasks.results.table import columns_of
 
     if form == "csv":
         return csv_text(board)
     if form == "json":
         return json.dumps(json_value(board, loaded), indent=2) + "\n"
-    if pivot is None:
+    if table is None:
         columns = columns_of(board, board.groups, width=PAGE_WIDTH)
     else:
         bold = BOLD_LATEX if form == "latex" else BOLD_MARKDOWN
-        columns = matrix_columns(pivot, best=bold, worst="{}")
+        columns = pivot_columns(table, best=bold, worst="{}")
     return latex(columns) if form == "latex" else markdown(columns)

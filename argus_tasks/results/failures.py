@@ -1,7 +1,8 @@
-"""Runs that failed, those of one cause together."""
+"""Failed runs grouped by cause, with the last lines of what they left."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,47 +10,65 @@ from pathlib import Path
 from argus_tasks.results.rows import Row
 from argus_tasks.runs.layout import ERROR_LOG, FAILED, RUN_LOG
 
-_TAIL_BYTES = 16_384
+LAST_LINES = 12
+_TAIL_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Failed runs with one cause and message.
+class Failures:
+    """The runs that failed for one cause.
 
     Attributes:
-        cause: the label of the cause, or the exception's class.
-        message: the first line of the error's message.
-        rows: the runs, the newest last.
+        cause: the label, as everywhere.
+        rows: the runs, the oldest first.
+        messages: what they said, each once with how often, the most frequent first.
+        shown: the run whose last lines these are; the newest that left some.
+        log: the name of the file that they are from; empty where no run left any.
+        last_lines: the lines.
     """
 
     cause: str
-    message: str
     rows: tuple[Row, ...]
+    messages: tuple[tuple[str, int], ...]
+    shown: Row
+    log: str
+    last_lines: tuple[str, ...]
 
-    def last_lines(self, count: int = 15) -> list[str]:
-        """What the newest of the runs left last, in `error.log`, else in `run.log`."""
-        folder = self.rows[-1].path
-        return _tail(folder / ERROR_LOG, count) or _tail(folder / RUN_LOG, count)
 
-
-def failures(rows: Iterable[Row]) -> list[Failure]:
-    """The failures, the most frequent first."""
-    found: dict[tuple[str, str], list[Row]] = {}
+def failures(rows: Iterable[Row]) -> tuple[Failures, ...]:
+    """The failed runs by cause, the most frequent first."""
+    by_cause: dict[str, list[Row]] = {}
     for row in rows:
         if row.status == FAILED:
-            lines = (row.error_message or "").splitlines()
-            cause = row.cause or row.error_type or "unknown"
-            found.setdefault((cause, lines[0] if lines else ""), []).append(row)
-    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
-    return [Failure(*key, tuple(group)) for key, group in ordered]
+            by_cause.setdefault(row.cause or row.error_type or "unknown", []).append(row)
+    return tuple(
+        _grouped(cause, found)
+        for cause, found in sorted(by_cause.items(), key=lambda item: (-len(item[1]), item[0]))
+    )
 
 
-def _tail(path: Path, count: int) -> list[str]:
+def _grouped(cause: str, rows: list[Row]) -> Failures:
+    messages = Counter(row.error_message or "" for row in rows)
+    for row in rows[:-6:-1]:
+        for name in (ERROR_LOG, RUN_LOG):
+            lines = last_lines(row.path / name)
+            if lines:
+                return Failures(cause, tuple(rows), _most(messages), row, name, lines)
+    return Failures(cause, tuple(rows), _most(messages), rows[-1], "", ())
+
+
+def _most(messages: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple((text, count) for text, count in messages.most_common() if text)
+
+
+def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
+    """The last lines of a file that may be large; none where there is no such file."""
     try:
-        with path.open("rb") as handle:
-            handle.seek(0, 2)
-            handle.seek(max(0, handle.tell() - _TAIL_BYTES))
-            text = handle.read().decode("utf-8", "replace")
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            data = file.read()
     except OSError:
-        return []
-    return text.splitlines()[-count:]
+        return ()
+    lines = data.decode("utf-8", "replace").rstrip().splitlines()
+    return tuple(lines[-count:])

@@ -1,4 +1,4 @@
-"""A metric by two config keys: model x dataset, with the best and the worst of each column."""
+"""Model by dataset: each model's best config on each dataset, the best and worst marked."""
 
 from __future__ import annotations
 
@@ -6,119 +6,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import canonical_json
-from argus_tasks.base.nested import flatten
-from argus_tasks.results.direction import Direction
-from argus_tasks.results.leaderboard import Spread, leaderboard
-from argus_tasks.results.rows import Row
-from argus_tasks.results.table import Column, number_specs, value_text
+from argus_tasks.results.axes import Axes
+from argus_tasks.results.leaderboard import Group, Leaderboard
+from argus_tasks.results.table import value_text
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Means over all runs that share both values.
+    """Names of models (rows) and datasets (columns), and the best group where both meet.
 
-    `cells[i][j]` belongs to `row_values[i]` and `column_values[j]`; None where no run has a number.
+    `best` and `worst` name the models of each dataset's best and worst mean: several where they
+    are equal, none where a dataset has one model only or all are equal.
     """
 
-    metric: str
-    direction: Direction
-    row_key: str
-    column_key: str
-    row_values: tuple[Any, ...]
-    column_values: tuple[Any, ...]
-    cells: tuple[tuple[Spread | None, ...], ...]
-
-    def best(self, column: int) -> int | None:
-        """The row with the best mean of a column; None where it has no number."""
-        return self._end(column, best=True)
-
-    def worst(self, column: int) -> int | None:
-        """The row with the worst mean; None where there are not two to tell apart."""
-        have = [row[column] for row in self.cells if row[column] is not None]
-        return self._end(column, best=False) if len(have) > 1 else None
-
-    def _end(self, column: int, *, best: bool) -> int | None:
-        found = [
-            (cell.mean, index)
-            for index, row in enumerate(self.cells)
-            if (cell := row[column]) is not None
-        ]
-        if not found:
-            return None
-        return (min(found) if best == (self.direction == "min") else max(found))[1]
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    cells: dict[tuple[str, str], Group]
+    best: dict[str, frozenset[str]]
+    worst: dict[str, frozenset[str]]
 
 
-def matrix(
-    rows: Sequence[Row],
-    row_key: str,
-    column_key: str,
-    metric: str | None = None,
-    direction: Direction | None = None,
-) -> Matrix:
-    """The matrix of the rows; metric and direction as `leaderboard` takes them.
-
-    Errors: BadInput, where no run has the metric, or a key.
-    """
-    board = leaderboard(rows, metric, direction, group_by=[row_key, column_key])
-    if board.metric is None:
-        raise BadInput("no run has a metric that is a number.")
-    values = [_values(rows, key) for key in (row_key, column_key)]
-    found = {
-        tuple(canonical_json(group.config.get(key)) for key in (row_key, column_key)): (
-            group.metrics.get(board.metric)
-        )
-        for group in board.groups
-    }
-    return Matrix(
-        board.metric,
-        board.direction,
-        row_key,
-        column_key,
-        tuple(values[0].values()),
-        tuple(values[1].values()),
-        tuple(tuple(found.get((one, two)) for two in values[1]) for one in values[0]),
-    )
-
-
-def keys_of(text: str) -> tuple[str, str]:
-    """The two keys in `model,dataset`. Errors: BadInput."""
-    keys = [key.strip() for key in text.split(",")]
-    if len(keys) != 2 or not all(keys) or keys[0] == keys[1]:
-        raise BadInput(f"--pivot is {text!r}; expected two config keys, such as model,dataset.")
-    return keys[0], keys[1]
+def matrix(board: Leaderboard, axes: Axes) -> Matrix | None:
+    """The matrix; None where model or dataset is not a key that varies, or there is no metric."""
+    if axes.model is None or axes.dataset is None or board.metric is None:
+        return None
+    cells: dict[tuple[str, str], Group] = {}
+    for group in board.groups:  # the best first
+        if axes.model in group.config and axes.dataset in group.config:
+            place = value_text(group.config[axes.model]), value_text(group.config[axes.dataset])
+            if board.metric in group.metrics:
+                cells.setdefault(place, group)
+    if not cells:
+        return None
+    metric = board.metric
+    models = _in_order(board, axes.model)
+    datasets = _in_order(board, axes.dataset)
+    best: dict[str, frozenset[str]] = {}
+    worst: dict[str, frozenset[str]] = {}
+    for dataset in datasets:
+        means = {
+            model: cells[model, dataset].metrics[metric].mean
+            for model in models
+            if (model, dataset) in cells
+        }
+        low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
+        if low == high:
+            continue
+        good, bad = (low, high) if board.direction == "min" else (high, low)
+        best[dataset] = frozenset(model for model, mean in means.items() if mean == good)
+        worst[dataset] = frozenset(model for model, mean in means.items() if mean == bad)
+    return Matrix(models, datasets, cells, best, worst)
 
 
-def matrix_columns(found: Matrix, best: str = "{} *", worst: str = "{} !") -> list[Column]:
-    """The matrix as text columns; `best` and `worst` mark a cell's text."""
-    columns = [
-        Column(found.row_key, tuple(value_text(value) for value in found.row_values), is_text=True)
-    ]
-    for index, value in enumerate(found.column_values):
-        cells = [row[index] for row in found.cells]
-        have = [cell for cell in cells if cell is not None]
-        specs = iter(number_specs([cell.mean for cell in have]) if have else [])
-        texts = []
-        for row, cell in enumerate(cells):
-            if cell is None:
-                texts.append("")
-                continue
-            spec = next(specs)
-            text = f"{cell.mean:{spec}}" + ("" if cell.std is None else f" ± {cell.std:{spec}}")
-            if row == found.best(index):
-                text = best.format(text)
-            elif row == found.worst(index):
-                text = worst.format(text)
-            texts.append(text)
-        columns.append(Column(value_text(value), tuple(texts), is_text=True))
-    return columns
-
-
-def _values(rows: Sequence[Row], key: str) -> dict[str, Any]:
-    """The key's values by their canonical text, in the order in which they come."""
-    found: dict[str, Any] = {}
-    for row in rows:
-        value = flatten(row.config).get(key)
-        found.setdefault(canonical_json(value), value)
-    return found
+def _in_order(board: Leaderboard, key: str) -> tuple[str, ...]:
+    """The key's values as they first came; numbers by size."""
+    values: dict[str, Any] = {}
+    for group in sorted(board.groups, key=lambda group: min(row.run_id for row in group.rows)):
+        if key in group.config:
+            values.setdefault(canonical_json(group.config[key]), group.config[key])
+    known: Sequence[Any] = list(values.values())
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        known = sorted(known)
+    return tuple(dict.fromkeys(value_text(value) for value in known))

@@ -1,54 +1,59 @@
-"""What an attempt uses of the machine, measured by the process that runs it."""
+"""`usage.jsonl` of a batch: how busy this machine was while its runs ran."""
 
 from __future__ import annotations
 
-import os
-import re
-import resource
-import sys
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
-_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
-_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
+import psutil
 
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import append_line, dumps
+from argus_tasks.runs.layout import USAGE_JSONL
 
-class Usage:
-    """From now on, in this process.
-
-    Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
-    and its children's, and memory counts; else the CPU time is this thread's.
-    """
-
-    def __init__(self, owner: Mapping[str, Any]) -> None:
-        self._isolated = owner.get("pid") != os.getpid()
-        self._since_s = self._cpu_s()
-        if self._isolated:
-            # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
-            with suppress(OSError):
-                Path("/proc/self/clear_refs").write_bytes(b"5")
-
-    def taken(self) -> dict[str, float]:
-        """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
-        used = {"cpu_s": round(self._cpu_s() - self._since_s, 3)}
-        return used | {"peak_ram_mb": _peak_mb()} if self._isolated else used
-
-    def _cpu_s(self) -> float:
-        if not self._isolated:
-            return time.thread_time()
-        mine = resource.getrusage(resource.RUSAGE_SELF)
-        below = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime
+INTERVAL_S = 1.0
+SLOWER_AFTER = 1000
+"""After so many lines the interval doubles: a week's sweep leaves some hundred KB."""
 
 
-def _peak_mb() -> float:
-    try:
-        found = _PEAK.search(Path("/proc/self/status").read_bytes())
-    except OSError:
-        found = None
-    if found:
-        return round(int(found[1]) / 1024, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_A_MB, 1)
+class UsageLog:
+    """A context: while it is open, a line each interval with the CPU and memory in use, in percent
+    of the whole machine. A disk that is full, or a machine that does not tell, costs lines only."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / USAGE_JSONL
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._log, name="argus-usage", daemon=True)
+
+    def __enter__(self) -> UsageLog:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+
+    def _log(self) -> None:
+        interval_s, written = INTERVAL_S, 0
+        try:
+            psutil.cpu_percent()  # the first answer is since nothing
+        except Exception:  # noqa: BLE001 - a kernel that does not tell
+            return
+        while not self._ended.wait(interval_s):
+            try:
+                line = {
+                    "at": utc_now_iso(),
+                    "cpu_percent": psutil.cpu_percent(),
+                    "memory_percent": psutil.virtual_memory().percent,
+                }
+                append_line(self._path, dumps(line))
+            except Exception:  # noqa: BLE001 - it only watches
+                continue
+            written += 1
+            if written % SLOWER_AFTER == 0:
+                interval_s *= 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.runs.sink import NoMonitor, RunSink
-from argus_tasks.sweep.usage import Usage
+from argus_tasks.sweep.used import Used
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.descended import Descendants
@@ -33,7 +33,7 @@ class Told:
         last: where its last events end, as text; the job's end goes after them.
         metrics: what the experiment's own reporters were given.
         train_epochs: how many epochs were sent.
-        resources: see `sweep.usage`.
+        resources: see `sweep.used`.
     """
 
     last: tuple[str, ...] = ()
@@ -57,13 +57,11 @@ class Watch:
 
 
 class _Joined(Watch):
-    def __init__(
-        self, worker: WorkerEmitter, descendants: Descendants | None, usage: Usage
-    ) -> None:
+    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
         self.sink = worker
         self._worker = worker
         self._descendants = descendants
-        self._usage = usage
+        self._used = used
 
     def sign(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
@@ -74,7 +72,7 @@ class _Joined(Watch):
             places += theirs.places
             metrics = theirs.metrics | metrics
             epochs += theirs.epochs
-        told = Told(tuple(places), metrics, epochs, self._usage.taken())
+        told = Told(tuple(places), metrics, epochs, self._used.taken())
         return replace(outcome, told=told)
 
 
@@ -83,7 +81,7 @@ def watched(
     assignment: Assignment,
     stop: StopFlag,
     disowned: Callable[[], bool],
-    usage: Usage,
+    used: Used,
     *,
     alone: bool,
 ) -> Iterator[Watch]:
@@ -105,7 +103,7 @@ def watched(
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
                 descendants = stack.enter_context(passed_on(context))
-            watch: Watch = _Joined(worker, descendants, usage)
+            watch: Watch = _Joined(worker, descendants, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: the monitor is not told of a run: %r", error)
             watch = Watch()

@@ -20,7 +20,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
 from argus_tasks.results.frames import records, results, typed_columns
 from argus_tasks.results.leaderboard import leaderboard, spread
-from argus_tasks.results.matrix import keys_of, matrix
+from argus_tasks.results.pivot import keys_of, pivot
 from argus_tasks.results.quantiles import t_975
 from tests.unit.results.sides import row
 
@@ -159,8 +159,8 @@ def test_keys_of_a_matrix(some_runs: Path) -> None:
             keys_of(bad)
     rows = argus_tasks.results.load.load_batch(some_runs)[0].rows  # type: ignore[attr-defined]
     with pytest.raises(BadInput, match="no run has a config key 'modle'"):
-        matrix(rows, "modle", "dataset")
-    found = matrix(rows, "model", "dataset", "mse")
+        pivot(rows, "modle", "dataset")
+    found = pivot(rows, "model", "dataset", "mse")
     assert [found.best(0), found.worst(0)] == [0, 2]
 
 
