@@ -35,6 +35,22 @@ def test_a_level_that_stays_is_not_marked() -> None:
     assert marked <= 12
 
 
+def test_what_repeats_do_not_tell_apart_is_no_level() -> None:
+    calm = [Spread(mean, 0.03, 5) for mean in (1.0, 1.0, 1.002, 1.002)]
+    assert change_points(calm, relative=True) == []
+    told = [Spread(mean, 0.0003, 5) for mean in (1.0, 1.0, 1.002, 1.002)]
+    assert [change.at for change in change_points(told, relative=True)] == [2]
+
+
+def test_nights_may_differ_by_more_than_their_repeats() -> None:
+    rng = random.Random(5)
+    marked = 0
+    for _ in range(400):
+        nights = [Spread(1 + rng.gauss(0, 0.05), 0.001, 5) for _ in range(12)]
+        marked += bool(change_points(nights, relative=True))
+    assert marked <= 8
+
+
 def test_new_levels_are_found_where_they_begin() -> None:
     assert places([1.0] * 8 + [1.1] * 6) == [8]
     assert places([1.0] * 6 + [1.2] * 6 + [0.9] * 6) == [6, 12]
