@@ -63,6 +63,9 @@ def _print_batch(folder: SweepFolder) -> None:
         else:
             process = session.get("process") or {}
             how = f"running: process {process.get('pid')} on {process.get('host')}"
+        for reason in session.get("reasons") or ():
+            if reason != session.get("how"):
+                how += f"\n    {reason}"
         print(f"  session {len(sessions)}, since {session['opened_at'][:19]}: {how}")
 
 

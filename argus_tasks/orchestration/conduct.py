@@ -111,9 +111,10 @@ def _run_mirrored(session: SweepSession) -> None:
 
 def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
     """Hold the server to the account; True where it then agrees."""
+    session.rules.close()  # all has ended: time that is over now stops nothing any more
     session.revive_server()
     limit_s = SETTLE_LIMIT_S
-    if session.stopping:
+    if session.interrupted:
         limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S
     report = mirror.settle(account.expected, deadline_s=limit_s, progress=session.progress.recorded)
     session.unmirrored = report.unmirrored

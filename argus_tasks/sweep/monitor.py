@@ -196,7 +196,7 @@ class ArgusMonitor(Monitor):
         summary = session.summary()
         if session.stopping:
             who = f" ({self._asked_by})" if self._asked_by else ""
-            return f"stopped by {session.stopped_by}{who}: {summary.sentence()}"
+            return f"stopped by {session.stop_reason}{who}: {summary.sentence()}"
         if error is not None:
             return f"{type(error).__name__}: {error}"
         if summary.failed:
