@@ -93,6 +93,10 @@ def test_every_kind_of_end(
         assert start["config_digest"] == run["digest"]
         assert run["job_id"] == row["job_id"]
 
+    told = kinds(monitor.rows(batch_id))
+    last_start = max(index for index, kind in enumerate(told) if kind == "job_start")
+    assert "job_done" in told[:last_start], "an end is told when it comes"
+
     done = last["mlp-nile-s3-well"]["data"]
     assert done["status"] == "DONE"
     assert done["metrics"] == {"loss": 0.25}
