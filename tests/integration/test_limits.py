@@ -192,6 +192,7 @@ def turn_of(one: Sweep) -> int:
     return one.start_all()
 
 
+@pytest.mark.slow
 def test_a_remainder_goes_round(server: LimitServer, name: str, tmp_path: Path) -> None:
     server.make(name, 1)
     ran = [0, 0]
