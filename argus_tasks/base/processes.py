@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import subprocess
@@ -40,6 +41,15 @@ def is_dead(process: Mapping[str, Any]) -> bool:
         return True
     started = started_at(pid)
     return started is None or started != process.get("pid_started")
+
+
+def user_at_host() -> str:
+    """Who this process belongs to, and where: `ada@box`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def started_at(pid: int) -> str | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import append_line, dumps, read_json_lines
+from argus_tasks.base.files import append_line, read_json_lines
+from argus_tasks.runs.ledger import checked_line
 
 MONITOR_JSONL = "monitor.jsonl"
 
@@ -86,4 +87,4 @@ class ToldFile:
     def _append(self, **facts: Any) -> None:
         # On a full disk a line may be missing: the next session then tells again.
         with suppress(OSError):
-            append_line(self._path, dumps({"at": utc_now_iso(), **facts}))
+            append_line(self._path, checked_line({"at": utc_now_iso(), **facts}))

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.processes import user_at_host
 from argus_tasks.runs.causes import CLAIM_LOST
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import with_facts
-from argus_tasks.runs.record import stopped_ending
+from argus_tasks.runs.record import Ending, stopped_ending
+from argus_tasks.runs.stopping import StopRequest
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
+from argus_tasks.sweep.housekeeping import Housekeeper
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
@@ -79,6 +80,12 @@ class SweepSession:
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
+        self._housekeeper = Housekeeper(
+            str(self.folder.path),
+            on_stop=self._on_request,
+            renew=self.holding.renew,
+            on_lost=self._on_lost_claim,
+        )
         self._executor: Executor = make_executor(
             request, self._stop, self._limit, environment or {}
         )
@@ -111,13 +118,14 @@ class SweepSession:
         self.folder.take()
         self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=_who()
+            self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
         self.folder.write_plan(
             {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
             for run in self.plan.runs
         )
         self.holding.open(self.folder, self.plan.to_do)
+        self._housekeeper.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,9 +133,11 @@ class SweepSession:
 
     def close(self) -> None:
         """End the workers and close the session's files."""
+        self._housekeeper.close()
         self._executor.close()
         self.monitor.leave()
-        self._last_words.write_owed()
+        for assignment, outcome in self._last_words.write_owed():
+            self._note(assignment, "ended", outcome.ending, outcome.files)
         self.holding.close()
         if self.session_id:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
@@ -155,6 +165,14 @@ class SweepSession:
         """Start nothing new and tell the experiments; the first who says so is named."""
         self._stop.set(by)
         self._stop_told.set()
+
+    def _on_request(self, request: StopRequest) -> None:
+        self.hurried = self.hurried or request.now or self.stopping
+        self.stop("argus-tasks stop")
+
+    def _on_lost_claim(self) -> None:
+        self.stop("another host")
+        self.end_workers(now=True)
 
     @property
     def pausing(self) -> int:
@@ -211,7 +229,7 @@ class SweepSession:
             if self.stopping:
                 return False
             began.append(time.monotonic())
-            self._note(assignment, "started", RUNNING, None)
+            self._note(assignment, "started", Ending(RUNNING))
             self.monitor.started(run, assignment)
             self.progress.started(run)
             return True
@@ -232,10 +250,10 @@ class SweepSession:
             return outcome
         ending = outcome.ending
         if outcome.unwritten:
-            self._last_words.write(assignment, outcome)
+            outcome = self._last_words.write(assignment, outcome)
         elif ending.status == SUCCEEDED:
             self._limit.succeeded(outcome.duration_s)
-        self._note(assignment, "ended", ending.status, ending.cause)
+        self._note(assignment, "ended", ending, outcome.files)
         self._last[index] = outcome
         if self.wants_retry(index, try_number):
             self.progress.paused(run)
@@ -280,28 +298,21 @@ class SweepSession:
         else:
             run = self.holding.ours(run)
             cut = self._assigner.assignment(run, try_number - 1)
-            self._last_words.write(cut, replace(outcome, stack=last.stack))
-            self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
+            outcome = self._last_words.write(cut, replace(outcome, stack=last.stack))
+            self._note(cut, "ended", outcome.ending, outcome.files)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
         self.holding.let_go(run)
         return outcome
 
-    def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
+    def _note(self, assignment: Assignment, event: str, ending: Ending, files: Any = None) -> None:
         self.folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
             job_id=assignment.key.job_id,
             attempt=assignment.attempt,
             event=event,
-            status=status,
-            cause=cause,
+            status=ending.status,
+            cause=ending.cause,
+            **({"files": files} if files else {}),
         )
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
