@@ -45,7 +45,8 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         account.started(name, context.task_run)
         try_number = context.task_run.run_count
         session.pause_before(try_number)
-        outcome = session.run_one(index, try_number)
+        with session.admission.admitted(index):
+            outcome = session.run_one(index, try_number)
         if outcome.ending.resumable:  # Cancelled: Prefect calls no hook
             session.monitor.ended(index)
         return _state(session, index, try_number, outcome)

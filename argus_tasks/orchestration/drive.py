@@ -76,7 +76,7 @@ class _Loop:
         self._task = task
         self._account = account
         self._admit = admit
-        self._to_do = deque(session.plan.to_do)
+        self._waiting = session.admission.waiting
         self._ended: queue.SimpleQueue[tuple[str, PrefectFuture[Any]] | None] = queue.SimpleQueue()
         self._in_flight = 0
         self._submitted = 0
@@ -84,14 +84,14 @@ class _Loop:
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
-        session.on_pause = lambda: self._ended.put(None)
+        session.on_pause = session.admission.gate.changed = lambda: self._ended.put(None)
 
     @property
     def finished(self) -> bool:
         """True where nothing runs and nothing more is to be started, or nobody answers."""
         if self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_TO_LEAVE_S:
             return True
-        left = self._to_do or self._session.holding.waiting
+        left = self._waiting or self._session.holding.waiting
         return not self._in_flight and (not left or self._session.stopping)
 
     def stop(self, by: str) -> None:
@@ -102,17 +102,17 @@ class _Loop:
     def turn(self) -> None:
         """Fill the window, then wait for an end, or for the next step of a stop."""
         session = self._session
-        if not self._to_do:
-            self._to_do.extend(session.freed())
-        while (
-            self._to_do
-            and not session.stopping
-            and self._in_flight - session.pausing < self._window
-        ):
-            run = self._to_do.popleft()
-            if not session.claim(run):
-                continue
+        if not self._waiting:
+            for freed in session.freed():
+                self._waiting.add(freed)
+        while self._waiting and not session.stopping and self._has_room():
             self._admit(self._submitted)
+            run = session.admission.next()
+            if run is None:
+                break
+            if not session.claim(run):
+                session.admission.turn_away(run)
+                continue
             future = self._task.submit(run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
@@ -128,6 +128,11 @@ class _Loop:
             self._account.ended(ended[0], _state_of(ended[1]))
         if session.stopping:
             self._wind_down()
+
+    def _has_room(self) -> bool:
+        """Those that wait for their next try hold no worker."""
+        idle = self._session.pausing + self._session.admission.gate.waiting
+        return self._in_flight - idle < self._window
 
     def _tell_end(self, name: str, future: PrefectFuture[Any]) -> None:
         self._ended.put((name, future))

@@ -19,6 +19,7 @@ from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import Ending, stopped_ending
 from argus_tasks.runs.stopping import StopRequest
 from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
@@ -42,6 +43,7 @@ class SweepSession:
         plan: what there is to do.
         holding: which configs are its own to run.
         progress: how it is getting on.
+        admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
@@ -78,6 +80,7 @@ class SweepSession:
             request.workers,
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
+        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._housekeeper = Housekeeper(

@@ -1,0 +1,63 @@
+"""The configs that wait for their first attempt: the first that may start is found at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from argus_tasks.sweep.admission.gate import Gate, Ticket
+from argus_tasks.sweep.admission.resource import Demand, Held
+from argus_tasks.sweep.plan import PlannedRun
+
+
+class Waiting:
+    """Configs in the order in which they shall start, grouped by what they ask for.
+
+    What one config of a group is refused, the whole group is: only the first of each is asked.
+    """
+
+    def __init__(
+        self, runs: Iterable[PlannedRun], demand_of: Callable[[PlannedRun], Demand]
+    ) -> None:
+        self._groups: dict[object, deque[tuple[int, PlannedRun, Demand]]] = {}
+        self._demand_of = demand_of
+        self._places = count()
+        for run in runs:
+            self.add(run)
+        self.holding: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def add(self, run: PlannedRun) -> None:
+        """One more, after all that are there."""
+        demand = self._demand_of(run)
+        self._groups.setdefault(demand.kind, deque()).append((next(self._places), run, demand))
+
+    def take(self, gate: Gate) -> tuple[PlannedRun, Ticket] | None:
+        """The first config that the gate admits, with its ticket; None where none may start now.
+
+        `holding` then says why those before it were refused.
+        """
+        refusals: list[str] = []
+        found = None
+        for group in self._in_order():
+            _, run, demand = group[0]
+            answer = gate.try_enter(demand)
+            if isinstance(answer, Held):
+                refusals.append(answer.reason)
+                continue
+            group.popleft()
+            if not group:
+                del self._groups[demand.kind]
+            found = (run, answer)
+            break
+        self.holding = tuple(dict.fromkeys(refusals))
+        return found
+
+    def _in_order(self) -> list[deque[tuple[int, PlannedRun, Demand]]]:
+        groups = list(self._groups.values())
+        if len(groups) > 1:
+            groups.sort(key=lambda group: group[0][0])
+        return groups
