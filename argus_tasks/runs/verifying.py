@@ -70,6 +70,7 @@ class _Check:
         self._runs: dict[str, _Run] = {}
         self._statuses: dict[str, str] = {}
         self._live_sessions: set[str] = set()
+        self._closed_sessions: set[str] = set()
         self.verdict = Verdict()
         self._files = CheckedFiles(self.verdict)
 
@@ -106,7 +107,9 @@ class _Check:
             for _ in self._files.lines(folder.path / name):
                 pass
         for session in folder.sessions():
-            if not session.get("closed_at") and not is_dead(session.get("process") or {}):
+            if session.get("closed_at"):
+                self._closed_sessions.add(str(session.get("id")))
+            elif not is_dead(session.get("process") or {}):
                 self._live_sessions.add(str(session.get("id")))
         for fact in self._files.lines(folder.path / LEDGER_JSONL):
             self._take_in(folder, fact)
@@ -147,9 +150,17 @@ class _Check:
         run.last = dict(fact)
 
     def _check_attempts(self, run_id: str, run: _Run) -> None:
-        """No attempt number twice in one session, and none beside another of another batch."""
+        """Each attempt has its end, none is there twice in one session, and none beside another of
+        another batch."""
         seen: set[tuple[str, int]] = set()
         for attempt in run.attempts:
+            taken_over = attempt.batch_id != run.attempts[-1].batch_id
+            over = attempt.session in self._closed_sessions and not taken_over
+            if attempt.ended is None and over:
+                self._files.find(
+                    self._ledger_of(attempt.batch_id),
+                    f"attempt {attempt.number} of {run_id} has no end, though its session has",
+                )
             key = (attempt.session, attempt.number)
             if key in seen:
                 self._files.find(
