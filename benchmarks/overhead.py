@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from argus_tasks.base.repo import repo_of
 from benchmarks.harness import ROOT, ContestantFailed, in_turns, machine, versions
 from benchmarks.overhead_report import complete, ratios_to_ours, report, summaries
 from benchmarks.overhead_round import Entry, one_round
-from benchmarks.prefect_server import BATCHED_SERVER, QUIET, PrefectServer, ServerFailed
+from benchmarks.prefect_server import EmbeddedServer, PrefectServer, ServerFailed, StockServer
 
 _QUIET_LOG = {"PREFECT_LOGGING_LEVEL": "WARNING"}
 
@@ -48,7 +47,7 @@ ENTRIES = (
 
 
 def compare(
-    entries: tuple[Entry, ...], n: int, pairs: int, workers: int, settings: Mapping[str, str]
+    entries: tuple[Entry, ...], n: int, pairs: int, workers: int, kind: type[PrefectServer]
 ) -> dict[str, Any]:
     """The whole benchmark, as the JSON it writes."""
     result: dict[str, Any] = {
@@ -63,8 +62,12 @@ def compare(
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="overhead-server-") as home:
         _say("starting a Prefect server")
-        with PrefectServer(Path(home), settings) as server:
-            result["server"] = {"settings": {**QUIET, **settings}, "start_s": server.start_s}
+        with kind(Path(home)) as server:
+            result["server"] = {
+                "kind": kind.__name__,
+                "settings": dict(server.settings),
+                "start_s": server.start_s,
+            }
             for turn, entry in in_turns(entries, pairs):
                 if entry.name in missing:
                     continue
@@ -107,7 +110,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--workers", type=int, default=2, help="workers or threads (default 2)")
     parser.add_argument("--quick", action="store_true", help="does it run: --n 100 --pairs 2")
-    parser.add_argument("--stock-server", action="store_true", help="Prefect's default settings")
+    parser.add_argument(
+        "--stock-server",
+        action="store_true",
+        help="not the embedded server, but Prefect's as it comes",
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these contestants")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     args = parser.parse_args(argv)
@@ -117,9 +124,9 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--only {name}: expected some of {', '.join(names)}")
     entries = tuple(entry for entry in ENTRIES if entry.name in (args.only or names))
     n, pairs = (100, 2) if args.quick else (args.n, args.pairs)
-    settings = {} if args.stock_server else BATCHED_SERVER
+    kind = StockServer if args.stock_server else EmbeddedServer
     try:
-        result = compare(entries, n, pairs, args.workers, settings)
+        result = compare(entries, n, pairs, args.workers, kind)
     except (ContestantFailed, ServerFailed) as error:
         print(error, file=sys.stderr)
         return 1

@@ -41,7 +41,7 @@ def one_round(entry: Entry, n: int, workers: int, server: PrefectServer) -> dict
         environment = {
             **clean_environment(Path(folder)),
             **entry.environment,
-            "PREFECT_API_URL": server.url,
+            **server.environment(ours=entry.name == "ours"),
         }
         server_before = server.cpu_s()
         with Contestant(command, environment, timeout_s=max(120, 0.5 * n)) as contestant:

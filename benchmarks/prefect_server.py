@@ -1,4 +1,4 @@
-"""A Prefect server for one benchmark: pinned settings, a new database, ended by its pid."""
+"""The Prefect servers of a benchmark: one of its own, with a new database, ended by its pid."""
 
 from __future__ import annotations
 
@@ -15,22 +15,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.server.embedded import hold
 from benchmarks.harness import ROOT
 
-# Events written by the hundred. A stock server writes them one by one, which costs it 17 to 22 ms
-# of CPU a task run and takes a core from every Prefect contestant.
-BATCHED_SERVER = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "200",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
-}
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -59,40 +51,26 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 class PrefectServer:
-    """A Prefect server on a free port, with a home of its own, ended by its pid.
+    """A Prefect server with a home of its own: use it as a context. Its database is new.
 
-    The database is new, so the start takes some ten seconds. `settings` are PREFECT_SERVER_
-    variables.
+    Attributes:
+        settings: what it is set to beside Prefect's defaults, or in words.
+        url: its API; set when it is up, as are `pid` and `start_s`, how long that took.
     """
 
-    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
-        self._home = home
-        self.settings = dict(settings)
+    settings: Mapping[str, str] = QUIET
 
-    def __enter__(self) -> PrefectServer:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.url = ""
+        self.pid = 0
+        self.start_s = 0.0
+
+    def __enter__(self) -> Self:
         started = time.monotonic()
-        self._log = (self._home / "server.log").open("wb")
-        # The port is taken here and handed over: nobody can take it in between.
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-            words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-            self._process = subprocess.Popen(
-                [sys.executable, *words, "--fd", str(listener.fileno()), "--log-level", "warning"],
-                env={**clean_environment(self._home), **self.settings},
-                cwd=self._home,
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[listener.fileno()],
-                preexec_fn=_end_with_parent,
-            )
-        self._watched = psutil.Process(self._process.pid)
-        try:
-            self._wait_until_healthy(timeout_s=120)
-        except BaseException:
-            self._end()
-            raise
+        self._start()
         self.start_s = time.monotonic() - started
+        self._watched = psutil.Process(self.pid)
         return self
 
     def __exit__(
@@ -103,9 +81,16 @@ class PrefectServer:
     ) -> None:
         self._end()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    def environment(self, *, ours: bool) -> dict[str, str]:
+        """What leads a contestant to it; `ours`: a sweep of argus-tasks."""
+        del ours
+        return {"PREFECT_API_URL": self.url}
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        raise NotImplementedError
 
     def cpu_s(self) -> float:
         """CPU seconds that the server has used so far."""
@@ -143,6 +128,33 @@ class PrefectServer:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
+
+class StockServer(PrefectServer):
+    """Prefect's own server on its default settings; its start takes some ten seconds."""
+
+    def _start(self) -> None:
+        self._log = (self.home / "server.log").open("wb")
+        # The port is taken here and handed over: nobody can take it in between.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+            words = ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+            self._process = subprocess.Popen(
+                [sys.executable, *words, "--fd", str(listener.fileno()), "--log-level", "warning"],
+                env=clean_environment(self.home),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[listener.fileno()],
+                preexec_fn=_end_with_parent,
+            )
+        self.pid = self._process.pid
+        try:
+            self._wait_until_healthy(timeout_s=120)
+        except BaseException:
+            self._end()
+            raise
+
     def _wait_until_healthy(self, timeout_s: float) -> None:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end and self._process.poll() is None:
@@ -152,7 +164,7 @@ class PrefectServer:
                     return
             except OSError:
                 time.sleep(0.2)
-        log = (self._home / "server.log").read_text(errors="replace")
+        log = (self.home / "server.log").read_text(errors="replace")
         raise ServerFailed(f"the Prefect server did not start:\n{log[-2000:]}")
 
     def _end(self) -> None:
@@ -163,6 +175,42 @@ class PrefectServer:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+
+class EmbeddedServer(PrefectServer):
+    """The server that argus-tasks brings along, held by this process: `ours` finds it by itself."""
+
+    settings: Mapping[str, str] = {**QUIET, "embedded": "as argus_tasks.server sets it"}
+
+    def environment(self, *, ours: bool) -> dict[str, str]:
+        """`ours` gets the state folder that the server is in, as a user's sweeps do."""
+        if ours:
+            return {"XDG_STATE_HOME": str(self.home / "state")}
+        return super().environment(ours=False)
+
+    def _start(self) -> None:
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(clean_environment(self.home))
+        try:
+            self._held = hold()
+            self._held.wait_healthy(120)
+        except ArgusTasksError as error:
+            raise ServerFailed(str(error)) from error
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        self.url = self._held.api_url
+        assert self._held.pid is not None
+        self.pid = self._held.pid
+
+    def _end(self) -> None:
+        self._held.release()
+        self._watched.send_signal(signal.SIGTERM)
+        gone, alive = psutil.wait_procs([self._watched], timeout=70)
+        del gone
+        for process in alive:
+            process.kill()
 
 
 def _end_with_parent() -> None:

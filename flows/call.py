@@ -16,6 +16,7 @@ from argus_tasks.base.clock import utc_now
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
 from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
+from argus_tasks.orchestration.quiet import quiet_about_a_gone_server
 from argus_tasks.sweep.session import SweepSession
 
 
@@ -38,7 +39,8 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
         session.make_root()  # before the flow: Prefect would log a bad folder's stack
         try:
             flow = sweep.with_options(flow_run_name=lambda: name)
-            state = flow(Prepared(session), return_state=True)
+            with quiet_about_a_gone_server():
+                state = flow(Prepared(session), return_state=True)
             if not session.conducted:
                 state.result()  # raises what kept the flow from its end
         except Exception as error:

@@ -75,12 +75,12 @@ def _run_mirrored(session: SweepSession) -> None:
     assert context.flow_run is not None
     flow_run_id = str(context.flow_run.id)
     server = session.server or str(PREFECT_API_URL.value())
+    session.note_flow_run(flow_run_id, server, mirrored=False)  # first: we may be killed next
     repaired = repair_quietly(session.request.results_root, server, deadline_s=_REPAIR_LIMIT_S)
     if repaired:
         get_run_logger().info(
             "put right what %s earlier sessions had left on Prefect's server", len(repaired)
         )
-    session.note_flow_run(flow_run_id, server, mirrored=False)
     account = Account()
     relay = Relay.install()
     mirror = Mirror(

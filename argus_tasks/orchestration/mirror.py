@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from prefect.context import SettingsContext
+from prefect.context import FlowRunContext, SettingsContext
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Crashed
 
@@ -25,6 +25,7 @@ from argus_tasks.orchestration.expected import (
 from argus_tasks.orchestration.prefect_server import (
     PrefectServer,
     ServerAway,
+    connect_once,
     without_retries,
 )
 from argus_tasks.orchestration.relay import Relay
@@ -181,6 +182,7 @@ def make_the_last_calls_short() -> None:
         settings = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
         # entered and never left: what sets the state is the flow's engine, around us
         SettingsContext(profile=context.profile, settings=settings).__enter__()
+    connect_once(getattr(FlowRunContext.get(), "client", None))
 
 
 __all__ = [

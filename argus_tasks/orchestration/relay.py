@@ -101,6 +101,11 @@ class Relay:
         return self._shipper.lost
 
     @property
+    def away_since(self) -> float | None:
+        """When the server was found gone (by time.monotonic()); None while it can be reached."""
+        return self._shipper.away_since
+
+    @property
     def waiting(self) -> int:
         """Events taken in and not sent yet, those included that are held back on purpose."""
         return len(self._inbox) + len(self._coalescer) + len(self._shipper.waiting)

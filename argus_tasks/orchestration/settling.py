@@ -32,13 +32,15 @@ from argus_tasks.orchestration.shipping import Shipper
 
 log = logging.getLogger("argus_tasks.mirror")
 
-POLL_S = 0.1
-LATER_POLL_S = 0.5
-POLLED_OFTEN_S = 2.0
+POLL_S = 0.05
+LATER_POLL_S = 0.25
+POLLED_OFTEN_S = 1.0
 STALL_S = 5.0
 """Recorded nothing more for so long (five flushes of a stock server): the rest is not coming."""
 AWAY_S = 4.0
-"""Refused for so long: it is gone."""
+"""Refused for so long, by what the relay has seen of it before: it is gone ..."""
+LEAST_AWAY_S = 1.5
+"""... but it gets so long at the end in any case."""
 BUSY_S = 45.0
 """There, but not answering in time, for so long: as good as gone."""
 CHUNK = 1000
@@ -137,6 +139,8 @@ class Settling:
         wanted = len(self._expected)
         drained = self._relay is None or self._relay.drain(min(0.5, self._time_left()))
         answered_at = changed_at = time.monotonic()
+        if self._relay is not None and self._relay.away_since is not None:
+            answered_at = max(self._relay.away_since, answered_at - AWAY_S + LEAST_AWAY_S)
         last = -1
         while True:
             now = time.monotonic()

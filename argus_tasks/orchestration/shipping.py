@@ -44,6 +44,8 @@ class Shipper:
         self._next_try = 0.0
         self._told = False
         self._related = _Related()
+        self.away_since: float | None = None
+        """When the server was found gone (by time.monotonic()); None while it can be reached."""
 
     def add(self, item: Item) -> None:
         """Send it when its turn comes. Past `MAX_WAITING` the oldest is lost, and counted: the
@@ -68,6 +70,7 @@ class Shipper:
         else:
             self._pause_s = FIRST_PAUSE_S
             self._told = False
+            self.away_since = None
 
     async def confirm(self) -> bool:
         """Whether the server has taken all that was sent: the connection ends in good order."""
@@ -114,6 +117,8 @@ class Shipper:
                 error or type(error).__name__,
                 len(self.waiting),
             )
+        if self.away_since is None:
+            self.away_since = time.monotonic()
         # the client confirms every CHECKPOINT_EVERY events, so what is unsure is among the last of
         # them; the server knows events by their ids and takes none twice
         while self._unsure:

@@ -23,6 +23,7 @@ from argus_tasks.server import locks
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
+from argus_tasks.server.recording import record_sooner
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main() -> None:
     preparing = _Preparing(database)
     preparing.start()
     config = _load_application()  # takes seconds, as does a migration: side by side
+    record_sooner()
     preparing.join()
     if preparing.error is not None:
         _say(f"cannot make the database: {preparing.error}")

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.processes import wait_gone
+from tests.support.server_fixtures import bench, cache, make_bench
+
+__all__ = ["bench", "cache", "make_bench"]
 
 LEFT_S = 15.0
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +16,8 @@ import pytest
 from argus_tasks.server.configuration import prefect_version
 from tests.support.flow_scripts import BEGIN, MIRROR, facts, rows, script
 from tests.support.servers import Bench
+from tests.support.stock_server import StockServer
+from tests.support.sweeps import Sweep
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -243,37 +240,31 @@ def test_findings_on_the_embedded_server(bench: Bench) -> None:
 
 
 @pytest.fixture
-def stock_server(bench: Bench, cache: Path) -> Iterator[str]:
+def stock_server(bench: Bench, cache: Path) -> Iterator[StockServer]:
     """`prefect server start` as it comes, on an empty database of its own."""
-    home = bench.root / "stock"
-    home.mkdir()
     template = cache / "argus-tasks" / f"prefect-{prefect_version()}-empty.db"
-    if template.exists():
-        shutil.copyfile(template, home / "prefect.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (home / "log").open("wb")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-        env=bench.environment | {"PREFECT_HOME": str(home)},
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
+    server = StockServer(bench.root / "stock", bench.environment, template)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sweep_of_five_thousand_on_a_stock_server(
+    bench: Bench, stock_server: StockServer, tmp_path: Path
+) -> None:
+    environment = {**bench.environment, "PREFECT_API_URL": stock_server.url}
+    sweep = Sweep(tmp_path / "thousands", environment, n=5000, experiment="noop")
+    out = sweep.command("run", str(sweep.folder / "sweep.yaml"))
+    assert "5000 of 5000 succeeded" in out
+    assert "unknown to Prefect" not in out
+    assert Counter(stock_server.rows(STATES)) == Counter(
+        {(f"x{x}", "Completed", 1): 1 for x in range(5000)}
     )
-    url = f"http://127.0.0.1:{port}/api"
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            urllib.request.urlopen(url + "/health", timeout=2).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline, (home / "log").read_text()
-            time.sleep(0.2)
-    yield url
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-    log.close()
+    assert stock_server.rows("SELECT state_name FROM flow_run") == [("Completed",)]
+    mended = "SELECT count(*) FROM task_run_state WHERE message LIKE '%put right by argus-tasks%'"
+    assert stock_server.rows(mended) == [(0,)], "held back, the server has dropped nothing"
 
 
 STOCK = """
@@ -287,36 +278,27 @@ embedded.hold = lambda **_: server
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["as we do it", "flooded"])
-def test_five_thousand_on_a_stock_server(bench: Bench, stock_server: str, way: str) -> None:
-    """Flooded: Prefect's own client and nobody held back, as a plain flow does it. The server then
-    drops hundreds; all are there in the end."""
-    relay = "Relay.install()" if way == "as we do it" else "None"
-    admit = "mirror.admit" if way == "as we do it" else "lambda submitted: None"
+def test_what_a_flooded_stock_server_drops_is_put_right(
+    bench: Bench, stock_server: StockServer
+) -> None:
+    """Prefect's own client and nobody held back, as a plain flow does it: the server drops
+    hundreds; all are there in the end."""
     process = bench.python(
-        STOCK.format(url=stock_server)
+        STOCK.format(url=stock_server.url)
         + BEGIN
         + MIRROR
-        + f"""
+        + """
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
 def sweep():
-    relay = {relay}
-    mirror = Mirror(FlowRunContext.get().flow_run.id, relay)
-    run_all(5000, {admit})
+    mirror = Mirror(FlowRunContext.get().flow_run.id, None)
+    run_all(5000)
     report = mirror.settle(ledger, deadline_s=400)
     tell(flow_run=str(FlowRunContext.get().flow_run.id), **report_of(report))
     mirror.close()
-    if relay: relay.uninstall()
 sweep()
 """
     )
     told = facts(process, 500)
     assert told["unmirrored"] == 0
-    if way == "as we do it":
-        assert told["recorded"] == 5000
-    else:
-        assert told["made"] > 0, "this machine is too fast for this test: nothing was dropped"
-
-    with sqlite3.connect(bench.root / "stock" / "prefect.db") as database:
-        found = database.execute(STATES).fetchall()
-    assert sorted(found) == right(5000)
+    assert told["made"] > 0, "this machine is too fast for this test: nothing was dropped"
+    assert sorted(stock_server.rows(STATES)) == right(5000)

@@ -21,7 +21,7 @@ from benchmarks.harness import (
     table,
 )
 from benchmarks.overhead_report import complete, ratios_to_ours, report, summaries
-from benchmarks.prefect_server import BATCHED_SERVER, PrefectServer, clean_environment
+from benchmarks.prefect_server import EmbeddedServer, PrefectServer, StockServer, clean_environment
 
 
 def contestant(code: str, timeout_s: float = 20) -> Contestant:
@@ -133,7 +133,7 @@ def test_what_the_server_lost_is_no_figure() -> None:
     }
     found = ratios_to_ours(rounds)
     assert found["ztxexp"]["work"] == {"min": 0.75, "median": 1.375, "max": 2, "target": 1.5}
-    assert set(found["prefect-threads-best"]) == {"work", "exit", "cpu"}
+    assert set(found["prefect-threads-best"]) == {"work", "exit", "cpu", "server_cpu"}
     result = {
         "ratios": found,
         "contestants": {
@@ -179,15 +179,18 @@ def test_an_unknown_contestant_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.slow
-def test_a_server_of_its_own_is_ended_and_counts_what_it_was_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [StockServer, EmbeddedServer])
+def test_a_server_of_its_own_is_ended_and_counts_what_it_was_sent(
+    kind: type[PrefectServer], tmp_path: Path
+) -> None:
     code = (
         "from benchmarks import plain_prefect; plain_prefect.threads_best(12, 2);"
         "print('{}', flush=True)"
     )
     since = time.time()
-    with PrefectServer(tmp_path, BATCHED_SERVER) as server:
+    with kind(tmp_path) as server:
         pid = server.pid
-        environment = {**clean_environment(tmp_path / "home"), "PREFECT_API_URL": server.url}
+        environment = {**clean_environment(tmp_path / "home"), **server.environment(ours=False)}
         before = server.cpu_s()
         with Contestant([sys.executable, "-c", code], environment, 60) as running:
             running.told()
