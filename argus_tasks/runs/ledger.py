@@ -173,7 +173,7 @@ class SweepFolder:
         for fact in self.facts():
             if fact.get("event") == "started":
                 found[str(fact.get("run_id"))] = fact
-            elif fact.get("event") == "ended":
+            elif fact.get("event") in ("ended", "closed"):
                 found.pop(str(fact.get("run_id")), None)
         return found
 

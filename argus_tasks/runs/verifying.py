@@ -53,7 +53,7 @@ class _Run:
 
     @property
     def over(self) -> bool:
-        return self.last.get("event") == "ended"
+        return self.last.get("event") in ("ended", "closed")
 
 
 def verify(results_root: Path, batch_id: str | None = None) -> Verdict:
@@ -140,7 +140,7 @@ class _Check:
                     f"attempt {number} of {run_id} starts before attempt {before.number} has ended",
                 )
             run.attempts.append(_Attempt(number, folder.batch_id, session, str(fact.get("at"))))
-        elif event == "ended":
+        elif event in ("ended", "closed"):  # closed: its folder only could be later
             same = [one for one in run.attempts if one.number == number]
             for attempt in same:
                 attempt.ended = str(fact.get("at"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -31,6 +31,7 @@ class Holding:
     Attributes:
         waiting: configs that another sweep runs now, by their index.
         settled: configs that another sweep has settled since the plan was made.
+        on_settled: called with the status of each of these.
     """
 
     def __init__(self, request: SweepRequest) -> None:
@@ -43,6 +44,7 @@ class Holding:
         self._lock = threading.Lock()
         self.waiting: dict[int, PlannedRun] = {}
         self.settled: dict[int, KnownRun] = {}
+        self.on_settled: Callable[[str], None] = lambda _: None
 
     def open(self, folder: SweepFolder, to_do: Iterable[PlannedRun]) -> None:
         """Tell other sessions of this one, and close the runs that dead ones have left running.
@@ -86,6 +88,10 @@ class Holding:
             if ours is not None:
                 self._ours[run.index] = ours
             return ours
+
+    def freed(self) -> list[PlannedRun]:
+        """The configs that other sweeps ran, and that are this one's to run now."""
+        return [run for run in list(self.waiting.values()) if self.take(run) is not None]
 
     def ours(self, run: PlannedRun) -> PlannedRun:
         """The config as it was taken; as it was planned where it has not been."""
@@ -157,6 +163,7 @@ class Holding:
             return run
         if known.status in (SUCCEEDED, SKIPPED) or not known.resumable:
             self.settled[run.index] = known
+            self.on_settled(known.status)
             return None
         return replace(run, action=Action.RESUME, known=known, run_id=known.run_id)
 

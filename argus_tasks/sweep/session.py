@@ -79,6 +79,7 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
+        self.holding.on_settled = self.progress.settled
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
         self._last_words = LastWords()
@@ -140,7 +141,7 @@ class SweepSession:
         self._executor.close()
         self.monitor.leave()
         for assignment, outcome in self._last_words.write_owed():
-            self._note(assignment, "ended", outcome.ending, outcome.files)
+            self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()
         if self.session_id:
             how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
@@ -203,18 +204,9 @@ class SweepSession:
     def claim(self, run: PlannedRun) -> bool:
         """Make a config this session's own to run, which holds until it has been run.
 
-        False where another sweep runs it now (see `freed`), or has settled it meanwhile.
+        False where another sweep runs it now (see `holding.freed`), or has settled it meanwhile.
         """
-        if self.holding.take(run) is not None:
-            return True
-        known = self.holding.settled.get(run.index)
-        if known is not None:
-            self.progress.settled(known.status)
-        return False
-
-    def freed(self) -> list[PlannedRun]:
-        """The configs that other sweeps ran, and that are this one's to run now."""
-        return [run for run in list(self.holding.waiting.values()) if self.claim(run)]
+        return self.holding.take(run) is not None
 
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
@@ -312,7 +304,7 @@ class SweepSession:
         self.folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
-            job_id=assignment.key.job_id,
+            job_id=assignment.key.job_id if event != "closed" else None,
             attempt=assignment.attempt,
             event=event,
             status=ending.status,
