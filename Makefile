@@ -45,7 +45,7 @@ format: $(STAMP) ## let ruff format and sort imports
 bench: $(STAMP) ## what one config costs, beside the peers, in one run
 	@$(BIN)/python -m benchmarks.overhead
 
-serve: $(STAMP) ## serve sweep/default from this process until Ctrl-C
+serve: $(STAMP) ## serve sweep/default and benchmark/nightly from this process until Ctrl-C
 	@$(BIN)/python -m deployments.serve
 
 clean: ## remove .venv, caches and the examples' results

@@ -1,1 +1,1 @@
-"""What is deployed: `sweep/default`, served from one process or run by a worker."""
+"""What is deployed: `sweep/default` and `benchmark/nightly`, served or run by a worker."""

@@ -27,9 +27,14 @@ def main() -> None:
         # Prefect is imported only now: it reads the address when it is imported.
         from prefect import serve
 
-        from deployments.definitions import sweep_default
+        from argus_tasks.orchestration.nightly import standing
+        from deployments.definitions import benchmark_nightly, sweep_default
 
-        serve(sweep_default(), pause_on_shutdown=False)
+        # Deploying anew would switch its schedule off.
+        before = standing()
+        is_on = before is not None and before.active
+        print(f"benchmark/nightly: its schedule is {'on' if is_on else 'off'}", flush=True)
+        serve(sweep_default(), benchmark_nightly(active=is_on), pause_on_shutdown=False)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ def sweep(
         str | None, Field(description="The folder that gets a folder for each run.")
     ] = None,
     mode: Annotated[Mode | None, Field(description="How experiments are executed.")] = None,
+    address: Annotated[
+        str | None, Field(description="Modes dask and ray: the address of the cluster.")
+    ] = None,
     workers: Annotated[int | None, Field(ge=1, description="How many run at once.")] = None,
     cpu_threshold: Annotated[
         float | None,
@@ -73,6 +76,7 @@ def sweep(
                 project=project,
                 results_root=results_root,
                 mode=mode,
+                address=address,
                 workers=workers,
                 cpu_threshold=cpu_threshold,
                 max_attempts=max_attempts,

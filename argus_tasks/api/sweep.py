@@ -26,6 +26,7 @@ def sweep_flow(
     project: str | None = None,
     results_root: str | Path | None = None,
     mode: Mode | None = None,
+    address: str | None = None,
     workers: int | None = None,
     cpu_threshold: float | None = None,
     max_attempts: int | None = None,
@@ -56,7 +57,8 @@ def sweep_flow(
         name: the sweep's name; by default the sweep file's stem or the function's name.
         project: by default the name of git's top folder, else of the working folder.
         results_root: where the run folders go; by default `results/` there.
-        mode: sequential, process_pool (the default), joblib, dynamic or thread.
+        mode: sequential, process_pool (the default), joblib, dynamic, thread, dask or ray.
+        address: the cluster of `dask` and `ray`; by default one on this machine, for this sweep.
         workers: how many run at once; by default as many as there are usable cores.
         cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
         max_attempts: tries for each config, the first one too.
@@ -92,6 +94,7 @@ def sweep_flow(
         project=project,
         results_root=results_root,
         mode=mode,
+        address=address,
         workers=workers,
         cpu_threshold=cpu_threshold,
         max_attempts=max_attempts,

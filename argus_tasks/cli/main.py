@@ -29,6 +29,7 @@ COMMANDS = (
     "results",
     "compare",
     "baseline",
+    "nightly",
     "status",
     "stop",
     "release",

@@ -18,7 +18,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
     parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
-    parser.add_argument("--mode", help="sequential, process_pool, joblib, dynamic or thread")
+    parser.add_argument("--mode", help="process_pool, sequential, dynamic, thread, dask, ray")
+    parser.add_argument("--address", help="of the cluster, for modes dask and ray")
     parser.add_argument("--cpu-threshold", type=float, metavar="PERCENT", help="for mode dynamic")
     parser.add_argument("--max-attempts", type=int, metavar="N", help="tries for each config")
     parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     request = resolve(
         args.file,
         mode=args.mode,
+        address=args.address,
         workers=args.workers,
         cpu_threshold=args.cpu_threshold,
         max_attempts=args.max_attempts,

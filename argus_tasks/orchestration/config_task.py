@@ -64,7 +64,7 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         fn=config,
         name=TASK_NAME,
         task_run_name="{name}",
-        retries=max(0, session.request.retry.max_attempts - 1),
+        retries=session.most_tries - 1,
         retry_delay_seconds=0,  # the wait is the session's: a stop must be able to end it
         retry_condition_fn=retry_condition,
         cache_policy=NO_CACHE,

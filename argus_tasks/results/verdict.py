@@ -81,6 +81,11 @@ class Comparison:
     verdict: Verdict
     cells: tuple[Cell, ...]
 
+    @property
+    def worse(self) -> tuple[Cell, ...]:
+        """The cells that are worse."""
+        return self.those(Verdict.WORSE)
+
     def those(self, verdict: Verdict) -> tuple[Cell, ...]:
         """The cells with that verdict."""
         return tuple(cell for cell in self.cells if cell.verdict is verdict)

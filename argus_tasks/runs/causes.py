@@ -17,11 +17,12 @@ TIMEOUT = "timeout"
 OUT_OF_MEMORY = "out of memory"
 DISK_FULL = "disk full"
 PARENT_LOST = "parent lost"
+NODE_LOST = "node lost"
 CLAIM_LOST = "claim lost"
 UNLOADABLE = "experiment does not load"
 
 # Without those that nobody tries again: a skip, a stop.
-_LABELS = (TIMEOUT, OUT_OF_MEMORY, DISK_FULL, PARENT_LOST, UNLOADABLE)
+_LABELS = (TIMEOUT, OUT_OF_MEMORY, DISK_FULL, PARENT_LOST, NODE_LOST, UNLOADABLE)
 _NUMBERED = re.compile(r"exit \d+|signal \d+|signal SIG[A-Z0-9+]+")
 _CLASS = re.compile(r"[^\W\d]\w*")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}

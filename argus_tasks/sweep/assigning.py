@@ -20,6 +20,7 @@ class Assigner:
     Attributes:
         meta: what holds for every run; set before the first assignment.
         keys: which run each config has become, by its index.
+        forgiven: the configs of which one try does not count.
     """
 
     def __init__(self, request: SweepRequest, batch_id: str, holding: Holding) -> None:
@@ -29,6 +30,7 @@ class Assigner:
         self._owner = this_process()
         self.meta = RunMetadata()
         self.keys: dict[int, RunKey] = {}
+        self.forgiven: set[int] = set()
 
     def assignment(
         self, run: PlannedRun, try_number: int, join: JoinContext | None = None
@@ -42,15 +44,23 @@ class Assigner:
         elif resumed is not None:
             meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
         policy = self._request.retry
+        most = max(1, policy.max_attempts) + (run.index in self.forgiven)
         return Assignment(
             self._key(run),
             run.config,
             meta,
-            replace(policy, max_attempts=before + max(1, policy.max_attempts)),
+            replace(policy, max_attempts=before + most),
             resumed is not None and try_number == 1,
             join=join,
             claim=self._holding.claim(run),
         )
+
+    def forgives(self, index: int, cause: str | None) -> bool:
+        """True where an attempt that has failed so is tried again and does not count: once."""
+        if index in self.forgiven or not self._request.retry.forgives(cause):
+            return False
+        self.forgiven.add(index)
+        return True
 
     def _key(self, run: PlannedRun) -> RunKey:
         key = self.keys.get(run.index)

@@ -82,6 +82,7 @@ class Outcome:
         duration_s: this attempt's seconds.
         files: SHA-256 of the run's files: `runs.hashes`.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
+        forgiven: it is tried again, and this try does not count.
         told: what the monitor is to know of it; None where it could not be told, or has none.
     """
 
@@ -92,6 +93,7 @@ class Outcome:
     duration_s: float = 0.0
     files: dict[str, Any] = field(default_factory=dict)
     unwritten: bool = False
+    forgiven: bool = False
     told: Told | None = None
 
 

@@ -91,7 +91,7 @@ class LastWords:
             outcome.duration_s,
             retrying=outcome.ending.status == FAILED
             and not outcome.ending.resumable
-            and assignment.retry.wants(outcome.kinds, assignment.attempt),
+            and (outcome.forgiven or assignment.retry.wants(outcome.kinds, assignment.attempt)),
         )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from argus_tasks.base.errors import BadInput
@@ -21,6 +22,8 @@ from argus_tasks.sweep.attempt import (
     outcome_of_exception,
     run_attempt,
 )
+from argus_tasks.sweep.engines.choice import make_engine
+from argus_tasks.sweep.engines.executor import EngineExecutor
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.pool import WorkerPool
@@ -31,6 +34,7 @@ from argus_tasks.sweep.isolation.protocol import (
     without_experiment_function,
 )
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.time_limit import TimeLimit
 
@@ -67,14 +71,7 @@ class WorkerExecutor:
         limit: TimeLimit,
         environment: Mapping[str, str],
     ) -> None:
-        setup = Setup(
-            without_experiment_function(request.experiment),
-            sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
-            request.tracker_specs,
-            _sendable(request.trackers),
-            stop.descriptor,
-            request.fresh_process,
-        )
+        setup = setup_of(request, stop)
         self._pool = WorkerPool(
             request.workers,
             setup,
@@ -224,7 +221,23 @@ def make_executor(
         return LocalExecutor(request, stop)
     if request.mode == "thread":
         return ThreadExecutor(request, stop)
+    if request.mode in ENGINES:
+        engine = make_engine(request.mode, request.address, request.workers)
+        setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
+        return EngineExecutor(request, engine, setup, environment, stop, limit)
     return WorkerExecutor(request, stop, limit, environment)
+
+
+def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
+    """What workers are told of a sweep. Errors: BadInput where live trackers cannot be sent."""
+    return Setup(
+        without_experiment_function(request.experiment),
+        sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
+        request.tracker_specs,
+        _sendable(request.trackers),
+        stop.descriptor,
+        request.fresh_process,
+    )
 
 
 def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:

@@ -69,10 +69,11 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "model"): _TEMPLATE,
     ("job", "dataset"): _TEMPLATE,
     ("execution",): (
-        "a mapping of mode, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
+        "a mapping of mode, address, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
         " max_runs_per_worker and stop_grace_s"
     ),
     ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
+    ("execution", "address"): 'text, such as "tcp://10.0.0.1:8786"',
     ("execution", "workers"): f"{_COUNT}, or auto",
     ("execution", "cpu_threshold"): "a number above 0 and at most 100",
     ("execution", "timeout_s"): "a number above 0",

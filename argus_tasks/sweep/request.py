@@ -11,7 +11,7 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.experiment import Experiment
-from argus_tasks.sweep.modes import UNISOLATED, Mode
+from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.sections import JobTemplates
 from argus_tasks.sweep.time_limit import factor_of
@@ -32,6 +32,7 @@ class SweepRequest:
         experiment: what is run.
         configs: what it is run with, in order.
         mode: how: see `sweep.modes`.
+        address: of the cluster of `dask` and `ray`; None: one of our own on this machine.
         workers: how many at once.
         cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
         retry: when a failed config is tried again.
@@ -59,6 +60,7 @@ class SweepRequest:
     experiment: Experiment
     configs: tuple[dict[str, Any], ...]
     mode: Mode = "process_pool"
+    address: str | None = None
     workers: int = 1
     cpu_threshold: float = 80
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -100,6 +102,11 @@ class SweepRequest:
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise BadInput(f"max_runs_per_worker is {most!r}; expected a whole number, 1 or more.")
         self._check_isolation()
+        if self.address is not None and self.mode not in ENGINES:
+            raise BadInput(
+                f"address is '{self.address}', but mode is '{self.mode}';"
+                f" expected mode {' or '.join(repr(mode) for mode in ENGINES)}."
+            )
 
     def _check_isolation(self) -> None:
         if self.mode not in UNISOLATED:

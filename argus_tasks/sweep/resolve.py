@@ -14,7 +14,7 @@ from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
-from argus_tasks.sweep.modes import UNISOLATED, Mode
+from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
@@ -28,6 +28,7 @@ def resolve(
     project: str | None = None,
     results_root: str | Path | None = None,
     mode: Mode | None = None,
+    address: str | None = None,
     workers: int | None = None,
     cpu_threshold: float | None = None,
     max_attempts: int | None = None,
@@ -51,7 +52,8 @@ def resolve(
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
     What is None comes from the sweep file, else from the defaults. Where the caller chooses a mode
-    without worker processes, what the file says of them is left out. Errors: BadInput.
+    without worker processes, or without a cluster, what the file says of them is left out. Errors:
+    BadInput.
     """
     spec = _spec_of(configs)
     if spec is None:
@@ -63,6 +65,8 @@ def resolve(
     execution, policy = spec.execution, spec.retry
     if mode in UNISOLATED:
         execution = execution.model_copy(update=dict.fromkeys(ISOLATION_KEYS))
+    if mode is not None and mode not in ENGINES:
+        execution = execution.model_copy(update={"address": None})
     found = _experiment(experiment if experiment is not None else spec.experiment, folder)
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
@@ -74,6 +78,7 @@ def resolve(
         experiment=found,
         configs=asked,
         mode=mode or execution.mode,
+        address=address or execution.address,
         workers=usable_cpus() if count == "auto" else count,
         cpu_threshold=cpu_threshold if cpu_threshold is not None else execution.cpu_threshold,
         retry=RetryPolicy(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.runs.causes import check_names
+from argus_tasks.runs.causes import NODE_LOST, check_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class RetryPolicy:
         if any(name in kinds for name in self.not_on):
             return False
         return any(name in kinds for name in self.retry_on)
+
+    def forgives(self, cause: str | None) -> bool:
+        """True where a failure is nobody's fault here: the first such of a run is tried again
+        whatever `max_attempts` and `retry_on` say."""
+        return cause == NODE_LOST and NODE_LOST not in self.not_on
 
     def delay_after(self, attempt: int) -> float:
         """Seconds between attempt `attempt` (from 1) and the next."""

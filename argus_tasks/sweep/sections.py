@@ -201,6 +201,8 @@ class Execution(Section):
 
     mode: Mode = "process_pool"
     """Where the function runs."""
+    address: Text | None = None
+    """dask, ray: the address of the cluster; without it, one of the sweep's own on this machine."""
     workers: Count | Literal["auto"] = "auto"
     """How many runs at a time; auto: one for each CPU that this process may use."""
     cpu_threshold: Annotated[float, Field(gt=0, le=100)] = 80
@@ -227,7 +229,7 @@ class Retry(Section):
     """How often a run is tried, the first time included."""
     retry_on: list[Text] = ["Exception"]
     """Names of exception classes (each stands for all that inherit from it, too) and causes of
-    death: timeout, out of memory, disk full, exit CODE, signal NAME."""
+    death: timeout, out of memory, disk full, node lost, exit CODE, signal NAME."""
     not_on: list[Text] = []
     """Such names that are never tried again."""
     delay_s: Annotated[float, Field(ge=0)] = 0

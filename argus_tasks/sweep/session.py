@@ -27,6 +27,7 @@ from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.housekeeping import Housekeeper
 from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
@@ -237,6 +238,8 @@ class SweepSession:
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
             outcome = bury(assignment, death, duration_s, self.stopped_by)
+            if self._assigner.forgives(index, outcome.ending.cause):
+                outcome = replace(outcome, forgiven=True)
         if outcome is None:
             return self._not_run(run, try_number)
         if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
@@ -262,7 +265,13 @@ class SweepSession:
         outcome = self._last.get(index)
         if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
             return False
-        return self.request.retry.wants(outcome.kinds, try_number)
+        counted = try_number - (index in self._assigner.forgiven)
+        return outcome.forgiven or self.request.retry.wants(outcome.kinds, counted)
+
+    @property
+    def most_tries(self) -> int:
+        """How often one start of the sweep may try a config: where nodes can be lost, once more."""
+        return max(1, self.request.retry.max_attempts) + (self.request.mode in ENGINES)
 
     def outcome_of(self, index: int) -> Outcome | None:
         """How the config's last attempt ended; None before it has."""

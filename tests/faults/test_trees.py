@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from argus_tasks.sweep.session import SweepSession
 from tests.faults import zoo
 from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_session
+from tests.support.waiting import wait_for
 
 GONE_S = 5.0
 HOW: dict[str, dict[str, Any]] = {"warm": {}, "fresh": {"fresh_process": True}}
@@ -40,13 +39,6 @@ if os.fork() == 0:
     os._exit(0)
 run_session(session)
 """
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def napping(marks: Path, count: int = 2) -> bool:

@@ -54,6 +54,7 @@ HOW: dict[str, dict[str, Any]] = {
     "process_pool": {"mode": "process_pool"},
     "fresh": {"mode": "process_pool", "fresh_process": True},
     "dynamic": {"mode": "dynamic"},
+    "dask": {"mode": "dask"},
 }
 
 
@@ -117,7 +118,9 @@ def test_each_costs_one_run(how: str, results_root: Path, mark: str) -> None:
     assert said == {record["run_id"]: record["cause"] for record in records(results_root)}
 
 
-@pytest.mark.parametrize("how", ["process_pool", "fresh"])
+@pytest.mark.parametrize(
+    "how", ["process_pool", "fresh", pytest.param("dask", marks=pytest.mark.slow)]
+)
 def test_each_that_hangs_is_ended(how: str, results_root: Path, mark: str) -> None:
     found = run_zoo(
         HANGING, results_root, mark, workers=5, timeout_s=4, stop_grace_s=0.5, **HOW[how]

@@ -39,12 +39,19 @@ class WorkerDied(ArgusTasksError):
         self.cause = cause
         self.stack = stack
 
+    def __reduce__(self) -> tuple[type[WorkerDied], tuple[object, ...]]:
+        return type(self), (self.cause, str(self), self.stack)
+
 
 class TimedOut(WorkerDied):
     """An attempt was ended because its time was over."""
 
     def __init__(self, limit_s: float, stack: str = "") -> None:
         super().__init__(causes.TIMEOUT, f"ended after its limit of {limit_s:g} s", stack)
+        self._limit_s = limit_s
+
+    def __reduce__(self) -> tuple[type[WorkerDied], tuple[object, ...]]:
+        return type(self), (self._limit_s, self.stack)
 
 
 def worker_died(death: Death) -> WorkerDied:

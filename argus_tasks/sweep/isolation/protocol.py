@@ -19,7 +19,7 @@ class Setup:
     """The first message to a worker: what holds for all its runs.
 
     `live_trackers` are pickled by the caller, since they may need cloudpickle; with `fresh`, each
-    attempt gets a process of its own.
+    attempt gets a process of its own. `cwd` is the working folder; None: the parent's.
     """
 
     experiment: Experiment
@@ -28,6 +28,7 @@ class Setup:
     live_trackers: bytes | None
     stop_descriptor: int
     fresh: bool = False
+    cwd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ class StopFlag:
         """Who said stop: one of `STOPPERS`, empty where nobody has."""
         return STOPPERS[self._page[0]]
 
+    def close(self) -> None:
+        """Let go of it, where this process has made it."""
+        self._page.close()
+        os.close(self.descriptor)
+
 
 def _make() -> int:
     descriptor = nameless_file("stop")

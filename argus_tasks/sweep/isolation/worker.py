@@ -64,6 +64,8 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)
     try:
+        if setup.cwd is not None:
+            os.chdir(setup.cwd)
         function = setup.experiment.load()
         live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
         trackers = build_trackers(setup.tracker_specs, live)

@@ -64,10 +64,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "f:1: execution.workers is 0; expected an integer of 1 or more, or auto.",
     ),
     "a mode that is none": (
-        "execution:\n  mode: dask\n",
+        "execution:\n  mode: spark\n",
         (
-            'f:2: execution.mode is "dask"; '
-            "expected one of sequential, process_pool, joblib, dynamic, thread."
+            'f:2: execution.mode is "spark"; '
+            "expected one of sequential, process_pool, joblib, dynamic, thread, dask, ray."
         ),
     ),
     "too large": (

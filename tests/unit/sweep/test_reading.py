@@ -148,6 +148,7 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert spec.results_path is None
     assert spec.experiment_type == "sweep"
     assert spec.execution.model_dump() == {
+        "address": None,
         "mode": "process_pool",
         "workers": "auto",
         "cpu_threshold": 80,

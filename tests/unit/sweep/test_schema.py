@@ -87,7 +87,7 @@ BAD: list[dict[str, Any]] = [
     {"execution": {"workers": "four"}},
     {"execution": {"timeout": "5"}},
     {"execution": {"max_runs_per_worker": 0}},
-    {"execution": {"mode": "dask"}},
+    {"execution": {"mode": "spark"}},
     {"execution": {"cpu_threshold": 0}},
     {"retry": {"backoff": 0}},
     {"retry": {"max_attempts": "3"}},

@@ -1,0 +1,50 @@
+"""`argus-tasks nightly on | off | status`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "nightly",
+        help="switch the schedule of benchmark/nightly on or off",
+        description="Set the schedule of the deployment benchmark/nightly on the Prefect server"
+        " that is configured, else on our own, which `make serve` starts.",
+    )
+    parser.add_argument(
+        "action", choices=("on", "off", "status"), nargs="?", default="status", help="or how it is"
+    )
+    parser.set_defaults(handler=nightly)
+
+
+def nightly(args: argparse.Namespace) -> int:
+    """Switch it, and say how it is then."""
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.server.control import status
+    from argus_tasks.server.profile import configured_api_url
+
+    if configured_api_url() is None:
+        ours = status()
+        if ours is None:
+            raise BadInput(
+                "no Prefect server is configured (PREFECT_API_URL) and none of ours is running;"
+                " first: make serve."
+            )
+        os.environ["PREFECT_API_URL"] = ours.api_url
+    # Prefect is imported only now: it reads the address when it is imported.
+    from argus_tasks.orchestration.nightly import NIGHTLY, standing, switch
+
+    found = standing() if args.action == "status" else switch(on=args.action == "on")
+    if found is None:
+        print(f"{NIGHTLY} is not deployed")
+        return 0
+    times = "; ".join(found.schedules) or "no schedule"
+    print(f"{NIGHTLY}: {'on' if found.active else 'off'} ({times})")
+    if found.next_at is not None:
+        print(f"next: {found.next_at:%Y-%m-%d %H:%M} UTC")
+    if found.missed:
+        print(f"missed: {found.missed}; one run will make up for them")
+    return 0

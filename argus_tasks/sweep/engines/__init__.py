@@ -1,0 +1,1 @@
+"""Attempts on other machines: the worker nodes of a dask or ray cluster."""

@@ -1,0 +1,93 @@
+"""A benchmark, as a Prefect flow: a fresh sweep, its verdict against a baseline, and a second run
+of what looks worse before it alarms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from argus_tasks.base.clock import utc_now
+from argus_tasks.flows.call import call_sweep
+from argus_tasks.orchestration.benchmark import (
+    Night,
+    conclude,
+    dated,
+    judge_again,
+    judge_night,
+    only_cells,
+    stopped_state,
+    terms_of,
+)
+from argus_tasks.orchestration.slots import SKIPPED_STATE, why_skip
+from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.resolve import resolve
+from argus_tasks.sweep.session import SweepSession
+
+
+@flow(name="benchmark", validate_parameters=False, persist_result=False)
+def benchmark_flow(
+    spec: Annotated[str, Field(description="The path of a sweep file; with `repeats`.")],
+    baseline: Annotated[str, Field(description="The name of the baseline.")] = "nightly",
+    metric: Annotated[
+        str | None, Field(description="What to compare by; by default the first.")
+    ] = None,
+    direction: Annotated[
+        str | None, Field(description="min or max; by default what the metric's name tells.")
+    ] = None,
+    min_effect: Annotated[
+        str, Field(description="Smaller changes are left out: 2%, or 0.01 as such.")
+    ] = "2%",
+    allow: Annotated[
+        list[str] | None, Field(description="What may differ from the baseline: host, data, code.")
+    ] = None,
+    move_baseline: Annotated[
+        bool, Field(description="Make this the baseline where there is none, or it is better.")
+    ] = False,
+    results_root: Annotated[
+        str | None, Field(description="The folder that gets a folder for each run.")
+    ] = None,
+    workers: Annotated[int | None, Field(ge=1, description="How many run at once.")] = None,
+) -> State[Any]:
+    """Run a sweep afresh and say whether it is better or worse than a baseline.
+
+    The flow run fails, named Regression, where it is worse and a second run of the worse configs
+    says so, too.
+    """
+    made_up_for = why_skip()
+    if made_up_for:
+        return Completed(name=SKIPPED_STATE, message=made_up_for)
+    asked = resolve(spec, results_root=results_root, workers=workers, fresh=True)
+    request = dated(asked, utc_now())
+    terms = terms_of(
+        request.results_root,
+        baseline,
+        metric,
+        direction,
+        min_effect,
+        allow or (),
+        move_baseline=move_baseline,
+    )
+    session = _sweep(request)
+    if session.stopping:
+        return stopped_state(session)
+    first = judge_night(request, terms)
+    again = None
+    suspects = first.worse if first else ()
+    if suspects:
+        second = only_cells(request, suspects)
+        confirming = _sweep(second)
+        if confirming.stopping:
+            return stopped_state(confirming)
+        again = judge_again(second, terms, suspects)
+    return conclude(Night(session, terms, first, again))
+
+
+def _sweep(request: SweepRequest) -> SweepSession:
+    """Run it as a flow run beneath this one."""
+    session = SweepSession(request)
+    call_sweep(session, None, embedded=False)
+    return session
