@@ -64,8 +64,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     ):
         if count := made.count(action):
             print(f"{count:>10} {word}")
-    if made.reason_nothing_reused:
-        print(f"note       {made.reason_nothing_reused}")
+    for note in made.notes:
+        print(f"note       {note}")
     runs = made.runs
     hidden = 0 if everything else max(0, len(runs) - 2 * _SHOWN)
     for position, run in enumerate(runs):

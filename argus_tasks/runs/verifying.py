@@ -107,6 +107,7 @@ class _Check:
             for _ in self._files.lines(folder.path / name):
                 pass
         for session in folder.sessions():
+            self._check_environment(folder, session)
             if session.get("closed_at"):
                 self._closed_sessions.add(str(session.get("id")))
             elif not is_dead(session.get("process") or {}):
@@ -122,6 +123,14 @@ class _Check:
         self.verdict.files += 1
         if not json_holds(text):
             self._files.find(path, "its checksum is wrong: it was changed, or damaged")
+
+    def _check_environment(self, folder: SweepFolder, session: Mapping[str, Any]) -> None:
+        """What the session was started with is as it was written."""
+        environment = session.get("environment")
+        if not isinstance(environment, Mapping):
+            return
+        for name, said in dict(environment.get("files") or {}).items():
+            self._compare(folder.path / str(environment.get("folder")) / str(name), said)
 
     def _take_in(self, folder: SweepFolder, fact: Mapping[str, Any]) -> None:
         run_id, event = str(fact.get("run_id")), fact.get("event")
@@ -236,17 +245,20 @@ class _Check:
             size = None
             if name == RUN_LOG and isinstance(said, list) and len(said) == 2:
                 said, size = said
-            try:
-                found, _ = hash_of(str(path), size)
-            except FileNotFoundError:
-                self._files.find(path, "is missing")
-                continue
-            except OSError as error:
-                self._files.find(path, f"cannot be read: {error.strerror}")
-                continue
-            self.verdict.files += 1
-            if found != said:
-                self._files.find(path, "is not what it was when its run ended")
+            self._compare(path, said, size)
+
+    def _compare(self, path: Path, said: object, size: int | None = None) -> None:
+        try:
+            found, _ = hash_of(str(path), size)
+        except FileNotFoundError:
+            self._files.find(path, "is missing")
+            return
+        except OSError as error:
+            self._files.find(path, f"cannot be read: {error.strerror}")
+            return
+        self.verdict.files += 1
+        if found != said:
+            self._files.find(path, "is not what it was when it was written last")
 
     def _check_unknown(self, folder: Path) -> None:
         """Files that no ledger has a checksum of must at least be whole."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.repo import forget_repos
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
@@ -48,6 +50,7 @@ def resolve(
     batch_id: str | None = None,
     reuse: bool = True,
     fresh: bool = False,
+    on_code_change: OnCodeChange | None = None,
 ) -> SweepRequest:
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
@@ -55,6 +58,7 @@ def resolve(
     without worker processes, or without a cluster, what the file says of them is left out. Errors:
     BadInput.
     """
+    forget_repos()
     spec = _spec_of(configs)
     if spec is None:
         folder, asked, duplicates = Path.cwd(), checked_configs(configs), 0
@@ -105,6 +109,7 @@ def resolve(
         duplicates=duplicates,
         reuse=reuse,
         fresh=fresh,
+        on_code_change=on_code_change or spec.on_code_change,
     )
 
 

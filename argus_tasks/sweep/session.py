@@ -23,6 +23,7 @@ from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
+from argus_tasks.sweep.code import refuse_other_code
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.housekeeping import Housekeeper
@@ -32,6 +33,7 @@ from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
@@ -43,6 +45,7 @@ class SweepSession:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         holding: which configs are its own to run.
+        surroundings: what it was started with.
         progress: how it is getting on.
         admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
@@ -60,6 +63,8 @@ class SweepSession:
         self.request = request
         self.holding = Holding(request)
         self.plan: Plan = make_plan(request)
+        refuse_other_code(self.plan)
+        self.surroundings = Surroundings(request.results_root)
         self.unmirrored = 0
         self.server = ""
         self.revive_server: Callable[[], object] = lambda: None
@@ -98,6 +103,8 @@ class SweepSession:
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
+        if self.plan.to_do:
+            self.surroundings.begin()
         self._executor.warm(min(self.request.workers, len(self.plan.to_do)))
 
     def check(self) -> None:
@@ -121,14 +128,16 @@ class SweepSession:
     def __enter__(self) -> SweepSession:
         self.make_root()
         self.folder.take()
-        self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
             self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
         )
-        self.folder.write_plan(
-            {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
-            for run in self.plan.runs
+        self._assigner.meta = replace(
+            with_facts(self.request.metadata, Path.cwd()),
+            code=self.plan.code,
+            env_snapshot=self.surroundings.reference(self.folder, self.session_id),
         )
+        self.folder.write_plan(self.plan.listed)
+        self.surroundings.keep(self.folder, self.session_id)
         self.holding.open(self.folder, self.plan.to_do)
         self._housekeeper.start()
         return self
@@ -140,6 +149,7 @@ class SweepSession:
         """End the workers and close the session's files."""
         self._housekeeper.close()
         self._executor.close()
+        self.surroundings.close()
         self.monitor.leave()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
