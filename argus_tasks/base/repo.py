@@ -38,7 +38,7 @@ def repo_of(folder: Path) -> Repo | None:
 
 
 def forget_repos() -> None:
-    """Ask git again from now on: a sweep has begun, and the code may have changed since the last."""
+    """Ask git again from now on: the code may have changed since the last sweep."""
     repo_of.cache_clear()
     _changes.cache_clear()
     code_of.cache_clear()

@@ -21,6 +21,7 @@ from argus_tasks.sweep.code import (
 )
 from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.start_order import StartOrder, past_durations, start_order
 
 
 class Action(StrEnum):
@@ -70,6 +71,7 @@ class Plan:
         known_batch: it has been started before.
         runs: the configs in order.
         duplicates: equal configs that were made one.
+        order: in which order those that will be run are started.
         reason_nothing_reused: why nothing can be reused, where that is so.
         listed: every config of the sweep, as `plan.jsonl` has it: index, digest, job_id, config.
         code: which code this is, see `base.repo.code_of`; None where nobody knows.
@@ -84,6 +86,7 @@ class Plan:
     git_sha: str | None
     runs: tuple[PlannedRun, ...]
     duplicates: int
+    order: StartOrder
     reason_nothing_reused: str | None = None
     listed: tuple[dict[str, Any], ...] = ()
     code: str | None = None
@@ -102,8 +105,8 @@ class Plan:
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
-        """Those that will be run now."""
-        return tuple(run for run in self.runs if run.action in (Action.RUN, Action.RESUME))
+        """Those that will be run now, in the order in which they are started."""
+        return tuple(self.runs[index] for index in self.order.indexes)
 
     def count(self, action: Action) -> int:
         """How many configs have this action."""
@@ -137,6 +140,7 @@ def make_plan(request: SweepRequest) -> Plan:
     ending = f"-{job_suffix(batch_id)}"
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
+    chosen: list[str] = []
     listed: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
@@ -153,6 +157,7 @@ def make_plan(request: SweepRequest) -> Plan:
         elif found and action in (Action.REUSE, Action.RESUME) and made_by_other_code(found, code):
             other_code.append(found)
             action = Action.RUN if request.on_code_change == "rerun" else action
+        chosen.append(digest)
         runs.append(
             PlannedRun(
                 len(runs),
@@ -167,6 +172,15 @@ def make_plan(request: SweepRequest) -> Plan:
             )
         )
     duplicates = request.duplicates + len(request.configs) - len(configs)
+    order = start_order(
+        request.order,
+        configs=[run.config for run in runs],
+        digests=chosen,
+        to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
+        done=[run.index for run in runs if run.action is Action.REUSE],
+        batch_id=batch_id,
+        history=past_durations(request.results_root, identity.experiment, known),
+    )
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
@@ -177,6 +191,7 @@ def make_plan(request: SweepRequest) -> Plan:
         sha,
         tuple(runs),
         duplicates,
+        order,
         reason,
         tuple(listed),
         code,
