@@ -30,6 +30,8 @@ from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
 
 SWEEP_SCHEMA_VERSION = 1
+REMOVED = "removed"
+"""The event of a line that says that a run's folder was deleted by somebody."""
 TORN = "torn"
 """The event of a line that says that the one before was torn off by a crash."""
 
@@ -71,8 +73,16 @@ class SweepFolder:
                 f" {process.get('host')}; wait for its end, stop it, or start anew (--fresh)."
             )
 
-    def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
-        """Note in `sweep.json` that a session starts; returns the session's id."""
+    def open_session(
+        self,
+        identity: SweepIdentity,
+        *,
+        git_sha: str | None,
+        created_by: str,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Note in `sweep.json` that a session starts, and how it is run (`recipe`, JSON); returns
+        the session's id."""
         self.path.mkdir(parents=True, exist_ok=True)
         state = self.state() or {
             "schema_version": SWEEP_SCHEMA_VERSION,
@@ -94,6 +104,7 @@ class SweepFolder:
                 "how": None,
                 "process": this_process(),
                 "flow_run": None,
+                "recipe": recipe,
             }
         )
         self._write_state(state)

@@ -29,7 +29,7 @@ from argus_tasks.runs.layout import (
     SWEEP_FOLDER,
     SWEEP_JSON,
 )
-from argus_tasks.runs.ledger import TORN, SweepFolder, batches, json_holds, line_holds
+from argus_tasks.runs.ledger import REMOVED, TORN, SweepFolder, batches, json_holds, line_holds
 from argus_tasks.runs.told import MONITOR_JSONL
 
 
@@ -137,7 +137,7 @@ class _Check:
         if event == TORN:
             return
         run = self._runs.setdefault(run_id, _Run(fact.get("digest")))
-        if event == "removed":
+        if event == REMOVED:
             run.removed = True
             return
         number, session = int(fact.get("attempt") or 1), str(fact.get("session"))
@@ -363,6 +363,9 @@ def _reason(session: Mapping[str, Any], *, live: bool) -> str | None:
         return "not started yet"
     if not session.get("closed_at"):
         return "not started: its session was killed"
+    recipe = session.get("recipe")
+    if isinstance(recipe, Mapping) and recipe.get("only") is not None:
+        return "not started: a rerun of others"
     how = str(session.get("how"))
     if how.startswith("stopped by") or "not started" in how:
         return "not started: stopped"

@@ -65,6 +65,7 @@ class SweepRequest:
         on_code_change: what becomes of the runs that another code has made: `warn` uses them and
             says so, `rerun` runs them again, `stop` refuses to start.
         only: digests of the configs to be run, whatever has become of them; None: all that need it.
+        source: the sweep file, where there is one.
     """
 
     name: str
@@ -99,6 +100,7 @@ class SweepRequest:
     fresh: bool = False
     on_code_change: OnCodeChange = "warn"
     only: frozenset[str] | None = None
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)

@@ -29,7 +29,7 @@ from argus_tasks.sweep.stopping import StoppingRules
 
 def resolve(
     configs: Any,
-    experiment: ExperimentFunction | str | None = None,
+    experiment: Experiment | ExperimentFunction | str | None = None,
     *,
     name: str | None = None,
     project: str | None = None,
@@ -138,6 +138,7 @@ def resolve(
         reuse=reuse,
         fresh=fresh,
         on_code_change=on_code_change or spec.on_code_change,
+        source=spec.source,
     )
 
 
@@ -164,7 +165,9 @@ def _spec_of(configs: Any) -> SweepSpec | None:
     return None
 
 
-def _experiment(given: ExperimentFunction | str | None, folder: Path) -> Experiment:
+def _experiment(given: Experiment | ExperimentFunction | str | None, folder: Path) -> Experiment:
+    if isinstance(given, Experiment):
+        return given
     if given is None:
         raise BadInput(
             "experiment is missing; expected a function or an import path"

@@ -33,6 +33,7 @@ from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
+from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.rules import Rules
 from argus_tasks.sweep.surroundings import Surroundings
@@ -147,7 +148,10 @@ class SweepSession:
         self.make_root()
         self.folder.take()
         self.session_id = self.folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
+            self.plan.identity,
+            git_sha=self.plan.git_sha,
+            created_by=user_at_host(),
+            recipe=recipe_of(self.request),
         )
         self._assigner.meta = replace(
             with_facts(self.request.metadata, Path.cwd()),

@@ -69,6 +69,7 @@ class Surroundings:
         assert self._process.stdin is not None
         with self._process.stdin as way:
             way.write(json.dumps(given).encode())
+        self._process.stdin = None  # else `communicate` would have more to say
 
     def reference(self, folder: SweepFolder, session_id: str) -> str | None:
         """Where it is kept, relative to the results root; None where nothing is gathered."""
