@@ -1,5 +1,7 @@
 """What a batch's monitor has been told: `.sweep/<batch_id>/monitor.jsonl`, a line each end.
 
+The lines have checksums as the ledger's have.
+
 A line is written after its event is on the disk. So what has a line was told; what has none is told
 by the next session. Without a monitor there is no such file.
 """
