@@ -10,9 +10,11 @@ from typing import Any
 
 from argus_tasks.base.cpus import usable_cpus
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.repo import forget_repos
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.admission.limits import named_limits
+from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
@@ -28,7 +30,7 @@ from argus_tasks.sweep.stopping import StoppingRules
 
 def resolve(
     configs: Any,
-    experiment: ExperimentFunction | str | None = None,
+    experiment: Experiment | ExperimentFunction | str | None = None,
     *,
     name: str | None = None,
     project: str | None = None,
@@ -65,6 +67,7 @@ def resolve(
     batch_id: str | None = None,
     reuse: bool = True,
     fresh: bool = False,
+    on_code_change: OnCodeChange | None = None,
 ) -> SweepRequest:
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
@@ -72,6 +75,7 @@ def resolve(
     without worker processes, or without a cluster, what the file says of them is left out. Errors:
     BadInput.
     """
+    forget_repos()
     spec = _spec_of(configs)
     if spec is None:
         folder, asked, duplicates = Path.cwd(), checked_configs(configs), 0
@@ -141,6 +145,8 @@ def resolve(
         duplicates=duplicates,
         reuse=reuse,
         fresh=fresh,
+        on_code_change=on_code_change or spec.on_code_change,
+        source=spec.source,
     )
 
 
@@ -167,7 +173,9 @@ def _spec_of(configs: Any) -> SweepSpec | None:
     return None
 
 
-def _experiment(given: ExperimentFunction | str | None, folder: Path) -> Experiment:
+def _experiment(given: Experiment | ExperimentFunction | str | None, folder: Path) -> Experiment:
+    if isinstance(given, Experiment):
+        return given
     if given is None:
         raise BadInput(
             "experiment is missing; expected a function or an import path"
