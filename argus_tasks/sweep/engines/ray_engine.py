@@ -11,7 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
@@ -22,6 +22,7 @@ from argus_tasks.sweep.engines.node import Nodes
 
 _CONTROL = "control"
 _LOOK_S = 0.5
+_LEAVE_S = 10.0
 
 
 class RayNode:
@@ -49,7 +50,8 @@ class RayEngine:
     def __init__(self, address: str | None, runs_at_once: int) -> None:
         self._given = address
         self._runs_at_once = runs_at_once
-        self._ours = False
+        self._leave = threading.Event()
+        self._connection: threading.Thread | None = None
         self._lock = threading.Lock()
         self._actors: set[Any] = set()
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()
@@ -68,24 +70,21 @@ class RayEngine:
         import ray
 
         if not ray.is_initialized():
-            how: dict[str, Any] = {"address": self._given}
-            if self._given is None:
-                how = {"address": "local", "num_cpus": self._runs_at_once}
-                how["include_dashboard"] = False
+            connected: Future[None] = Future()
+            self._connection = threading.Thread(
+                target=self._connect, args=(connected,), name="argus-ray", daemon=True
+            )
+            self._connection.start()
             try:
-                ray.init(
-                    **how,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
+                connected.result()
             except Exception as error:
                 raise BadInput(
-                    f"address is {self._given!r}, but no Ray cluster answers there: {error}."
+                    f"address is '{self._given}', but no Ray cluster answers there:"
+                    f" {_first_line(error)}."
                     if self._given
-                    else f"mode is 'ray', but its cluster on this machine does not start: {error}."
+                    else "mode is 'ray', but its cluster on this machine does not start:"
+                    f" {_first_line(error)}."
                 ) from error
-            self._ours = True
         self._free = queue.LifoQueue()
         self._actors = {self._start() for _ in range(self._runs_at_once)}
         for actor in self._actors:
@@ -158,15 +157,29 @@ class RayEngine:
         self.abandon()
         import ray
 
-        if not ray.is_initialized():
+        if ray.is_initialized():
+            for actor in self._actors:
+                with suppress(Exception):
+                    ray.kill(actor)
+        if self._connection is not None:
+            self._leave.set()
+            self._connection.join(_LEAVE_S)
+
+    def _connect(self, connected: Future[None]) -> None:
+        """Connect, and stay: what Ray starts on this machine ends with the thread that did it."""
+        import ray
+
+        how: dict[str, Any] = {"address": self._given}
+        if self._given is None:
+            how = {"address": "local", "num_cpus": self._runs_at_once, "include_dashboard": False}
+        try:
+            ray.init(**how, logging_level=logging.ERROR, log_to_driver=False)
+        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
+            connected.set_exception(error)
             return
-        for actor in self._actors:
-            with suppress(Exception):
-                ray.kill(actor)
-        if self._ours:
-            # Not from the thread of whoever calls: Ray takes signal handlers along.
-            with ThreadPoolExecutor(1) as thread:
-                thread.submit(ray.shutdown).result()
+        connected.set_result(None)
+        self._leave.wait()
+        ray.shutdown()
 
     def _start(self) -> Any:
         import ray
