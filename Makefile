@@ -20,10 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP) ## make .venv with everything the other targets need
 
-demo: $(STAMP) ## run the forecast benchmark end to end and print its leaderboard
+demo: $(STAMP) ## run the forecast benchmark end to end: its leaderboard, and a report
 	@echo "==> running examples/forecast: every run a Prefect task run, every result a folder"
 	@$(BIN)/argus-tasks run examples/forecast/sweep.yaml
 	@$(BIN)/argus-tasks results examples/forecast/results
+	@$(BIN)/argus-tasks report examples/forecast/results
 
 test: $(STAMP) ## the tests without the slow ones (under 10 minutes on two cores)
 	@echo "==> tests (without those marked slow)"

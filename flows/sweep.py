@@ -9,14 +9,22 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from argus_tasks.orchestration.conduct import Prepared, conduct
+from argus_tasks.orchestration.hooks import close_for_the_dead
 from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.resolve import resolve
 from argus_tasks.sweep.session import SweepSession
 
 
 # Prefect does not check the parameters: ours says which key, which value and what was expected,
 # and a prepared session passes through unlooked at.
-@flow(name="sweep", validate_parameters=False, persist_result=False)
+@flow(
+    name="sweep",
+    validate_parameters=False,
+    persist_result=False,
+    on_cancellation=[close_for_the_dead],
+    on_crashed=[close_for_the_dead],
+)
 def sweep(
     configs: Annotated[
         list[dict[str, Any]] | str | None,
@@ -59,6 +67,31 @@ def sweep(
     max_runs_per_worker: Annotated[
         int | None, Field(ge=1, description="Attempts after which a worker is replaced.")
     ] = None,
+    order: Annotated[Order | None, Field(description="In which order configs are started.")] = None,
+    max_failures: Annotated[
+        int | str | None, Field(description="Stop when so many have failed: a count, or 5%.")
+    ] = None,
+    max_consecutive_failures: Annotated[
+        int | None, Field(ge=1, description="Stop when so many have failed in a row.")
+    ] = None,
+    fail_fast: Annotated[bool | None, Field(description="Stop at the first failure.")] = None,
+    max_runtime: Annotated[
+        float | str | None, Field(description="Stop after so long: seconds, or 2h.")
+    ] = None,
+    breaker: Annotated[
+        int | None,
+        Field(ge=2, description="Hold a value back after so many failures alike with it."),
+    ] = None,
+    min_free_memory: Annotated[
+        str | None, Field(description="Start nothing while less memory is free: 4GB, or 10%.")
+    ] = None,
+    gpus: Annotated[
+        str | int | list[int] | None,
+        Field(description="A GPU for each run: auto, a list of numbers, or 0 for none."),
+    ] = None,
+    slots_per_gpu: Annotated[
+        int | None, Field(ge=1, description="How many runs share a GPU.")
+    ] = None,
     fresh: Annotated[
         bool, Field(description="A new batch; nothing that succeeded before is reused.")
     ] = False,
@@ -86,6 +119,15 @@ def sweep(
                 timeout=timeout,
                 fresh_process=fresh_process,
                 max_runs_per_worker=max_runs_per_worker,
+                order=order,
+                max_failures=max_failures,
+                max_consecutive_failures=max_consecutive_failures,
+                fail_fast=fail_fast,
+                max_runtime=max_runtime,
+                breaker=breaker,
+                min_free_memory=min_free_memory,
+                gpus=gpus,
+                slots_per_gpu=slots_per_gpu,
                 fresh=fresh,
             )
         )

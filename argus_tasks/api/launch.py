@@ -51,7 +51,7 @@ def launch(
                     _call(call_sweep, session, held, inside)
         finally:
             session.close()
-    if session.stopping:
+    if session.interrupted:
         raise SweepStopped(session.stopped_by, session.summary())
     return session.summary()
 

@@ -12,6 +12,7 @@ from argus_tasks.runs.summary import RunSummary, SweepFailed
 from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.resolve import resolve
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def sweep_flow(
     fresh_process: bool | None = None,
     max_runs_per_worker: int | None = None,
     stop_grace_s: float | None = None,
+    order: Order | None = None,
+    max_failures: int | str | None = None,
+    max_consecutive_failures: int | None = None,
+    fail_fast: bool | None = None,
+    max_runtime: float | str | None = None,
+    breaker: int | None = None,
+    min_free_memory: str | None = None,
+    gpus: str | int | Sequence[int] | None = None,
+    slots_per_gpu: int | None = None,
     metadata: RunMetadata | Mapping[str, Any] | None = None,
     tracker_specs: Sequence[Mapping[str, Any]] | None = None,
     trackers: Sequence[Tracker] | None = None,
@@ -72,6 +82,17 @@ def sweep_flow(
         fresh_process: give each attempt a process of its own.
         max_runs_per_worker: attempts after which a worker process is replaced.
         stop_grace_s: seconds that experiments have to end by themselves after a stop or a timeout.
+        order: `given`, `smoke_first` (a few that have each value once, then the longest first) or
+            `shuffle`.
+        max_failures: stop when so many configs have failed: a count, or `5%` of all.
+        max_consecutive_failures: stop when so many have failed one after the other.
+        fail_fast: stop at the first failure.
+        max_runtime: stop after so long: seconds, or `2h`.
+        breaker: where so many configs that share a value fail alike, and others do not, hold the
+            rest with that value back.
+        min_free_memory: start nothing new while less is free: `4GB`, or `10%`.
+        gpus: give each run a GPU of its own: `auto`, a list of numbers, or 0 for none at all.
+        slots_per_gpu: how many runs share a GPU.
         metadata: what to say of every run in `meta.json`.
         tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
         trackers: live trackers.
@@ -107,6 +128,15 @@ def sweep_flow(
         fresh_process=fresh_process,
         max_runs_per_worker=max_runs_per_worker,
         stop_grace_s=stop_grace_s,
+        order=order,
+        max_failures=max_failures,
+        max_consecutive_failures=max_consecutive_failures,
+        fail_fast=fail_fast,
+        max_runtime=max_runtime,
+        breaker=breaker,
+        min_free_memory=min_free_memory,
+        gpus=gpus,
+        slots_per_gpu=slots_per_gpu,
         metadata=metadata,
         tracker_specs=tracker_specs,
         trackers=trackers,

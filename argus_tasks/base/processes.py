@@ -15,6 +15,7 @@ from argus_tasks.base.boot import boot_id
 
 # The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
 _STARTED_FIELD = 19
+_ENDED_STATES = ("Z", "X")
 
 
 def this_process() -> dict[str, Any]:
@@ -56,7 +57,9 @@ def started_at(pid: int) -> str | None:
     """When the process was started, in the system's own words; None where there is none."""
     if boot_id() is not None:
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_STARTED_FIELD]
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            # One that nobody has waited for yet is as dead as any.
+            return None if fields[0] in _ENDED_STATES else fields[_STARTED_FIELD]
         except (OSError, IndexError):
             return None
     answer = subprocess.run(

@@ -29,6 +29,7 @@ COMMANDS = (
     "results",
     "compare",
     "baseline",
+    "report",
     "nightly",
     "status",
     "logs",

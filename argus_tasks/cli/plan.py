@@ -23,6 +23,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
     parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
+    parser.add_argument("--order", help="given, smoke_first or shuffle")
     parser.add_argument("--fresh", action="store_true", help="plan a new batch")
     parser.add_argument("--all", action="store_true", help="list every config")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -34,7 +35,7 @@ def plan(args: argparse.Namespace) -> int:
     from argus_tasks.sweep.plan import make_plan
     from argus_tasks.sweep.resolve import resolve
 
-    request = resolve(args.file, results_root=args.results_root, fresh=args.fresh)
+    request = resolve(args.file, results_root=args.results_root, order=args.order, fresh=args.fresh)
     made = make_plan(request)
     if args.json:
         _print_json(request, made)
@@ -53,6 +54,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     print(f"batch      {made.batch_id} ({batch})")
     print(f"results    {request.results_root}")
     print(f"execution  {request.mode}, {request.workers} workers")
+    if made.to_do and request.order != "given":
+        print(f"order      {made.order.note}")
     print(f"configs    {len(made.runs)}")
     if made.duplicates:
         print(f"           {made.duplicates} equal ones were made one")
@@ -67,6 +70,9 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     if made.reason_nothing_reused:
         print(f"note       {made.reason_nothing_reused}")
     runs = made.runs
+    if request.order != "given":  # as they will be started; what is not to be run comes last
+        ahead = set(made.order.indexes)
+        runs = (*made.to_do, *(run for run in made.runs if run.index not in ahead))
     hidden = 0 if everything else max(0, len(runs) - 2 * _SHOWN)
     for position, run in enumerate(runs):
         if hidden and _SHOWN <= position < len(runs) - _SHOWN:
@@ -80,6 +86,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
 
+    places = {index: place for place, index in enumerate(made.order.indexes)}
     print(
         dumps(
             to_jsonable(
@@ -90,6 +97,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                     "known_batch": made.known_batch,
                     "results_root": request.results_root,
                     "duplicates": made.duplicates,
+                    "order": request.order,
                     "configs": [
                         {
                             "index": run.index,
@@ -97,6 +105,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                             "name": run.name,
                             "job_id": run.job_id,
                             "action": run.action,
+                            "start": places.get(run.index),
                             "run_id": run.known.run_id if run.known else None,
                             "config": run.config,
                         }

@@ -22,6 +22,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--address", help="of the cluster, for modes dask and ray")
     parser.add_argument("--cpu-threshold", type=float, metavar="PERCENT", help="for mode dynamic")
     parser.add_argument("--max-attempts", type=int, metavar="N", help="tries for each config")
+    parser.add_argument("--order", help="given, smoke_first or shuffle")
+    parser.add_argument("--max-failures", metavar="N", help="stop after so many, or 5%% of all")
+    parser.add_argument(
+        "--max-consecutive-failures", type=int, metavar="N", help="stop after so many in a row"
+    )
+    parser.add_argument(
+        "--fail-fast", action="store_true", default=None, help="stop at the first failure"
+    )
+    parser.add_argument("--max-runtime", metavar="TIME", help="stop after so long: 2h, 90m, 30s")
+    parser.add_argument(
+        "--breaker", type=int, metavar="N", help="hold a value back after N failures alike with it"
+    )
     parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
     parser.add_argument("--metric", help="show the best run so far by this metric")
     parser.add_argument("--direction", choices=("min", "max"), help="what is better")
@@ -43,6 +55,12 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         cpu_threshold=args.cpu_threshold,
         max_attempts=args.max_attempts,
+        order=args.order,
+        max_failures=_count(args.max_failures),
+        max_consecutive_failures=args.max_consecutive_failures,
+        fail_fast=args.fail_fast,
+        max_runtime=_count(args.max_runtime),
+        breaker=args.breaker,
         results_root=args.results_root,
         fresh=args.fresh,
     )
@@ -60,7 +78,14 @@ def run(args: argparse.Namespace) -> int:
     except SweepStopped as stopped:
         result, code = stopped.summary, EXIT_INTERRUPTED
     say(f"{result.sentence()} in {duration_text(result.duration_sec)}")
+    for reason in result.reasons:
+        say(reason)
     say(f"results: {request.results_root}")
-    if code == EXIT_INTERRUPTED:
+    if result.not_started or result.stopped:
         say("run the same command again to go on where this stopped")
     return code
+
+
+def _count(given: str | None) -> int | str | None:
+    """A plain number as one; what has a unit as it is."""
+    return int(given) if given is not None and given.isdigit() else given

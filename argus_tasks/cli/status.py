@@ -63,6 +63,9 @@ def _print_batch(folder: SweepFolder) -> None:
         else:
             process = session.get("process") or {}
             how = f"running: process {process.get('pid')} on {process.get('host')}"
+        for reason in session.get("reasons") or ():
+            if reason != session.get("how"):
+                how += f"\n    {reason}"
         print(f"  session {len(sessions)}, since {session['opened_at'][:19]}: {how}")
 
 
@@ -86,6 +89,10 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
 
 
 def _repair(root: Path) -> int:
+    from argus_tasks.sweep.lost import close_lost_batches
+
+    for closed in close_lost_batches(root):
+        print(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
     from argus_tasks.cli.prefect import using_prefect
 
     with using_prefect(notice=print) as server:

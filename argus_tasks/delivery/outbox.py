@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ class Outbox:
             return []
         cut = len(SEGMENT_ENDING)
         return sorted(name[:-cut] for name in names if name.endswith(SEGMENT_ENDING))
+
+    def ends_of(self, chains: Iterable[str]) -> list[Ref]:
+        """Where the events of these chains end now; one that is all delivered has no end here."""
+        last = {segment.rsplit(".", 1)[0]: segment for segment in self.segments()}
+        places = []
+        for chain in chains:
+            segment = last.get(chain)
+            if segment is not None:
+                with suppress(OSError):
+                    size = os.stat(self.segment_path(segment)).st_size  # noqa: PTH116
+                    places.append(Ref(segment, size))
+        return places
 
     def chains(self) -> set[str]:
         """Every chain that left a file."""

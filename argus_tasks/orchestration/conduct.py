@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect.client.schemas.objects import State
@@ -10,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
@@ -91,7 +93,8 @@ def _run_mirrored(session: SweepSession) -> None:
     )
     agrees = False
     try:
-        with told(session):
+        cancel = partial(session.stop, "Prefect")
+        with heeding_cancel(context.flow_run.id, cancel), told(session):
             task = config_task(session, account)
             if session.request.mode == "sequential":
                 one_by_one(session, task, account)
@@ -108,9 +111,10 @@ def _run_mirrored(session: SweepSession) -> None:
 
 def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
     """Hold the server to the account; True where it then agrees."""
+    session.rules.close()  # all has ended: time that is over now stops nothing any more
     session.revive_server()
     limit_s = SETTLE_LIMIT_S
-    if session.stopping:
+    if session.interrupted:
         limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S
     report = mirror.settle(account.expected, deadline_s=limit_s, progress=session.progress.recorded)
     session.unmirrored = report.unmirrored

@@ -37,7 +37,7 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
                 to_do.extend(session.freed())
             if not to_do:
                 time.sleep(_LOOK_S)
-            elif session.claim(run := to_do.popleft()):
+            elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
                 account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:
             session.stop(who_terminates())

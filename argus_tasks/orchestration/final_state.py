@@ -12,10 +12,12 @@ from argus_tasks.sweep.session import SweepSession
 
 
 def final_state(session: SweepSession) -> State[Any]:
-    """Completed where all went well, Cancelled after a stop, else Failed; the summary says how."""
+    """Completed where all went well, Cancelled where somebody stopped it, else Failed, also by one
+    of its own rules; the summary says how."""
     summary = session.summary()
-    if session.stopping:
+    if session.interrupted:
         return Cancelled(message=f"stopped by {session.stopped_by}: {summary.sentence()}")
     if summary.ok:
         return Completed(message=summary.sentence())
-    return Failed(message=summary.sentence(), data=SweepFailed(summary))
+    message = "; ".join([summary.sentence(), *summary.reasons])
+    return Failed(message=message, data=SweepFailed(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,14 +11,17 @@ from typing import Any
 
 from argus_tasks.base.guard import guarded
 from argus_tasks.delivery.link import drain_deadline_s
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox import Outbox, folder_for
 from argus_tasks.delivery.segment import Ref
 from argus_tasks.reporting import active
 from argus_tasks.reporting.joined import JoinContext, close_writers
 from argus_tasks.reporting.reporter import Reporter
 from argus_tasks.reporting.roster import Roster
+from argus_tasks.reporting.target import server_url
 
 _NONE: Sequence[str] = ()
+_AWAY = ("waiting", "parked")
+_PATIENCE_WITH_THE_AWAY_S = 1.0
 
 
 class BatchReporter:
@@ -75,6 +79,12 @@ class BatchReporter:
             link.sender.also(self._shared)
 
     @guarded(default=None)
+    def open_to_close(self, on_end: Callable[[str], None]) -> None:
+        """Come in for a process that is gone: `batch_start` is not sent again."""
+        self._reporter.opens = False
+        self.open(on_stop=lambda _: None, on_end=on_end)
+
+    @guarded(default=None)
     def context(self, name: str) -> JoinContext | None:
         """What a worker needs to emit for this job; `after` is to be set once it begins."""
         context = self._reporter.join_context(name, None)
@@ -114,6 +124,24 @@ class BatchReporter:
             self._reporter.job_closed(job_id, failed=failed)
 
     @guarded(default=None)
+    def ends_waiting(self) -> dict[tuple[str, int], bool]:
+        """The ends that wait in the outbox, by the job's id on the monitor and its attempts:
+        whether it failed. Ask before opening: then they begin to go."""
+        found = {}
+        marks = (b'"event_type":"job_done"', b'"event_type":"job_failed"')
+        for _, line in Outbox(folder_for(server_url())).waiting_events():
+            if any(mark in line for mark in marks):
+                event = json.loads(line)
+                if event["batch_id"] == self.batch_id:
+                    key = (str(event["job_id"]), int(event["data"].get("attempts") or 1))
+                    found[key] = event["event_type"] == "job_failed"
+        return found
+
+    def job_id(self, name: str) -> str:
+        """The job's id on the monitor."""
+        return self._reporter.wire_job_id(name)
+
+    @guarded(default=None)
     def close(self, reason: str | None) -> None:
         """Send `batch_done`, or `batch_failed` for this reason."""
         active.pop(self._reporter)
@@ -124,8 +152,13 @@ class BatchReporter:
 
     @guarded(default=None)
     def leave(self, limit_s: float | None = None) -> None:
-        """Wait a while for the server (None: as long as any reporter), and let it go."""
-        self._reporter.leave(drain_deadline_s() if limit_s is None else limit_s)
+        """Wait a while for the server (None: as long as any reporter, less for one that has been
+        away), and let it go."""
+        patience_s = drain_deadline_s()
+        link = self._reporter.link
+        if link is not None and link.sender is not None and link.sender.state.state in _AWAY:
+            patience_s = min(patience_s, _PATIENCE_WITH_THE_AWAY_S)
+        self._reporter.leave(patience_s if limit_s is None else min(limit_s, patience_s))
 
     def _refs(self, places: Sequence[str] | None) -> list[Ref]:
         if places is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from argus_tasks.reporting.job import JobContext
 from argus_tasks.reporting.roster import Roster
 from argus_tasks.reporting.sinks import OutboxSink
 
+VARIABLE = "ARGUS_TASKS_JOINED"
+"""Set for the processes that an experiment starts; see `descended`."""
+
 
 @dataclass
 class JoinContext:
@@ -35,6 +39,8 @@ class JoinContext:
     source: Source
     after: str | None = None
     """Where the flow's `job_start` ends (`str` of a Ref); nothing of the worker goes before it."""
+    stop_file: str | None = None
+    """For processes that the experiment starts: its first byte is not 0 once the run shall stop."""
 
     def to_json(self) -> dict[str, Any]:
         """As handed to a worker."""
@@ -51,7 +57,10 @@ class WorkerEmitter:
     context, and the batch of the jobs that the experiment's own reporters open."""
 
     def __init__(
-        self, context: JoinContext, stopped: Callable[[], bool], muted: Callable[[], bool]
+        self,
+        context: JoinContext,
+        stopped: Callable[[], bool] = lambda: False,
+        muted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.context = context
         self.metrics: dict[str, Any] = {}
@@ -63,9 +72,10 @@ class WorkerEmitter:
         self.emitter = Emitter(writer, context.batch_id, context.source)
         if context.after:
             writer.append_directive({"after": [context.after]})
-        key = (writer.begin(), context.batch_id)
+        self.chain = writer.begin()
+        key = (self.chain, context.batch_id)
         if key not in _noted:
-            Roster(Outbox(context.folder), context.batch_id).note_chain(key[0])
+            Roster(Outbox(context.folder), context.batch_id).note_chain(self.chain)
             _noted.add(key)
         self._before = writer.place()
         self._own = self._make_job()
@@ -163,11 +173,18 @@ def joined(
 
 
 def current() -> WorkerEmitter | None:
-    """The run that this thread works for."""
+    """The run that this thread works for; in a process that an experiment has started, that of the
+    experiment."""
     here = _here.get()
     if here is not None:
         return here
-    return _all[0] if len(_all) == 1 else None
+    if _all:
+        return _all[0] if len(_all) == 1 else None
+    if VARIABLE not in os.environ:
+        return None
+    from argus_tasks.reporting import descended
+
+    return descended.emitter()
 
 
 def own() -> WorkerEmitter | None:
@@ -189,6 +206,16 @@ def _writer_of(folder: str) -> SegmentWriter:
         writer = _writers.setdefault(path, SegmentWriter(path, outbox))
     return writer
 
+
+def _after_fork() -> None:
+    if VARIABLE in os.environ:
+        from argus_tasks.reporting import descended
+
+        for writer in _writers.values():
+            writer.on_open = partial(descended.note_forked, writer)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 _writers: dict[str, SegmentWriter] = {}
 _noted: set[tuple[str, str]] = set()

@@ -94,6 +94,8 @@ class Reporter:
         """More keys for `batch_start`; set them before entering."""
         self.joins = True
         """Inside an experiment of a sweep: report for its run."""
+        self.opens = True
+        """Send `batch_start`, and what says that the batch lives; off for one that only closes."""
         self.on_stop: Callable[[str], None] = _unheard
         """Called once, from a thread, when a stop was requested, with who did."""
         self.on_end: Callable[[str], None] = _unheard
@@ -111,6 +113,7 @@ class Reporter:
         self._environment: threading.Thread | None = None
         self._gate = threading.Lock()
         self._closed = True
+        self._ended = False
         self._stop = threading.Event()
         self._jobs: list[str] = []
         self._last_job: str | None = None
@@ -210,7 +213,7 @@ class Reporter:
     def __enter__(self) -> Reporter:
         self._pid = os.getpid()
         self._started = time.monotonic()
-        self._closed = False
+        self._closed = self._ended = False
         self._joined = current() if self.joins else None
         self._enter()
         active.push(self)
@@ -245,9 +248,15 @@ class Reporter:
         first, self._opened = self._roster.join(self._member, self._send_batch_start)
         if not first and self._opened is not None:
             link.writer.append_directive({"after": [str(self._opened)]})
-        self._start_daemons(link)
+        if self.opens:
+            self._start_daemons(link)
 
     def _send_batch_start(self, left_behind: list[Ref]) -> Ref | None:
+        if not self.opens:
+            if left_behind and self._link is not None:
+                after = [str(ref) for ref in left_behind]
+                self._link.writer.append_directive({"after": after})
+            return None
         data: dict[str, Any] = {"experiment_type": self._experiment_type}
         data |= {"n_total_jobs": self._n_total, "command": self._source.command}
         data |= self.labels
@@ -346,7 +355,7 @@ class Reporter:
         if self._environment is not None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
         link = self._link
-        if link is None:
+        if link is None or self._ended:
             return
         with self._gate:
             self._closed = True
@@ -363,6 +372,7 @@ class Reporter:
                 place=link.writer.place(),
                 close_batch=self._send_batch_end,
             )
+        self._ended = True
 
     @guarded(default=None)
     def leave(self, limit_s: float) -> None:

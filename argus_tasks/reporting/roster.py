@@ -131,18 +131,8 @@ class Roster:
         page["chains"] = [*known, chain]
 
     def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
-        segments = self._outbox.segments()
-        places: list[Ref] = []
-        for chain in page.get("chains", []):
-            mine = [segment for segment in segments if segment.rsplit(".", 1)[0] == chain]
-            if not mine or self._outbox.is_live(chain):
-                continue
-            try:
-                size = os.stat(self._outbox.segment_path(mine[-1])).st_size  # noqa: PTH116
-            except OSError:
-                continue
-            places.append(Ref(mine[-1], size))
-        return places
+        chains = [chain for chain in page.get("chains", []) if not self._outbox.is_live(chain)]
+        return self._outbox.ends_of(chains)
 
     def _read(self) -> dict[str, Any]:
         try:

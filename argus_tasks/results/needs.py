@@ -13,3 +13,13 @@ def needs_scipy() -> None:
         raise ArgusTasksError(
             "comparing needs SciPy, which is not installed: pip install 'argus-tasks[stats]'"
         )
+
+
+def needs_plotting() -> None:
+    """Raise ArgusTasksError, with how to install it, where matplotlib or SciPy is not there."""
+    missing = [name for name in ("matplotlib", "scipy") if find_spec(name) is None]
+    if missing:
+        raise ArgusTasksError(
+            f"a report needs {' and '.join(missing)}, not installed here:"
+            " pip install 'argus-tasks[report]'"
+        )

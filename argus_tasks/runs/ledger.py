@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,10 @@ class SweepFolder:
             self._unwritten = b"\n"  # a killed session's last line is torn: ours starts anew
         return session
 
-    def close_session(self, session: str, how: str) -> None:
-        """Note in `sweep.json` how a session ended; on a full disk, only the log has it."""
-        self.note_session(session, closed_at=utc_now_iso(), how=how)
+    def close_session(self, session: str, how: str, reasons: Sequence[str] = ()) -> None:
+        """Note in `sweep.json` how a session ended, and which rules had it end so; on a full disk,
+        only the log has it."""
+        self.note_session(session, closed_at=utc_now_iso(), how=how, reasons=list(reasons))
 
     def note_session(self, session: str, **facts: Any) -> None:
         """Note facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server

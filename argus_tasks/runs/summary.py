@@ -20,9 +20,12 @@ class RunSummary:
         duration_sec: wall-clock seconds of this session.
         failed_run_ids: the folders' names of the failed ones.
         reused: how many of `succeeded` had succeeded before and were not run again.
-        not_started: those that a stop left without a try.
+        not_started: those that a stop, or the breaker, left without a try.
         stopped: how many of `failed` were ended by a stop; the next start takes them up.
         unmirrored: task runs that Prefect's server could not be made to know.
+        held: how many of `not_started` the breaker has held back.
+        stopped_by: the rule that stopped the sweep (`max_failures`); empty where none has.
+        reasons: a line for that rule, and one for each value that the breaker holds back.
     """
 
     total: int
@@ -35,6 +38,9 @@ class RunSummary:
     not_started: int = 0
     stopped: int = 0
     unmirrored: int = 0
+    held: int = 0
+    stopped_by: str = ""
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -56,7 +62,8 @@ class RunSummary:
         if self.stopped:
             parts.append(f"{self.stopped} stopped")
         if self.not_started:
-            parts.append(f"{self.not_started} not started")
+            held = f" ({self.held} held)" if self.held else ""
+            parts.append(f"{self.not_started} not started{held}")
         if self.unmirrored:
             parts.append(f"{self.unmirrored} unknown to Prefect's server")
         return ", ".join(parts)

@@ -7,13 +7,14 @@ by the next session. Without a monitor there is no such file.
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import append_line, dumps, read_json_lines
+from argus_tasks.base.files import dumps, read_json_lines
 
 MONITOR_JSONL = "monitor.jsonl"
 
@@ -45,10 +46,12 @@ class ToldSoFar:
 
 
 class ToldFile:
-    """The file of one batch."""
+    """The file of one batch; made by the first line."""
 
     def __init__(self, folder: Path) -> None:
         self._path = os.fspath(folder / MONITOR_JSONL)
+        self._descriptor = -1
+        self._lock = threading.Lock()
 
     def opened(self, batch_id: str, session: str) -> None:
         """The batch is open, under this id."""
@@ -61,8 +64,16 @@ class ToldFile:
         )
 
     def closed(self, batch_id: str, how: str) -> None:
-        """The batch is closed: done or failed."""
+        """The batch is closed: done or failed. The last line of a session."""
         self._append(event="closed", batch_id=batch_id, how=how)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
     def read(self) -> ToldSoFar:
         """What was told so far."""
@@ -84,6 +95,10 @@ class ToldFile:
         return told
 
     def _append(self, **facts: Any) -> None:
+        line = dumps({"at": utc_now_iso(), **facts}) + "\n"
         # On a full disk a line may be missing: the next session then tells again.
-        with suppress(OSError):
-            append_line(self._path, dumps({"at": utc_now_iso(), **facts}))
+        with self._lock, suppress(OSError):
+            if self._descriptor < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o644)
+            os.write(self._descriptor, line.encode())

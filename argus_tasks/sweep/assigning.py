@@ -8,6 +8,7 @@ from argus_tasks.base.processes import this_process
 from argus_tasks.reporting.joined import JoinContext
 from argus_tasks.runs.metadata import RunMetadata, for_run
 from argus_tasks.runs.record import RunKey
+from argus_tasks.sweep.admission.gate import Ticket
 from argus_tasks.sweep.attempt import Assignment
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.plan import Action, PlannedRun
@@ -33,9 +34,14 @@ class Assigner:
         self.forgiven: set[int] = set()
 
     def assignment(
-        self, run: PlannedRun, try_number: int, join: JoinContext | None = None
+        self,
+        run: PlannedRun,
+        try_number: int,
+        join: JoinContext | None = None,
+        ticket: Ticket | None = None,
     ) -> Assignment:
-        """The attempt of a config that is ours; `try_number` counts this session's, from 1."""
+        """The attempt of a config that is ours; `try_number` counts this session's, from 1, and
+        `ticket` is what it holds of the gate."""
         resumed = run.known if run.action is Action.RESUME else None
         before = resumed.attempt if resumed else 0
         meta = for_run(self.meta, run.config, before + try_number)
@@ -43,6 +49,8 @@ class Assigner:
             meta.parent_run_id = meta.parent_run_id or run.known.run_id
         elif resumed is not None:
             meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
+        if ticket is not None:
+            meta.extras = {**(meta.extras or {}), **ticket.facts}
         policy = self._request.retry
         most = max(1, policy.max_attempts) + (run.index in self.forgiven)
         return Assignment(
@@ -53,6 +61,8 @@ class Assigner:
             resumed is not None and try_number == 1,
             join=join,
             claim=self._holding.claim(run),
+            environment=ticket.environment if ticket is not None else {},
+            alone=ticket is not None and ticket.alone,
         )
 
     def forgives(self, index: int, cause: str | None) -> bool:

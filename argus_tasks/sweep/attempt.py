@@ -48,6 +48,8 @@ class Assignment:
         resumed: an earlier try was cut off and left this folder.
         claim: what says that the config is the sweep's to run; None where nothing does.
         join: how to tell the monitor of it; None where there is none.
+        environment: what the environment of its worker must have besides that of the others.
+        alone: nothing else is to take memory meanwhile.
     """
 
     key: RunKey
@@ -57,6 +59,8 @@ class Assignment:
     resumed: bool = False
     join: JoinContext | None = None
     claim: Claim | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
     @property
     def lost(self) -> bool:
@@ -116,7 +120,7 @@ def run_attempt(
     folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
-    with watched(assignment, stop.is_set, disowned) as watch:
+    with watched(assignment, stop, disowned, alone=capture is not None) as watch:
         try:
             return _attempt(assignment, function, trackers, stop, capture, disowned, started, watch)
         except OSError as error:

@@ -16,6 +16,8 @@ from argus_tasks.runs.record import Ending, record_of, stopped_ending
 from argus_tasks.sweep.attempt import Assignment, Outcome, claim_lost, numbers_of
 from argus_tasks.sweep.isolation.death import TimedOut, WorkerDied
 
+LOG_TAIL = "The last lines of run.log:"
+"""What stands between the stack and the log in the evidence of a death."""
 _LOG_TAIL_BYTES = 4_000
 
 log = logging.getLogger("argus_tasks")
@@ -44,7 +46,7 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
     if stopped_by and not isinstance(death, TimedOut):
         ending, kinds = stopped_ending(stopped_by), ()
-    parts = [str(death), stack, f"The last lines of run.log:\n{log_tail(assignment.key.run_dir)}"]
+    parts = [str(death), stack, f"{LOG_TAIL}\n{log_tail(assignment.key.run_dir)}"]
     evidence = "\n\n".join(part for part in parts if part)
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
 

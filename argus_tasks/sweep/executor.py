@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +37,7 @@ from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.time_limit import TimeLimit
+from argus_tasks.sweep.worker_environment import of_all_workers
 
 
 class Executor(Protocol):
@@ -70,20 +71,25 @@ class WorkerExecutor:
         stop: StopFlag,
         limit: TimeLimit,
         environment: Mapping[str, str],
+        likely: Sequence[Mapping[str, str]],
     ) -> None:
+        self._most_at_once = request.workers
+        if likely != [{}]:
+            self._most_at_once = min(request.workers, len(likely))
         setup = setup_of(request, stop)
         self._pool = WorkerPool(
             request.workers,
             setup,
-            environment,
+            {**of_all_workers(request, os.environ), **environment},
             limit=limit,
             grace_s=request.stop_grace_s,
             max_runs=request.max_runs_per_worker,
+            likely=likely,
         )
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
-        self._pool.warm(count)
+        self._pool.warm(min(count, self._most_at_once))
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment."""
@@ -214,9 +220,14 @@ class ThreadExecutor(LocalExecutor):
 
 
 def make_executor(
-    request: SweepRequest, stop: StopFlag, limit: TimeLimit, environment: Mapping[str, str]
+    request: SweepRequest,
+    stop: StopFlag,
+    limit: TimeLimit,
+    environment: Mapping[str, str],
+    likely: Sequence[Mapping[str, str]] = (),
 ) -> Executor:
-    """The executor of the request's mode; limit and `environment` are for worker processes."""
+    """The executor of the request's mode; limit, `environment`, and those environments that single
+    attempts are likely to ask for, are for worker processes."""
     if request.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.mode == "thread":
@@ -225,7 +236,7 @@ def make_executor(
         engine = make_engine(request.mode, request.address, request.workers)
         setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
         return EngineExecutor(request, engine, setup, environment, stop, limit)
-    return WorkerExecutor(request, stop, limit, environment)
+    return WorkerExecutor(request, stop, limit, environment, likely)
 
 
 def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:

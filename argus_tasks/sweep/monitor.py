@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.guard import guarded
@@ -17,6 +18,8 @@ from argus_tasks.reporting.target import configured
 from argus_tasks.runs.layout import FAILED, SKIPPED
 from argus_tasks.runs.told import ToldEnd, ToldFile
 from argus_tasks.sweep.burial import log_tail
+from argus_tasks.sweep.lost import not_waiting, tell_end
+from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.plan import Action, PlannedRun
 from argus_tasks.sweep.telling import Telling, telling_of
 
@@ -88,11 +91,15 @@ class ArgusMonitor(Monitor):
             n_total=telling.n_total,
             experiment_type=request.experiment_type,
             labels=telling.labels,
+            shared_folder=_shared_folder(session),
         )
+        lost = not_waiting(self._batch, self._file, list(telling.lost.values()))
+        self._lost = {job.name: job for job in lost}
         self._file.opened(telling.batch_id, session.session_id)
         self._batch.open(on_stop=self._on_stop, on_end=self._on_end)
         for end in telling.ended:
             self._batch.count(end.name, failed=end.failed)
+        self._tell_lost(set(self._lost) - {run.name for run in session.plan.to_do})
 
     def join(self, run: PlannedRun) -> JoinContext | None:
         """What the run's worker needs to emit for it."""
@@ -105,6 +112,7 @@ class ArgusMonitor(Monitor):
         if job is None:
             place = self._batch.begin(run.name, _start_of(run, assignment))
             job = _Job(run, assignment, place)
+            self._lost.pop(run.name, None)
             with self._lock:
                 if self._closed:
                     return
@@ -134,12 +142,14 @@ class ArgusMonitor(Monitor):
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
         """The session has ended, by this exception or by itself."""
-        with self._lock:
-            self._closed = True
-            left, self._jobs = list(self._jobs.values()), {}
-        for job in left:
+        self._closed = True
+        while self._jobs:
+            with self._lock:
+                _, job = self._jobs.popitem()
             self._tell_end(job, self._session.outcome_of(job.run.index))
+        self._tell_lost(set(self._lost))
         self._batch.close(self._why_failed(error))
+        self._file.close()
 
     def leave(self) -> None:
         """Its workers are gone: wait a while until the monitor has all."""
@@ -151,6 +161,11 @@ class ArgusMonitor(Monitor):
         if self._session.stopping:
             limit_s = _DRAIN_HURRIED_S if self._session.hurried else _DRAIN_STOPPED_S
         self._batch.leave(limit_s)
+
+    def _tell_lost(self, names: set[str]) -> None:
+        """Tell the ends of jobs that a killed session has left open, and that nobody takes up."""
+        for name in sorted(names):
+            tell_end(self._batch, self._file, self._lost.pop(name))
 
     def _tell_end(self, job: _Job, outcome: Outcome | None) -> None:
         run, assignment = job.run, job.assignment
@@ -181,7 +196,7 @@ class ArgusMonitor(Monitor):
         summary = session.summary()
         if session.stopping:
             who = f" ({self._asked_by})" if self._asked_by else ""
-            return f"stopped by {session.stopped_by}{who}: {summary.sentence()}"
+            return f"stopped by {session.stop_reason}{who}: {summary.sentence()}"
         if error is not None:
             return f"{type(error).__name__}: {error}"
         if summary.failed:
@@ -209,10 +224,10 @@ def told(session: SweepSession) -> Iterator[None]:
     session.monitor = monitor
     try:
         yield
-    except BaseException as error:
+        monitor.close(None)
+    except BaseException as error:  # of the session, or a signal during the close
         monitor.close(error)
         raise
-    monitor.close(None)
 
 
 @guarded(default=None)
@@ -221,6 +236,12 @@ def _monitor_of(session: SweepSession) -> Monitor | None:
         return None
     telling = telling_of(session.plan, session.folder)
     return ArgusMonitor(session, telling) if telling is not None else None
+
+
+def _shared_folder(session: SweepSession) -> Path | None:
+    """Where workers on a cluster's nodes write their events: this host's outbox is not theirs."""
+    on_nodes = session.request.mode in ENGINES
+    return session.folder.path.parent / "outbox" if on_nodes else None
 
 
 def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.start_order import StartOrder, past_durations, start_order
 
 
 class Action(StrEnum):
@@ -64,6 +65,7 @@ class Plan:
         known_batch: it has been started before.
         runs: the configs in order.
         duplicates: equal configs that were made one.
+        order: in which order those that will be run are started.
         reason_nothing_reused: why nothing can be reused, where that is so.
     """
 
@@ -73,12 +75,13 @@ class Plan:
     git_sha: str | None
     runs: tuple[PlannedRun, ...]
     duplicates: int
+    order: StartOrder
     reason_nothing_reused: str | None = None
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
-        """Those that will be run now."""
-        return tuple(run for run in self.runs if run.action in (Action.RUN, Action.RESUME))
+        """Those that will be run now, in the order in which they are started."""
+        return tuple(self.runs[index] for index in self.order.indexes)
 
     def count(self, action: Action) -> int:
         """How many configs have this action."""
@@ -130,10 +133,19 @@ def make_plan(request: SweepRequest) -> Plan:
             )
         )
     duplicates = request.duplicates + len(request.configs) - len(configs)
+    order = start_order(
+        request.order,
+        configs=configs,
+        digests=digests,
+        to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
+        done=[run.index for run in runs if run.action is Action.REUSE],
+        batch_id=batch_id,
+        history=past_durations(request.results_root, identity.experiment, known),
+    )
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
-    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, reason)
+    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, order, reason)
 
 
 def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from argus_tasks.base.errors import did_you_mean
 from argus_tasks.sweep.document import Path, Problem, dotted
 from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.order import ORDERS
 
 _COUNT = "an integer of 1 or more"
 _TEXT = "text"
@@ -70,7 +71,7 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "dataset"): _TEMPLATE,
     ("execution",): (
         "a mapping of mode, address, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
-        " max_runs_per_worker and stop_grace_s"
+        " max_runs_per_worker, order, min_free_memory, gpus, slots_per_gpu and stop_grace_s"
     ),
     ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
     ("execution", "address"): 'text, such as "tcp://10.0.0.1:8786"',
@@ -80,7 +81,19 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("execution", "timeout"): 'a multiple of the median duration, above 1x, such as "5x"',
     ("execution", "fresh_process"): "true or false",
     ("execution", "max_runs_per_worker"): _COUNT,
+    ("execution", "order"): f"one of {', '.join(ORDERS)}",
+    ("execution", "min_free_memory"): 'an amount such as "4GB", or a share such as "10%"',
+    ("execution", "gpus"): "auto, a list of GPU numbers such as [0, 1], or 0 for none",
+    ("execution", "slots_per_gpu"): _COUNT,
     ("execution", "stop_grace_s"): "a number of 0 or more",
+    ("stop",): (
+        "a mapping of max_failures, max_consecutive_failures, fail_fast, max_runtime and breaker"
+    ),
+    ("stop", "max_failures"): f'{_COUNT}, or a share such as "5%"',
+    ("stop", "max_consecutive_failures"): _COUNT,
+    ("stop", "fail_fast"): "true or false",
+    ("stop", "max_runtime"): 'seconds above 0, or a time such as "2h", "90m" or "1h30m"',
+    ("stop", "breaker"): "an integer of 2 or more",
     ("retry",): "a mapping of max_attempts, retry_on, not_on, delay_s and backoff",
     ("retry", "max_attempts"): _COUNT,
     ("retry", "retry_on"): _CAUSES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
@@ -51,7 +52,11 @@ class Ended:
 
 
 class Progress:
-    """Counts what starts and ends; safe to use from many threads."""
+    """Counts what starts and ends; safe to use from many threads.
+
+    Attributes:
+        on_ended: called with each run that has ended for good.
+    """
 
     def __init__(self, total: int, reused: int, left: int, workers: int) -> None:
         self._lock = threading.Lock()
@@ -64,6 +69,7 @@ class Progress:
         self._started = time.monotonic()
         self._news: list[Ended] = []
         self._recorded: tuple[int, int] | None = None
+        self.on_ended: Callable[[Ended], None] = lambda _: None
 
     def started(self, run: PlannedRun) -> None:
         """An attempt starts."""
@@ -82,6 +88,7 @@ class Progress:
             self._counts[news.outcome.ending.status] += 1
             self._durations.append(news.outcome.duration_s)
             self._news.append(news)
+        self.on_ended(news)
 
     def settled(self, status: str) -> None:
         """Another sweep has settled a config."""

@@ -11,14 +11,18 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
 from argus_tasks.sweep.experiment import Experiment
+from argus_tasks.sweep.gpus import Gpus, check_gpus
 from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
+from argus_tasks.sweep.order import Order, check_order
+from argus_tasks.sweep.quantities import bytes_of
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.sections import JobTemplates
+from argus_tasks.sweep.stopping import StoppingRules
 from argus_tasks.sweep.time_limit import factor_of
 
 MODES: tuple[str, ...] = get_args(Mode)
 DEFAULT_STOP_GRACE_S = 2.0
-ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker")
+ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker", "gpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ class SweepRequest:
             timeout.
         metadata: what the caller says of every run.
         job: how jobs are named.
+        order: in which order configs are started: see `sweep.order`.
+        stopping: when the sweep stops by itself, and when it holds configs back.
+        min_free_memory: `4GB` or `10%`: nothing new starts while less is free; None: no such floor.
+        gpus: `auto`, GPUs by number, or 0 for none; None: GPUs are not seen to.
+        slots_per_gpu: how many runs share a GPU.
         ignore_keys: top-level keys of a config that do not count for its identity.
         tracker_specs: trackers to be made in each worker.
         trackers: live trackers.
@@ -71,6 +80,11 @@ class SweepRequest:
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     metadata: RunMetadata | None = None
     job: JobTemplates = field(default_factory=JobTemplates)
+    order: Order = "given"
+    stopping: StoppingRules = field(default_factory=StoppingRules)
+    min_free_memory: str | None = None
+    gpus: Gpus | None = None
+    slots_per_gpu: int = 1
     ignore_keys: tuple[str, ...] = ()
     tracker_specs: tuple[Mapping[str, Any], ...] = ()
     trackers: tuple[Tracker, ...] = ()
@@ -101,20 +115,37 @@ class SweepRequest:
         most = self.max_runs_per_worker
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise BadInput(f"max_runs_per_worker is {most!r}; expected a whole number, 1 or more.")
+        check_order(self.order)
+        if self.min_free_memory is not None:
+            bytes_of("min_free_memory", self.min_free_memory)
+        check_gpus(self.gpus, self.slots_per_gpu)
         self._check_isolation()
+        self._check_machine()
         if self.address is not None and self.mode not in ENGINES:
             raise BadInput(
                 f"address is '{self.address}', but mode is '{self.mode}';"
                 f" expected mode {' or '.join(repr(mode) for mode in ENGINES)}."
             )
 
+    def _check_machine(self) -> None:
+        if self.mode not in ENGINES:
+            return
+        for key in ("gpus", "min_free_memory"):
+            value = getattr(self, key)
+            if value is not None:
+                raise BadInput(
+                    f"{key} is {value!r}, but mode '{self.mode}' runs on other machines, and it is"
+                    " this one's; expected mode 'process_pool' or 'dynamic'."
+                )
+
     def _check_isolation(self) -> None:
         if self.mode not in UNISOLATED:
             return
         for key in ISOLATION_KEYS:
-            if getattr(self, key):
+            value = getattr(self, key)
+            if value is not None and value is not False:
                 raise BadInput(
-                    f"{key} is {getattr(self, key)!r}, but mode '{self.mode}' has no worker"
+                    f"{key} is {value!r}, but mode '{self.mode}' has no worker"
                     " processes to end; expected mode 'process_pool' or 'dynamic'."
                 )
 

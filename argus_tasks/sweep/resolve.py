@@ -8,16 +8,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.cpus import usable_cpus
 from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
+from argus_tasks.sweep.gpus import Gpus, check_gpus, usable_gpus
 from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
+from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.sections import Stop
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
+from argus_tasks.sweep.stopping import StoppingRules
 
 
 def resolve(
@@ -41,6 +46,15 @@ def resolve(
     fresh_process: bool | None = None,
     max_runs_per_worker: int | None = None,
     stop_grace_s: float | None = None,
+    order: Order | None = None,
+    max_failures: int | str | None = None,
+    max_consecutive_failures: int | None = None,
+    fail_fast: bool | None = None,
+    max_runtime: float | str | None = None,
+    breaker: int | None = None,
+    min_free_memory: str | None = None,
+    gpus: str | int | Sequence[int] | None = None,
+    slots_per_gpu: int | None = None,
     metadata: RunMetadata | Mapping[str, Any] | None = None,
     tracker_specs: Sequence[Mapping[str, Any]] | None = None,
     trackers: Sequence[Tracker] | None = None,
@@ -71,6 +85,8 @@ def resolve(
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
     count = workers if workers is not None else execution.workers
+    asked_gpus = _gpus(gpus if gpus is not None else execution.gpus)
+    slots = slots_per_gpu if slots_per_gpu is not None else execution.slots_per_gpu
     return SweepRequest(
         name=named,
         project=project or spec.project or default_project(folder),
@@ -79,7 +95,7 @@ def resolve(
         configs=asked,
         mode=mode or execution.mode,
         address=address or execution.address,
-        workers=usable_cpus() if count == "auto" else count,
+        workers=_auto_workers(asked_gpus, slots) if count == "auto" else count,
         cpu_threshold=cpu_threshold if cpu_threshold is not None else execution.cpu_threshold,
         retry=RetryPolicy(
             max_attempts if max_attempts is not None else policy.max_attempts,
@@ -95,6 +111,18 @@ def resolve(
             execution.max_runs_per_worker if max_runs_per_worker is None else max_runs_per_worker
         ),
         stop_grace_s=stop_grace_s if stop_grace_s is not None else execution.stop_grace_s,
+        order=order or execution.order,
+        stopping=_stopping(
+            spec.stop,
+            max_failures=max_failures,
+            max_consecutive_failures=max_consecutive_failures,
+            fail_fast=fail_fast,
+            max_runtime=max_runtime,
+            breaker=breaker,
+        ),
+        min_free_memory=min_free_memory or execution.min_free_memory,
+        gpus=asked_gpus,
+        slots_per_gpu=slots,
         metadata=_metadata(metadata, spec, named if reuse else None),
         job=spec.job,
         ignore_keys=tuple(spec.ignore_keys),
@@ -108,11 +136,19 @@ def resolve(
     )
 
 
-def usable_cpus() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _auto_workers(gpus: Gpus | None, slots_per_gpu: int) -> int:
+    """A worker for each slot of a GPU; without GPUs, for each core."""
+    check_gpus(gpus, slots_per_gpu)
+    return len(usable_gpus(gpus, os.environ)) * slots_per_gpu or usable_cpus()
+
+
+def _gpus(given: str | int | Sequence[int] | None) -> Gpus | None:
+    return given if given is None or isinstance(given, str | int) else tuple(given)
+
+
+def _stopping(said: Stop, **given: Any) -> StoppingRules:
+    asked = {key: value for key, value in given.items() if value is not None}
+    return StoppingRules(**said.model_dump() | asked)
 
 
 def _spec_of(configs: Any) -> SweepSpec | None:

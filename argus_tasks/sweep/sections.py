@@ -17,7 +17,11 @@ from pydantic import (
     model_validator,
 )
 
+from argus_tasks.sweep.gpus import no_gpu_twice
 from argus_tasks.sweep.modes import Mode
+from argus_tasks.sweep.order import Order
+from argus_tasks.sweep.quantities import bytes_of, seconds_of
+from argus_tasks.sweep.stopping import StoppingRules
 from argus_tasks.sweep.template import check_template
 from argus_tasks.sweep.time_limit import factor_of
 
@@ -196,6 +200,26 @@ def _a_factor(timeout: str) -> str:
     return timeout
 
 
+def _memory(given: str) -> str:
+    bytes_of("min_free_memory", given)
+    return given
+
+
+def _failures(given: str) -> str:
+    StoppingRules(max_failures=given)
+    return given
+
+
+def _runtime(given: float | str) -> float | str:
+    seconds_of("max_runtime", given)
+    return given
+
+
+GpuNumbers: TypeAlias = Annotated[
+    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(no_gpu_twice)
+]
+
+
 class Execution(Section):
     """Where and how many at a time."""
 
@@ -217,9 +241,33 @@ class Execution(Section):
     """Each attempt gets a process of its own."""
     max_runs_per_worker: Count | None = None
     """Attempts after which a worker process is replaced."""
+    order: Order = "given"
+    """In which order configs are started."""
+    min_free_memory: Annotated[str, AfterValidator(_memory)] | None = None
+    """Nothing new starts while less memory is free: an amount (4GB) or a share (10%)."""
+    gpus: Literal["auto"] | Annotated[int, Field(ge=0, le=0)] | GpuNumbers | None = None
+    """auto: each run gets one of the GPUs that are there; or the GPUs by number; 0: none."""
+    slots_per_gpu: Count = 1
+    """How many runs share a GPU."""
     stop_grace_s: Annotated[float, Field(ge=0)] = 2
     """Seconds that runs get to end by themselves once the sweep is stopped, or their time is
     over."""
+
+
+class Stop(Section):
+    """Rules by which the sweep stops, or holds configs back."""
+
+    max_failures: Count | Annotated[str, AfterValidator(_failures)] | None = None
+    """So many configs have failed: a count, or a share of all (5%)."""
+    max_consecutive_failures: Count | None = None
+    """So many have failed one after the other."""
+    fail_fast: bool = False
+    """The first has failed."""
+    max_runtime: Annotated[float | str, AfterValidator(_runtime)] | None = None
+    """So long ago it was started: seconds, or a time (2h)."""
+    breaker: Annotated[int, Field(ge=2)] | None = None
+    """Where so many configs that share a value fail alike, and others do not, the rest with that
+    value are held back."""
 
 
 class Retry(Section):

@@ -11,25 +11,27 @@ from signal import SIGKILL, SIGTERM
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
-from argus_tasks.runs.causes import CLAIM_LOST
+from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
+from argus_tasks.sweep.admission.machine import machine_resources
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
-from argus_tasks.sweep.isolation.stopflag import StopFlag
+from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
-from argus_tasks.sweep.tally import tally
+from argus_tasks.sweep.rules import Rules
+from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
 
@@ -41,6 +43,8 @@ class SweepSession:
         plan: what there is to do.
         holding: which configs are its own to run.
         progress: how it is getting on.
+        rules: what stops it by itself, and what is held back.
+        interrupted: somebody has stopped it, not (only) one of its rules.
         admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
@@ -63,6 +67,7 @@ class SweepSession:
         self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
+        self.interrupted = False
         self._stop = StopFlag()
         self._stop_told = threading.Event()
         self._pausing = 0
@@ -78,11 +83,24 @@ class SweepSession:
             request.workers,
         )
         self._limit = TimeLimit(request.timeout_s, request.timeout)
-        self.admission = Admission(list(self.plan.to_do), self._stop.is_set)
+        self.rules = Rules(request.stopping, self.plan.runs, self.stop)
+        self.progress.on_ended = self.rules.ended
+        resources = machine_resources(request)
+        self.admission = Admission(
+            list(self.plan.to_do),
+            self._stop.is_set,
+            resources,
+            set_aside=self.rules.holds,
+            alone=self._ran_out_of_memory,
+        )
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._executor: Executor = make_executor(
-            request, self._stop, self._limit, environment or {}
+            request,
+            self._stop,
+            self._limit,
+            environment or {},
+            [each for resource in resources for each in resource.likely] or [{}],
         )
         self.session_id = ""
 
@@ -120,6 +138,7 @@ class SweepSession:
             for run in self.plan.runs
         )
         self.holding.open(self.folder, self.plan.to_do)
+        self.rules.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,15 +146,17 @@ class SweepSession:
 
     def close(self) -> None:
         """End the workers and close the session's files."""
+        self.rules.close()
         self._executor.close()
-        self.monitor.leave()
         self._last_words.write_owed()
         self.holding.close()
         if self.session_id:
-            how = f"stopped by {self.stopped_by}" if self.stopping else self.summary().sentence()
-            self.folder.close_session(self.session_id, how)
+            self.folder.close_session(
+                self.session_id, **how_it_ended(self.summary(), self.stop_reason)
+            )
             self.session_id = ""
         self.folder.close()
+        self.monitor.leave()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
@@ -153,8 +174,15 @@ class SweepSession:
         """Who asked for the stop; empty where nobody has."""
         return self._stop.by()
 
+    @property
+    def stop_reason(self) -> str:
+        """Who asked for the stop, or the rule that did, with what it has seen; empty if nobody."""
+        by = self.stopped_by
+        return self.rules.reason if by in RULES else by
+
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
+        self.interrupted = self.interrupted or by not in RULES
         self._stop.set(by)
         self._stop_told.set()
 
@@ -203,14 +231,16 @@ class SweepSession:
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         run = self.plan.runs[index]
-        if self.stopping or not self.claim(run):
+        if not self._may_start(run, try_number) or not self.claim(run):
             return self._not_run(run, try_number)
         run = self.holding.ours(run)
-        assignment = self._assigner.assignment(run, try_number, self.monitor.join(run))
+        assignment = self._assigner.assignment(
+            run, try_number, self.monitor.join(run), self.admission.ticket(index)
+        )
         began: list[float] = []
 
         def may_start() -> bool:
-            if self.stopping:
+            if not self._may_start(run, try_number):
                 return False
             began.append(time.monotonic())
             self._note(assignment, "started", RUNNING, None)
@@ -277,13 +307,21 @@ class SweepSession:
             self.holding,
             self._last,
             self._assigner.keys,
+            self.rules,
             duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
 
+    def _ran_out_of_memory(self, index: int) -> bool:
+        last = self._last.get(index)
+        return last is not None and last.ending.cause == OUT_OF_MEMORY
+
+    def _may_start(self, run: PlannedRun, try_number: int) -> bool:
+        return not self.stopping and not (try_number == 1 and self.rules.holds(run.index))
+
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
-        outcome = Outcome(stopped_ending(self.stopped_by))
+        outcome = Outcome(stopped_ending(self.stopped_by or "breaker"))
         last = self._last.get(run.index)
         if last is None:
             self._assigner.keys.pop(run.index, None)

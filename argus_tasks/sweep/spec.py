@@ -25,6 +25,7 @@ from argus_tasks.sweep.sections import (
     RepeatsOrCount,
     Retry,
     Section,
+    Stop,
     Text,
     Values,
 )
@@ -75,6 +76,8 @@ class SweepSpec(Section):
     """Where the function runs, and how many at a time."""
     retry: Retry = Field(default_factory=Retry)
     """When, and how often, a failed run is tried again."""
+    stop: Stop = Field(default_factory=Stop)
+    """When the sweep stops by itself, or holds configs back."""
     metadata: Metadata = Field(default_factory=Metadata)
     """What the `meta.json` of each run says besides what is found out by itself."""
 

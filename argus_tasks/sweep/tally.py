@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record import RunKey
@@ -10,6 +11,7 @@ from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.attempt import Outcome
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.plan import Action, Plan
+from argus_tasks.sweep.rules import Rules
 
 
 def tally(
@@ -17,11 +19,13 @@ def tally(
     holding: Holding,
     last: Mapping[int, Outcome],
     keys: Mapping[int, RunKey],
+    rules: Rules,
     *,
     duration_s: float,
     unmirrored: int,
 ) -> RunSummary:
     """Count the last outcomes of this session, what was settled before it, and beside it."""
+    last = dict(last)  # others may end meanwhile
     endings = [outcome.ending for outcome in last.values()]
     reused = plan.count(Action.REUSE) + holding.count(SUCCEEDED)
     left = plan.count(Action.LEAVE) + holding.count(SKIPPED)
@@ -29,6 +33,10 @@ def tally(
         keys[index].run_id for index, outcome in last.items() if outcome.ending.status == FAILED
     ]
     failed += holding.failed_run_ids
+    blames = rules.blames(
+        index for index in plan.order.indexes if index not in last and index not in holding.settled
+    )
+    reasons = [f"stopped by {rules.reason}"] if rules.reason else []
     return RunSummary(
         total=len(plan.runs),
         succeeded=reused + sum(ending.status == SUCCEEDED for ending in endings),
@@ -40,4 +48,13 @@ def tally(
         not_started=len(plan.to_do) - len(last) - len(holding.settled),
         stopped=sum(ending.resumable for ending in endings),
         unmirrored=unmirrored,
+        held=sum(blame.held for blame in blames),
+        stopped_by=rules.reason.partition(":")[0],
+        reasons=reasons + [blame.sentence() for blame in blames],
     )
+
+
+def how_it_ended(summary: RunSummary, stop_reason: str) -> dict[str, Any]:
+    """What `sweep.json` says of a session's end; `stop_reason` is empty where none stopped it."""
+    how = f"stopped by {stop_reason}" if stop_reason else summary.sentence()
+    return {"how": how, "reasons": summary.reasons}

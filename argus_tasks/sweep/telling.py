@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.told import ToldEnd, ToldFile
+from argus_tasks.sweep.lost import OpenJob, open_jobs
 from argus_tasks.sweep.plan import Action, Plan
 
 _NUMBERED = re.compile(r"\.(\d+)$")
@@ -21,6 +23,7 @@ class Telling:
         batch_id: the batch on the monitor.
         n_total: its jobs: those told of by earlier sessions, and those to be run now.
         labels: more of the batch.
+        lost: jobs whose start was told, and whose end was not, by name.
         ended: jobs that earlier sessions have told the end of, and that are not run now.
     """
 
@@ -28,6 +31,7 @@ class Telling:
     n_total: int
     labels: dict[str, Any] = field(default_factory=dict)
     ended: tuple[ToldEnd, ...] = ()
+    lost: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
 def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
@@ -57,7 +61,9 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
     reused = len(plan.runs) - len(plan.to_do) - len(ended)
     if reused:
         labels["reused"] = reused
-    return Telling(told.batch_id, len(now) + len(ended), labels, ended)
+    lost = open_jobs(folder, told)
+    jobs = now | {end.name for end in ended} | set(lost)
+    return Telling(told.batch_id, len(jobs), labels, ended, lost)
 
 
 def _next(first: str, last: str) -> str:

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.runs.sink import NoMonitor, RunSink
 
 if TYPE_CHECKING:
+    from argus_tasks.reporting.descended import Descendants
     from argus_tasks.reporting.joined import JoinContext, WorkerEmitter
     from argus_tasks.sweep.attempt import Assignment, Outcome
+    from argus_tasks.sweep.isolation.stopflag import StopFlag
 
 log = logging.getLogger("argus_tasks")
 
@@ -61,9 +63,12 @@ class Watch:
 
 
 class _Joined(Watch):
-    def __init__(self, worker: WorkerEmitter, *, isolated: bool) -> None:
+    def __init__(
+        self, worker: WorkerEmitter, descendants: Descendants | None, *, isolated: bool
+    ) -> None:
         self.sink = worker
         self._worker = worker
+        self._descendants = descendants
         self._isolated = isolated
         self._thread_s = time.thread_time()
         self._process_s = _cpu_s() if isolated else 0.0
@@ -72,34 +77,44 @@ class _Joined(Watch):
 
     def sign(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
+        places, metrics = [last] if last else [], dict(self._worker.metrics)
+        epochs += self._worker.train_epochs
+        if self._descendants is not None:
+            theirs = self._descendants.look()
+            places += theirs.places
+            metrics = theirs.metrics | metrics
+            epochs += theirs.epochs
         used = {"cpu_s": round(time.thread_time() - self._thread_s, 3)}
         if self._isolated:
             used = {"cpu_s": round(_cpu_s() - self._process_s, 3), "peak_ram_mb": _peak_mb()}
-        told = Told(
-            (last,) if last else (),
-            dict(self._worker.metrics),
-            epochs + self._worker.train_epochs,
-            used,
-        )
-        return replace(outcome, told=told)
+        return replace(outcome, told=Told(tuple(places), metrics, epochs, used))
 
 
 @contextmanager
 def watched(
-    assignment: Assignment, stopped: Callable[[], bool], disowned: Callable[[], bool]
+    assignment: Assignment, stop: StopFlag, disowned: Callable[[], bool], *, alone: bool
 ) -> Iterator[Watch]:
-    """Have what the experiment emits go to the monitor's outbox, where there is one."""
+    """Have what the experiment emits go to the monitor's outbox, where there is one.
+
+    `alone`: this process runs nothing else meanwhile, so its environment is the run's own.
+    """
     context: JoinContext | None = assignment.join
     if context is None:
         yield Watch()
         return
+    from argus_tasks.reporting.descended import passed_on
     from argus_tasks.reporting.joined import joined
 
     owner = assignment.key.owner or {}
     with ExitStack() as stack:
         try:
-            worker = stack.enter_context(joined(context, stopped, disowned))
-            watch: Watch = _Joined(worker, isolated=owner.get("pid") != os.getpid())
+            worker = stack.enter_context(joined(context, stop.is_set, disowned))
+            descendants = None
+            if alone:
+                context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
+                descendants = stack.enter_context(passed_on(context))
+            isolated = owner.get("pid") != os.getpid()
+            watch: Watch = _Joined(worker, descendants, isolated=isolated)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: the monitor is not told of a run: %r", error)
             watch = Watch()
@@ -111,7 +126,7 @@ def load_early() -> None:
     from argus_tasks.reporting.target import configured
 
     if configured():
-        import argus_tasks.reporting.joined  # noqa: F401
+        import argus_tasks.reporting.descended  # noqa: F401
 
 
 def end_chains() -> None:

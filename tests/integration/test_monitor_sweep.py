@@ -168,6 +168,14 @@ def test_reporters_metrics_and_uploads_in_experiments(
     assert 150 < used["peak_ram_mb"] < 400
     assert 0.2 <= used["cpu_s"] < 2
 
+    mine = ran(told_experiments.with_child)
+    assert epochs_of(mine) == list(range(50))
+    assert mine[-1]["data"]["metrics"] == {"accuracy": 0.75, "loss": 0.25}
+    assert mine[-1]["data"]["train_epochs"] == 50
+
+    mine = ran(told_experiments.with_fork)
+    assert epochs_of(mine) == [0, 1, *range(50)]
+
     ran(told_experiments.with_upload)
     assert monitor.wait_for(lambda server: len(server.artifacts) == 1)
 
@@ -255,3 +263,37 @@ def test_a_monitor_that_is_away_is_never_in_the_way(
     assert sweep_flow([{"x": x} for x in range(3)], TRAIN, results_root=tmp_path / "r").ok
     (account,) = assert_accounts_meet(tmp_path / "outbox")
     assert account.waiting == account.emitted > 3 * (EPOCHS + 2)
+
+
+def test_an_end_that_was_sent_and_not_noted_is_not_sent_again(
+    served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the event and the note of it, and another before either of them."""
+    monkeypatch.setenv("ARGUS_OUTBOX_DIR", str(tmp_path / "outbox"))
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "0.1")
+    monkeypatch.setenv("ARGUS_TASKS_RAISE", "1")
+    monitor = ArgusServer(port=0)
+    monkeypatch.setenv("ARGUS_URL", monitor.url)
+    monitor.faults.black_hole = True
+    monitor.start()
+    configs = [{"x": 1}, {"x": 2}]
+    assert sweep_flow(configs, TRAIN, results_root=tmp_path / "r", name="n", project="p").ok
+    (notes,) = tmp_path.glob("r/.sweep/*/monitor.jsonl")
+    lines = [line for line in notes.read_text().splitlines() if '"opened"' in line]
+    notes.write_text("".join(f"{line}\n" for line in lines))
+
+    monitor.heal()
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "10")
+    assert sweep_flow(configs, TRAIN, results_root=tmp_path / "r", name="n", project="p").ok
+    batch_id = only_batch(monitor)
+    assert_told_well(monitor, batch_id)
+    assert kinds(monitor.rows(batch_id)).count("job_done") == 2
+    assert monitor.batch(batch_id)["status"] == "done"
+    assert monitor.batch(batch_id)["n_done"] == 2
+
+    # Nothing waits any more, so an end that has no note counts as not sent.
+    notes.write_text("".join(f"{line}\n" for line in lines))
+    assert sweep_flow(configs, TRAIN, results_root=tmp_path / "r", name="n", project="p").ok
+    last = jobs_told(monitor, batch_id)["x1"][-1]["data"]
+    assert (last["status"], last["metrics"]) == ("DONE", {"loss": 0.25})
+    monitor.close()

@@ -77,3 +77,16 @@ def pid(ctx: RunContext) -> dict[str, Any]:
         "httpx": "httpx" in sys.modules,
         "x": ctx.config["x"],
     }
+
+
+def sleeps(ctx: RunContext) -> dict[str, Any]:
+    time.sleep(ctx.config.get("seconds", 0))
+    return {}
+
+
+def breaks(ctx: RunContext) -> dict[str, Any]:
+    """Fails while a file says that its model is broken."""
+    if Path(ctx.config["marks"], f"broken-{ctx.config['model']}").exists():
+        raise ImportError(f"no package for run {ctx.run_id}")
+    time.sleep(ctx.config.get("seconds", 0))
+    return {}

@@ -26,11 +26,13 @@ def run_session(session: SweepSession) -> RunSummary:
 
     def one(index: int) -> None:
         try_number = 1
-        session.run_one(index, try_number)
+        with session.admission.admitted(index):
+            session.run_one(index, try_number)
         while session.wants_retry(index, try_number) and not session.stopping:
             try_number += 1
             session.pause_before(try_number)
-            session.run_one(index, try_number)
+            with session.admission.admitted(index):
+                session.run_one(index, try_number)
 
     with session, ThreadPoolExecutor(session.request.workers) as threads:
         list(threads.map(one, [run.index for run in session.plan.to_do]))

@@ -91,6 +91,18 @@ def with_child(ctx: RunContext) -> dict[str, Any]:
     return {"loss": 0.25}
 
 
+def with_fork(ctx: RunContext) -> None:
+    """Forks a process that goes on with the run's context."""
+    ctx.epoch(0, train_loss=0.5)
+    ctx.epoch(1, train_loss=0.5)
+    child = os.fork()
+    if child == 0:
+        for epoch in range(50):
+            ctx.epoch(epoch, train_loss=0.5)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
 def until_stopped(ctx: RunContext) -> dict[str, Any]:
     """Marks its start, then waits for the stop; how long after it was asked for it was told."""
     mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")

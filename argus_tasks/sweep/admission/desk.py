@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from argus_tasks.sweep.admission.gate import Gate, Ticket
-from argus_tasks.sweep.admission.resource import Demand
+from argus_tasks.sweep.admission.resource import Demand, Resource
 from argus_tasks.sweep.admission.waiting import Waiting
 from argus_tasks.sweep.plan import PlannedRun
 
@@ -17,18 +17,34 @@ class Admission:
     Attributes:
         gate: where every attempt starts.
         waiting: the configs that have not been started yet.
+
+    Args:
+        runs: the configs that are to be run, in the order of their start.
+        stopping: True once nothing more is to be started.
+        resources: what an attempt may have to wait for.
+        set_aside: True for a config that is not to be started, as things stand.
+        alone: True for a config whose next attempt is to have the machine alone.
     """
 
-    def __init__(self, runs: list[PlannedRun], stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        runs: list[PlannedRun],
+        stopping: Callable[[], bool],
+        resources: Sequence[Resource] = (),
+        *,
+        set_aside: Callable[[int], bool] = lambda _: False,
+        alone: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self._runs = {run.index: run for run in runs}
         self._stopping = stopping
         self._tickets: dict[int, Ticket] = {}
-        self.gate = Gate()
-        self.waiting = Waiting(runs, self.demand)
+        self._alone = alone
+        self.gate = Gate(resources)
+        self.waiting = Waiting(runs, self.demand, set_aside)
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        return Demand(run.index)
+        return Demand(run.index, alone=self._alone(run.index))
 
     @property
     def holding(self) -> tuple[str, ...]:

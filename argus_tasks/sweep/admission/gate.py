@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from argus_tasks.sweep.admission.resource import Demand, Held, Resource
 
@@ -25,6 +26,11 @@ class Ticket:
     def environment(self) -> dict[str, str]:
         """What the attempt's environment needs of the resources."""
         return self._gate.environment_of(self.grants) if self._gate and self.grants else {}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `meta.json` says of what the attempt holds."""
+        return self._gate.facts_of(self.grants) if self._gate and self.grants else {}
 
     def leave(self) -> None:
         """Give all of it back, and let others in."""
@@ -115,6 +121,13 @@ class Gate:
             more: Mapping[str, str] = resource.environment(grant)
             needed |= more
         return needed
+
+    def facts_of(self, grants: tuple[object, ...]) -> dict[str, Any]:
+        """What `meta.json` says of an attempt with these grants."""
+        facts: dict[str, Any] = {}
+        for resource, grant in zip(self._resources, grants, strict=True):
+            facts |= resource.facts(grant)
+        return facts
 
     def _behind_waiters(self, demand: Demand) -> Held | None:
         """Nobody starts past one that waits for the machine alone, or for just the same."""

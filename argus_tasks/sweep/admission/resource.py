@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,15 @@ class Resource(ABC):
     def environment(self, grant: object) -> Mapping[str, str]:  # noqa: ARG002
         """What the attempt's environment needs of this grant."""
         return {}
+
+    def facts(self, grant: object) -> Mapping[str, Any]:  # noqa: ARG002
+        """What `meta.json` says of this grant, in `extras`."""
+        return {}
+
+    @property
+    def likely(self) -> Sequence[Mapping[str, str]]:
+        """The environments that its grants come with, where workers can be made ready for them."""
+        return ()
 
     def on_change(self, tell: Callable[[], None]) -> None:  # noqa: B027 - most have none
         """Call `tell` (from any thread) whenever room may have come up by itself."""

@@ -15,20 +15,33 @@ class Waiting:
     """Configs in the order in which they shall start, grouped by what they ask for.
 
     What one config of a group is refused, the whole group is: only the first of each is asked.
+
+    Args:
+        runs: the configs.
+        demand_of: what one asks for.
+        set_aside: True for one that is not to be started, as things stand; it is looked at again
+            when all others have been started.
     """
 
     def __init__(
-        self, runs: Iterable[PlannedRun], demand_of: Callable[[PlannedRun], Demand]
+        self,
+        runs: Iterable[PlannedRun],
+        demand_of: Callable[[PlannedRun], Demand],
+        set_aside: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._groups: dict[object, deque[tuple[int, PlannedRun, Demand]]] = {}
         self._demand_of = demand_of
+        self._is_set_aside = set_aside
+        self._set_aside: list[PlannedRun] = []
         self._places = count()
         for run in runs:
             self.add(run)
         self.holding: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return bool(self._groups) or not all(
+            self._is_set_aside(run.index) for run in self._set_aside
+        )
 
     def add(self, run: PlannedRun) -> None:
         """One more, after all that are there."""
@@ -42,17 +55,24 @@ class Waiting:
         """
         refusals: list[str] = []
         found = None
+        if not self._groups:
+            again, self._set_aside = self._set_aside, []
+            for run in again:
+                self.add(run)
         for group in self._in_order():
+            while group and self._is_set_aside(group[0][1].index):
+                self._set_aside.append(group.popleft()[1])
+            if not group:
+                continue
             _, run, demand = group[0]
             answer = gate.try_enter(demand)
             if isinstance(answer, Held):
                 refusals.append(answer.reason)
                 continue
             group.popleft()
-            if not group:
-                del self._groups[demand.kind]
             found = (run, answer)
             break
+        self._groups = {kind: group for kind, group in self._groups.items() if group}
         self.holding = tuple(dict.fromkeys(refusals))
         return found
 

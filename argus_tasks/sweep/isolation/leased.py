@@ -34,12 +34,14 @@ class Worker:
 
     Attributes:
         keeper: who has forked it.
+        environment: what its environment has besides that of the others.
         runs: how many attempts it has been given.
         usable: it can be given another.
     """
 
     def __init__(self, keeper: Keeper, setup: Setup) -> None:
         self.keeper = keeper
+        self.environment = setup.environment
         self.runs = 0
         self.usable = True
         self._fresh = setup.fresh

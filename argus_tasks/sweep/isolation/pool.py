@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle, islice
 
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.isolation.death import WorkerDied
 from argus_tasks.sweep.isolation.keeping import Keeper, KeeperLost
 from argus_tasks.sweep.isolation.leased import Worker
+from argus_tasks.sweep.isolation.places import Places
 from argus_tasks.sweep.isolation.protocol import Setup, dumps
 from argus_tasks.sweep.time_limit import TimeLimit
 
@@ -25,6 +27,7 @@ class WorkerPool:
         environment: added to that of the workers.
         limit: how long an attempt may take; after it, a TERM, and `grace_s` later a KILL.
         max_runs: how many attempts a worker is given; None: as many as there are.
+        likely: the environments that assignments are likely to ask for; a worker has one for life.
     """
 
     def __init__(
@@ -36,32 +39,35 @@ class WorkerPool:
         limit: TimeLimit,
         grace_s: float,
         max_runs: int | None,
+        likely: Sequence[Mapping[str, str]] = ({},),
     ) -> None:
         self._setup = setup
         self._environment = environment
         self._limit = limit
         self._grace_s = grace_s
         self._max_runs = max_runs
-        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        self._likely = likely
+        self._places = Places(size)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._busy: set[Worker] = set()
         self._keeper: Keeper | None = None
-        for _ in range(size):
-            self._idle.put(None)  # a place that has no worker yet
 
     def warm(self, count: int) -> None:
         """Start that many workers now, so that they load while the caller does other things."""
-        started = [self._idle.get() or self._start() for _ in range(count)]
+        started = [
+            self._places.take(environment) or self._start(environment)
+            for environment in islice(cycle(self._likely), count)
+        ]
         for worker in started:
-            self._idle.put(worker)
+            self._places.put(worker)
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment.
 
         Errors: BadInput where it cannot be loaded; WorkerDied where loading it kills a worker.
         """
-        with self._leased() as worker:
+        with self._leased(self._likely[0]) as worker:
             worker.wait_ready()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
@@ -71,18 +77,24 @@ class WorkerPool:
         """
         # Only once it may start does one with a monitor know after which event its own may go.
         data = dumps(assignment) if assignment.join is None else b""
-        with self._leased() as worker:
+        with self._leased(assignment.environment) as worker:
+            if assignment.alone:
+                for idle in self._places.clear():
+                    idle.close()
             worker.wait_ready()
             if not may_start():
                 return None
             return worker.run(data or dumps(assignment), self._limit, self._grace_s)
 
     @contextmanager
-    def _leased(self) -> Iterator[Worker]:
-        worker = self._idle.get()
+    def _leased(self, environment: Mapping[str, str]) -> Iterator[Worker]:
+        worker = self._places.take(environment)
         try:
+            if worker is not None and worker.environment != environment:
+                unfit, worker = worker, None
+                unfit.close()
             if worker is None or not worker.keeper.alive:
-                worker = self._start()
+                worker = self._start(environment)
             with self._lock:
                 self._busy.add(worker)
             yield worker
@@ -101,7 +113,7 @@ class WorkerPool:
                 if not self._reusable(worker):
                     worker.close()
                     worker = None
-            self._idle.put(worker)
+            self._places.put(worker)
 
     def _reusable(self, worker: Worker) -> bool:
         return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
@@ -122,17 +134,12 @@ class WorkerPool:
             keeper, self._keeper = self._keeper, None
         for worker in busy:  # the thread that waits for it sees the end
             worker.kill()
-        while True:
-            try:
-                idle = self._idle.get_nowait()
-            except queue.Empty:
-                break
-            if idle is not None:
-                idle.hang_up()
+        for idle in self._places.clear():
+            idle.hang_up()
         if keeper is not None:
             keeper.close()
 
-    def _start(self) -> Worker:
+    def _start(self, environment: Mapping[str, str]) -> Worker:
         with self._lock:
             if self._stopping.is_set():
                 raise WorkerDied("stopped")
@@ -140,7 +147,7 @@ class WorkerPool:
                 self._keeper = Keeper(self._environment, self._setup.stop_descriptor)
             keeper = self._keeper
         try:
-            return Worker(keeper, self._setup)
+            return Worker(keeper, replace(self._setup, environment=environment))
         except KeeperLost:
             keeper.lost()
             raise _keeper_lost() from None

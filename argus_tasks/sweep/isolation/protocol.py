@@ -6,7 +6,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from argus_tasks.sweep.experiment import Experiment
@@ -20,6 +20,7 @@ class Setup:
 
     `live_trackers` are pickled by the caller, since they may need cloudpickle; with `fresh`, each
     attempt gets a process of its own. `cwd` is the working folder; None: the parent's.
+    `environment` is this worker's, besides the others'.
     """
 
     experiment: Experiment
@@ -29,6 +30,7 @@ class Setup:
     stop_descriptor: int
     fresh: bool = False
     cwd: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

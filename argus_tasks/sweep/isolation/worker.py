@@ -61,6 +61,7 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
 
 def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
     """Run what the parent sends, one at a time, until it sends nothing more."""
+    os.environ.update(setup.environment)  # before the experiment's module looks at it
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)
     try:

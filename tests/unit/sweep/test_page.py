@@ -69,11 +69,14 @@ def test_the_schema_refuses_the_wrong_one() -> None:
     assert not Draft202012Validator(json_schema()).is_valid(yaml.safe_load(WRONG[0]))
 
 
+SECTIONS = ("job", "execution", "retry", "stop", "metadata")
+
+
 def test_every_key_is_on_the_page() -> None:
     keys = {
         ".".join(path)
         for path in EXPECTED
-        if "*" not in path and path not in {(s,) for s in ("job", "execution", "retry", "metadata")}
+        if "*" not in path and path not in {(s,) for s in SECTIONS}
     }
     missing = [key for key in sorted(keys) if f"`{key}`" not in PAGE and f"### {key}" not in PAGE]
     assert missing == ["repeats.n"]  # it stands in the text of `repeats`

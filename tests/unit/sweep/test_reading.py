@@ -156,6 +156,10 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "timeout": None,
         "fresh_process": False,
         "max_runs_per_worker": None,
+        "order": "given",
+        "min_free_memory": None,
+        "gpus": None,
+        "slots_per_gpu": 1,
         "stop_grace_s": 2,
     }
     assert spec.retry.max_attempts == 1

@@ -1,0 +1,80 @@
+"""`argus-tasks report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "report",
+        help="one HTML file that says what won, and why",
+        description="Read the run folders in DIR and write a report: one HTML file that needs no"
+        " network. It asks no server, and also works while a sweep runs.",
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="the results root that holds the run folders"
+    )
+    parser.add_argument("--batch", metavar="ID", help="only this batch, with what it has reused")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: DIR/report.html; of a batch DIR/report-ID.html",
+    )
+    parser.add_argument("--metric", metavar="M", help="compare by this one (default: the first)")
+    parser.add_argument(
+        "--direction",
+        choices=("min", "max"),
+        help="whether less or more is better (default: guessed from the metric's name)",
+    )
+    parser.add_argument("--model", metavar="KEY", help="the config key of what competes")
+    parser.add_argument("--dataset", metavar="KEY", help="the config key of what it competes on")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.set_defaults(handler=write)
+
+
+def write(args: argparse.Namespace) -> int:
+    """Write the report; print its answer and its path."""
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.base.files import write_text_whole
+    from argus_tasks.results.load import load_batch
+    from argus_tasks.results.needs import needs_plotting
+
+    needs_plotting()
+    from argus_tasks.results.report.page import ReportRequest, make_report
+    from argus_tasks.results.sides import batch_side
+
+    loaded, superseded = load_batch(args.folder, None)
+    root = args.folder.resolve()
+    rows = loaded.rows
+    if args.batch is not None:
+        rows, superseded = batch_side(args.folder, args.batch).rows, 0
+    made = make_report(
+        ReportRequest(
+            root,
+            rows,
+            loaded.odd,
+            superseded,
+            args.batch,
+            args.metric,
+            args.direction,
+            args.model,
+            args.dataset,
+        )
+    )
+    name = "report.html" if args.batch is None else f"report-{args.batch}.html"
+    target = args.out or args.folder / name
+    try:
+        write_text_whole(target, made.html)
+    except OSError as error:
+        raise BadInput(f"{str(target)!r} cannot be written: {error.strerror}.") from None
+    print("\n".join(made.sentences))
+    print(f"report: {target.resolve()}")
+    if args.open:
+        import webbrowser
+
+        webbrowser.open(target.resolve().as_uri())
+    return 0

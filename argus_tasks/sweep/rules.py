@@ -1,0 +1,59 @@
+"""What a session's endings lead to: a stop by one of the rules, configs held by the breaker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from argus_tasks.sweep.breaker import Blame, Breaker
+from argus_tasks.sweep.plan import PlannedRun
+from argus_tasks.sweep.progress import Ended
+from argus_tasks.sweep.referee import Referee
+from argus_tasks.sweep.stopping import StoppingRules
+
+log = logging.getLogger("argus_tasks")
+
+
+class Rules:
+    """A session's rules and breaker; safe from many threads."""
+
+    def __init__(
+        self,
+        rules: StoppingRules,
+        runs: tuple[PlannedRun, ...],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._referee = Referee(rules, len(runs), stop)
+        self._breaker = Breaker(rules.breaker, runs)
+        self._told: set[tuple[str, ...]] = set()
+
+    @property
+    def reason(self) -> str:
+        """Which rule has stopped the sweep, and what it has seen; empty where none has."""
+        return self._referee.reason
+
+    def start(self) -> None:
+        """The session starts."""
+        self._referee.start()
+
+    def close(self) -> None:
+        """Nothing more will run."""
+        self._referee.close()
+
+    def ended(self, news: Ended) -> None:
+        """A run has ended for good."""
+        self._referee.ended(news)
+        self._breaker.ended(news)
+        for blame in self._breaker.blames(()):
+            if blame.values not in self._told:
+                self._told.add(blame.values)
+                log.warning("the breaker holds what has %s", blame.accusation)
+
+    def holds(self, index: int) -> bool:
+        """True where the breaker holds this config back, as things stand."""
+        return self._breaker.holds(index)
+
+    def blames(self, left: Iterable[int]) -> list[Blame]:
+        """Why the breaker holds which of the configs that are left."""
+        held = [index for index in left if self.holds(index)]
+        return [blame for blame in self._breaker.blames(held) if blame.held]

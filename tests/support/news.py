@@ -1,0 +1,59 @@
+"""Endings of runs as sessions tell them, made up."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
+from argus_tasks.runs.record import Ending, stopped_ending
+from argus_tasks.sweep.attempt import Outcome
+from argus_tasks.sweep.plan import Action, PlannedRun
+from argus_tasks.sweep.progress import Ended
+
+STACK = """Traceback (most recent call last):
+  File "/here/experiment.py", line {line}, in run
+    build(model)
+ValueError: {message}
+"""
+_number = count()
+
+
+def planned(
+    configs: list[dict[str, Any]], actions: dict[int, Action] | None = None
+) -> tuple[PlannedRun, ...]:
+    return tuple(
+        PlannedRun(
+            index,
+            config,
+            f"d{index}",
+            f"run-{index}",
+            f"run-{index}-x",
+            None,
+            None,
+            (actions or {}).get(index, Action.RUN),
+        )
+        for index, config in enumerate(configs)
+    )
+
+
+def news(run: PlannedRun, ending: Ending, stack: str = "") -> Ended:
+    return Ended(run, f"id-{next(_number)}", Outcome(ending, stack=stack), 1)
+
+
+def succeeded(run: PlannedRun) -> Ended:
+    return news(run, Ending(SUCCEEDED))
+
+
+def skipped(run: PlannedRun) -> Ended:
+    return news(run, Ending(SKIPPED, "skipped"))
+
+
+def stopped(run: PlannedRun) -> Ended:
+    return news(run, stopped_ending("user"))
+
+
+def failed(run: PlannedRun, line: int = 7, cause: str = "ValueError", message: str = "no") -> Ended:
+    return news(
+        run, Ending(FAILED, cause, cause, message), STACK.format(line=line, message=message)
+    )
