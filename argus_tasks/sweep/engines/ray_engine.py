@@ -11,7 +11,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.sweep.engines.messages import EngineLost, NodeLost, Sender
 from argus_tasks.sweep.engines.node import Nodes
+from argus_tasks.sweep.engines.ray_local import LocalRay
 
 _CONTROL = "control"
 _LOOK_S = 0.5
@@ -50,8 +50,8 @@ class RayEngine:
     def __init__(self, address: str | None, runs_at_once: int) -> None:
         self._given = address
         self._runs_at_once = runs_at_once
-        self._leave = threading.Event()
-        self._connection: threading.Thread | None = None
+        self._connected = False
+        self._local: LocalRay | None = None
         self._lock = threading.Lock()
         self._actors: set[Any] = set()
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()
@@ -70,21 +70,18 @@ class RayEngine:
         import ray
 
         if not ray.is_initialized():
-            connected: Future[None] = Future()
-            self._connection = threading.Thread(
-                target=self._connect, args=(connected,), name="argus-ray", daemon=True
-            )
-            self._connection.start()
+            address = self._given
+            if address is None:
+                self._local = LocalRay(self._runs_at_once)
+                address = self._local.address
             try:
-                connected.result()
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except Exception as error:
                 raise BadInput(
-                    f"address is '{self._given}', but no Ray cluster answers there:"
-                    f" {_first_line(error)}."
-                    if self._given
-                    else "mode is 'ray', but its cluster on this machine does not start:"
+                    f"address is '{address}', but no Ray cluster answers there:"
                     f" {_first_line(error)}."
                 ) from error
+            self._connected = True
         self._free = queue.LifoQueue()
         self._actors = {self._start() for _ in range(self._runs_at_once)}
         for actor in self._actors:
@@ -161,25 +158,13 @@ class RayEngine:
             for actor in self._actors:
                 with suppress(Exception):
                     ray.kill(actor)
-        if self._connection is not None:
-            self._leave.set()
-            self._connection.join(_LEAVE_S)
-
-    def _connect(self, connected: Future[None]) -> None:
-        """Connect, and stay: what Ray starts on this machine ends with the thread that did it."""
-        import ray
-
-        how: dict[str, Any] = {"address": self._given}
-        if self._given is None:
-            how = {"address": "local", "num_cpus": self._runs_at_once, "include_dashboard": False}
-        try:
-            ray.init(**how, logging_level=logging.ERROR, log_to_driver=False)
-        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
-            connected.set_exception(error)
-            return
-        connected.set_result(None)
-        self._leave.wait()
-        ray.shutdown()
+            if self._connected:
+                thread = threading.Thread(target=ray.shutdown, daemon=True)
+                thread.start()
+                thread.join(_LEAVE_S)
+        local, self._local = self._local, None
+        if local is not None:
+            local.close()
 
     def _start(self) -> Any:
         import ray
