@@ -24,6 +24,7 @@ from argus_tasks.sweep.isolation.kin import descendants, inherit_orphans, kill_s
 from benchmarks.fault_acts import FAULTS
 from benchmarks.fault_round import (
     CONTESTANTS,
+    ENDS_FILE,
     FAULTY,
     RUNS,
     TIME_LIMIT_S,
@@ -39,7 +40,13 @@ START, END = "<!-- table: benchmarks/faults.py -->", "<!-- end of table -->"
 NEIGHBOURS = RUNS - 1
 
 
-def one(name: str, fault: str, environment: Mapping[str, str], kept: set[int]) -> dict[str, Any]:
+def one(
+    name: str,
+    fault: str,
+    environment: Mapping[str, str],
+    kept: set[int],
+    limit_s: float = LIMIT_S,
+) -> dict[str, Any]:
     """What a contestant made of a fault."""
     with tempfile.TemporaryDirectory(prefix="argus-faults-") as folder:
         root = Path(folder, "results")
@@ -55,7 +62,7 @@ def one(name: str, fault: str, environment: Mapping[str, str], kept: set[int]) -
         began = time.monotonic()
         hung, line = False, b""
         try:
-            line, _ = process.communicate(timeout=LIMIT_S)
+            line, _ = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired as late:
             hung, line = True, late.stdout or b""
         took_s = time.monotonic() - began
@@ -67,11 +74,12 @@ def one(name: str, fault: str, environment: Mapping[str, str], kept: set[int]) -
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-        ends = _ends_in_folders(root) if name in WITH_FOLDERS else _ends_told(told)
+        ends = _ends_in_folders(root) if name in WITH_FOLDERS else _ends_told(told, root)
     return {
         "returned_s": told.get("seconds"),
         "hung": hung and "returned" if told else "hung" if hung else "",
         "took_s": round(took_s, 2),
+        "limit_s": limit_s,
         "neighbours": sum(ends.get(index) == "" for index in range(RUNS) if index != FAULTY),
         "tenth": ends.get(FAULTY, "nothing"),
         "raised": told.get("raised", ""),
@@ -99,7 +107,7 @@ def _cell(found: Mapping[str, Any]) -> str:
         called = f"call raises {found['raised']}"
     parts = [f"**{found['neighbours']}/{NEIGHBOURS}**", called]
     if found["hung"] == "hung":
-        parts.append(f"hung, killed after {LIMIT_S:.0f} s")
+        parts.append(f"hung, killed after {found['limit_s']:.0f} s")
     elif found["hung"]:
         parts.append(f"{found['returned_s']:.1f} s, then no exit")
     elif found["returned_s"] is None:
@@ -123,8 +131,13 @@ def put_on_page(page: Path, table: str) -> None:
     page.write_text(f"{before}{START}\n{table}\n{END}{after}", encoding="utf-8")
 
 
-def _ends_told(told: Mapping[str, Any]) -> dict[int, str]:
-    return {int(index): end for index, end in told.get("ends", {}).items()}
+def _ends_told(told: Mapping[str, Any], root: Path) -> dict[int, str]:
+    ends = dict(told.get("ends", {}))
+    if not told:
+        with suppress(OSError):
+            for line in root.with_name(ENDS_FILE).read_text().splitlines():
+                ends |= json.loads(line)
+    return {int(index): end for index, end in ends.items()}
 
 
 def _ends_in_folders(root: Path) -> dict[int, str]:
@@ -149,6 +162,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--page", type=Path, metavar="FILE")
     args = parser.parse_args(words)
@@ -157,7 +171,6 @@ def main(words: Sequence[str] | None = None) -> int:
         "runs": RUNS,
         "workers": WORKERS,
         "time_limit_s": TIME_LIMIT_S,
-        "killed_after_s": LIMIT_S,
         "left_counted_after_s": LEFT_AFTER_S,
     }
     record: dict[str, Any] = {
@@ -176,7 +189,7 @@ def main(words: Sequence[str] | None = None) -> int:
         for name in args.only:
             found = record["measured"][name] = {}
             for fault in args.faults:
-                found[fault] = one(name, fault, environment, kept)
+                found[fault] = one(name, fault, environment, kept, args.limit_s)
                 print(f"{name:<20} {fault:<22} {_cell(found[fault])}", flush=True)
             if args.json:  # after each: it all takes a quarter of an hour
                 args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
