@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -67,13 +68,15 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # What Ray will do from its next version on, which it says at each start.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
-
-        if not ray.is_initialized():
+        known = sys.modules.get("ray")
+        if known is None or not known.is_initialized():
             address = self._given
             if address is None:
                 self._local = LocalRay(self._runs_at_once)
                 address = self._local.address
+                os.environ.update(self._local.environment)
+            import ray  # not before: it reads them when it is imported
+
             try:
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except Exception as error:
