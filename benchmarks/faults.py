@@ -77,7 +77,7 @@ def one(
         ends = _ends_in_folders(root) if name in WITH_FOLDERS else _ends_told(told, root)
     return {
         "returned_s": told.get("seconds"),
-        "hung": hung and "returned" if told else "hung" if hung else "",
+        "hung": ("returned" if told else "hung") if hung else "",
         "took_s": round(took_s, 2),
         "limit_s": limit_s,
         "neighbours": sum(ends.get(index) == "" for index in range(RUNS) if index != FAULTY),
