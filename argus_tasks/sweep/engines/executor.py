@@ -156,6 +156,9 @@ class EngineExecutor:
     def tree(self) -> int | None:
         """There is no such process on this machine."""
 
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """Idle workers are their nodes' own, and let go there after a while."""
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker on every node; after a KILL, wait for them only a moment more."""
         self._ending.set()
