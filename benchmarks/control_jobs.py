@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import _own_stdout
+from benchmarks.contestants import own_stdout
 
 PERIOD_S = 0.1
 
@@ -77,7 +77,7 @@ def ztxexp(plan: dict[str, Any], experiment: Callable[[Any], Any], configs: list
 
 def main() -> int:
     name, plan = sys.argv[1], json.loads(sys.argv[2])
-    tell = _own_stdout()
+    tell = own_stdout()
     marks = Path(plan["root"]).parent / "marks"
     marks.mkdir(parents=True)
     base = {"marks": str(marks), "duty": plan["duty"], "seconds": plan["seconds"]}
