@@ -46,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="argus-tasks",
         description="Run experiment sweeps: every config a Prefect task run, every run a folder.",
-        epilog="exit codes: 0 all good, 1 some runs failed, 2 bad input, 130 interrupted",
+        epilog="exit codes: 0 all good, 1 some runs failed or a rule stopped the sweep,"
+        " 2 bad input, 130 interrupted",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")

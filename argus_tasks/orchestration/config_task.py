@@ -44,7 +44,7 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         assert context is not None
         account.started(name, context.task_run)
         try_number = context.task_run.run_count
-        session.pause_before(try_number)
+        session.pauses.before(try_number)
         with session.admission.admitted(index):
             outcome = session.run_one(index, try_number)
         if outcome.ending.resumable:  # Cancelled: Prefect calls no hook

@@ -84,7 +84,7 @@ class _Loop:
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
-        session.on_pause = session.admission.gate.changed = lambda: self._ended.put(None)
+        session.pauses.on_pause = session.admission.gate.changed = lambda: self._ended.put(None)
 
     @property
     def finished(self) -> bool:
@@ -131,7 +131,7 @@ class _Loop:
 
     def _has_room(self) -> bool:
         """Those that wait for their next try hold no worker."""
-        idle = self._session.pausing + self._session.admission.gate.waiting
+        idle = self._session.pauses.count + self._session.admission.gate.waiting
         return self._in_flight - idle < self._window
 
     def _tell_end(self, name: str, future: PrefectFuture[Any]) -> None:

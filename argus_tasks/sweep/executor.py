@@ -105,6 +105,10 @@ class WorkerExecutor:
         """Execute on a free worker."""
         return self._pool.run(assignment, may_start)
 
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """End the idle worker of this environment, if there is one."""
+        self._pool.drop_idle(environment)
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker."""
         self._pool.end_all(sign)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import stopped_ending
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
-from argus_tasks.sweep.admission.machine import machine_resources
+from argus_tasks.sweep.admission.machine import drop_workers_with, machine_resources
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
@@ -27,6 +26,7 @@ from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
+from argus_tasks.sweep.pauses import Pauses
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.request import SweepRequest
@@ -54,7 +54,7 @@ class SweepSession:
         monitor: who is told of it; nobody, unless it runs within `monitor.told`.
         folder: what is on disk of its batch.
         session_id: its own id there, once entered.
-        on_pause: called when a config starts to wait for its next try, and holds no worker.
+        pauses: the waits of configs for their next try.
     """
 
     def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
@@ -64,14 +64,11 @@ class SweepSession:
         self.unmirrored = 0
         self.server = ""
         self.revive_server: Callable[[], object] = lambda: None
-        self.on_pause: Callable[[], None] = lambda: None
         self.hurried = False
         self.conducted = False
         self.interrupted = False
         self._stop = StopFlag()
-        self._stop_told = threading.Event()
-        self._pausing = 0
-        self._lock = threading.Lock()
+        self.pauses = Pauses(request.retry)
         self._started = time.monotonic()
         self.monitor = Monitor()
         self.folder = SweepFolder(request.results_root, self.plan.batch_id)
@@ -102,6 +99,7 @@ class SweepSession:
             environment or {},
             [each for resource in resources for each in resource.likely] or [{}],
         )
+        drop_workers_with(resources, self._executor)
         self.session_id = ""
 
     def warm(self) -> None:
@@ -148,6 +146,7 @@ class SweepSession:
         """End the workers and close the session's files."""
         self.rules.close()
         self._executor.close()
+        self.admission.gate.close()
         self._last_words.write_owed()
         self.holding.close()
         if self.session_id:
@@ -184,26 +183,7 @@ class SweepSession:
         """Start nothing new and tell the experiments; the first who says so is named."""
         self.interrupted = self.interrupted or by not in RULES
         self._stop.set(by)
-        self._stop_told.set()
-
-    @property
-    def pausing(self) -> int:
-        """How many configs wait for their next try."""
-        return self._pausing
-
-    def pause_before(self, try_number: int) -> None:
-        """Wait as the retry policy says before this try; a stop ends the wait."""
-        delay_s = self.request.retry.delay_after(try_number - 1) if try_number > 1 else 0.0
-        if delay_s <= 0:
-            return
-        with self._lock:
-            self._pausing += 1
-        self.on_pause()
-        try:
-            self._stop_told.wait(delay_s)
-        finally:
-            with self._lock:
-                self._pausing -= 1
+        self.pauses.end()
 
     def end_workers(self, *, now: bool) -> None:
         """End what still runs: TERM, or, with `now`, KILL."""

@@ -93,6 +93,7 @@ def test_who_ran_out_of_memory_is_tried_again_alone(
             assert beside == []
 
 
+@pytest.mark.slow
 def test_and_not_otherwise(roomy: Path, results_root: Path, tmp_path: Path, api_url: str) -> None:
     """Held to a floor, they run one by one of themselves, and nobody is killed."""
     told = sweep_in(

@@ -216,6 +216,7 @@ def test_the_command_says_so_and_its_code_is_1(api_url: str, tmp_path: Path, mar
     assert "max_failures is 'ten'; expected a whole number" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_shuffle_goes_on_in_its_order(served: str, results_root: Path, marks: Path) -> None:
     def order_of(sessions: int) -> list[str]:
         (folder,) = batches(results_root)

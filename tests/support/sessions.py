@@ -30,7 +30,7 @@ def run_session(session: SweepSession) -> RunSummary:
             session.run_one(index, try_number)
         while session.wants_retry(index, try_number) and not session.stopping:
             try_number += 1
-            session.pause_before(try_number)
+            session.pauses.before(try_number)
             with session.admission.admitted(index):
                 session.run_one(index, try_number)
 

@@ -114,6 +114,11 @@ class Gate:
             self._room()
         return ticket
 
+    def close(self) -> None:
+        """Nothing will start any more, and nothing runs."""
+        for resource in self._resources:
+            resource.close()
+
     def environment_of(self, grants: tuple[object, ...]) -> dict[str, str]:
         """What the environment of an attempt with these grants needs."""
         needed: dict[str, str] = {}

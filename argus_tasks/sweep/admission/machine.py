@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from argus_tasks.sweep.admission.resource import Resource
+from argus_tasks.sweep.executor import Executor, WorkerExecutor
 from argus_tasks.sweep.gpus import usable_gpus
 from argus_tasks.sweep.request import SweepRequest
+
+
+def drop_workers_with(resources: Sequence[Resource], executor: Executor) -> None:
+    """Have workers that idle in a GPU's slot let go with it."""
+    from argus_tasks.sweep.admission.gpu_slots import GpuSlots
+
+    for resource in resources:
+        if isinstance(resource, GpuSlots) and isinstance(executor, WorkerExecutor):
+            resource.drop_worker = executor.drop_idle
 
 
 def machine_resources(request: SweepRequest) -> list[Resource]:

@@ -17,6 +17,8 @@ from argus_tasks.sweep.quantities import bytes_of, share_of
 # How long a start takes to show in the reading, and how often a refused one looks again.
 SHOWS_AFTER_S = 1.0
 _AGAIN_S = 0.5
+# Reading takes up to milliseconds where control groups are deep; so old a reading is used again.
+_FRESH_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,15 @@ class MemoryFloor(Resource):
         self._read = read or memory_of_this_process
         self._clock = clock
         self._young: dict[int, float] = {}
+        self._seen: tuple[float, Memory] | None = None
         self._again = Again(_AGAIN_S)
 
     def try_take(self, demand: Demand, running: int) -> object | Held:
         """The start's number; refused while memory is short and anything of this sweep runs."""
         now = self._clock()
-        memory = self._read()
+        if self._seen is None or now >= self._seen[0] + _FRESH_S:
+            self._seen = (now, self._read())
+        memory = self._seen[1]
         floor = self._bytes if self._bytes is not None else int(self._share * memory.total)
         for index, since in list(self._young.items()):
             if now >= since + SHOWS_AFTER_S:
@@ -75,20 +80,21 @@ def memory_of_this_process() -> Memory:
     machine = psutil.virtual_memory()
     free, total = machine.available, machine.total
     for folder in cgroups.folders("memory"):
-        group = _of_group(folder)
+        group = _of_group(folder, machine.total)
         if group is not None:
             free, total = min(free, group.free), min(total, group.total)
     return Memory(max(0, free), total)
 
 
-def _of_group(folder: Path) -> Memory | None:
-    """What a control group allows; None where it has no limit. Files it has read count as free."""
+def _of_group(folder: Path, machine_total: int) -> Memory | None:
+    """What a control group allows; None where it has no limit below the machine's. Files that it
+    has read count as free."""
     for limit_name, used_name, cached_name in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         limit, used = cgroups.number(folder, limit_name), cgroups.number(folder, used_name)
-        if limit is not None and used is not None:
+        if limit is not None and used is not None and limit < machine_total:
             cached = cgroups.facts(folder, "memory.stat").get(cached_name, 0)
             return Memory(limit - used + cached, limit)
     return None

@@ -61,6 +61,9 @@ class Resource(ABC):
         """What `meta.json` says of this grant, in `extras`."""
         return {}
 
+    def close(self) -> None:  # noqa: B027
+        """No attempt will ask any more, and no worker is left."""
+
     @property
     def likely(self) -> Sequence[Mapping[str, str]]:
         """The environments that its grants come with, where workers can be made ready for them."""

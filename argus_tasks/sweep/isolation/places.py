@@ -35,6 +35,15 @@ class Places:
             self._free.append(worker)
             self._changed.notify()
 
+    def take_idle(self, environment: Mapping[str, str]) -> Worker | None:
+        """The idle worker of this environment; its place stays free, without a worker."""
+        with self._changed:
+            for at, worker in enumerate(self._free):
+                if worker is not None and worker.environment == environment:
+                    self._free[at] = None
+                    return worker
+        return None
+
     def clear(self) -> list[Worker]:
         """The idle workers; their places are free, without a worker."""
         with self._changed:

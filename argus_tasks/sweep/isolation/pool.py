@@ -86,6 +86,12 @@ class WorkerPool:
                 return None
             return worker.run(data or dumps(assignment), self._limit, self._grace_s)
 
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """End the idle worker of this environment, if there is one, and wait for its end."""
+        worker = self._places.take_idle(environment)
+        if worker is not None:
+            worker.close()
+
     @contextmanager
     def _leased(self, environment: Mapping[str, str]) -> Iterator[Worker]:
         worker = self._places.take(environment)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -78,7 +80,28 @@ def test_two_sweeps_of_one_process_do_not_share_either(tmp_path: Path) -> None:
     ticket = entered(one, 0)
     assert isinstance(other.try_enter(Demand(0)), Held)
     ticket.leave()
+    one.close()
     entered(other, 0)
+
+
+def test_a_slot_goes_with_the_worker_that_idles_in_it(tmp_path: Path) -> None:
+    slots = GpuSlots(GPUS[:1], 1, tmp_path, linger_s=0.2)
+    dropped: list[Mapping[str, str]] = []
+    slots.drop_worker = lambda environment: dropped.append(environment)
+    mine = Gate([slots])
+    changed = threading.Event()
+    other = Gate([GpuSlots(GPUS[:1], 1, tmp_path)], changed.set)
+    entered(mine, 0).leave()
+    assert isinstance(other.try_enter(Demand(0)), Held), "it may be wanted again at once"
+    again = entered(mine, 1)
+    time.sleep(0.5)
+    assert dropped == [], "it is in use"
+    again.leave()
+    assert changed.wait(20)
+    while isinstance(other.try_enter(Demand(0)), Held):
+        changed.clear()
+        assert changed.wait(20)
+    assert dropped == [slots.likely[0]], "the worker first, then the slot"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
