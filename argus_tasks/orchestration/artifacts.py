@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -121,25 +123,38 @@ class SweepArtifacts:
         batch_id = session.plan.batch_id
         lines += [
             f"- Batch `{batch_id}`, runs in `{root}`",
-            f"- Report: `{root / 'report.html'}`, which `argus-tasks report {root}` writes",
+            report_words(root),
         ]
         return "\n".join(lines)
 
 
-def show_markdown(name: str, key: str, text: str, description: str) -> None:
-    """Show a text as the artifact `<name>-<key>` of the flow run that this is called in; a server
-    that does not take it is nobody's trouble."""
+def show_verdict(name: str, message: str, comparison: Sequence[str], report: str) -> None:
+    """Show a verdict as the artifact `<name>-verdict` of the flow run that this is called in.
+
+    `comparison` are its lines as text, `report` what is said of the report. A server that does not
+    take it is nobody's trouble.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
+    lines = [f"# {_safe(message)}", "", *(f"    {line}" for line in comparison), "", report]
     posts = _Posts(str(context.flow_run.id), name)
     try:
         with without_retries():
-            posts.put(key, "markdown", text, description)
+            posts.put("verdict", "markdown", "\n".join(lines), "Beside the baseline.")
     except Exception:
-        log.debug("the artifact %s is not on Prefect's server", key, exc_info=True)
+        log.debug("the verdict is not on Prefect's server", exc_info=True)
     finally:
         posts.close()
+
+
+def report_words(root: Path, batch_id: str | None = None) -> str:
+    """Where the report of a results root (or of one batch there) is, and what writes it."""
+    file = "report.html" if batch_id is None else f"report-{batch_id}.html"
+    command = shlex.join(["argus-tasks", "report", str(root)])
+    if batch_id is not None:
+        command += f" --batch {shlex.quote(batch_id)}"
+    return f"- Report: `{root / file}`, which `{command}` writes"
 
 
 def markdown_table(rows: Sequence[Mapping[str, object]]) -> list[str]:

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from argus_tasks import sweep_flow
 from argus_tasks.orchestration import artifacts
-from argus_tasks.orchestration.artifacts import SweepArtifacts, markdown_table
+from argus_tasks.orchestration.artifacts import SweepArtifacts, markdown_table, show_verdict
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.progress import Snapshot
 from tests.support import experiments
@@ -119,4 +120,23 @@ def test_what_users_wrote_is_no_markdown() -> None:
         "| a\\|b |",
         "|---|",
         "| \\<b\\> \\*x\\* |",
+    ]
+
+
+def test_a_verdict_is_shown_in_the_flow_run_that_gives_it(served: str) -> None:
+    @flow(name="judge", flow_run_name="judging-{number}")
+    def judge(number: int) -> None:
+        show_verdict("Nightly", "worse: mse", ["before: <a>", "after: b"], "- Report: `r`")
+
+    show_verdict("Nightly", "outside of any flow run", [], "")
+    with temporary_settings({PREFECT_API_URL: served}):
+        judge(1)
+    found = shown(PrefectApi(served), "judging")
+    assert found["nightly-verdict"]["data"].splitlines() == [
+        "# worse: mse",
+        "",
+        "    before: <a>",
+        "    after: b",
+        "",
+        "- Report: `r`",
     ]
