@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from argus_tasks.reporting.job import JobContext
     from argus_tasks.reporting.reporter import Reporter
     from argus_tasks.reporting.template import sub_env
+    from argus_tasks.results.frames import results
     from argus_tasks.runs.context import MetricEvent, RunContext
     from argus_tasks.runs.metadata import RunMetadata
     from argus_tasks.runs.summary import RunSummary, SweepFailed, SweepStopped
@@ -74,6 +75,7 @@ __all__ = [
     "emit",
     "get_batch_id",
     "new_batch_id",
+    "results",
     "set_batch_id",
     "sub_env",
     "sweep_flow",
@@ -81,6 +83,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "results":  # a package that can be called: importing from it sets the name, too
+        return import_module("argus_tasks.results")
     if name not in _HOME:
         raise AttributeError(f"module 'argus_tasks' has no attribute '{name}'")
     value = getattr(import_module(f"argus_tasks.{_HOME[name]}"), name)

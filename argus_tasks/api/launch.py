@@ -19,6 +19,9 @@ from argus_tasks.sweep.session import SweepSession
 EMBEDDED = "embedded"
 """How sessions name the embedded server: its address is another each time."""
 
+_SERVER_START_S = 180.0
+"""The very first start makes a database: a minute on a machine that is busy."""
+
 Watch = Callable[[SweepSession], AbstractContextManager[None]]
 Notice = Callable[[str], None]
 
@@ -64,6 +67,9 @@ def _call(
     session.server = EMBEDDED if held else url or ""
     if held:
         session.revive_server = held.revive
+        held.wait_healthy(_SERVER_START_S, stopping=lambda: session.stopping)
+        if session.stopping:
+            return
     call_sweep(session, url, embedded=held is not None)
 
 

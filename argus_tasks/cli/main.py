@@ -29,6 +29,7 @@ COMMANDS = (
     "results",
     "compare",
     "baseline",
+    "history",
     "report",
     "nightly",
     "status",

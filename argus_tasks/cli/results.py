@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argus_tasks.results.leaderboard import Leaderboard
+    from argus_tasks.results.pivot import Pivot
+    from argus_tasks.results.rows import Rows
+
+FORMS = {"csv": "CSV", "json": "JSON", "latex": "a LaTeX table", "markdown": "a Markdown table"}
+PAGE_WIDTH = 160
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,40 +37,52 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("--batch", metavar="ID", help="only the runs of this batch")
     parser.add_argument("--top", metavar="N", type=int, help="print the best N rows only")
-    for form in ("csv", "json"):
+    parser.add_argument(
+        "--pivot",
+        metavar="K1,K2",
+        help="a matrix of the metric by two config keys, such as model,dataset; * is the best of"
+        " a column, ! the worst",
+    )
+    for form, name in FORMS.items():
         parser.add_argument(
             f"--{form}",
             metavar="FILE",
             nargs="?",
             const="-",
-            help=f"write {form.upper()} to FILE; without FILE print it instead of the table",
+            help=f"write {name} to FILE; without FILE print it instead of the table",
         )
+    parser.add_argument("--parquet", metavar="FILE", help="write every run to a Parquet file")
     parser.set_defaults(handler=show)
 
 
 def show(args: argparse.Namespace) -> int:
     """Print and write what was asked for."""
-    import json
-
     from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
-    from argus_tasks.results.export import csv_text, json_value
+    from argus_tasks.results.frames import write_parquet
     from argus_tasks.results.leaderboard import leaderboard
     from argus_tasks.results.load import load_batch
-    from argus_tasks.results.render import print_leaderboard
+    from argus_tasks.results.pivot import keys_of, pivot
+    from argus_tasks.results.render import print_leaderboard, print_pivot
 
     if args.top is not None and args.top < 1:
         raise BadInput(f"--top is {args.top}; expected an integer of 1 or more.")
-    if args.csv is not None and args.csv == args.json:
-        raise BadInput("--csv and --json go to the same place; give one of them another FILE.")
+    targets = {form: getattr(args, form) for form in FORMS if getattr(args, form) is not None}
+    for form, target in targets.items():
+        for other in targets:
+            if other < form and targets[other] == target:
+                raise BadInput(
+                    f"--{other} and --{form} go to the same place; give one of them another FILE."
+                )
     loaded, superseded = load_batch(args.folder, args.batch)
     keys = [key.strip() for key in args.group_by.split(",")] if args.group_by else None
     board = leaderboard(loaded.rows, args.metric, args.direction, keys)
-    texts: dict[str, str] = {}
-    if args.csv is not None:
-        texts[args.csv] = csv_text(board)
-    if args.json is not None:
-        texts[args.json] = json.dumps(json_value(board, loaded), indent=2) + "\n"
+    table = None
+    if args.pivot:
+        table = pivot(loaded.rows, *keys_of(args.pivot), args.metric, args.direction)
+    if args.parquet is not None:
+        write_parquet(args.parquet, loaded.rows)
+    texts = {target: _text(form, board, table, loaded) for form, target in targets.items()}
     for target, text in texts.items():
         if target != "-":
             try:
@@ -70,6 +91,28 @@ def show(args: argparse.Namespace) -> int:
                 raise BadInput(f"{target!r} cannot be written: {error.strerror}.") from None
     if "-" in texts:
         print(texts["-"], end="")
+    elif table is not None:
+        print_pivot(table)
     else:
         print_leaderboard(board, loaded, root=args.folder, superseded=superseded, top=args.top)
     return 0
+
+
+def _text(form: str, board: Leaderboard, table: Pivot | None, loaded: Rows) -> str:
+    import json
+
+    from argus_tasks.results.export import csv_text, json_value
+    from argus_tasks.results.formats import BOLD_LATEX, BOLD_MARKDOWN, latex, markdown
+    from argus_tasks.results.pivot import pivot_columns
+    from argus_tasks.results.table import columns_of
+
+    if form == "csv":
+        return csv_text(board)
+    if form == "json":
+        return json.dumps(json_value(board, loaded), indent=2) + "\n"
+    if table is None:
+        columns = columns_of(board, board.groups, width=PAGE_WIDTH)
+    else:
+        bold = BOLD_LATEX if form == "latex" else BOLD_MARKDOWN
+        columns = pivot_columns(table, best=bold, worst="{}")
+    return latex(columns) if form == "latex" else markdown(columns)

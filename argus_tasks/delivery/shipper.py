@@ -448,8 +448,15 @@ class Shipper:
     def _remove_if_done(self, place: _Place, *, last: bool) -> None:
         # Asked first: what a writer wrote before it ended must be seen below.
         ended = place.taken_final or not last or not place.outbox.is_live(place.chain)
-        if not ended or place.offset < place.reader.position or place.reader.read(_READ_BYTES):
+        if not ended or place.offset < place.reader.position:
             return
+        rest = place.reader.read(_READ_BYTES)
+        if any(not entry.final for entry in rest):
+            return
+        # Nothing but its end stands there: that takes no request.
+        for entry in rest:
+            place.reader.take(entry)
+            place.offset = entry.end
         try:
             torn = place.reader.torn_end()
             if torn:

@@ -149,7 +149,7 @@ def _quarters(values: Sequence[float]) -> list[str]:
         int(quarter): (array[bins == quarter].min(), array[bins == quarter].max())
         for quarter in np.unique(bins)
     }
-    return [f"{ends[int(b)][0]:.3g} to {ends[int(b)][1]:.3g}" for b in bins]
+    return [f"{ends[int(b)][0]:.2g} to {ends[int(b)][1]:.2g}" for b in bins]
 
 
 def _ordered(labels: Sequence[str | None]) -> list[str]:

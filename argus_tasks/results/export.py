@@ -8,17 +8,18 @@ import json
 from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.results.leaderboard import Group, Leaderboard
+from argus_tasks.results.leaderboard import Group, Leaderboard, Spread
 from argus_tasks.results.rows import STATUSES, OddFolder, Row, Rows
 
 
 def csv_text(board: Leaderboard) -> str:
-    """A line for each group: place, config, numbers of runs, mean, std and n of each metric.
+    """A line for each group: place, config, numbers of runs; of each metric mean, std, the mean's
+    95 % interval and n.
 
     Where a metric's name is a config key's too, the config's column is named `config.<key>`.
     """
     keys = [*board.constants, *board.keys]
-    metrics = [name + end for name in board.metrics for end in ("", "_std", "_n")]
+    metrics = [name + end for name in board.metrics for end in ("", "_std", "_low", "_high", "_n")]
     fixed = ["rank", "runs", *STATUSES]
     taken = {*metrics, *fixed}
     titles = [f"config.{key}" if key in taken else key for key in keys]
@@ -35,7 +36,7 @@ def csv_text(board: Leaderboard) -> str:
         line += [group.count(status) for status in STATUSES]
         for name in board.metrics:
             found = group.metrics.get(name)
-            line += [found.mean, found.std, found.n] if found else ["", "", 0]
+            line += _spread(found)
         writer.writerow(line)
     return out.getvalue()
 
@@ -60,6 +61,12 @@ def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
     return value
 
 
+def _spread(found: Spread | None) -> list[Any]:
+    if found is None:
+        return ["", "", "", "", 0]
+    return [found.mean, found.std, found.low, found.high, found.n]
+
+
 def _group(group: Group, rank: int | None) -> dict[str, Any]:
     return {
         "rank": rank,
@@ -67,7 +74,7 @@ def _group(group: Group, rank: int | None) -> dict[str, Any]:
         "runs": len(group.rows),
         **{status: group.count(status) for status in STATUSES},
         "metrics": {
-            name: {"mean": found.mean, "std": found.std, "n": found.n}
+            name: {key: getattr(found, key) for key in ("mean", "std", "low", "high", "n")}
             for name, found in group.metrics.items()
         },
         "run_ids": [row.run_id for row in group.rows],

@@ -11,6 +11,7 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.direction import Direction, guess_direction
+from argus_tasks.results.quantiles import t_975
 from argus_tasks.results.rows import Row
 
 SEED = "seed"
@@ -25,6 +26,21 @@ class Spread:
     mean: float
     std: float | None
     n: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the 95 % interval of the mean, by Student's t; None for one value."""
+        return None if self.std is None else t_975(self.n - 1) * self.std / math.sqrt(self.n)
+
+    @property
+    def low(self) -> float | None:
+        """The lower end of the mean's 95 % interval."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """The upper end of the mean's 95 % interval."""
+        return None if self.half_width is None else self.mean + self.half_width
 
 
 @dataclass(frozen=True, slots=True)

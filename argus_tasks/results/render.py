@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from argus_tasks.results.leaderboard import Leaderboard
+from argus_tasks.results.pivot import Pivot, pivot_columns
 from argus_tasks.results.rows import Rows
 from argus_tasks.results.table import GAP, Column, columns_of, foot_lines, head_lines
 
@@ -42,6 +43,13 @@ def print_leaderboard(
         print(
             "\n".join([*head, "", *plain_lines(columns), *([""] if foot else []), *foot]), file=out
         )
+
+
+def print_pivot(found: Pivot, out: TextIO | None = None) -> None:
+    """Print the pivot, with its metric above."""
+    better = "lower" if found.direction == "min" else "higher"
+    head = f"{found.metric}, {better} is better; * best, ! worst of a {found.column_key}"
+    print("\n".join([head, "", *plain_lines(pivot_columns(found))]), file=out or sys.stdout)
 
 
 def plain_lines(columns: Sequence[Column]) -> list[str]:

@@ -54,6 +54,7 @@ class SweepFolder:
         self._session = ""
         self._unwritten = b""
         self._lock = threading.Lock()
+        self._state_lock = threading.Lock()
 
     def take(self) -> None:
         """Have the batch for this process, until `close` or its death.
@@ -109,16 +110,17 @@ class SweepFolder:
     def note_session(self, session: str, **facts: Any) -> None:
         """Note facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server
         (`id`, `server`, and `mirrored`: whether that server is known to agree with the ledger)."""
-        state = self.state()
-        if state is None:
-            return
-        for entry in state["sessions"]:
-            if entry["id"] == session:
-                entry |= facts
-        try:
-            write_json(self.path / SWEEP_JSON, state, sync=True)
-        except OSError as error:
-            log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
+        with self._state_lock:
+            state = self.state()
+            if state is None:
+                return
+            for entry in state["sessions"]:
+                if entry["id"] == session:
+                    entry |= facts
+            try:
+                write_json(self.path / SWEEP_JSON, state, sync=True)
+            except OSError as error:
+                log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""

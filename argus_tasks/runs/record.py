@@ -83,6 +83,7 @@ class RunRecord:
     meta: RunMetadata
     started_at: str = field(default_factory=utc_now_iso)
     spent_s: float = 0.0
+    resources: dict[str, float] = field(default_factory=dict)
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Make the folder and write what is known before anything runs.
@@ -137,6 +138,7 @@ class RunRecord:
             "error_message": ending.error_message,
             "cause": ending.cause,
             "resumable": ending.resumable,
+            "resources": self.resources,
         }
         write_text_whole(self._path(RUN_JSON), pretty(to_jsonable(payload)))
         return {

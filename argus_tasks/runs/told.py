@@ -1,5 +1,7 @@
 """What a batch's monitor has been told: `.sweep/<batch_id>/monitor.jsonl`, a line each end.
 
+The lines have checksums as the ledger's have.
+
 A line is written after its event is on the disk. So what has a line was told; what has none is told
 by the next session. Without a monitor there is no such file.
 """
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import dumps, read_json_lines
+from argus_tasks.base.files import read_json_lines
+from argus_tasks.runs.ledger import checked_line
 
 MONITOR_JSONL = "monitor.jsonl"
 
@@ -95,7 +98,7 @@ class ToldFile:
         return told
 
     def _append(self, **facts: Any) -> None:
-        line = dumps({"at": utc_now_iso(), **facts}) + "\n"
+        line = checked_line({"at": utc_now_iso(), **facts}) + "\n"
         # On a full disk a line may be missing: the next session then tells again.
         with self._lock, suppress(OSError):
             if self._descriptor < 0:

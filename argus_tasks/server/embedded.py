@@ -26,6 +26,7 @@ from argus_tasks.server.watcher import IDLE_S, LIMIT_S
 Notice = Callable[[str], None]
 
 PORT_LIMIT_S = 0.5
+ASK_AGAIN_S = 5.0
 
 
 class HeldServer:
@@ -76,15 +77,17 @@ class HeldServer:
         """Whether the server's process lives (it may still be starting)."""
         return locks.is_locked(self._folder.alive(self._record.instance))
 
-    def wait_healthy(self, timeout_s: float = 60.0) -> None:
-        """Return when the server answers.
+    def wait_healthy(
+        self, timeout_s: float = 60.0, *, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Return when the server answers, or soon after `stopping` has become true.
 
         Errors: ArgusTasksError, with the log's last lines, when it has died, or does not answer
         within the time.
         """
         deadline = time.monotonic() + timeout_s
         while (remaining_s := deadline - time.monotonic()) > 0:
-            if _healthy(self._record.port, remaining_s):
+            if stopping() or _healthy(self._record.port, min(ASK_AGAIN_S, remaining_s)):
                 return
             if not self.is_alive():
                 raise ArgusTasksError(self._told("has ended before it answered"))

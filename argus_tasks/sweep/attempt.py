@@ -26,6 +26,7 @@ from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.used import Used
 from argus_tasks.sweep.watched import Told, Watch, watched
 
 if TYPE_CHECKING:
@@ -120,9 +121,12 @@ def run_attempt(
     folder itself cannot be written, the outcome says so.
     """
     started = time.monotonic()
-    with watched(assignment, stop, disowned, alone=capture is not None) as watch:
+    used = Used(assignment.key.owner or {})
+    with watched(assignment, stop, disowned, used, alone=capture is not None) as watch:
         try:
-            return _attempt(assignment, function, trackers, stop, capture, disowned, started, watch)
+            return _attempt(
+                assignment, function, trackers, stop, capture, disowned, started, watch, used
+            )
         except OSError as error:
             outcome = outcome_of_exception(error, time.monotonic() - started)
             return watch.sign(replace(outcome, unwritten=True), 0)
@@ -137,6 +141,7 @@ def _attempt(
     disowned: Callable[[], bool],
     started: float,
     watch: Watch,
+    used: Used,
 ) -> Outcome:
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
@@ -193,6 +198,7 @@ def _attempt(
             outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
         else:
             outcome = outcome_of_exception(raised, duration_s)
+        record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
     return watch.sign(outcome, ctx._epochs)
 

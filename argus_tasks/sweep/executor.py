@@ -73,9 +73,8 @@ class WorkerExecutor:
         environment: Mapping[str, str],
         likely: Sequence[Mapping[str, str]],
     ) -> None:
-        self._most_at_once = request.workers
-        if likely != [{}]:
-            self._most_at_once = min(request.workers, len(likely))
+        # Where there are slots to have, no more workers are made ready than there are of these.
+        self._most_ready = len(likely) if any(likely) else request.workers
         setup = setup_of(request, stop)
         self._pool = WorkerPool(
             request.workers,
@@ -89,7 +88,7 @@ class WorkerExecutor:
 
     def warm(self, count: int) -> None:
         """Start `count` workers."""
-        self._pool.warm(min(count, self._most_at_once))
+        self._pool.warm(min(count, self._most_ready))
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment."""
@@ -228,7 +227,7 @@ def make_executor(
     stop: StopFlag,
     limit: TimeLimit,
     environment: Mapping[str, str],
-    likely: Sequence[Mapping[str, str]] = (),
+    likely: Sequence[Mapping[str, str]] = ({},),
 ) -> Executor:
     """The executor of the request's mode; limit, `environment`, and those environments that single
     attempts are likely to ask for, are for worker processes."""

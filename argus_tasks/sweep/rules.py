@@ -15,7 +15,11 @@ log = logging.getLogger("argus_tasks")
 
 
 class Rules:
-    """A session's rules and breaker; safe from many threads."""
+    """A session's rules and breaker; safe from many threads.
+
+    Attributes:
+        on_blame: called when the breaker begins to hold configs back.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class Rules:
     ) -> None:
         self._referee = Referee(rules, len(runs), stop)
         self._breaker = Breaker(rules.breaker, runs)
+        self.on_blame: Callable[[], None] = lambda: None
         self._told: set[tuple[str, ...]] = set()
 
     @property
@@ -48,6 +53,7 @@ class Rules:
             if blame.values not in self._told:
                 self._told.add(blame.values)
                 log.warning("the breaker holds what has %s", blame.accusation)
+                self.on_blame()
 
     def holds(self, index: int) -> bool:
         """True where the breaker holds this config back, as things stand."""

@@ -82,6 +82,7 @@ class SweepSession:
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
+        self.rules.on_blame = self._note_reasons
         resources = machine_resources(request)
         self.admission = Admission(
             list(self.plan.to_do),
@@ -291,6 +292,10 @@ class SweepSession:
             duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
+
+    def _note_reasons(self) -> None:
+        """So that `status` says why, also while the sweep goes on."""
+        self.folder.note_session(self.session_id, reasons=self.summary().reasons)
 
     def _ran_out_of_memory(self, index: int) -> bool:
         last = self._last.get(index)

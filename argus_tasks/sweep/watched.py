@@ -1,23 +1,20 @@
 """An attempt that a monitor is told of: what is set up around it, and what it came to for the flow.
 
-Without a monitor nothing of this is loaded, and nothing is measured.
+Without a monitor nothing of this is loaded.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-import resource
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.runs.sink import NoMonitor, RunSink
+from argus_tasks.sweep.used import Used
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.descended import Descendants
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
     from argus_tasks.sweep.isolation.stopflag import StopFlag
 
 log = logging.getLogger("argus_tasks")
-
-_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
-_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class Told:
         last: where its last events end, as text; the job's end goes after them.
         metrics: what the experiment's own reporters were given.
         train_epochs: how many epochs were sent.
-        resources: `cpu_s`, children included, and `peak_ram_mb`, where they are the run's own.
+        resources: see `sweep.used`.
     """
 
     last: tuple[str, ...] = ()
@@ -63,17 +57,11 @@ class Watch:
 
 
 class _Joined(Watch):
-    def __init__(
-        self, worker: WorkerEmitter, descendants: Descendants | None, *, isolated: bool
-    ) -> None:
+    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
         self.sink = worker
         self._worker = worker
         self._descendants = descendants
-        self._isolated = isolated
-        self._thread_s = time.thread_time()
-        self._process_s = _cpu_s() if isolated else 0.0
-        if isolated:
-            _forget_peak()
+        self._used = used
 
     def sign(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
@@ -84,15 +72,18 @@ class _Joined(Watch):
             places += theirs.places
             metrics = theirs.metrics | metrics
             epochs += theirs.epochs
-        used = {"cpu_s": round(time.thread_time() - self._thread_s, 3)}
-        if self._isolated:
-            used = {"cpu_s": round(_cpu_s() - self._process_s, 3), "peak_ram_mb": _peak_mb()}
-        return replace(outcome, told=Told(tuple(places), metrics, epochs, used))
+        told = Told(tuple(places), metrics, epochs, self._used.taken())
+        return replace(outcome, told=told)
 
 
 @contextmanager
 def watched(
-    assignment: Assignment, stop: StopFlag, disowned: Callable[[], bool], *, alone: bool
+    assignment: Assignment,
+    stop: StopFlag,
+    disowned: Callable[[], bool],
+    used: Used,
+    *,
+    alone: bool,
 ) -> Iterator[Watch]:
     """Have what the experiment emits go to the monitor's outbox, where there is one.
 
@@ -105,7 +96,6 @@ def watched(
     from argus_tasks.reporting.descended import passed_on
     from argus_tasks.reporting.joined import joined
 
-    owner = assignment.key.owner or {}
     with ExitStack() as stack:
         try:
             worker = stack.enter_context(joined(context, stop.is_set, disowned))
@@ -113,8 +103,7 @@ def watched(
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
                 descendants = stack.enter_context(passed_on(context))
-            isolated = owner.get("pid") != os.getpid()
-            watch: Watch = _Joined(worker, descendants, isolated=isolated)
+            watch: Watch = _Joined(worker, descendants, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: the monitor is not told of a run: %r", error)
             watch = Watch()
@@ -135,25 +124,3 @@ def end_chains() -> None:
     if joined is not None:
         with suppress(OSError):
             joined.close_writers()
-
-
-def _cpu_s() -> float:
-    mine = resource.getrusage(resource.RUSAGE_SELF)
-    below = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime
-
-
-def _forget_peak() -> None:
-    """A warm worker's peak is that of its largest run, unless Linux is told to begin anew."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_bytes(b"5")
-
-
-def _peak_mb() -> float:
-    try:
-        found = _PEAK.search(Path("/proc/self/status").read_bytes())
-    except OSError:
-        found = None
-    if found:
-        return round(int(found[1]) / 1024, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_A_MB, 1)

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from argus_tasks.orchestration.prefect_server import CALL_LIMIT_S
+from argus_tasks.server import locks
 from argus_tasks.server.configuration import prefect_version
 from tests.support.flow_scripts import rows
 from tests.support.servers import Bench
@@ -137,6 +139,28 @@ def test_the_embedded_server_killed_in_mid_sweep(bench: Bench, tmp_path: Path) -
     assert rows(bench, OPEN) == []
     (other,) = bench.servers()
     os.kill(other, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_an_embedded_server_that_takes_long_to_start_is_waited_for(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As on a busy machine, where the very first start makes a database, too."""
+    first = bench.holder(idle_s=0)
+    first.told()
+    first.told()
+    first.end()
+    bench.wait_until_gone(20)
+    still_open = locks.lock_file(bench.folder() / "database.lock")
+    sweep = Sweep(tmp_path / "patient", bench.environment, n=2)
+    process = sweep.start()
+    sweep.wait_until(lambda: len(bench.servers()) == 1)
+    time.sleep(CALL_LIMIT_S + 3)
+    os.close(still_open)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "2 of 2 succeeded" in out
+    bench.wait_until_gone(20)
 
 
 @pytest.mark.slow

@@ -31,6 +31,15 @@ grid:
 execution: {{mode: {mode}, workers: 2, stop_grace_s: 1}}
 """
 
+# The command line, with a stop button that is looked at more often than every ten seconds.
+ASKS_OFTEN = """
+import sys
+from argus_tasks.reporting import reporter
+reporter.STOP_POLL_S = 0.5
+from argus_tasks.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 @pytest.fixture
 def monitor() -> Iterator[ArgusServer]:
@@ -77,7 +86,7 @@ class Sweep:
 
     def command(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "argus_tasks", *words],
+            [sys.executable, "-c", ASKS_OFTEN, *words],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -149,9 +158,9 @@ def test_the_monitors_stop_button(sweep: Sweep, api_url: str) -> None:
     ("mode", "sign"),
     [
         ("process_pool", signal.SIGINT),
-        ("process_pool", signal.SIGTERM),
-        ("thread", signal.SIGINT),
-        ("sequential", signal.SIGINT),
+        pytest.param("process_pool", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("thread", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("sequential", signal.SIGINT, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal(sweep: Sweep, mode: str, sign: signal.Signals) -> None:
@@ -165,6 +174,7 @@ def test_a_signal(sweep: Sweep, mode: str, sign: signal.Signals) -> None:
     assert_stopped(sweep, "user", at_once)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c(sweep: Sweep) -> None:
     process = sweep.start(experiment="experiments:slow")
     sweep.running(2)
@@ -215,6 +225,7 @@ def test_a_killed_process_and_its_next_start(sweep: Sweep) -> None:
     assert kinds(sweep.monitor.rows(first)).count("batch_start") == 2
 
 
+@pytest.mark.slow
 def test_repair_closes_what_nobody_takes_up(sweep: Sweep) -> None:
     process = sweep.start()
     sweep.running(2)
@@ -235,6 +246,7 @@ def test_repair_closes_what_nobody_takes_up(sweep: Sweep) -> None:
     assert len(sweep.monitor.rows()) == rows
 
 
+@pytest.mark.slow
 def test_a_served_flow_run_is_cancelled_or_killed(sweep: Sweep, api_url: str) -> None:
     """Cancelled, it tells itself, and the runner's hook adds nothing; killed, the hook tells."""
     api = PrefectApi(api_url)

@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[str, str | None]] = {
     "fail": ("job_failed", "ValueError"),
     "flaky": ("job_done", None),
 }
+ISOLATED = ("process_pool", "dask")
 DEATHS: dict[str, tuple[str, str | None]] = {
     "kill": ("job_failed", "signal SIGKILL"),
     "exit": ("job_failed", "exit 3"),
@@ -49,21 +50,23 @@ DEATHS: dict[str, tuple[str, str | None]] = {
     ("mode", "options"),
     [
         ("process_pool", {}),
-        ("process_pool", {"fresh_process": True}),
+        pytest.param("process_pool", {"fresh_process": True}, marks=pytest.mark.slow),
+        pytest.param("dask", {}, marks=pytest.mark.slow),
         ("thread", {}),
-        ("sequential", {}),
+        pytest.param("sequential", {}, marks=pytest.mark.slow),
     ],
-    ids=["pool", "fresh", "thread", "sequential"],
+    ids=["pool", "fresh", "dask", "thread", "sequential"],
 )
 def test_every_kind_of_end(
     mode: Any, options: dict[str, Any], served: str, monitor: ArgusServer, tmp_path: Path
 ) -> None:
     monitor.faults = Faults(status=503, times=2)
-    expected = KINDS | (DEATHS if mode == "process_pool" else {})
+    results = tmp_path / "results"
+    expected = KINDS | (DEATHS if mode in ISOLATED else {})
     summary = sweep_flow(
         [{"kind": kind, "model": "mlp", "dataset": "nile", "seed": 3} for kind in expected],
         TRAIN,
-        results_root=tmp_path / "results",
+        results_root=results,
         project="p",
         name="ends",
         mode=mode,
@@ -90,13 +93,17 @@ def test_every_kind_of_end(
         assert start["config_digest"] == run["digest"]
         assert run["job_id"] == row["job_id"]
 
+    told = kinds(monitor.rows(batch_id))
+    last_start = max(index for index, kind in enumerate(told) if kind == "job_start")
+    assert "job_done" in told[:last_start], "an end is told when it comes"
+
     done = last["mlp-nile-s3-well"]["data"]
     assert done["status"] == "DONE"
     assert done["metrics"] == {"loss": 0.25}
     assert done["train_epochs"] == EPOCHS
     assert 0 < done["elapsed_s"] < 10
     assert "cpu_s" in done["resources"]
-    assert ("peak_ram_mb" in done["resources"]) == (mode == "process_pool")
+    assert ("peak_ram_mb" in done["resources"]) == (mode in ISOLATED)
     assert last["mlp-nile-s3-skip"]["data"]["status"] == "SKIPPED"
     assert last["mlp-nile-s3-flaky"]["data"]["attempts"] == 2
     lines = [
@@ -116,8 +123,11 @@ def test_every_kind_of_end(
     assert batch["end"]["reason"] == f"{summary.failed} of {len(expected)} failed"
     assert (batch["end"]["n_done"], batch["end"]["n_failed"]) == (3, summary.failed)
     assert batch["env"]["python_version"]
-    for account in assert_accounts_meet(tmp_path / "outbox"):
-        assert account.delivered == account.emitted == len(monitor.rows())
+    boxes = [tmp_path / "outbox", *([results / ".sweep"] if mode == "dask" else [])]
+    accounts = [account for box in boxes for account in assert_accounts_meet(box)]
+    assert sum(account.delivered for account in accounts) == len(monitor.rows())
+    assert all(account.delivered == account.emitted for account in accounts)
+    assert not list((tmp_path / "outbox").glob("*/*.seg")), "all is delivered"
 
 
 def test_reporters_metrics_and_uploads_in_experiments(

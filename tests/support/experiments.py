@@ -70,6 +70,11 @@ def slow(ctx: RunContext) -> dict[str, Any]:
     return {"x": ctx.config["x"]}
 
 
+def nap(ctx: RunContext) -> dict[str, Any]:
+    time.sleep(ctx.config["nap_s"])
+    return {"x": ctx.config["x"]}
+
+
 def pid(ctx: RunContext) -> dict[str, Any]:
     return {
         "pid": os.getpid(),

@@ -47,7 +47,8 @@ class Sweep:
 
     def start(self) -> subprocess.Popen[str]:
         """`argus-tasks run`"""
-        return self._popen("run", str(self.folder / "sweep.yaml"))
+        self._process = self._popen("run", str(self.folder / "sweep.yaml"))
+        return self._process
 
     def command(self, *words: str) -> str:
         """What another command prints; it must end well."""
@@ -65,10 +66,14 @@ class Sweep:
         return len(list(self._marks.iterdir()))
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        """Wait for it, looking often."""
+        """Wait for it, looking often, while the sweep that was started last runs."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to pass"
+            code = self._process.poll()
+            if code is not None or time.monotonic() > deadline:
+                self._process.kill()
+                out, err = self._process.communicate()
+                raise AssertionError(f"it did not come to pass (exit {code}):\n{out}\n{err}")
             time.sleep(0.02)
 
     def records(self) -> list[dict[str, Any]]:

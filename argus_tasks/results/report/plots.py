@@ -82,7 +82,7 @@ def effect_plot(effect: Effect, ylabel: str) -> Markup:
             shift = [place + ((index * 7) % 11 - 5) / 28 for index in range(len(values))]
             axes.plot(shift, values, "o", color=SERIES[0], markersize=3.5, alpha=0.55, mew=0)
             axes.plot([place - 0.3, place + 0.3], [level.mean] * 2, color=INK, linewidth=2.2)
-        labels = [plain(level.label, 18) for level in effect.levels]
+        labels = [plain(level.label, 20) for level in effect.levels]
         long = sum(map(len, labels)) > 34
         axes.set_xticks(
             range(len(labels)), labels, rotation=30 if long else 0, ha="right" if long else "center"

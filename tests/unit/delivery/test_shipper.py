@@ -349,3 +349,17 @@ def test_a_call_that_is_interrupted_is_accounted_for(tmp_path: Path) -> None:
     assert account.delivered == 3
     assert account.dropped == {"interrupted": 1}
     assert account.missing == 1
+
+
+def test_a_chain_that_ends_behind_its_last_delivery_is_removed(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o", limit_bytes=2**30).create()
+    server, time = FakeServer(), Time()
+    writer = SegmentWriter(str(outbox.folder), outbox)
+    Emitter(writer, "b", SOURCE).emit("batch_done", None, {})
+    shipper = shipper_of(outbox, server, time)
+    settle(shipper, time)
+    assert len(server.rows) == 1
+    writer.close()
+    shipper.finish()
+    assert outbox.segments() == []
+    assert outbox.account("b").delivered == outbox.account("b").emitted == 1

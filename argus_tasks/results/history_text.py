@@ -1,0 +1,115 @@
+"""A history as text: a sparkline for each cell, a table of the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from argus_tasks.base.nested import MISSING, flatten
+from argus_tasks.results.direction import guess_direction
+from argus_tasks.results.history import History, Series
+from argus_tasks.results.leaderboard import Spread
+from argus_tasks.results.render import plain_lines
+from argus_tasks.results.side_text import code_versions
+from argus_tasks.results.table import Column, number_specs, telling_keys, value_text
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def history_lines(found: History) -> list[str]:
+    """The whole history as lines of text."""
+    direction = guess_direction(found.metric)
+    better = {"min": ", lower is better", "max": ", higher is better", None: ""}[direction]
+    names = series_names(found)
+    lines = [f"{found.metric} of {found.name}, {_batches(len(found.batches))}{better}", ""]
+    lines += plain_lines(
+        [
+            Column("cell", tuple(names), is_text=True),
+            Column("first", tuple(_end(each.points, 0) for each in found.series)),
+            Column("last", tuple(_end(each.points, -1) for each in found.series)),
+            Column("history", tuple(sparkline(each.points) for each in found.series), is_text=True),
+            Column("changes", tuple(_changes(each) for each in found.series), is_text=True),
+        ]
+    )
+    told: dict[int, list[str]] = {}
+    for name, each in zip(names, found.series, strict=True):
+        for change in each.changes:
+            told.setdefault(change.at, []).append(f"{name} {_amount(each, change.change)}")
+    sides = found.batches
+    lines += [
+        "",
+        *plain_lines(
+            [
+                Column("", tuple(str(place + 1) for place in range(len(sides)))),
+                Column("batch", tuple(str(side.batch_id) for side in sides), is_text=True),
+                Column("began", tuple(_minute(side.created_at) for side in sides), is_text=True),
+                Column(
+                    "code",
+                    tuple(
+                        ",".join(version[:10] for version in code_versions(side.rows))
+                        for side in sides
+                    ),
+                    is_text=True,
+                ),
+                Column("runs", tuple(str(len(side.rows)) for side in sides)),
+                Column(
+                    "new levels",
+                    tuple("; ".join(told.get(place, [])) for place in range(len(sides))),
+                    is_text=True,
+                ),
+            ]
+        ),
+    ]
+    return lines
+
+
+def sparkline(points: Sequence[Spread | None]) -> str:
+    """A bar for each batch between the lowest and the highest mean; a gap where there is none."""
+    means = [point.mean for point in points if point]
+    low, high = min(means), max(means)
+    flat = high - low <= 1e-6 * max(abs(low), abs(high))
+    return "".join(
+        " "
+        if point is None
+        else _BARS[0 if flat else round((point.mean - low) / (high - low) * (len(_BARS) - 1))]
+        for point in points
+    )
+
+
+def series_names(found: History) -> list[str]:
+    """A short name for each cell: the values by which they differ."""
+    configs = [flatten(each.config) for each in found.series]
+    known = dict.fromkeys(key for config in configs for key in config)
+    differ = [
+        key
+        for key in known
+        if any(config.get(key, MISSING) != configs[0].get(key, MISSING) for config in configs)
+    ]
+    keys = telling_keys(differ, configs)
+    return [
+        " ".join(value_text(config[key]) for key in keys if key in config) or "all"
+        for config in configs
+    ]
+
+
+def _end(points: Sequence[Spread | None], place: int) -> str:
+    have = [point for point in points if point]
+    mean = have[place].mean
+    return f"{mean:{number_specs([mean])[0]}}"
+
+
+def _changes(series: Series) -> str:
+    return ", ".join(
+        f"at {change.at + 1}: {_amount(series, change.change)}" for change in series.changes
+    )
+
+
+def _amount(series: Series, change: float) -> str:
+    return f"{change:+.1%}" if series.relative else f"{change:+.3g}"
+
+
+def _minute(moment: str | None) -> str:
+    return (moment or "")[:16].replace("T", " ")
+
+
+def _batches(count: int) -> str:
+    return "1 batch" if count == 1 else f"{count} batches"

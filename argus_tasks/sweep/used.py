@@ -1,0 +1,54 @@
+"""What an attempt uses of the machine, measured by the process that runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
+_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
+
+
+class Used:
+    """From now on, in this process.
+
+    Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
+    and its children's, and memory counts; else the CPU time is this thread's.
+    """
+
+    def __init__(self, owner: Mapping[str, Any]) -> None:
+        self._isolated = owner.get("pid") != os.getpid()
+        self._since_s = self._cpu_s()
+        if self._isolated:
+            # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_bytes(b"5")
+
+    def taken(self) -> dict[str, float]:
+        """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
+        used = {"cpu_s": round(self._cpu_s() - self._since_s, 3)}
+        return used | {"peak_ram_mb": _peak_mb()} if self._isolated else used
+
+    def _cpu_s(self) -> float:
+        if not self._isolated:
+            return time.thread_time()
+        mine = resource.getrusage(resource.RUSAGE_SELF)
+        below = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime
+
+
+def _peak_mb() -> float:
+    try:
+        found = _PEAK.search(Path("/proc/self/status").read_bytes())
+    except OSError:
+        found = None
+    if found:
+        return round(int(found[1]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_A_MB, 1)
