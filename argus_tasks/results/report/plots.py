@@ -7,6 +7,7 @@ from typing import Any
 
 from argus_tasks.results.curves import CurvePanel
 from argus_tasks.results.effects import Effect
+from argus_tasks.results.history import History, Series
 from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import (
     BAD,
@@ -93,6 +94,35 @@ def effect_plot(effect: Effect, ylabel: str) -> Markup:
         axes.set_ylabel(plain(ylabel, 44))
         means = ", ".join(f"{level.label} {level.mean:.3g}" for level in effect.levels)
         return svg_of(drawn, f"{ylabel} by {effect.key}, means: {means}")
+
+
+def history_plot(name: str, series: Series, found: History) -> Markup:
+    """A cell over the batches: mean and spread, with a line where a new level begins."""
+    from matplotlib.ticker import MaxNLocator
+
+    have = [(at + 1, point) for at, point in enumerate(series.points) if point is not None]
+    with figure(4.2, 2.6) as drawn:
+        axes = drawn.subplots()
+        axes.errorbar(
+            [at for at, _ in have],
+            [point.mean for _, point in have],
+            yerr=[point.std or 0.0 for _, point in have],
+            color=SERIES[0],
+            ecolor=MUTED,
+            elinewidth=1,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.4,
+        )
+        for change in series.changes:
+            axes.axvline(change.at + 0.5, color=BAD, linewidth=1.4, linestyle="--")
+        axes.set_xlim(0.5, len(found.batches) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(plain(name, 40), loc="left")
+        axes.set_xlabel("batch")
+        axes.set_ylabel(plain(found.metric))
+        levels = ", ".join(str(change.at + 1) for change in series.changes) or "none"
+        return svg_of(drawn, f"{found.metric} of {name} by batch; new levels from batch: {levels}")
 
 
 def timeline_plot(found: Timeline) -> Markup:
