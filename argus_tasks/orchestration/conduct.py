@@ -60,6 +60,8 @@ def conduct(session: SweepSession) -> State[Any]:
             len(plan.to_do),
             session.request.results_root,
         )
+        for note in plan.notes:
+            logger.warning(note)
         with session, quiet_task_runs(), UsageLog(session.folder.path):
             _run_mirrored(session)
     finally:

@@ -96,7 +96,11 @@ class ArgusMonitor(Monitor):
         lost = not_waiting(self._batch, self._file, list(telling.lost.values()))
         self._lost = {job.name: job for job in lost}
         self._file.opened(telling.batch_id, session.session_id)
-        self._batch.open(on_stop=self._on_stop, on_end=self._on_end)
+        self._batch.open(
+            on_stop=self._on_stop,
+            on_end=self._on_end,
+            environment=session.surroundings.event if session.surroundings.gathers else None,
+        )
         for end in telling.ended:
             self._batch.count(end.name, failed=end.failed)
         self._tell_lost(set(self._lost) - {run.name for run in session.plan.to_do})

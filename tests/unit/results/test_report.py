@@ -17,8 +17,8 @@ from argus_tasks.results import needs
 from argus_tasks.results.report.markup import fill
 
 HOSTILE = (
-    "<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>"
-    " ${x$ \x00\u202e & 😀 語"
+    "$\\bad{$<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>"
+    " \x00\u202e & 😀 語"
 )
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 CURVE = '{"step": 0, "metrics": {"val_loss": 2}}\n{"step": 1, "metrics": {"val_loss": 1}}\n'

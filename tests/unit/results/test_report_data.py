@@ -137,7 +137,7 @@ def test_errors_of_different_size_learn_from_each_other_in_shares() -> None:
             float(10.0**place * better * (1 + 0.01 * rng.standard_normal())) for _ in range(2)
         ]
         for place in range(4)
-        for model, better in (("a", 1.0), ("b", 1.2))
+        for model, better in (("a", 1.0), ("b", 1.08))
     }
     assert [c.noise for c in judged(runs(values, "mse"))] == [Noise.BEYOND] * 4
 
