@@ -10,6 +10,7 @@ from argus_tasks.api.launch import launch
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.summary import RunSummary, SweepFailed
 from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.order import Order
@@ -54,6 +55,7 @@ def sweep_flow(
     trackers: Sequence[Tracker] | None = None,
     experiment_type: str | None = None,
     fresh: bool = False,
+    on_code_change: OnCodeChange | None = None,
     raise_on_failure: bool = False,
 ) -> RunSummary:
     """Run an experiment over configs, each as a Prefect task run with a folder of its own.
@@ -98,6 +100,8 @@ def sweep_flow(
         trackers: live trackers.
         experiment_type: a label for the monitor.
         fresh: a new batch; nothing is reused.
+        on_code_change: what becomes of earlier runs that another code has made: `warn` uses them
+            and says so, `rerun` runs them again, `stop` refuses to start.
         raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:
@@ -142,6 +146,7 @@ def sweep_flow(
         trackers=trackers,
         experiment_type=experiment_type,
         fresh=fresh,
+        on_code_change=on_code_change,
     )
     summary = launch(request)
     if raise_on_failure and not summary.ok:

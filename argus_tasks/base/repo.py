@@ -2,31 +2,108 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+_LARGEST_FILE = 1_000_000
+_MOST_FILES = 1_000
+
 
 @dataclass(frozen=True)
 class Repo:
-    """A git work tree: its top folder, HEAD's full SHA, the branch, and whether files differ."""
+    """A git work tree: its top folder, HEAD's full SHA, the branch, and whether files differ.
+
+    `changes` are the lines of `git status --porcelain`.
+    """
 
     top: Path
     sha: str
     branch: str
     dirty: bool
+    changes: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=8)
 def repo_of(folder: Path) -> Repo | None:
     """The work tree that holds the folder; None without git, outside of one, or before a commit."""
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    sha = _git(folder, "rev-parse", "HEAD")
-    if not top or not sha:
+    said = _git(folder, "rev-parse", "--show-toplevel", "HEAD", "--abbrev-ref", "HEAD")
+    if not said:
         return None
-    branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
-    return Repo(Path(top), sha, branch, bool(_git(folder, "status", "--porcelain")))
+    top, sha, branch = said.splitlines()[:3]
+    changes = _changes(Path(top))
+    return Repo(Path(top), sha, branch, bool(changes), changes)
+
+
+def forget_repos() -> None:
+    """Ask git again from now on: the code may have changed since the last sweep."""
+    repo_of.cache_clear()
+    _changes.cache_clear()
+    code_of.cache_clear()
+
+
+@lru_cache(maxsize=8)
+def code_of(folder: Path, leave_out: Path | None = None) -> str | None:
+    """Which code lies in the work tree of a folder: twelve digits of HEAD, and where the tree
+    differs from it, `+` and eight digits of a hash of the differences.
+
+    They are `git diff HEAD` and the untracked Python files, those under `leave_out` excepted. None
+    without git.
+    """
+    repo = repo_of(folder)
+    if repo is None:
+        return None
+    short = repo.sha[:12]
+    hashed = hashlib.sha256()
+    differs = False
+    if any(not line.startswith("??") for line in repo.changes):
+        diff = diff_of(repo)
+        hashed.update(diff.encode("utf-8", "replace"))
+        differs = bool(diff)
+    for path in untracked_files(repo, leave_out):
+        if path.suffix == ".py":
+            hashed.update(f"\n{path.relative_to(repo.top)}\n".encode())
+            hashed.update(path.read_bytes())
+            differs = True
+    return f"{short}+{hashed.hexdigest()[:8]}" if differs else short
+
+
+def diff_of(repo: Repo) -> str:
+    """`git diff HEAD` of the whole work tree."""
+    return _git(repo.top, "diff", "HEAD", "--no-color", "--no-ext-diff") or ""
+
+
+def untracked_files(repo: Repo, leave_out: Path | None = None) -> list[Path]:
+    """The files that git neither tracks nor ignores, those under `leave_out` and large ones
+    excepted; the first thousand."""
+    asked = [_untracked(repo, line) for line in repo.changes if line.startswith("??")]
+    if leave_out is not None:
+        asked = [path for path in asked if not path.is_relative_to(leave_out)]
+    if not asked:
+        return []
+    words = ["ls-files", "--others", "--exclude-standard", "-z", "--"]
+    said = _git(repo.top, *words, *[str(path) for path in asked]) or ""
+    found = []
+    for name in said.split("\0")[:_MOST_FILES]:
+        path = repo.top / name
+        if not name or (leave_out is not None and path.is_relative_to(leave_out)):
+            continue
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST_FILE:
+            found.append(path)
+    return found
+
+
+def _untracked(repo: Repo, line: str) -> Path:
+    return repo.top / line[3:].strip('"').rstrip("/")
+
+
+@lru_cache(maxsize=8)
+def _changes(top: Path) -> tuple[str, ...]:
+    return tuple(
+        (_git(top, "-c", "core.quotePath=off", "status", "--porcelain") or "").splitlines()
+    )
 
 
 def _git(folder: Path, *words: str) -> str | None:
@@ -36,10 +113,11 @@ def _git(folder: Path, *words: str) -> str | None:
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=10,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -67,8 +67,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     ):
         if count := made.count(action):
             print(f"{count:>10} {word}")
-    if made.reason_nothing_reused:
-        print(f"note       {made.reason_nothing_reused}")
+    for note in made.notes:
+        print(f"note       {note}")
     runs = made.runs
     if request.order != "given":  # as they will be started; what is not to be run comes last
         ahead = set(made.order.indexes)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from argus_tasks.cli.codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from argus_tasks.sweep.request import SweepRequest
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,14 +42,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--metric", help="show the best run so far by this metric")
     parser.add_argument("--direction", choices=("min", "max"), help="what is better")
     parser.add_argument("--fresh", action="store_true", help="a new batch; reuse nothing")
+    parser.add_argument(
+        "--on-code-change",
+        choices=("warn", "rerun", "stop"),
+        help="what becomes of earlier runs that another code has made (default: warn)",
+    )
     parser.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep; the exit code says how it went."""
-    from argus_tasks.api.launch import launch
-    from argus_tasks.cli.watch import duration_text, say, watching
-    from argus_tasks.runs.summary import SweepStopped
     from argus_tasks.sweep.resolve import resolve
 
     request = resolve(
@@ -63,7 +69,17 @@ def run(args: argparse.Namespace) -> int:
         breaker=args.breaker,
         results_root=args.results_root,
         fresh=args.fresh,
+        on_code_change=args.on_code_change,
     )
+    return run_request(request, args.metric, args.direction)
+
+
+def run_request(request: SweepRequest, metric: str | None, direction: str | None) -> int:
+    """Run a sweep, its progress on the terminal; the exit code says how it went."""
+    from argus_tasks.api.launch import launch
+    from argus_tasks.cli.watch import duration_text, say, watching
+    from argus_tasks.runs.summary import SweepStopped
+
     # Prefect's own lines would tear the progress; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     say(f"{request.name}: {len(request.configs)} configs, {request.workers} workers")
@@ -71,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = launch(
             request,
-            watch=watching(args.metric, args.direction),
+            watch=watching(metric, direction),
             notice=say,
         )
         code = EXIT_OK if result.ok else EXIT_SOME_FAILED

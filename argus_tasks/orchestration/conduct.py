@@ -58,6 +58,8 @@ def conduct(session: SweepSession) -> State[Any]:
             len(plan.to_do),
             session.request.results_root,
         )
+        for note in plan.notes:
+            logger.warning(note)
         with session, quiet_task_runs():
             _run_mirrored(session)
     finally:

@@ -34,7 +34,7 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
     while not session.stopping and (to_do or session.holding.waiting):
         try:
             if not to_do:
-                to_do.extend(session.freed())
+                to_do.extend(session.holding.freed())
             if not to_do:
                 time.sleep(_LOOK_S)
             elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
@@ -103,7 +103,7 @@ class _Loop:
         """Fill the window, then wait for an end, or for the next step of a stop."""
         session = self._session
         if not self._waiting:
-            for freed in session.freed():
+            for freed in session.holding.freed():
                 self._waiting.add(freed)
         while self._waiting and not session.stopping and self._has_room():
             self._admit(self._submitted)

@@ -20,6 +20,7 @@ class Row:
     """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
 
     `peak_ram_mb` is the most memory it held, in MB; `code_version` the git commit it ran;
+    `code` the same with what differed from it;
     `host_kind` what machine it ran on; `data_version` its data's. What a folder does not say is
     None: much of it in folders that other tools wrote.
     """
@@ -44,6 +45,7 @@ class Row:
     host_kind: str | None
     data_version: str | None
     path: Path
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         host_kind=_text(meta.get("host_kind")),
         data_version=_text(meta.get("dataset_version")),
         path=Path(path),
+        code=_text(run.get("code")),
     )
 
 

@@ -146,6 +146,10 @@ def foot_lines(
     more = left_out(board, columns)
     if more:
         lines += _wrapped(f"more metrics, in --csv and --json: {', '.join(more)}", width)
+    codes = Counter(row.code for row in rows if row.code and row.status == "succeeded")
+    if len(codes) > 1:
+        counts = ", ".join(f"{count} by {code}" for code, count in codes.most_common())
+        lines += _wrapped(f"runs were made by different code: {counts}", width)
     failures: dict[str, list[Row]] = {}
     for row in rows:
         if row.status == "failed":

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import dumps, read_json
+from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.locks import locked
 from argus_tasks.base.processes import is_dead, this_process
 from argus_tasks.runs.layout import CLAIMS_FOLDER, SWEEP_FOLDER
+from argus_tasks.runs.ledger import checked_line
 
 RENEW_S = 60.0
 """How often an owner touches its claims, for those who watch from other hosts."""
@@ -162,7 +163,7 @@ class Claims:
             os.unlink(probe)  # noqa: PTH108
 
     def _write_beside(self, claim: Claim) -> None:
-        text = dumps(
+        text = checked_line(
             {
                 **{key: claim.owner.get(key) for key in _OWNER_KEYS},
                 "batch_id": claim.batch_id,

@@ -5,6 +5,7 @@ The ledger is append only, a line a fact, each with a checksum of its own.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -20,7 +21,6 @@ from argus_tasks.base.files import (
     dumps,
     read_json,
     read_json_lines,
-    write_json,
     write_text_whole,
 )
 from argus_tasks.base.ids import new_batch_id
@@ -30,6 +30,10 @@ from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
 
 SWEEP_SCHEMA_VERSION = 1
+REMOVED = "removed"
+"""The event of a line that says that a run's folder was deleted by somebody."""
+TORN = "torn"
+"""The event of a line that says that the one before was torn off by a crash."""
 
 log = logging.getLogger("argus_tasks")
 
@@ -69,8 +73,16 @@ class SweepFolder:
                 f" {process.get('host')}; wait for its end, stop it, or start anew (--fresh)."
             )
 
-    def open_session(self, identity: SweepIdentity, *, git_sha: str | None, created_by: str) -> str:
-        """Note in `sweep.json` that a session starts; returns the session's id."""
+    def open_session(
+        self,
+        identity: SweepIdentity,
+        *,
+        git_sha: str | None,
+        created_by: str,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Note in `sweep.json` that a session starts, and how it is run (`recipe`, JSON); returns
+        the session's id."""
         self.path.mkdir(parents=True, exist_ok=True)
         state = self.state() or {
             "schema_version": SWEEP_SCHEMA_VERSION,
@@ -92,14 +104,16 @@ class SweepFolder:
                 "how": None,
                 "process": this_process(),
                 "flow_run": None,
+                "recipe": recipe,
             }
         )
-        write_json(self.path / SWEEP_JSON, state, sync=True)
+        self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
         end = os.lseek(self._ledger, 0, os.SEEK_END)
         if end and os.pread(self._ledger, 1, end - 1) != b"\n":
-            self._unwritten = b"\n"  # a killed session's last line is torn: ours starts anew
+            torn = {"at": utc_now_iso(), "session": session, "event": TORN}
+            self._unwritten = f"\n{checked_line(torn)}\n".encode()
         return session
 
     def close_session(self, session: str, how: str, reasons: Sequence[str] = ()) -> None:
@@ -118,13 +132,14 @@ class SweepFolder:
                 if entry["id"] == session:
                     entry |= facts
             try:
-                write_json(self.path / SWEEP_JSON, state, sync=True)
+                self._write_state(state)
             except OSError as error:
                 log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
-        text = "".join(dumps(to_jsonable(line)) + "\n" for line in lines)
+        plain = ({key: to_jsonable(item) for key, item in line.items()} for line in lines)
+        text = "".join(checked_line(line) + "\n" for line in plain)
         write_text_whole(self.path / PLAN_JSONL, text)
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -164,6 +179,20 @@ class SweepFolder:
                 os.close(self._ledger)
                 self._ledger = None
         self._alone.give_back()
+
+    def open_attempts(self) -> dict[str, dict[str, Any]]:
+        """The attempts that have started and, as far as this ledger knows, not ended: the line of
+        the start, by run id."""
+        found: dict[str, dict[str, Any]] = {}
+        for fact in self.facts():
+            if fact.get("event") == "started":
+                found[str(fact.get("run_id"))] = fact
+            elif fact.get("event") in ("ended", "closed"):
+                found.pop(str(fact.get("run_id")), None)
+        return found
+
+    def _write_state(self, state: Mapping[str, Any]) -> None:
+        write_text_whole(self.path / SWEEP_JSON, checked_json(state), sync=True)
 
     def _write(self) -> None:
         assert self._ledger is not None
@@ -209,6 +238,21 @@ def checked_line(facts: Mapping[str, Any]) -> str:
     """A ledger line: the facts as JSON, and `check`, the CRC-32 of that JSON without it."""
     text = dumps(facts)
     return f'{text[:-1]},"check":"{zlib.crc32(text.encode("utf-8")):08x}"}}'
+
+
+def checked_json(value: Mapping[str, Any]) -> str:
+    """JSON for people to read, its last key `check` the CRC-32 of the text without it."""
+    facts = {key: item for key, item in value.items() if key != "check"}
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=2)
+    return f'{text[:-2]},\n  "check": "{zlib.crc32(text.encode("utf-8")):08x}"\n}}\n'
+
+
+def json_holds(text: str) -> bool:
+    """True where the checksum of a text of `checked_json` is right."""
+    body, found, tail = text.rpartition(',\n  "check": "')
+    if not found or len(tail) != 12 or tail[8:] != '"\n}\n':
+        return False
+    return f"{zlib.crc32((body + chr(10) + '}').encode('utf-8')):08x}" == tail[:8]
 
 
 def line_holds(line: str) -> bool:

@@ -36,6 +36,8 @@ class RunMetadata:
         dataset_version: from the config's `dataset_version` or `data_version` unless given.
         seed: from the config's `seed` where that is an integer, unless given.
         extras: anything else.
+        code: which code this is: `base.repo.code_of`.
+        env_snapshot: where in the results root lies what the sweep was started with.
     """
 
     experiment_name: str | None = None
@@ -52,6 +54,8 @@ class RunMetadata:
     dataset_version: str | None = None
     seed: int | None = None
     extras: dict[str, Any] | None = None
+    code: str | None = None
+    env_snapshot: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The metadata as a dict."""

@@ -15,7 +15,7 @@ from typing import Any
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.processes import is_dead
 from argus_tasks.runs.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOLDER
-from argus_tasks.runs.ledger import batches, checked_line
+from argus_tasks.runs.ledger import TORN, batches, checked_line
 
 
 @dataclass(slots=True)
@@ -78,9 +78,13 @@ class Neighbours:
         """
         self._batch_id = batch_id
         line = checked_line({"at": utc_now_iso(), "batch_id": batch_id}) + "\n"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(self._starts.path, flags, 0o644)
         try:
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            if end and os.pread(descriptor, 1, end - 1) != b"\n":  # torn off by a crash
+                torn = checked_line({"at": utc_now_iso(), "event": TORN})
+                line = f"\n{torn}\n{line}"
             os.write(descriptor, line.encode("utf-8"))
         finally:
             os.close(descriptor)
@@ -88,8 +92,8 @@ class Neighbours:
     def last_run(self, digest: str) -> str | None:
         """The run id that others last started or ended for a digest since this was made."""
         for line in self._starts.lines():
-            batch_id = str(line.get("batch_id"))
-            if batch_id != self._batch_id:
+            batch_id = line.get("batch_id")
+            if isinstance(batch_id, str) and batch_id != self._batch_id:
                 self._watched.add(batch_id)
         for batch_id in self._watched:
             tail = self._tails.get(batch_id)

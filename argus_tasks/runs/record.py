@@ -170,6 +170,7 @@ class RunRecord:
             "batch_id": self.key.batch_id,
             "job_id": self.key.job_id,
             "digest": self.key.digest,
+            "code": self.meta.code,
             "cause": None,
             "resumable": False,
         }

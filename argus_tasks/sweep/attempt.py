@@ -18,6 +18,7 @@ from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
 from argus_tasks.runs.context import RunContext
+from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
 from argus_tasks.runs.metadata import RunMetadata
@@ -84,6 +85,7 @@ class Outcome:
         stack: the stack trace, empty where there is none.
         metrics: the numbers of the result's top level, for those who watch.
         duration_s: this attempt's seconds.
+        files: SHA-256 of the run's files: `runs.hashes`.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
         forgiven: it is tried again, and this try does not count.
         told: what the monitor is to know of it; None where it could not be told, or has none.
@@ -94,6 +96,7 @@ class Outcome:
     stack: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     duration_s: float = 0.0
+    files: dict[str, Any] = field(default_factory=dict)
     unwritten: bool = False
     forgiven: bool = False
     told: Told | None = None
@@ -124,12 +127,15 @@ def run_attempt(
     used = Used(assignment.key.owner or {})
     with watched(assignment, stop, disowned, used, alone=capture is not None) as watch:
         try:
-            return _attempt(
+            outcome = _attempt(
                 assignment, function, trackers, stop, capture, disowned, started, watch, used
             )
         except OSError as error:
             outcome = outcome_of_exception(error, time.monotonic() - started)
             return watch.sign(replace(outcome, unwritten=True), 0)
+    if outcome.ending.cause == causes.CLAIM_LOST or disowned():
+        return outcome
+    return replace(outcome, files=hashes_of(assignment.key.run_dir))
 
 
 def _attempt(

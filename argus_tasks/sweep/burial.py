@@ -10,6 +10,7 @@ from dataclasses import replace
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import read_json
 from argus_tasks.runs import causes
+from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.late import close_for_the_dead
 from argus_tasks.runs.layout import FAILED, METRICS_JSON, RUN_LOG, SUCCEEDED
 from argus_tasks.runs.record import Ending, record_of, stopped_ending
@@ -58,14 +59,16 @@ class LastWords:
         self._lock = threading.Lock()
         self._owed: dict[str, tuple[Assignment, Outcome]] = {}
 
-    def write(self, assignment: Assignment, outcome: Outcome) -> None:
-        """Close the run's folder, now or later."""
+    def write(self, assignment: Assignment, outcome: Outcome) -> Outcome:
+        """Close the run's folder, now or later; the outcome, with its files where it is now."""
         try:
             self._close(assignment, outcome)
         except OSError as error:
             log.warning("%s cannot be closed yet: %s", assignment.key.run_dir, error)
             with self._lock:
                 self._owed[assignment.key.run_id] = (assignment, outcome)
+            return outcome
+        return replace(outcome, files=hashes_of(assignment.key.run_dir))
 
     def forget(self, run_id: str) -> None:
         """The run is tried again: its folder will have newer words."""
@@ -73,12 +76,12 @@ class LastWords:
             with self._lock:
                 self._owed.pop(run_id, None)
 
-    def write_owed(self) -> None:
-        """Try again those that found no room."""
+    def write_owed(self) -> list[tuple[Assignment, Outcome]]:
+        """Try again those that found no room; returns those that now have."""
         with self._lock:
             owed, self._owed = self._owed, {}
-        for assignment, outcome in owed.values():
-            self.write(assignment, outcome)
+        written = [(one, self.write(one, outcome)) for one, outcome in owed.values()]
+        return [(one, outcome) for one, outcome in written if outcome.files]
 
     def _close(self, assignment: Assignment, outcome: Outcome) -> None:
         close_for_the_dead(

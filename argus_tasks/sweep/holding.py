@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.runs.catalogue import KnownRun, known_run
 from argus_tasks.runs.claims import Claim, Claims
+from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.late import close_lost
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
@@ -30,6 +31,7 @@ class Holding:
     Attributes:
         waiting: configs that another sweep runs now, by their index.
         settled: configs that another sweep has settled since the plan was made.
+        on_settled: called with the status of each of these.
     """
 
     def __init__(self, request: SweepRequest) -> None:
@@ -42,6 +44,7 @@ class Holding:
         self._lock = threading.Lock()
         self.waiting: dict[int, PlannedRun] = {}
         self.settled: dict[int, KnownRun] = {}
+        self.on_settled: Callable[[str], None] = lambda _: None
 
     def open(self, folder: SweepFolder, to_do: Iterable[PlannedRun]) -> None:
         """Tell other sessions of this one, and close the runs that dead ones have left running.
@@ -54,13 +57,18 @@ class Holding:
         self._neighbours.note_start(folder.batch_id)
         self._claims = Claims(self._root, folder.batch_id)
         self._claims.open()
-        for run in to_do:
-            known = run.known
-            if run.digest is None or known is None or known.status != RUNNING:
-                continue
-            if self._claims.take(run.digest, known.run_id) is not None:
-                self._close_lost(run.digest, known)
-                self._claims.give_back(run.digest)
+        lost = {
+            run.known.run_id: run.digest
+            for run in to_do
+            if run.digest is not None and run.known is not None and run.known.status == RUNNING
+        }
+        for run_id, started in folder.open_attempts().items():
+            if started.get("digest"):
+                lost[run_id] = str(started["digest"])
+        for run_id, digest in lost.items():
+            if self._claims.take(digest, run_id) is not None:
+                self._put_right(digest, run_id)
+                self._claims.give_back(digest)
 
     def take(self, run: PlannedRun) -> PlannedRun | None:
         """The config as it is to be run now, once it is ours; None where it is not.
@@ -80,6 +88,10 @@ class Holding:
             if ours is not None:
                 self._ours[run.index] = ours
             return ours
+
+    def freed(self) -> list[PlannedRun]:
+        """The configs that other sweeps ran, and that are this one's to run now."""
+        return [run for run in list(self.waiting.values()) if self.take(run) is not None]
 
     def ours(self, run: PlannedRun) -> PlannedRun:
         """The config as it was taken; as it was planned where it has not been."""
@@ -151,8 +163,17 @@ class Holding:
             return run
         if known.status in (SUCCEEDED, SKIPPED) or not known.resumable:
             self.settled[run.index] = known
+            self.on_settled(known.status)
             return None
         return replace(run, action=Action.RESUME, known=known, run_id=known.run_id)
+
+    def _put_right(self, digest: str, run_id: str) -> None:
+        """Give ledger and folder of a killed session's run the same last word."""
+        known = known_run(self._root, run_id)
+        if known is not None and known.status == RUNNING:
+            self._close_lost(digest, known)
+        elif known is not None:
+            self._note_end(known)
 
     def _close_lost(self, digest: str, known: KnownRun) -> KnownRun | None:
         """Give a run that its owner has left as running its last word; we hold its claim."""
@@ -162,16 +183,23 @@ class Holding:
         lost = close_lost(known.run_dir, owner_gone=owner_gone)
         if lost is None:
             return None
+        now = known_run(self._root, known.run_id)
+        if now is not None:
+            self._note_end(now)
+        return now
+
+    def _note_end(self, known: KnownRun) -> None:
+        """Without a job id: it is no task run of this session's."""
         if self._folder is not None:
             self._folder.note(
-                digest=digest,
+                digest=known.digest,
                 run_id=known.run_id,
                 attempt=known.attempt,
                 event="ended",
-                status=FAILED,
-                cause=lost["cause"],
+                status=known.status,
+                cause=known.record.get("cause"),
+                files=hashes_of(known.run_dir),
             )
-        return known_run(self._root, known.run_id)
 
 
 def _run_id(run: PlannedRun) -> str:

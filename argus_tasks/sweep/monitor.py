@@ -96,7 +96,11 @@ class ArgusMonitor(Monitor):
         lost = not_waiting(self._batch, self._file, list(telling.lost.values()))
         self._lost = {job.name: job for job in lost}
         self._file.opened(telling.batch_id, session.session_id)
-        self._batch.open(on_stop=self._on_stop, on_end=self._on_end)
+        self._batch.open(
+            on_stop=self._on_stop,
+            on_end=self._on_end,
+            environment=session.surroundings.event if session.surroundings.gathers else None,
+        )
         for end in telling.ended:
             self._batch.count(end.name, failed=end.failed)
         self._tell_lost(set(self._lost) - {run.name for run in session.plan.to_do})
@@ -110,13 +114,13 @@ class ArgusMonitor(Monitor):
         """An attempt begins; the job does with its first one."""
         job = self._jobs.get(run.index)
         if job is None:
-            place = self._batch.begin(run.name, _start_of(run, assignment))
-            job = _Job(run, assignment, place)
-            self._lost.pop(run.name, None)
+            job = _Job(run, assignment, None)
             with self._lock:
                 if self._closed:
                     return
                 self._jobs[run.index] = job
+            job.place = self._batch.begin(run.name, _start_of(run, assignment))
+            self._lost.pop(run.name, None)
         job.assignment = assignment
         if assignment.join is not None:
             assignment.join.after = job.place

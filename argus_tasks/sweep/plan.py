@@ -13,6 +13,12 @@ from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch
+from argus_tasks.sweep.code import (
+    OnCodeChange,
+    change_told,
+    code_of_experiment,
+    made_by_other_code,
+)
 from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.start_order import StartOrder, past_durations, start_order
@@ -67,6 +73,11 @@ class Plan:
         duplicates: equal configs that were made one.
         order: in which order those that will be run are started.
         reason_nothing_reused: why nothing can be reused, where that is so.
+        listed: every config of the sweep, as `plan.jsonl` has it: index, digest, job_id, config.
+        code: which code this is, see `base.repo.code_of`; None where nobody knows.
+        on_code_change: what becomes of what another code has made.
+        other_code: the known runs that another code has made, and that are reused, taken up or,
+            where `on_code_change` says so, run again.
     """
 
     batch_id: str
@@ -77,6 +88,20 @@ class Plan:
     duplicates: int
     order: StartOrder
     reason_nothing_reused: str | None = None
+    listed: tuple[dict[str, Any], ...] = ()
+    code: str | None = None
+    on_code_change: OnCodeChange = "warn"
+    other_code: tuple[KnownRun, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody should know before it is run, a sentence each."""
+        told = [self.reason_nothing_reused] if self.reason_nothing_reused else []
+        if self.other_code:
+            done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
+            what = f"{len(self.other_code)} runs that are {done} were"
+            told.append(change_told(self.other_code, self.code, what))
+        return told
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
@@ -113,30 +138,44 @@ def make_plan(request: SweepRequest) -> Plan:
     names = job_names(configs, request.job, digests if request.reuse else None)
     before = SweepFolder(request.results_root, batch_id).job_ids() if request.reuse else {}
     ending = f"-{job_suffix(batch_id)}"
-    runs = []
+    code = code_of_experiment(experiment, request.results_root) if experiment.path else None
+    runs: list[PlannedRun] = []
+    chosen: list[str] = []
+    listed: list[dict[str, Any]] = []
+    other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)
         # A job keeps the id it had in this batch, whatever has been added to the sweep since.
         job_id = before.get(digest) or named.id + ending
         identified = digest if experiment.identity is not None else None
+        listed.append({"index": index, "digest": identified, "job_id": job_id, "config": config})
+        action = action_of(found)
+        if request.only is not None:
+            if digest not in request.only:
+                continue
+            action = Action.RESUME if action is Action.RESUME else Action.RUN
+        elif found and action in (Action.REUSE, Action.RESUME) and made_by_other_code(found, code):
+            other_code.append(found)
+            action = Action.RUN if request.on_code_change == "rerun" else action
+        chosen.append(digest)
         runs.append(
             PlannedRun(
-                index,
+                len(runs),
                 config,
                 identified,
                 job_id.removesuffix(ending),
                 job_id,
                 named.model,
                 named.dataset,
-                action_of(found),
+                action,
                 found,
             )
         )
     duplicates = request.duplicates + len(request.configs) - len(configs)
     order = start_order(
         request.order,
-        configs=configs,
-        digests=digests,
+        configs=[run.config for run in runs],
+        digests=chosen,
         to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
         done=[run.index for run in runs if run.action is Action.REUSE],
         batch_id=batch_id,
@@ -145,7 +184,20 @@ def make_plan(request: SweepRequest) -> Plan:
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
-    return Plan(batch_id, sticky is not None, identity, sha, tuple(runs), duplicates, order, reason)
+    return Plan(
+        batch_id,
+        sticky is not None,
+        identity,
+        sha,
+        tuple(runs),
+        duplicates,
+        order,
+        reason,
+        tuple(listed),
+        code,
+        request.on_code_change,
+        tuple(other_code),
+    )
 
 
 def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("project",): _TEXT,
     ("experiment_type",): _TEXT,
     ("results_root",): "a path",
+    ("on_code_change",): "one of warn, rerun, stop",
     ("base",): "a mapping of keys to values",
     ("grid",): "a mapping of keys to lists of values",
     ("grid", "*"): "a list of at least one value",

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
+from argus_tasks.sweep.code import OnCodeChange, check_on_code_change
 from argus_tasks.sweep.experiment import Experiment
 from argus_tasks.sweep.gpus import Gpus, check_gpus
 from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
@@ -61,6 +62,10 @@ class SweepRequest:
         duplicates: equal configs that were dropped when the configs were made.
         reuse: take over what succeeded before, and make equal configs one.
         fresh: a new batch, and nothing taken over.
+        on_code_change: what becomes of the runs that another code has made: `warn` uses them and
+            says so, `rerun` runs them again, `stop` refuses to start.
+        only: digests of the configs to be run, whatever has become of them; None: all that need it.
+        source: the sweep file, where there is one.
     """
 
     name: str
@@ -93,9 +98,13 @@ class SweepRequest:
     duplicates: int = 0
     reuse: bool = True
     fresh: bool = False
+    on_code_change: OnCodeChange = "warn"
+    only: frozenset[str] | None = None
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
+        check_on_code_change(self.on_code_change)
         if self.results_root.exists() and not self.results_root.is_dir():
             raise BadInput(f"results_root is '{self.results_root}'; expected a folder.")
         check_specs(self.tracker_specs)

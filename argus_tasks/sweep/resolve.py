@@ -10,8 +10,10 @@ from typing import Any
 
 from argus_tasks.base.cpus import usable_cpus
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.repo import forget_repos
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.experiment import Experiment, ExperimentFunction, experiment_from
@@ -27,7 +29,7 @@ from argus_tasks.sweep.stopping import StoppingRules
 
 def resolve(
     configs: Any,
-    experiment: ExperimentFunction | str | None = None,
+    experiment: Experiment | ExperimentFunction | str | None = None,
     *,
     name: str | None = None,
     project: str | None = None,
@@ -62,6 +64,7 @@ def resolve(
     batch_id: str | None = None,
     reuse: bool = True,
     fresh: bool = False,
+    on_code_change: OnCodeChange | None = None,
 ) -> SweepRequest:
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
@@ -69,6 +72,7 @@ def resolve(
     without worker processes, or without a cluster, what the file says of them is left out. Errors:
     BadInput.
     """
+    forget_repos()
     spec = _spec_of(configs)
     if spec is None:
         folder, asked, duplicates = Path.cwd(), checked_configs(configs), 0
@@ -133,6 +137,8 @@ def resolve(
         duplicates=duplicates,
         reuse=reuse,
         fresh=fresh,
+        on_code_change=on_code_change or spec.on_code_change,
+        source=spec.source,
     )
 
 
@@ -159,7 +165,9 @@ def _spec_of(configs: Any) -> SweepSpec | None:
     return None
 
 
-def _experiment(given: ExperimentFunction | str | None, folder: Path) -> Experiment:
+def _experiment(given: Experiment | ExperimentFunction | str | None, folder: Path) -> Experiment:
+    if isinstance(given, Experiment):
+        return given
     if given is None:
         raise BadInput(
             "experiment is missing; expected a function or an import path"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
@@ -14,23 +15,28 @@ from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import with_facts
-from argus_tasks.runs.record import stopped_ending
+from argus_tasks.runs.record import Ending, stopped_ending
+from argus_tasks.runs.stopping import StopRequest
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
 from argus_tasks.sweep.admission.machine import drop_workers_with, machine_resources
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
+from argus_tasks.sweep.code import refuse_other_code
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
+from argus_tasks.sweep.housekeeping import Housekeeper
 from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.pauses import Pauses
 from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
+from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.rules import Rules
+from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
 
@@ -42,6 +48,7 @@ class SweepSession:
         request: what was asked for (`environment` is added to that of worker processes).
         plan: what there is to do.
         holding: which configs are its own to run.
+        surroundings: what it was started with.
         progress: how it is getting on.
         rules: what stops it by itself, and what is held back.
         interrupted: somebody has stopped it, not (only) one of its rules.
@@ -61,6 +68,8 @@ class SweepSession:
         self.request = request
         self.holding = Holding(request)
         self.plan: Plan = make_plan(request)
+        refuse_other_code(self.plan)
+        self.surroundings = Surroundings(request.results_root)
         self.unmirrored = 0
         self.server = ""
         self.revive_server: Callable[[], object] = lambda: None
@@ -79,6 +88,7 @@ class SweepSession:
             self.plan.count(Action.LEAVE),
             request.workers,
         )
+        self.holding.on_settled = self.progress.settled
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
@@ -93,6 +103,12 @@ class SweepSession:
         )
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
+        self._housekeeper = Housekeeper(
+            str(self.folder.path),
+            on_stop=self._on_request,
+            renew=self.holding.renew,
+            on_lost=self._on_lost_claim,
+        )
         self._executor: Executor = make_executor(
             request,
             self._stop,
@@ -105,6 +121,8 @@ class SweepSession:
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
+        if self.plan.to_do:
+            self.surroundings.begin()
         self._executor.warm(min(self.request.workers, len(self.plan.to_do)))
 
     def check(self) -> None:
@@ -128,15 +146,21 @@ class SweepSession:
     def __enter__(self) -> SweepSession:
         self.make_root()
         self.folder.take()
-        self._assigner.meta = with_facts(self.request.metadata, Path.cwd())
         self.session_id = self.folder.open_session(
-            self.plan.identity, git_sha=self.plan.git_sha, created_by=user_at_host()
+            self.plan.identity,
+            git_sha=self.plan.git_sha,
+            created_by=user_at_host(),
+            recipe=recipe_of(self.request),
         )
-        self.folder.write_plan(
-            {"index": run.index, "digest": run.digest, "job_id": run.job_id, "config": run.config}
-            for run in self.plan.runs
+        self._assigner.meta = replace(
+            with_facts(self.request.metadata, Path.cwd()),
+            code=self.plan.code,
+            env_snapshot=self.surroundings.reference(self.folder, self.session_id),
         )
+        self.folder.write_plan(self.plan.listed)
+        self.surroundings.keep(self.folder, self.session_id)
         self.holding.open(self.folder, self.plan.to_do)
+        self._housekeeper.start()
         self.rules.start()
         return self
 
@@ -146,9 +170,12 @@ class SweepSession:
     def close(self) -> None:
         """End the workers and close the session's files."""
         self.rules.close()
+        self._housekeeper.close()
         self._executor.close()
+        self.surroundings.close()
         self.admission.gate.close()
-        self._last_words.write_owed()
+        for assignment, outcome in self._last_words.write_owed():
+            self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()
         if self.session_id:
             self.folder.close_session(
@@ -186,6 +213,14 @@ class SweepSession:
         self._stop.set(by)
         self.pauses.end()
 
+    def _on_request(self, request: StopRequest) -> None:
+        self.hurried = self.hurried or request.now or self.stopping
+        self.stop("argus-tasks stop")
+
+    def _on_lost_claim(self) -> None:
+        self.stop("another host")
+        self.end_workers(now=True)
+
     def end_workers(self, *, now: bool) -> None:
         """End what still runs: TERM, or, with `now`, KILL."""
         self._executor.end_all(SIGKILL if now else SIGTERM)
@@ -193,18 +228,9 @@ class SweepSession:
     def claim(self, run: PlannedRun) -> bool:
         """Make a config this session's own to run, which holds until it has been run.
 
-        False where another sweep runs it now (see `freed`), or has settled it meanwhile.
+        False where another sweep runs it now (see `holding.freed`), or has settled it meanwhile.
         """
-        if self.holding.take(run) is not None:
-            return True
-        known = self.holding.settled.get(run.index)
-        if known is not None:
-            self.progress.settled(known.status)
-        return False
-
-    def freed(self) -> list[PlannedRun]:
-        """The configs that other sweeps ran, and that are this one's to run now."""
-        return [run for run in list(self.holding.waiting.values()) if self.claim(run)]
+        return self.holding.take(run) is not None
 
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
@@ -224,7 +250,7 @@ class SweepSession:
             if not self._may_start(run, try_number):
                 return False
             began.append(time.monotonic())
-            self._note(assignment, "started", RUNNING, None)
+            self._note(assignment, "started", Ending(RUNNING))
             self.monitor.started(run, assignment)
             self.progress.started(run)
             return True
@@ -247,10 +273,10 @@ class SweepSession:
             return outcome
         ending = outcome.ending
         if outcome.unwritten:
-            self._last_words.write(assignment, outcome)
+            outcome = self._last_words.write(assignment, outcome)
         elif ending.status == SUCCEEDED:
             self._limit.succeeded(outcome.duration_s)
-        self._note(assignment, "ended", ending.status, ending.cause)
+        self._note(assignment, "ended", ending, outcome.files)
         self._last[index] = outcome
         if self.wants_retry(index, try_number):
             self.progress.paused(run)
@@ -313,20 +339,21 @@ class SweepSession:
         else:
             run = self.holding.ours(run)
             cut = self._assigner.assignment(run, try_number - 1)
-            self._last_words.write(cut, replace(outcome, stack=last.stack))
-            self._note(cut, "ended", outcome.ending.status, outcome.ending.cause)
+            outcome = self._last_words.write(cut, replace(outcome, stack=last.stack))
+            self._note(cut, "ended", outcome.ending, outcome.files)
             self._last[run.index] = outcome
             self.progress.ended(Ended(run, cut.key.run_id, outcome, cut.attempt))
         self.holding.let_go(run)
         return outcome
 
-    def _note(self, assignment: Assignment, event: str, status: str, cause: str | None) -> None:
+    def _note(self, assignment: Assignment, event: str, ending: Ending, files: Any = None) -> None:
         self.folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,
-            job_id=assignment.key.job_id,
+            job_id=assignment.key.job_id if event != "closed" else None,
             attempt=assignment.attempt,
             event=event,
-            status=status,
-            cause=cause,
+            status=ending.status,
+            cause=ending.cause,
+            **({"files": files} if files else {}),
         )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.document import Document, Problem
 from argus_tasks.sweep.document import Path as KeyPath
 from argus_tasks.sweep.environment import fill_in_all
@@ -70,6 +71,8 @@ class SweepSpec(Section):
     """How often each config is run, each time with its own `seed`."""
     ignore_keys: list[Key] = Field(default_factory=list)
     """Top-level keys that do not make a config a different one."""
+    on_code_change: OnCodeChange = "warn"
+    """What becomes of earlier runs that another code has made."""
     job: JobTemplates = Field(default_factory=JobTemplates)
     """Names of jobs, made of the config's values."""
     execution: Execution = Field(default_factory=Execution)

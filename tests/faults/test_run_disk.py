@@ -128,7 +128,8 @@ def test_a_torn_last_line_of_a_killed_session_costs_no_other(results_root: Path)
             with (folder.path / "ledger.jsonl").open("a") as handle:
                 handle.write('{"at":"2026-')
     lines = (results_root / ".sweep/batch/ledger.jsonl").read_text().splitlines()
-    assert [line_holds(line) for line in lines] == [True, False, True]
+    assert [line_holds(line) for line in lines] == [True, False, True, True]
+    assert json.loads(lines[2])["event"] == "torn"
 
 
 def test_a_sweep_killed_on_a_full_disk_goes_on_when_there_is_room(small_root: Path) -> None:

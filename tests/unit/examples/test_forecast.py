@@ -214,7 +214,7 @@ def test_the_whole_benchmark(
     assert len(asked) >= 24
     assert len({config["dataset"] for config in asked}) >= 3
     assert len({config["model"] for config in asked}) >= 4
-    assert {config["seed"] for config in asked} == {0, 1}
+    assert {config["seed"] for config in asked} == {0, 1, 2}
     summary = ExpRunner(asked, tmp_path, example.experiment.run).run(mode="process_pool", workers=2)
     assert (summary.total, summary.succeeded) == (len(asked), len(asked))
     assert summary.duration_sec < 60

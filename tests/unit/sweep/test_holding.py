@@ -75,14 +75,14 @@ def test_what_another_sweep_runs_now_is_left_alone_until_it_has_ended(results_ro
         assert not two.claim(two.plan.runs[0])
         assert two.claim(two.plan.runs[1])
         assert not one.claim(second)
-        assert two.freed() == []
+        assert two.holding.freed() == []
         one.run_one(0, 1)
-        assert two.freed() == []
+        assert two.holding.freed() == []
         assert two.summary().reused == 1
         assert two.holding.waiting == {}
         two.stop("user")
         two.run_one(1, 1)  # it was to run, and is let go
-        assert one.freed() == [one.plan.runs[1]]
+        assert one.holding.freed() == [one.plan.runs[1]]
 
 
 def test_a_config_whose_owner_was_killed_is_taken_up_in_its_folder(tmp_path: Path) -> None:

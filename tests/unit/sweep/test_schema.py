@@ -22,6 +22,7 @@ FULL: dict[str, Any] = {
     "project": "p",
     "experiment_type": "t",
     "results_root": "r",
+    "on_code_change": "stop",
     "base": {"a": None, "b": {"c": [1]}},
     "grid": {"x": [1, "a", None, [1], {"d": 1}]},
     "variants": [{"v": 1}],

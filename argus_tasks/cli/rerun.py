@@ -1,0 +1,93 @@
+"""`argus-tasks rerun`: run chosen configs of a sweep again, whatever has become of them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.codes import EXIT_OK
+
+if TYPE_CHECKING:
+    from argus_tasks.sweep.plan import PlannedRun
+    from argus_tasks.sweep.request import SweepRequest
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "rerun",
+        help="run what failed, is missing, or matches, once more",
+        description="Run chosen configs of a sweep again. Nothing is deleted: a new run names the"
+        " one before as its parent; what was cut off is taken up in its folder.",
+    )
+    parser.add_argument(
+        "what", type=Path, metavar="DIR_OR_FILE", help="a results root, or a sweep file"
+    )
+    parser.add_argument("--batch", metavar="ID", help="in DIR: which one (default: the newest)")
+    parser.add_argument("--failed", action="store_true", help="whose last run failed")
+    parser.add_argument("--missing", action="store_true", help="not run, stopped or cut off")
+    parser.add_argument("--skipped", action="store_true", help="whose last run was skipped")
+    for name, metavar, text in (
+        ("cause", "CAUSE", "failed by this cause: OOM, timeout, 'signal SIGSEGV', ..."),
+        ("exception", "CLASS", "failed with this exception: ValueError, ..."),
+        ("where", "KEY=VALUE", "only configs that have this value; keys may be dotted"),
+        ("digest", "DIGEST", "only this config; the beginning of its digest will do"),
+    ):
+        parser.add_argument(
+            f"--{name}", action="append", default=[], metavar=metavar, help=f"{text}; repeatable"
+        )
+    parser.add_argument("--results-root", type=Path, metavar="DIR", help="of a sweep file")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    parser.set_defaults(handler=rerun)
+
+
+def rerun(args: argparse.Namespace) -> int:
+    """Choose, and run."""
+    from argus_tasks.cli.run import run_request
+    from argus_tasks.sweep.choosing import Choice
+    from argus_tasks.sweep.plan import make_plan
+
+    request = _request(args)
+    choice = Choice(
+        failed=args.failed,
+        missing=args.missing,
+        skipped=args.skipped,
+        causes=args.cause,
+        exceptions=args.exception,
+        where=args.where,
+        digests=args.digest,
+    )
+    plan = make_plan(request)
+    if plan.reason_nothing_reused:
+        raise BadInput(f"{plan.reason_nothing_reused}: what became of its configs is not known.")
+    chosen = choice.of(plan.runs)
+    print(f"{len(chosen)} of {len(plan.runs)} configs of {request.name} are to be run again")
+    for run in chosen:
+        print(f"  {run.name:<40} {_last(run)}")
+    if args.dry_run or not chosen:
+        return EXIT_OK
+    digests = frozenset(str(run.digest) for run in chosen)
+    return run_request(replace(request, only=digests, batch_id=plan.batch_id), None, None)
+
+
+def _request(args: argparse.Namespace) -> SweepRequest:
+    from argus_tasks.cli.batch import find_batches
+    from argus_tasks.sweep.recipe import request_of
+    from argus_tasks.sweep.resolve import resolve
+
+    if args.what.is_dir():
+        return request_of(find_batches(args.what.absolute(), args.batch)[-1])
+    if args.batch is not None:
+        raise BadInput("--batch is for a results root; a sweep file goes on with its own batch.")
+    return resolve(args.what, results_root=args.results_root)
+
+
+def _last(run: PlannedRun) -> str:
+    known = run.known
+    if known is None:
+        return "not run yet"
+    cause = known.record.get("cause")
+    return f"{known.status}{f': {cause}' if cause else ''} ({known.run_id})"

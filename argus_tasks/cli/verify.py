@@ -1,0 +1,120 @@
+"""`argus-tasks verify`: whether the files, the monitor's and Prefect's side tell one true story."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from argus_tasks.runs.checked_files import Finding, Verdict
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="prove that a results root is whole",
+        description="Compute every checksum of a results root again, and hold plan, ledger, run"
+        " folders, events and Prefect's server against each other. Changes nothing. Exit code 1"
+        " where something is wrong; each finding names its file.",
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="the results root (default: results/)"
+    )
+    parser.add_argument("--batch", metavar="ID", help="only what belongs to this batch")
+    parser.add_argument(
+        "--prefect",
+        action=argparse.BooleanOptionalAction,
+        help="compare with Prefect's server, too; the embedded one is started for it"
+        " (default: where PREFECT_API_URL is set)",
+    )
+    parser.set_defaults(handler=verify)
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Print what was found."""
+    from argus_tasks.runs.verifying import verify as verified
+    from argus_tasks.sweep.defaults import default_results_root
+
+    root = (args.folder or default_results_root(Path.cwd())).expanduser().absolute()
+    if not root.is_dir():
+        raise BadInput(f"there is no folder {root}; expected a results root.")
+    verdict = verified(root, args.batch)
+    if args.batch is not None and args.batch not in verdict.outcomes:
+        known = ", ".join(sorted(verdict.outcomes)) or "none"
+        raise BadInput(f"there is no batch '{args.batch}' under {root}; there are: {known}.")
+    _print_counts(verdict)
+    wrong = [f"{_short(finding, root)}: {finding.sentence}" for finding in verdict.findings]
+    wrong += _events(verdict.outcomes)
+    wrong += _prefect(args, root)
+    for line in wrong:
+        print(f"WRONG {line}")
+    print(f"{len(wrong)} findings" if wrong else "all is whole")
+    return EXIT_SOME_FAILED if wrong else EXIT_OK
+
+
+def _print_counts(verdict: Verdict) -> None:
+    for batch_id, counts in verdict.outcomes.items():
+        told = ", ".join(f"{count} {word}" for word, count in counts.items())
+        print(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
+    print(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
+    if verdict.unchecked:
+        print(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
+
+
+def _events(batch_ids: Iterable[str]) -> list[str]:
+    """Emitted = delivered + waiting + set aside + dropped, of each batch that was told of."""
+    from argus_tasks.delivery.outbox import outboxes
+
+    wrong = []
+    asked = tuple(batch_ids)
+    for outbox in outboxes():
+        for account in outbox.accounts():
+            # A batch that is done goes on as ID.2, ID.3 on the monitor.
+            if account.batch_id.partition(".")[0] not in asked or not account.emitted:
+                continue
+            dropped = sum(account.dropped.values())
+            print(
+                f"{account.batch_id}: {account.emitted} events: {account.delivered} delivered,"
+                f" {account.waiting} waiting, {account.set_aside} set aside, {dropped} dropped"
+            )
+            if account.missing:
+                wrong.append(
+                    f"{outbox.folder}: {account.missing} of {account.emitted} events of"
+                    f" {account.batch_id} are nowhere"
+                )
+    return wrong
+
+
+def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
+    from argus_tasks.cli.prefect import using_prefect
+    from argus_tasks.server.profile import configured_api_url
+
+    wanted = args.prefect if args.prefect is not None else configured_api_url() is not None
+    if not wanted:
+        print("Prefect's side is not compared (--prefect does)")
+        return []
+    wrong, sessions, right = [], 0, 0
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    try:
+        with using_prefect(notice=print) as server:
+            from argus_tasks.orchestration.checking import check_mirrors
+
+            for check in check_mirrors(root, server, args.batch):
+                sessions, right = sessions + 1, right + check.right
+                wrong += [f"{check.batch_id} on Prefect: {one}" for one in check.differences]
+    except ArgusTasksError as error:
+        print(f"Prefect's side is not compared: {error}")
+        return []
+    print(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
+    return wrong
+
+
+def _short(finding: Finding, root: Path) -> str:
+    return os.path.relpath(finding.path, root)
