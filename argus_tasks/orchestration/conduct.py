@@ -11,21 +11,25 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.artifacts import SweepArtifacts
 from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
+from argus_tasks.orchestration.limits import keep_limits
 from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
 from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
+from argus_tasks.sweep.usage import UsageLog
 
 SETTLE_LIMIT_S = 120.0
 _SETTLE_STOPPED_S = 1.0
 _SETTLE_HURRIED_S = 0.5
 _RELAY_LIMIT_S = 3.0
+_LIMITS_LIMIT_S = 2.0
 _REPAIR_LIMIT_S = 10.0
 
 
@@ -60,7 +64,7 @@ def conduct(session: SweepSession) -> State[Any]:
         )
         for note in plan.notes:
             logger.warning(note)
-        with session, quiet_task_runs():
+        with session, quiet_task_runs(), UsageLog(session.folder.path):
             _run_mirrored(session)
     finally:
         session.close()
@@ -93,18 +97,23 @@ def _run_mirrored(session: SweepSession) -> None:
         flow_name=context.flow.name if context.flow else "sweep",
         stopping=lambda: session.stopping,
     )
+    limits = keep_limits(session.admission)
     agrees = False
     try:
         cancel = partial(session.stop, "Prefect")
-        with heeding_cancel(context.flow_run.id, cancel), told(session):
-            task = config_task(session, account)
-            if session.request.mode == "sequential":
-                one_by_one(session, task, account)
-            else:
-                drive(session, task, account, mirror.admit)
-        agrees = _settle(session, mirror, account)
+        with SweepArtifacts(session, flow_run_id) as artifacts:
+            with heeding_cancel(context.flow_run.id, cancel), told(session):
+                task = config_task(session, account)
+                if session.request.mode == "sequential":
+                    one_by_one(session, task, account)
+                else:
+                    drive(session, task, account, mirror.admit)
+            artifacts.finish()
+            limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
+            agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
+        limits.close(0.0)
         mirror.close()
         if relay is not None:
             limit_s = _SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S
