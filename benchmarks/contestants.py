@@ -137,7 +137,7 @@ def _peak_mb() -> float:
     return int(line.split()[1]) / 1024
 
 
-def _own_stdout() -> Callable[[dict[str, Any]], None]:
+def own_stdout() -> Callable[[dict[str, Any]], None]:
     """A way to print one line; everything else written to standard output goes to standard error.
 
     The descriptor is not inherited by workers.
@@ -159,7 +159,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--results-root", type=Path, required=True)
     args = parser.parse_args()
-    tell = _own_stdout()
+    tell = own_stdout()
     try:
         told = CONTESTANTS[args.name](args.n, args.workers, args.results_root)
     except ImportError as error:

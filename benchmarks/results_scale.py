@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from argus_tasks.base.ids import digest_of
+from argus_tasks.results.frames import results
 from argus_tasks.results.leaderboard import leaderboard
 from argus_tasks.results.load import load_batch
 
@@ -58,17 +60,31 @@ def main() -> None:
     for runs in [int(word) for word in sys.argv[1:]] or [2_000, 10_000]:
         with TemporaryDirectory() as folder:
             write_runs(Path(folder), runs)
-            best = (float("inf"), float("inf"))
-            for _ in range(3):
-                start = time.perf_counter()
-                loaded, _ = load_batch(folder)
-                read = time.perf_counter()
-                board = leaderboard(loaded.rows)
-                best = min(best, (read - start, time.perf_counter() - read))
-            print(
-                f"{runs} runs, {len(board.groups)} groups: read {best[0]:.2f} s, "
-                f"leaderboard {best[1]:.2f} s, {sum(best) / runs * 1000:.3f} ms a run"
+            rounds = [_round(folder) for _ in range(3)]
+            wall, cpu = (
+                [min(each[place][kind] for each in rounds) for place in range(3)] for kind in (0, 1)
             )
+            print(
+                f"{runs} runs: read {wall[0]:.2f} s, leaderboard {wall[1]:.2f} s,"
+                f" DataFrame of all {wall[2]:.2f} s"
+                f" (CPU {cpu[0]:.2f}, {cpu[1]:.2f}, {cpu[2]:.2f} s)"
+            )
+
+
+def _round(folder: str) -> list[tuple[float, float]]:
+    """Wall clock and CPU time of reading, of the leaderboard, and of `results(path)`."""
+    marks = [_now()]
+    loaded, _ = load_batch(folder)
+    marks.append(_now())
+    leaderboard(loaded.rows)
+    marks.append(_now())
+    results(folder)
+    marks.append(_now())
+    return [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(marks)]
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 if __name__ == "__main__":

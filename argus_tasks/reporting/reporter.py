@@ -101,7 +101,7 @@ class Reporter:
         self.on_end: Callable[[str], None] = _unheard
         """Called when the batch's last event is on the disk, with done or failed."""
         self.environment: Callable[[], dict[str, Any]] | None = None
-        """What `env_snapshot` holds, where somebody else has gathered it."""
+        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -296,8 +296,8 @@ class Reporter:
     @guarded(default=None)
     def _send_environment(self) -> None:
         if self._roster is not None and self._roster.take_environment(self._member):
-            gather = self.environment or (lambda: environment.snapshot(self._command))
-            data = gather()
+            data = self.environment() if self.environment is not None else {}
+            data = data or environment.snapshot(self._command)
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
                 if not self._closed:

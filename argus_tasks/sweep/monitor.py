@@ -114,13 +114,13 @@ class ArgusMonitor(Monitor):
         """An attempt begins; the job does with its first one."""
         job = self._jobs.get(run.index)
         if job is None:
-            place = self._batch.begin(run.name, _start_of(run, assignment))
-            job = _Job(run, assignment, place)
-            self._lost.pop(run.name, None)
+            job = _Job(run, assignment, None)
             with self._lock:
                 if self._closed:
                     return
                 self._jobs[run.index] = job
+            job.place = self._batch.begin(run.name, _start_of(run, assignment))
+            self._lost.pop(run.name, None)
         job.assignment = assignment
         if assignment.join is not None:
             assignment.join.after = job.place

@@ -20,7 +20,7 @@ PAGES = [
     for path in sorted(
         [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/**/README.md")]
     )
-    if not {".venv", "node_modules"} & set(path.parts)
+    if not {".venv", ".venv-integrations", "node_modules"} & set(path.parts)
 ]
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 SNIPPET = re.compile(r"(?:<!-- ([^\n]*) -->\n)?```(\w+)\n(.*?)```", re.DOTALL)

@@ -151,6 +151,8 @@ def test_an_embedded_server_that_takes_long_to_start_is_waited_for(
     first.told()
     first.end()
     bench.wait_until_gone(20)
+    while locks.is_locked(bench.folder() / "database.lock"):
+        time.sleep(0.05)  # the last that a process that ends lets go
     still_open = locks.lock_file(bench.folder() / "database.lock")
     sweep = Sweep(tmp_path / "patient", bench.environment, n=2)
     process = sweep.start()

@@ -102,6 +102,7 @@ def test_a_regression_turns_it_red_and_undoing_it_green(api_url: str, example: P
     assert names(example).count("forecast-benchmark-confirmation") == 1
 
 
+@pytest.mark.slow
 def test_what_else_a_night_can_come_to(api_url: str, example: Path) -> None:
     results, model = example / "results", example / "forecasters.py"
     sweep = example / "nightly.yaml"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -164,3 +167,41 @@ def test_what_was_missed_is_one_run_for_a_worker_that_returns(
         api_url, PREFECT, "worker", "start", "--pool", "local", "--limit", "1", log=tmp_path / "log"
     ):
         assert_one_worked(PrefectApi(api_url), begin, back, tmp_path / "log")
+
+
+def test_tell_me(api_url: str, tmp_path: Path) -> None:
+    """The automation of docs/nightly.md posts what the flow run's state says."""
+    from prefect import flow
+    from prefect.blocks.webhook import Webhook
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Failed
+
+    @flow(name="benchmark")
+    def worse() -> Any:
+        return Failed(name="Regression", message="worse: mse of mlp nile")
+
+    told: list[str] = []
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["content-length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    page = (ROOT / "docs" / "nightly.md").read_text()
+    [text] = [part.partition("```")[0] for part in page.split("```yaml\n") if "BLOCK_ID\n" in part]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chat) as chat:
+        Thread(target=chat.serve_forever, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: api_url}):
+            hook = Webhook(url=f"http://127.0.0.1:{chat.server_port}/", allow_private_urls=True)
+            block = hook.save("tell-me", overwrite=True)
+            file = tmp_path / "tell-me.yaml"
+            file.write_text(text.replace("BLOCK_ID", str(block)))
+            made = prefect(api_url, "automation", "create", "--from-file", str(file))
+            assert made.returncode == 0, made.stdout + made.stderr
+            wait_for(lambda: bool(worse(return_state=True)) and bool(told), 60)
+        chat.shutdown()
+    assert "worse: mse of mlp nile" in json.loads(told[0])["text"]

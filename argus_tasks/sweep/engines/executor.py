@@ -153,6 +153,9 @@ class EngineExecutor:
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """Idle workers are their nodes' own, and let go there after a while."""
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker on every node; after a KILL, wait for them only a moment more."""
         self._ending.set()

@@ -198,7 +198,7 @@ class Nodes:
                 node.last_asked = time.monotonic()
 
 
-def read_setup(sender: Sender) -> NodeSetup:
+def read_setup(sender: Sender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
     """The sweep's setup, from the results root as it is here.
 
     Errors: BadInput where the results root is another one here, or the versions differ.
@@ -212,7 +212,7 @@ def read_setup(sender: Sender) -> NodeSetup:
                 f" has {theirs}; expected the same on both."
             )
     file = Path(sender.setup_file)
-    deadline = time.monotonic() + _SHARED_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             data = file.read_bytes()

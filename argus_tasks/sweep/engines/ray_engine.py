@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
@@ -19,9 +19,11 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.sweep.engines.messages import EngineLost, NodeLost, Sender
 from argus_tasks.sweep.engines.node import Nodes
+from argus_tasks.sweep.engines.ray_local import LocalRay
 
 _CONTROL = "control"
 _LOOK_S = 0.5
+_LEAVE_S = 10.0
 
 
 class RayNode:
@@ -49,7 +51,8 @@ class RayEngine:
     def __init__(self, address: str | None, runs_at_once: int) -> None:
         self._given = address
         self._runs_at_once = runs_at_once
-        self._ours = False
+        self._connected = False
+        self._local: LocalRay | None = None
         self._lock = threading.Lock()
         self._actors: set[Any] = set()
         self._free: queue.LifoQueue[Any] = queue.LifoQueue()
@@ -65,27 +68,23 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # What Ray will do from its next version on, which it says at each start.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
+        known = sys.modules.get("ray")
+        if known is None or not known.is_initialized():
+            address = self._given
+            if address is None:
+                self._local = LocalRay(self._runs_at_once)
+                address = self._local.address
+                os.environ.update(self._local.environment)
+            import ray  # not before: it reads them when it is imported
 
-        if not ray.is_initialized():
-            how: dict[str, Any] = {"address": self._given}
-            if self._given is None:
-                how = {"address": "local", "num_cpus": self._runs_at_once}
-                how["include_dashboard"] = False
             try:
-                ray.init(
-                    **how,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
             except Exception as error:
                 raise BadInput(
-                    f"address is {self._given!r}, but no Ray cluster answers there: {error}."
-                    if self._given
-                    else f"mode is 'ray', but its cluster on this machine does not start: {error}."
+                    f"address is '{address}', but no Ray cluster answers there:"
+                    f" {_first_line(error)}."
                 ) from error
-            self._ours = True
+            self._connected = True
         self._free = queue.LifoQueue()
         self._actors = {self._start() for _ in range(self._runs_at_once)}
         for actor in self._actors:
@@ -158,15 +157,17 @@ class RayEngine:
         self.abandon()
         import ray
 
-        if not ray.is_initialized():
-            return
-        for actor in self._actors:
-            with suppress(Exception):
-                ray.kill(actor)
-        if self._ours:
-            # Not from the thread of whoever calls: Ray takes signal handlers along.
-            with ThreadPoolExecutor(1) as thread:
-                thread.submit(ray.shutdown).result()
+        if ray.is_initialized():
+            for actor in self._actors:
+                with suppress(Exception):
+                    ray.kill(actor)
+            if self._connected:
+                thread = threading.Thread(target=ray.shutdown, daemon=True)
+                thread.start()
+                thread.join(_LEAVE_S)
+        local, self._local = self._local, None
+        if local is not None:
+            local.close()
 
     def _start(self) -> Any:
         import ray
