@@ -47,6 +47,10 @@ def sweep(
         float | None,
         Field(gt=0, le=100, description="Mode dynamic: start nothing new above this CPU percent."),
     ] = None,
+    limits: Annotated[
+        dict[str, Any] | None,
+        Field(description='Limits on this server that configs take slots of: {"license": 2}.'),
+    ] = None,
     max_attempts: Annotated[
         int | None, Field(ge=1, description="Tries for each config, the first one too.")
     ] = None,
@@ -112,6 +116,7 @@ def sweep(
                 address=address,
                 workers=workers,
                 cpu_threshold=cpu_threshold,
+                limits=limits,
                 max_attempts=max_attempts,
                 retry_on=retry_on,
                 not_on=not_on,

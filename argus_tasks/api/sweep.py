@@ -31,6 +31,8 @@ def sweep_flow(
     address: str | None = None,
     workers: int | None = None,
     cpu_threshold: float | None = None,
+    cpu_limit: str | None = None,
+    limits: Mapping[str, Any] | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
     not_on: Sequence[str] | None = None,
@@ -73,6 +75,9 @@ def sweep_flow(
         address: the cluster of `dask` and `ray`; by default one on this machine, for this sweep.
         workers: how many run at once; by default as many as there are usable cores.
         cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
+        cpu_limit: the limit on Prefect's server that shows and sets how many run in `dynamic`.
+        limits: limits there that are shared with whatever else names them: `{"license": 2}`, or
+            with `{"limit": 2, "slots": 1, "where": {"model": "patchtst"}}` for some configs only.
         max_attempts: tries for each config, the first one too.
         retry_on: names of exception classes, and causes such as `timeout` and `out of memory`, to
             try again on; `Exception` matches all.
@@ -122,6 +127,8 @@ def sweep_flow(
         address=address,
         workers=workers,
         cpu_threshold=cpu_threshold,
+        cpu_limit=cpu_limit,
+        limits=limits,
         max_attempts=max_attempts,
         retry_on=retry_on,
         not_on=not_on,

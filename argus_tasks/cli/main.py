@@ -33,6 +33,7 @@ COMMANDS = (
     "report",
     "nightly",
     "status",
+    "limit",
     "rerun",
     "stop",
     "clean",

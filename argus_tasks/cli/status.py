@@ -48,6 +48,7 @@ def status(args: argparse.Namespace) -> int:
 
 def _print_batch(folder: SweepFolder) -> None:
     from argus_tasks.base.processes import is_dead
+    from argus_tasks.sweep.admission.notice import held_now
 
     sessions = folder.sessions()
     state = folder.state() or {}
@@ -63,6 +64,7 @@ def _print_batch(folder: SweepFolder) -> None:
         else:
             process = session.get("process") or {}
             how = f"running: process {process.get('pid')} on {process.get('host')}"
+            how += "".join(f"\n    holding: {reason}" for reason in held_now(folder.path))
         for reason in session.get("reasons") or ():
             if reason != session.get("how"):
                 how += f"\n    {reason}"

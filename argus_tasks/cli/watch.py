@@ -91,6 +91,12 @@ def failure_line(news: Ended) -> str:
     return f"failed: {news.run.name}{tries}: {ending.cause}{first} ({news.run_id})"
 
 
+def _holding(session: SweepSession, before: str = "") -> str:
+    """Why nothing more starts, where that is so."""
+    reasons = () if session.stopping else session.admission.holding
+    return f"{before}holding: {'; '.join(reasons)}" if reasons else ""
+
+
 def _recording(shot: Snapshot, before: str = "") -> str:
     """How far Prefect's server is, once that is all that is waited for."""
     if shot.recorded is None or shot.recorded[0] >= shot.recorded[1]:
@@ -129,7 +135,8 @@ class _Plain:
             f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
             f" elapsed {duration_text(shot.elapsed_s)}"
             f"{'' if stopping else f', eta {duration_text(shot.eta_s)}'}"
-            f"{self._best and f', best {self._best}'}{stopping}{_recording(shot, ', ')}"
+            f"{self._best and f', best {self._best}'}{stopping}{_holding(self._session, ', ')}"
+            f"{_recording(shot, ', ')}"
         )
 
 
@@ -173,6 +180,7 @@ class _Live:
         parts = [
             "stopping" if self._session.stopping else f"eta {duration_text(snapshot.eta_s)}",
             f"{snapshot.failed} failed" if snapshot.failed else "",
+            _holding(self._session),
             f"best {best}" if best else "",
             f"running {running}{f' and {more} more' if more > 0 else ''}" if running else "",
             _recording(snapshot),

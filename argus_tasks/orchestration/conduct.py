@@ -15,6 +15,7 @@ from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
+from argus_tasks.orchestration.limits import keep_limits
 from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
@@ -26,6 +27,7 @@ SETTLE_LIMIT_S = 120.0
 _SETTLE_STOPPED_S = 1.0
 _SETTLE_HURRIED_S = 0.5
 _RELAY_LIMIT_S = 3.0
+_LIMITS_LIMIT_S = 2.0
 _REPAIR_LIMIT_S = 10.0
 
 
@@ -93,6 +95,7 @@ def _run_mirrored(session: SweepSession) -> None:
         flow_name=context.flow.name if context.flow else "sweep",
         stopping=lambda: session.stopping,
     )
+    limits = keep_limits(session.admission)
     agrees = False
     try:
         cancel = partial(session.stop, "Prefect")
@@ -102,9 +105,11 @@ def _run_mirrored(session: SweepSession) -> None:
                 one_by_one(session, task, account)
             else:
                 drive(session, task, account, mirror.admit)
+        limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
         agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
+        limits.close(0.0)
         mirror.close()
         if relay is not None:
             limit_s = _SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S

@@ -15,6 +15,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.sweep.admission.notice import HoldingNotice
 from argus_tasks.sweep.attempt import who_terminates
 from argus_tasks.sweep.session import SweepSession
 
@@ -55,13 +56,16 @@ def drive(
     runs after the grace is ended.
     """
     loop = _Loop(session, task, account, admit)
+    notice = HoldingNotice(session.folder.path)
     while not loop.finished:
         try:
             loop.turn()
+            notice.say(session.admission.holding)
         except TerminationSignal:
             loop.stop(who_terminates())
         except KeyboardInterrupt:
             loop.stop("user")
+    notice.end()
 
 
 class _Loop:

@@ -55,6 +55,9 @@ class Executor(Protocol):
         Errors: WorkerDied; BadInput as `check`.
         """
 
+    def tree(self) -> int | None:
+        """The process that all experiments come from; None where none is known."""
+
     def end_all(self, sign: signal.Signals) -> None:
         """End what can be ended from outside."""
 
@@ -104,6 +107,10 @@ class WorkerExecutor:
         """Execute on a free worker."""
         return self._pool.run(assignment, may_start)
 
+    def tree(self) -> int | None:
+        """The workers' keeper."""
+        return self._pool.keeper_pid
+
     def drop_idle(self, environment: Mapping[str, str]) -> None:
         """End the idle worker of this environment, if there is one."""
         self._pool.drop_idle(environment)
@@ -148,6 +155,9 @@ class LocalExecutor:
         if not may_start():
             return None
         return self._attempt(assignment, copied_streams, lambda: False)
+
+    def tree(self) -> int | None:
+        """There is no such process."""
 
     def end_all(self, sign: signal.Signals) -> None:
         """There is nobody to end but ourselves."""

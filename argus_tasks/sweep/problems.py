@@ -50,8 +50,8 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("exclude", "*"): _FILTER,
     ("exclude", "*", "*"): _CONDITION,
     **{
-        (section, "*", "*", name): expected
-        for section in ("include", "exclude")
+        (*section, "*", "*", name): expected
+        for section in (("include",), ("exclude",), ("limits", "*", "where"))
         for name, expected in {
             "gt": "a number",
             "ge": "a number",
@@ -71,13 +71,15 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("job", "model"): _TEMPLATE,
     ("job", "dataset"): _TEMPLATE,
     ("execution",): (
-        "a mapping of mode, address, workers, cpu_threshold, timeout_s, timeout, fresh_process,"
-        " max_runs_per_worker, order, min_free_memory, gpus, slots_per_gpu and stop_grace_s"
+        "a mapping of mode, address, workers, cpu_threshold, cpu_limit, timeout_s, timeout,"
+        " fresh_process, max_runs_per_worker, order, min_free_memory, gpus, slots_per_gpu and"
+        " stop_grace_s"
     ),
     ("execution", "mode"): f"one of {', '.join(get_args(Mode))}",
     ("execution", "address"): 'text, such as "tcp://10.0.0.1:8786"',
     ("execution", "workers"): f"{_COUNT}, or auto",
     ("execution", "cpu_threshold"): "a number above 0 and at most 100",
+    ("execution", "cpu_limit"): _TEXT,
     ("execution", "timeout_s"): "a number above 0",
     ("execution", "timeout"): 'a multiple of the median duration, above 1x, such as "5x"',
     ("execution", "fresh_process"): "true or false",
@@ -87,6 +89,13 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("execution", "gpus"): "auto, a list of GPU numbers such as [0, 1], or 0 for none",
     ("execution", "slots_per_gpu"): _COUNT,
     ("execution", "stop_grace_s"): "a number of 0 or more",
+    ("limits",): "a mapping of names of limits to how many slots they have",
+    ("limits", "*"): f"{_COUNT}, or a mapping of limit, slots and where",
+    ("limits", "*", "limit"): _COUNT,
+    ("limits", "*", "slots"): _COUNT,
+    ("limits", "*", "where"): _FILTER,
+    ("limits", "*", "where", "*"): _FILTER,
+    ("limits", "*", "where", "*", "*"): _CONDITION,
     ("stop",): (
         "a mapping of max_failures, max_consecutive_failures, fail_fast, max_runtime and breaker"
     ),

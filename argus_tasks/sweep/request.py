@@ -10,6 +10,7 @@ from typing import Any, get_args
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker, check_specs
+from argus_tasks.sweep.admission.limits import NamedLimit
 from argus_tasks.sweep.code import OnCodeChange, check_on_code_change
 from argus_tasks.sweep.experiment import Experiment
 from argus_tasks.sweep.gpus import Gpus, check_gpus
@@ -40,6 +41,9 @@ class SweepRequest:
         address: of the cluster of `dask` and `ray`; None: one of our own on this machine.
         workers: how many at once.
         cpu_threshold: percent of the machine's CPU over which `dynamic` starts nothing new.
+        cpu_limit: the limit on Prefect's server that shows and sets how many run in mode
+            `dynamic`; None: that of this host.
+        limits: named limits on Prefect's server, and which configs take slots of them.
         retry: when a failed config is tried again.
         timeout_s: seconds after which an attempt is ended; None: no such limit.
         timeout: `5x`: the same for so many times the median duration.
@@ -77,6 +81,8 @@ class SweepRequest:
     address: str | None = None
     workers: int = 1
     cpu_threshold: float = 80
+    cpu_limit: str | None = None
+    limits: tuple[NamedLimit, ...] = ()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float | None = None
     timeout: str | None = None

@@ -13,6 +13,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.base.repo import forget_repos
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.trackers import Tracker
+from argus_tasks.sweep.admission.limits import named_limits
 from argus_tasks.sweep.code import OnCodeChange
 from argus_tasks.sweep.defaults import default_project, default_results_root
 from argus_tasks.sweep.expand import expand
@@ -38,6 +39,8 @@ def resolve(
     address: str | None = None,
     workers: int | None = None,
     cpu_threshold: float | None = None,
+    cpu_limit: str | None = None,
+    limits: Mapping[str, Any] | None = None,
     max_attempts: int | None = None,
     retry_on: Sequence[str] | None = None,
     not_on: Sequence[str] | None = None,
@@ -101,6 +104,11 @@ def resolve(
         address=address or execution.address,
         workers=_auto_workers(asked_gpus, slots) if count == "auto" else count,
         cpu_threshold=cpu_threshold if cpu_threshold is not None else execution.cpu_threshold,
+        cpu_limit=cpu_limit or execution.cpu_limit,
+        limits=named_limits(
+            spec.limits if limits is None else SweepSpec.from_mapping({"limits": limits}).limits,
+            asked,
+        ),
         retry=RetryPolicy(
             max_attempts if max_attempts is not None else policy.max_attempts,
             RetryPolicy.names(retry_on if retry_on is not None else policy.retry_on),

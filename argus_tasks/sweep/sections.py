@@ -231,6 +231,8 @@ class Execution(Section):
     """How many runs at a time; auto: one for each CPU that this process may use."""
     cpu_threshold: Annotated[float, Field(gt=0, le=100)] = 80
     """dynamic: nothing new starts while the CPUs are busier than this, in percent."""
+    cpu_limit: Text | None = None
+    """dynamic: the limit on Prefect's server that shows, and sets, how many may run."""
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds after which an attempt is ended."""
     timeout: Annotated[str, Field(pattern=r"^\d+(\.\d+)?x$"), AfterValidator(_a_factor)] | None = (
@@ -252,6 +254,26 @@ class Execution(Section):
     stop_grace_s: Annotated[float, Field(ge=0)] = 2
     """Seconds that runs get to end by themselves once the sweep is stopped, or their time is
     over."""
+
+
+class Limit(Section):
+    """A limit on Prefect's server, shared by all that name it."""
+
+    limit: Count
+    """How many slots it is made with where the server has none of that name."""
+    slots: Count = 1
+    """How many slots an attempt takes."""
+    where: Filters | None = None
+    """Only attempts of configs that match take slots."""
+
+
+def _as_limit(value: Any) -> Any:
+    return {"limit": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+LimitOrCount: TypeAlias = Annotated[
+    Limit, BeforeValidator(_as_limit, json_schema_input_type=Count | Limit)
+]
 
 
 class Stop(Section):

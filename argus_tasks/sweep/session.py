@@ -19,7 +19,7 @@ from argus_tasks.runs.record import Ending, stopped_ending
 from argus_tasks.runs.stopping import StopRequest
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.sweep.admission.desk import Admission
-from argus_tasks.sweep.admission.machine import drop_workers_with, machine_resources
+from argus_tasks.sweep.admission.machine import drop_workers_with
 from argus_tasks.sweep.assigning import Assigner
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.burial import LastWords, bury
@@ -93,11 +93,11 @@ class SweepSession:
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
         self.progress.on_ended = self.rules.ended
         self.rules.on_blame = self._note_reasons
-        resources = machine_resources(request)
         self.admission = Admission(
-            list(self.plan.to_do),
+            request,
+            self.plan.to_do,
             self._stop.is_set,
-            resources,
+            lambda: self._executor.tree(),
             set_aside=self.rules.holds,
             alone=self._ran_out_of_memory,
         )
@@ -114,13 +114,14 @@ class SweepSession:
             self._stop,
             self._limit,
             environment or {},
-            [each for resource in resources for each in resource.likely] or [{}],
+            [each for resource in self.admission.resources for each in resource.likely] or [{}],
         )
-        drop_workers_with(resources, self._executor)
+        drop_workers_with(self.admission.resources, self._executor)
         self.session_id = ""
 
     def warm(self) -> None:
         """Start the workers now; they load while the caller does other things."""
+        self.admission.open()
         if self.plan.to_do:
             self.surroundings.begin()
         self._executor.warm(min(self.request.workers, len(self.plan.to_do)))

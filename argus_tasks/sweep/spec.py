@@ -21,6 +21,7 @@ from argus_tasks.sweep.sections import (
     Filters,
     JobTemplates,
     Key,
+    LimitOrCount,
     Metadata,
     RandomDraws,
     RepeatsOrCount,
@@ -77,6 +78,8 @@ class SweepSpec(Section):
     """Names of jobs, made of the config's values."""
     execution: Execution = Field(default_factory=Execution)
     """Where the function runs, and how many at a time."""
+    limits: dict[Key, LimitOrCount] = Field(default_factory=dict)
+    """Limits on Prefect's server, shared with whatever else names them: `license: 2`."""
     retry: Retry = Field(default_factory=Retry)
     """When, and how often, a failed run is tried again."""
     stop: Stop = Field(default_factory=Stop)

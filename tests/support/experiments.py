@@ -57,6 +57,13 @@ def flaky(ctx: RunContext) -> dict[str, Any]:
     return {"attempt": ctx.attempt}
 
 
+def spanning(ctx: RunContext) -> None:
+    """Leaves a file that says when it began and when it ended."""
+    begun = time.monotonic()
+    time.sleep(0.1)
+    (Path(ctx.config["marks"]) / ctx.run_id).write_text(f"{begun} {time.monotonic()}")
+
+
 def slow(ctx: RunContext) -> dict[str, Any]:
     """Marks its start with a file of its own and sleeps."""
     mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")

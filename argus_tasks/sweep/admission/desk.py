@@ -1,50 +1,85 @@
-"""Who holds which ticket, from the first attempt's, taken for it, to the last one's end."""
+"""A session's gate and all that waits there: who holds which ticket, and why others do not."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
+from argus_tasks.sweep.admission.cpu import CpuRoom
 from argus_tasks.sweep.admission.gate import Gate, Ticket
+from argus_tasks.sweep.admission.limits import demanded
+from argus_tasks.sweep.admission.machine import machine_resources
 from argus_tasks.sweep.admission.resource import Demand, Resource
+from argus_tasks.sweep.admission.slots import NamedLimits, Slots
 from argus_tasks.sweep.admission.waiting import Waiting
 from argus_tasks.sweep.plan import PlannedRun
+from argus_tasks.sweep.request import SweepRequest
 
 
 class Admission:
     """A session's gate, and the tickets of its configs.
 
+    Args:
+        request: what was asked for.
+        runs: the configs that are to be run, in the order of their start.
+        stopping: whether nothing new is to start.
+        tree: the process that all experiments come from; None while there is none.
+        set_aside: True for a config that is not to be started, as things stand.
+        alone: True for a config whose next attempt is to have the machine alone.
+
     Attributes:
         gate: where every attempt starts.
         waiting: the configs that have not been started yet.
-
-    Args:
-        runs: the configs that are to be run, in the order of their start.
-        stopping: True once nothing more is to be started.
-        resources: what an attempt may have to wait for.
-        set_aside: True for a config that is not to be started, as things stand.
-        alone: True for a config whose next attempt is to have the machine alone.
+        cpu: the CPU, in mode `dynamic`.
+        slots: those of each named limit.
+        resources: all that an attempt may have to wait for.
     """
 
     def __init__(
         self,
-        runs: list[PlannedRun],
+        request: SweepRequest,
+        runs: Sequence[PlannedRun],
         stopping: Callable[[], bool],
-        resources: Sequence[Resource] = (),
+        tree: Callable[[], int | None] = lambda: None,
         *,
         set_aside: Callable[[int], bool] = lambda _: False,
         alone: Callable[[int], bool] = lambda _: False,
     ) -> None:
+        self._request = request
         self._runs = {run.index: run for run in runs}
         self._stopping = stopping
         self._tickets: dict[int, Ticket] = {}
         self._alone = alone
-        self.gate = Gate(resources)
         self.waiting = Waiting(runs, self.demand, set_aside)
+        self.slots = tuple(
+            Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
+            for limit in request.limits
+        )
+        named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []
+        self.resources = [*named, *machine_resources(request)]
+        self.cpu: CpuRoom | None = None
+        if request.mode == "dynamic":
+            self.cpu = CpuRoom(
+                request.cpu_limit or default_cpu_limit(),
+                request.cpu_threshold,
+                request.workers,
+                tree,
+                self._startable,
+            )
+            self.resources.append(self.cpu)  # the last: what it admits does start
+        self.gate = Gate(self.resources)
+
+    def open(self) -> None:
+        """Start to look at the machine."""
+        if self.cpu is not None and self._runs:
+            self.cpu.open()
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        return Demand(run.index, alone=self._alone(run.index))
+        limits = demanded(self._request.limits, run.config)
+        return Demand(run.index, limits, alone=self._alone(run.index))
 
     @property
     def holding(self) -> tuple[str, ...]:
@@ -83,3 +118,27 @@ class Admission:
     def ticket(self, index: int) -> Ticket | None:
         """What the config's attempt holds now."""
         return self._tickets.get(index)
+
+    def _startable(self) -> int:
+        left = len(self.waiting) + self.gate.running + self.gate.waiting
+        return 0 if self._stopping() else min(self._request.workers, left)
+
+    def _wanted(self, name: str) -> int:
+        """How many slots of a limit the sweep could use at once."""
+        if self._stopping():
+            return 0
+        slots, attempts = 0, 0
+        for demand, count in self.waiting.demands():
+            slots = dict(demand.limits).get(name, 0) or slots
+            attempts += count if name in dict(demand.limits) else 0
+        for index in (*list(self._tickets), *(each.index for each in self.gate.demands())):
+            taken = dict(self.demand(self._runs[index]).limits).get(name, 0)
+            slots = taken or slots
+            attempts += bool(taken)
+        return slots * min(self._request.workers, attempts)
+
+
+def default_cpu_limit() -> str:
+    """The name of the limit that shows this host's CPU on Prefect's server."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname().lower())
+    return f"argus-sweep-cpu-{host}"

@@ -86,6 +86,10 @@ class Gate:
         """Why those that wait in `enter` do."""
         return tuple(waiter.held.reason for waiter in tuple(self._waiters))
 
+    def demands(self) -> list[Demand]:
+        """What those that wait in `enter` ask for."""
+        return [waiter.demand for waiter in tuple(self._waiters)]
+
     def try_enter(self, demand: Demand) -> Ticket | Held:
         """All that the demand needs, now, or why not."""
         with self._lock:

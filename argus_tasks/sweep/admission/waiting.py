@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 
 from argus_tasks.sweep.admission.gate import Gate, Ticket
@@ -37,6 +38,17 @@ class Waiting:
         for run in runs:
             self.add(run)
         self.holding: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(map(len, list(self._groups.values())))
+
+    def demands(self) -> list[tuple[Demand, int]]:
+        """What is asked for, and by how many."""
+        found = []
+        for group in list(self._groups.values()):
+            with suppress(IndexError):  # the flow's thread has just taken its last
+                found.append((group[0][2], len(group)))
+        return found
 
     def __bool__(self) -> bool:
         return bool(self._groups) or not all(

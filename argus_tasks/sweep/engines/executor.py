@@ -153,6 +153,9 @@ class EngineExecutor:
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
+    def tree(self) -> int | None:
+        """There is no such process on this machine."""
+
     def drop_idle(self, environment: Mapping[str, str]) -> None:
         """Idle workers are their nodes' own, and let go there after a while."""
 

@@ -63,6 +63,11 @@ class Keeper:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def start_worker(self) -> tuple[int, socket.socket, socket.socket]:
         """A new worker: its number, the socket to talk to it, and the line on which the keeper
         will tell of its death. Errors: KeeperLost."""

@@ -124,6 +124,12 @@ class WorkerPool:
     def _reusable(self, worker: Worker) -> bool:
         return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
 
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process that all workers come from; None while there is none."""
+        keeper = self._keeper
+        return keeper.pid if keeper is not None and keeper.alive else None
+
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker and what it started. No worker is started after this."""
         self._stopping.set()

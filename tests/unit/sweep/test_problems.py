@@ -70,6 +70,17 @@ TABLE: dict[str, tuple[str, str]] = {
             "expected one of sequential, process_pool, joblib, dynamic, thread, dask, ray."
         ),
     ),
+    "no count of slots": (
+        "limits: {license: two}\n",
+        (
+            'f:1: limits.license is "two"; expected an integer of 1 or more, or a mapping of limit,'
+            " slots and where."
+        ),
+    ),
+    "a key that no limit has": (
+        "limits: {license: {limit: 2, slot: 1}}\n",
+        "f:1: 'slot' is not a key in limits.license. Did you mean 'slots'?",
+    ),
     "too large": (
         "execution: {cpu_threshold: 101}\n",
         "f:1: execution.cpu_threshold is 101; expected a number above 0 and at most 100.",
@@ -398,5 +409,6 @@ def test_every_key_says_what_it_expects() -> None:
 
     keys = keys_of(schema, ()) - {("$schema",)}
     assert ("random", "space", "*", "log_uniform") in keys
-    short = {path for path in keys if path[0] in ("include", "exclude") and len(path) == 3}
+    filters = {"include": 3, "exclude": 3, "limits": 5}
+    short = {path for path in keys if len(path) == filters.get(path[0])}
     assert json.dumps(sorted(keys - short - set(EXPECTED))) == "[]"

@@ -152,6 +152,7 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "mode": "process_pool",
         "workers": "auto",
         "cpu_threshold": 80,
+        "cpu_limit": None,
         "timeout_s": None,
         "timeout": None,
         "fresh_process": False,

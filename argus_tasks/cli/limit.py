@@ -1,0 +1,93 @@
+"""`argus-tasks limit show | set N | auto`: how many experiments may run at once on this host."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from argus_tasks.base.errors import ArgusTasksError, BadInput
+
+if TYPE_CHECKING:
+    from argus_tasks.orchestration.limit_server import LimitServer
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "limit",
+        help="see and set how many experiments of mode dynamic may run at once",
+        description="The limit on Prefect's server that holds the starts of mode `dynamic`. Sweeps"
+        " write there what the CPU has room for; once a person has set it, here or in Prefect's"
+        " UI, they leave it alone until `auto`.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    shown = actions.add_parser("show", help="its value and whose it is (the default)")
+    given = actions.add_parser("set", help="set it; 0 is a pause")
+    given.add_argument("value", type=int, metavar="N", help="how many may run at once")
+    auto = actions.add_parser("auto", help="leave it to the controller again")
+    for each in (parser, shown, given, auto):
+        each.add_argument(
+            "--name",
+            metavar="LIMIT",
+            default=argparse.SUPPRESS,
+            help="another limit than this host's, as cpu_limit in a sweep file names it",
+        )
+    parser.set_defaults(handler=limit)
+
+
+def limit(args: argparse.Namespace) -> int:
+    """Show or change the limit."""
+    from argus_tasks.sweep.admission.desk import default_cpu_limit
+
+    name: str = getattr(args, "name", None) or default_cpu_limit()
+    if args.action == "set" and args.value < 0:
+        raise BadInput(f"N is {args.value}; expected a whole number, 0 or more.")
+    with _server() as server:
+        from argus_tasks.orchestration.limits import set_auto, set_by_person
+
+        if args.action == "set":
+            set_by_person(server, name, args.value)
+        elif args.action == "auto" and not set_auto(server, name):
+            raise ArgusTasksError(f"there is no limit '{name}' on Prefect's server.")
+        _show(server, name)
+    return 0
+
+
+def _show(server: LimitServer, name: str) -> None:
+    from argus_tasks.orchestration.limits import written_by_sweeps
+
+    found = server.read(name)
+    if found is None:
+        print(f"{name}: there is none; the next sweep of mode dynamic makes it")
+        return
+    whose = "the controller's" if written_by_sweeps(server, name) == found.limit else "a person's"
+    state = whose if found.active else "disabled: only `workers` counts"
+    print(f"{name}: {found.limit} ({state}), {found.taken} in use")
+
+
+@contextmanager
+def _server() -> Iterator[LimitServer]:
+    from argus_tasks.server import control
+    from argus_tasks.server.profile import configured_api_url
+
+    url = configured_api_url()
+    if url is None:
+        running = control.status()
+        if running is None:
+            raise ArgusTasksError(
+                "no Prefect server is running; start a sweep, or `argus-tasks server start`."
+            )
+        url = running.api_url
+    os.environ["PREFECT_API_URL"] = url  # before Prefect is imported
+    from argus_tasks.orchestration.limit_server import LimitServer
+    from argus_tasks.orchestration.prefect_server import without_retries
+
+    server = LimitServer()
+    try:
+        with without_retries():
+            yield server
+    finally:
+        server.close()

@@ -1,0 +1,119 @@
+"""How busy the CPUs are that this process may use, and how much of that is the experiments'."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from argus_tasks.base.cpus import cpu_quota, usable_cores
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Between two readings.
+
+    Attributes:
+        span_s: how long that was.
+        busy_pct: of the CPUs, whoever uses them; of the quota, where a cgroup's is nearer its end.
+        own_pct: the part of it that the experiments use; None where that cannot be known.
+    """
+
+    span_s: float
+    busy_pct: float
+    own_pct: float | None
+
+
+class CpuMeter:
+    """Reads what the CPUs have done since it was last asked.
+
+    Args:
+        tree: the process that all experiments come from; None while there is none.
+    """
+
+    def __init__(self, tree: Callable[[], int | None]) -> None:
+        self._tree = tree
+        self._quota = cpu_quota()
+        self._cores = usable_cores()
+        self._before: tuple[float, float, float, float | None, float | None] | None = None
+
+    @property
+    def cores(self) -> float:
+        """How many there are to use, a quota counted."""
+        return min(len(self._cores), self._quota.cores) if self._quota else len(self._cores)
+
+    def read(self) -> Usage | None:
+        """None where there is nothing to compare with yet."""
+        busy_s, all_s = self._machine()
+        now = (time.monotonic(), busy_s, all_s, self._group(), self._own())
+        before, self._before = self._before, now
+        if before is None or now[2] <= before[2]:
+            return None
+        span_s = now[0] - before[0]
+        busy_pct = 100 * (now[1] - before[1]) / (now[2] - before[2])
+        if self._quota and now[3] is not None and before[3] is not None:
+            busy_pct = max(busy_pct, 100 * (now[3] - before[3]) / (span_s * self._quota.cores))
+        own_pct = None
+        if now[4] is not None and before[4] is not None:
+            own_pct = min(busy_pct, max(0.0, 100 * (now[4] - before[4]) / (span_s * self.cores)))
+        return Usage(span_s, min(100.0, busy_pct), own_pct)
+
+    def _machine(self) -> tuple[float, float]:
+        """Seconds that our cores have been busy, and that they have been there."""
+        busy = whole = 0.0
+        times = psutil.cpu_times(percpu=True)
+        for core in self._cores if len(times) > max(self._cores) else range(len(times)):
+            fields = times[core]._asdict()
+            # a guest's time stands in user and nice as well
+            total = sum(fields.values()) - fields.get("guest", 0) - fields.get("guest_nice", 0)
+            busy += total - fields["idle"] - fields.get("iowait", 0.0)
+            whole += total
+        return busy, whole
+
+    def _group(self) -> float | None:
+        return self._quota.used_s() if self._quota else None
+
+    def _own(self) -> float | None:
+        root = self._tree()
+        return tree_cpu_s(root) if root is not None else None
+
+
+def tree_cpu_s(root: int) -> float | None:
+    """Seconds of CPU that a process and all below it have used, their dead included."""
+    if sys.platform != "linux":
+        return _tree_by_psutil(root)
+    children: dict[int, list[int]] = {}
+    used: dict[int, int] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of them, names only
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
+                    fields = handle.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            pid = int(name)
+            children.setdefault(int(fields[1]), []).append(pid)
+            used[pid] = sum(map(int, fields[11:15]))  # own and buried children's, user and system
+    if root not in used:
+        return None
+    total, ahead = 0, [root]
+    while ahead:
+        pid = ahead.pop()
+        total += used[pid]
+        ahead += children.get(pid, [])
+    return total / _TICKS_PER_S
+
+
+def _tree_by_psutil(root: int) -> float | None:
+    try:
+        process = psutil.Process(root)
+        family = [process, *process.children(recursive=True)]
+        return float(sum(sum(member.cpu_times()[:4]) for member in family))
+    except psutil.Error:
+        return None

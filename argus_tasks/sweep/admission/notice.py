@@ -1,0 +1,54 @@
+"""Why starts are held, in a file, for `argus-tasks status`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import read_json, write_json
+
+HOLDING_JSON = "holding.json"
+WRITE_EVERY_S = 2.0
+
+
+class HoldingNotice:
+    """Writes the reasons when they have changed, not more often than every WRITE_EVERY_S.
+
+    Args:
+        folder: the batch's, `.sweep/<batch_id>`.
+        clock: seconds.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = folder / HOLDING_JSON
+        self._clock = clock
+        self._said: tuple[str, ...] = ()
+        self._next_at = 0.0
+
+    def say(self, reasons: Sequence[str]) -> None:
+        """These are the reasons now; none: nothing is held."""
+        now = self._clock()
+        if tuple(reasons) == self._said or now < self._next_at:
+            return
+        self._said, self._next_at = tuple(reasons), now + WRITE_EVERY_S
+        with suppress(OSError):  # a full disk: the progress line says it, too
+            write_json(self._path, {"at": utc_now_iso(), "reasons": list(reasons)})
+
+    def end(self) -> None:
+        """Nothing is held any more."""
+        if self._said:
+            with suppress(OSError):
+                self._path.unlink()
+
+
+def held_now(folder: Path) -> list[str]:
+    """What a running sweep said last of why its starts are held."""
+    try:
+        said = read_json(folder / HOLDING_JSON)
+    except (OSError, ValueError):
+        return []
+    reasons = said.get("reasons") if isinstance(said, dict) else None
+    return [str(reason) for reason in reasons or ()]
