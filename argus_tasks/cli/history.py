@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from argus_tasks.cli.compare import add_root, root_of
 
@@ -18,6 +19,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("metric", metavar="METRIC")
     parser.add_argument("--name", help="the sweep's name (default: the only one)")
     parser.add_argument("--last", metavar="N", type=int, help="only the newest N batches")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write it as a page with plots, too"
+    )
     add_root(parser)
     parser.set_defaults(handler=show)
 
@@ -25,7 +29,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def show(args: argparse.Namespace) -> int:
     """Print it."""
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.results.needs import needs_scipy
+    from argus_tasks.results.needs import needs_plotting, needs_scipy
 
     needs_scipy()
     from argus_tasks.results.history import history
@@ -33,5 +37,15 @@ def show(args: argparse.Namespace) -> int:
 
     if args.last is not None and args.last < 1:
         raise BadInput(f"--last is {args.last}; expected an integer of 1 or more.")
-    print("\n".join(history_lines(history(root_of(args), args.metric, args.name, args.last))))
+    found = history(root_of(args), args.metric, args.name, args.last)
+    if args.html is not None:
+        needs_plotting()
+        from argus_tasks.base.files import write_text_whole
+        from argus_tasks.results.report.history_page import history_html
+
+        try:
+            write_text_whole(args.html, history_html(found))
+        except OSError as error:
+            raise BadInput(f"{str(args.html)!r} cannot be written: {error.strerror}.") from None
+    print("\n".join(history_lines(found)))
     return 0

@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.base.files import write_json
 from argus_tasks.base.ids import canonical_json, slug
+from argus_tasks.orchestration.artifacts import report_words, show_verdict
 from argus_tasks.results.baselines import baseline_names, read_baseline, set_baseline
 from argus_tasks.results.comparison_text import (
     cell_names,
@@ -172,6 +173,8 @@ def conclude(night: Night) -> State[Any]:
             "confirmation": json_value(night.again) if night.again else None,
         },
     )
+    lines = comparison_lines(night.first) if night.first else []
+    show_verdict(night.session.request.name, message, lines, report_words(root, batch_id))
     summary = night.session.summary()
     if night.confirmed:
         return Failed(name="Regression", message=message, data=Regression(message))

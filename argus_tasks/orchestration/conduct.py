@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.artifacts import SweepArtifacts
 from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
@@ -22,6 +23,7 @@ from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
 from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
+from argus_tasks.sweep.usage import UsageLog
 
 SETTLE_LIMIT_S = 120.0
 _SETTLE_STOPPED_S = 1.0
@@ -62,7 +64,7 @@ def conduct(session: SweepSession) -> State[Any]:
         )
         for note in plan.notes:
             logger.warning(note)
-        with session, quiet_task_runs():
+        with session, quiet_task_runs(), UsageLog(session.folder.path):
             _run_mirrored(session)
     finally:
         session.close()
@@ -99,14 +101,16 @@ def _run_mirrored(session: SweepSession) -> None:
     agrees = False
     try:
         cancel = partial(session.stop, "Prefect")
-        with heeding_cancel(context.flow_run.id, cancel), told(session):
-            task = config_task(session, account)
-            if session.request.mode == "sequential":
-                one_by_one(session, task, account)
-            else:
-                drive(session, task, account, mirror.admit)
-        limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
-        agrees = _settle(session, mirror, account)
+        with SweepArtifacts(session, flow_run_id) as artifacts:
+            with heeding_cancel(context.flow_run.id, cancel), told(session):
+                task = config_task(session, account)
+                if session.request.mode == "sequential":
+                    one_by_one(session, task, account)
+                else:
+                    drive(session, task, account, mirror.admit)
+            artifacts.finish()
+            limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
+            agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
         limits.close(0.0)

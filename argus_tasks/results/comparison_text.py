@@ -88,7 +88,7 @@ def change_text(change: float | None, found: Comparison) -> str:
         return "-"
     if not found.relative:
         return f"{change:+.3g}"
-    return f"{change:+.1%}" if abs(change) >= 0.001 or not change else f"{change:+.2g}"
+    return f"{change:+.1%}" if abs(change) >= 0.001 or not change else f"{change * 100:+.2g}%"
 
 
 def json_value(found: Comparison) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def learning_curves(board: Leaderboard, axes: Axes, metric: str | None = None) -
             seen.add((dataset, name))
             datasets.setdefault(dataset, []).append((name, group))
     panels: list[tuple[str, list[tuple[str, list[Series]]]]] = []
-    for dataset, groups in sorted(datasets.items()):
+    for dataset, groups in sorted(datasets.items(), key=lambda item: _natural(item[0])):
         if len(panels) == MOST_PANELS:
             break
         found = []
@@ -112,6 +113,12 @@ def learning_curves(board: Leaderboard, axes: Axes, metric: str | None = None) -
         tuple(known),
         max(0, len(datasets) - MOST_PANELS),
     )
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """By what to sort so that d2 comes before d10."""
+    parts = re.split(r"(\d+)", text)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _telling(names: Iterable[str]) -> str:

@@ -25,10 +25,12 @@ _QUARTERS = 4
 ALPHA = 0.05
 
 METHOD = (
-    "Share of the metric's variance between configs that a key explains on its own (epsilon"
-    " squared: analysis of variance, corrected for what chance explains; F test at 5 %). A number"
-    " with many values counts in quarters. What keys do only together is not seen."
+    "Share of the metric's variance between configs that a key explains beyond all other keys"
+    " (analysis of variance without interactions, type II; epsilon squared: corrected for what"
+    " chance explains; F test at 5 %). A number with many values counts in quarters. What keys do"
+    " only together is not seen."
 )
+_LEAST_DF = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,12 @@ def effects(board: Leaderboard, axes: Axes) -> Effects:
     blocks = 1
     if axes.dataset is not None:
         values, blocks = _within(values, [group.config.get(axes.dataset) for group in groups])
-    found = [_effect(key, groups, values, blocks) for key in keys]
+    labels = {key: _labels_of(key, groups) for key in keys}
+    model = _Model(values, list(labels.values()), blocks)
+    found = [
+        Effect(key, _levels(labels[key], values), *model.importance(place))
+        for place, key in enumerate(keys)
+    ]
     ranked = sorted(
         (effect for effect in found if len(effect.levels) > 1),
         key=lambda effect: -1.0 if effect.importance is None else effect.importance,
@@ -99,19 +106,25 @@ def _within(values: NDArray[np.float64], where: Sequence[Any]) -> tuple[NDArray[
     return out, len(places)
 
 
-def _effect(key: str, groups: Sequence[Group], values: NDArray[np.float64], blocks: int) -> Effect:
+def _labels_of(key: str, groups: Sequence[Group]) -> list[str | None]:
+    """Each group's label by the key; None for a rare value, and where the key is not there."""
     have = [index for index, group in enumerate(groups) if key in group.config]
-    labels = _labels([groups[index].config[key] for index in have])
+    found: list[str | None] = [None] * len(groups)
+    known = _labels([groups[index].config[key] for index in have])
+    for index, label in zip(have, known, strict=True):
+        found[index] = label
+    return found
+
+
+def _levels(labels: Sequence[str | None], values: NDArray[np.float64]) -> tuple[Level, ...]:
     members: dict[str, list[float]] = {}
-    for index, label in zip(have, labels, strict=True):
+    for label, value in zip(labels, values, strict=True):
         if label is not None:
-            members.setdefault(label, []).append(float(values[index]))
-    order = _ordered(labels)
-    levels = tuple(
-        Level(label, float(np.mean(members[label])), tuple(members[label])) for label in order
+            members.setdefault(label, []).append(float(value))
+    return tuple(
+        Level(label, float(np.mean(members[label])), tuple(members[label]))
+        for label in _ordered(labels)
     )
-    importance, is_chance = _importance([level.values for level in levels], blocks)
-    return Effect(key, levels, importance, is_chance)
 
 
 def _labels(values: Sequence[Any]) -> list[str | None]:
@@ -136,7 +149,7 @@ def _quarters(values: Sequence[float]) -> list[str]:
         int(quarter): (array[bins == quarter].min(), array[bins == quarter].max())
         for quarter in np.unique(bins)
     }
-    return [f"{ends[int(b)][0]:.3g} to {ends[int(b)][1]:.3g}" for b in bins]
+    return [f"{ends[int(b)][0]:.2g} to {ends[int(b)][1]:.2g}" for b in bins]
 
 
 def _ordered(labels: Sequence[str | None]) -> list[str]:
@@ -154,22 +167,52 @@ def _is_number(value: Any) -> bool:
     return math.isfinite(value)
 
 
-def _importance(levels: Sequence[Sequence[float]], blocks: int) -> tuple[float | None, bool]:
-    """Epsilon squared, and whether the F test cannot tell it from chance."""
-    arrays = [np.array(level) for level in levels]
-    every = np.concatenate(arrays)
-    between_df = len(arrays) - 1
-    within_df = len(every) - len(arrays) - (blocks - 1)
-    total = float(((every - every.mean()) ** 2).sum())
-    if between_df < 1 or within_df < 1:
-        return None, True
-    if total <= 0:
-        return 0.0, True
-    within = float(sum(((array - array.mean()) ** 2).sum() for array in arrays))
-    between = max(total - within, 0.0)
-    mean_square = within / within_df
-    share = max(0.0, (between - between_df * mean_square) / total)
-    if within <= 1e-12 * total:
-        return 1.0, False
-    p = float(stats.f.sf(between / between_df / mean_square, between_df, within_df))
-    return min(share, 1.0), p > ALPHA
+class _Model:
+    """The values as a sum of what each key's levels add, fitted by least squares."""
+
+    def __init__(
+        self, values: NDArray[np.float64], keys: Sequence[Sequence[str | None]], blocks: int
+    ) -> None:
+        self._values = values - values.mean()
+        self._total = float((self._values**2).sum())
+        self._designs = [_design(labels) for labels in keys]
+        self._blocks = blocks
+        rest, self._full_rank = self._fit(self._designs)
+        self._full_rest = rest
+        self._df = len(values) - self._full_rank - (blocks - 1)
+
+    def importance(self, place: int) -> tuple[float | None, bool]:
+        """Epsilon squared of a key, and whether the F test cannot tell it from chance."""
+        others = self._designs[:place] + self._designs[place + 1 :]
+        rest, rank, df = self._full_rest, self._full_rank, self._df
+        if df < _LEAST_DF:  # too few configs for all keys at once: each by itself
+            others = []
+            rest, rank = self._fit([self._designs[place]])
+            df = len(self._values) - rank - (self._blocks - 1)
+        rest_without, rank_without = self._fit(others)
+        between_df = rank - rank_without
+        if between_df < 1 or df < 1:
+            return None, True
+        if self._total <= 0:
+            return 0.0, True
+        between = max(rest_without - rest, 0.0)
+        if rest <= 1e-12 * self._total:
+            return min(1.0, between / self._total), between <= 1e-12 * self._total
+        square = rest / df
+        share = max(0.0, (between - between_df * square) / self._total)
+        p = float(stats.f.sf(between / between_df / square, between_df, df))
+        return min(share, 1.0), p > ALPHA
+
+    def _fit(self, designs: Sequence[NDArray[np.float64]]) -> tuple[float, int]:
+        """The sum of squares that is left, and the rank with the mean's."""
+        columns = np.hstack([np.ones((len(self._values), 1)), *designs])
+        solved, _, rank, _ = np.linalg.lstsq(columns, self._values, rcond=1e-10)
+        return float(((self._values - columns @ solved) ** 2).sum()), int(rank)
+
+
+def _design(labels: Sequence[str | None]) -> NDArray[np.float64]:
+    known = list(dict.fromkeys(labels))
+    place = {label: index for index, label in enumerate(known)}
+    design = np.zeros((len(labels), len(known)))
+    design[np.arange(len(labels)), [place[label] for label in labels]] = 1.0
+    return design

@@ -30,36 +30,27 @@ def history_lines(found: History) -> list[str]:
             Column("changes", tuple(_changes(each) for each in found.series), is_text=True),
         ]
     )
-    told: dict[int, list[str]] = {}
-    for name, each in zip(names, found.series, strict=True):
-        for change in each.changes:
-            told.setdefault(change.at, []).append(f"{name} {_amount(each, change.change)}")
-    sides = found.batches
-    lines += [
-        "",
-        *plain_lines(
-            [
-                Column("", tuple(str(place + 1) for place in range(len(sides)))),
-                Column("batch", tuple(str(side.batch_id) for side in sides), is_text=True),
-                Column("began", tuple(_minute(side.created_at) for side in sides), is_text=True),
-                Column(
-                    "code",
-                    tuple(
-                        ",".join(version[:10] for version in code_versions(side.rows))
-                        for side in sides
-                    ),
-                    is_text=True,
-                ),
-                Column("runs", tuple(str(len(side.rows)) for side in sides)),
-                Column(
-                    "new levels",
-                    tuple("; ".join(told.get(place, [])) for place in range(len(sides))),
-                    is_text=True,
-                ),
-            ]
-        ),
-    ]
+    lines += ["", *plain_lines(batch_columns(found))]
     return lines
+
+
+def batch_columns(found: History) -> list[Column]:
+    """A line a batch: id, date, code, runs, and the cells that have a new level from it on."""
+    told: dict[int, list[str]] = {}
+    for name, each in zip(series_names(found), found.series, strict=True):
+        for change in each.changes:
+            told.setdefault(change.at, []).append(f"{name} {level_text(each, change.change)}")
+    sides = found.batches
+    codes = [",".join(version[:10] for version in code_versions(side.rows)) for side in sides]
+    levels = ["; ".join(told.get(place, [])) for place in range(len(sides))]
+    return [
+        Column("", tuple(str(place + 1) for place in range(len(sides)))),
+        Column("batch", tuple(str(side.batch_id) for side in sides), is_text=True),
+        Column("began", tuple(_minute(side.created_at) for side in sides), is_text=True),
+        Column("code", tuple(codes), is_text=True),
+        Column("runs", tuple(str(len(side.rows)) for side in sides)),
+        Column("new levels", tuple(levels), is_text=True),
+    ]
 
 
 def sparkline(points: Sequence[Spread | None]) -> str:
@@ -99,11 +90,12 @@ def _end(points: Sequence[Spread | None], place: int) -> str:
 
 def _changes(series: Series) -> str:
     return ", ".join(
-        f"at {change.at + 1}: {_amount(series, change.change)}" for change in series.changes
+        f"at {change.at + 1}: {level_text(series, change.change)}" for change in series.changes
     )
 
 
-def _amount(series: Series, change: float) -> str:
+def level_text(series: Series, change: float) -> str:
+    """`+12.3%`, or `+0.012` where changes are differences."""
     return f"{change:+.1%}" if series.relative else f"{change:+.3g}"
 
 

@@ -29,6 +29,8 @@ class MinEffect:
 
 
 ANY_EFFECT = MinEffect(0.0, relative=True)
+RESOURCE_EFFECT = MinEffect(0.05, relative=True)
+"""Time and memory are those of an hour and a machine: they move together by a little, always."""
 
 
 def min_effect_of(text: str | float) -> MinEffect:

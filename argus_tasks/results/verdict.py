@@ -13,7 +13,7 @@ import numpy as np
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.results.direction import Direction, guess_direction
 from argus_tasks.results.leaderboard import RESOURCES, SEED, Spread, numbers_of, spread
-from argus_tasks.results.min_effect import ANY_EFFECT, MinEffect
+from argus_tasks.results.min_effect import ANY_EFFECT, RESOURCE_EFFECT, MinEffect
 from argus_tasks.results.rows import Row
 from argus_tasks.results.sides import Side, cell_config
 from argus_tasks.results.statistics import ALPHA, judge
@@ -109,7 +109,7 @@ def compare(
     after: Side,
     metric: str | None = None,
     direction: Direction | None = None,
-    min_effect: MinEffect = ANY_EFFECT,
+    min_effect: MinEffect | None = None,
     *,
     allow: Collection[str] = (),
     alpha: float = ALPHA,
@@ -118,7 +118,8 @@ def compare(
 
     Where nothing has changed, at most a share of `alpha` of comparisons say worse anywhere, and as
     many say better. `metric`: by default the first of the runs'; `direction`: by default what its
-    name tells; `min_effect`: smaller differences are nobody's business; `allow`: of CHECKS, what
+    name tells; `min_effect`: smaller differences are nobody's business (by default all count, and
+    5 % of time and memory); `allow`: of CHECKS, what
     may differ. Errors: BadInput, for a metric that no run has or a direction that its name does not
     tell.
     """
@@ -126,6 +127,8 @@ def compare(
         if name not in CHECKS:
             raise BadInput(f"allow has {name!r}; expected {', '.join(CHECKS)}.")
     metric = _metric(metric, (*before.rows, *after.rows))
+    if min_effect is None:
+        min_effect = RESOURCE_EFFECT if metric in RESOURCES else ANY_EFFECT
     chosen = direction or guess_direction(metric)
     if chosen is None:
         raise BadInput(

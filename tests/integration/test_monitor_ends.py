@@ -278,7 +278,8 @@ def test_a_served_flow_run_is_cancelled_or_killed(sweep: Sweep, api_url: str) ->
                     os.kill(_owner(root), signal.SIGKILL)
                     final = "CRASHED"
                 wait_for(lambda n=name, f=final: api.flow_run(n)["state_type"] == f)
-                (batch_id,) = {row["batch_id"] for row in sweep.monitor.rows()} - seen(sweep, turn)
+                wait_for(lambda t=turn: batches(sweep) - seen(sweep, t))
+                (batch_id,) = batches(sweep) - seen(sweep, turn)
                 wait_for(lambda b=batch_id: sweep.monitor.batch(b)["status"] == "failed")
                 last = assert_told_well(sweep.monitor, batch_id)
                 cause = "stopped by Prefect" if turn == 0 else "parent lost"
@@ -288,6 +289,10 @@ def test_a_served_flow_run_is_cancelled_or_killed(sweep: Sweep, api_url: str) ->
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def batches(sweep: Sweep) -> set[str]:
+    return {row["batch_id"] for row in sweep.monitor.rows()}
 
 
 def seen(sweep: Sweep, turn: int) -> set[str]:

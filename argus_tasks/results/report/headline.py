@@ -43,7 +43,7 @@ def won_sentences(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> l
         return [f"No winner: a tie on every {title} {by}."]
     name, count = wins.most_common(1)[0]
     if count == len(found):
-        first = f"{value_text(name, 60)} wins on every {title} {by}: all {count}."
+        first = f"{value_text(name, 60)} wins on every {title}, {count} of {count}, {by}."
     elif list(wins.values()).count(count) == 1:
         first = f"{value_text(name, 60)} wins on most, {count} of {len(found)}, {by}."
         if count <= len(found) / 2:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from argus_tasks.results.matrix import matrix
 from argus_tasks.results.report import plots, tables
 from argus_tasks.results.report.headline import ended_sentence, won_sentences
 from argus_tasks.results.report.markup import Markup, fill, join
+from argus_tasks.results.report.shell import page
 from argus_tasks.results.rows import OddFolder, Row
 from argus_tasks.results.side_text import code_versions, plural
 from argus_tasks.results.table import value_text
@@ -87,48 +85,14 @@ def make_report(request: ReportRequest, now: datetime | None = None) -> Report:
         ("timeline", "Timeline", _timeline(request, now)),
         ("notes", "Notes", _notes(board, request)),
     ]
-    there = [(key, title, body) for key, title, body in parts if body]
-    title = _title(request)
-    script = _text("report.js")
-    html = fill(
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';"
-        " style-src 'unsafe-inline'; script-src '{policy}'; img-src data:; base-uri 'none';"
-        " form-action 'none'\">"
-        "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        "<meta name=color-scheme content='light dark'><link rel=icon href='data:,'>"
-        "<title>{title}</title><style>{style}</style></head><body>"
-        "<header><h1>{title}</h1>{about}{answer}{verdict}<nav aria-label=Sections>{links}</nav>"
-        "</header><main>{sections}</main>"
-        "<footer class=small>Made {made} by argus-tasks from the run folders alone.</footer>"
-        "<script>{script}</script></body></html>\n",
-        policy=Markup(_hash(script)),
-        title=title,
-        style=_text("report.css"),
-        about=_about(request),
-        answer=join(
-            fill("<p class=answer>{}</p>", sentence) for sentence in [*sentences[1:], sentences[0]]
-        ),
-        verdict=_verdict(request),
-        links=join(fill('<a href="#{}">{}</a>', key, title) for key, title, _ in there),
-        sections=join(
-            fill("<section id={0}><h2>{1}</h2>{2}</section>", Markup(key), title, body)
-            for key, title, body in there
-        ),
-        made=f"{now:%Y-%m-%d %H:%M} UTC",
-        script=script,
+    answer = [*sentences[1:], sentences[0]]
+    top = fill(
+        "{}{}{}",
+        _about(request),
+        join(fill("<p class=answer>{}</p>", sentence) for sentence in answer),
+        _verdict(request),
     )
-    return Report(str(html), tuple(sentences))
-
-
-def _text(name: str) -> Markup:
-    """One of this package's own files."""
-    return Markup(files(__package__).joinpath(name).read_text("utf-8"))
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
+    return Report(page(_title(request), top, parts, now), tuple(sentences))
 
 
 def _title(request: ReportRequest) -> str:

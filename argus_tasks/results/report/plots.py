@@ -7,6 +7,7 @@ from typing import Any
 
 from argus_tasks.results.curves import CurvePanel
 from argus_tasks.results.effects import Effect
+from argus_tasks.results.history import History, Series
 from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import (
     BAD,
@@ -82,7 +83,7 @@ def effect_plot(effect: Effect, ylabel: str) -> Markup:
             shift = [place + ((index * 7) % 11 - 5) / 28 for index in range(len(values))]
             axes.plot(shift, values, "o", color=SERIES[0], markersize=3.5, alpha=0.55, mew=0)
             axes.plot([place - 0.3, place + 0.3], [level.mean] * 2, color=INK, linewidth=2.2)
-        labels = [plain(level.label, 18) for level in effect.levels]
+        labels = [plain(level.label, 20) for level in effect.levels]
         long = sum(map(len, labels)) > 34
         axes.set_xticks(
             range(len(labels)), labels, rotation=30 if long else 0, ha="right" if long else "center"
@@ -93,6 +94,35 @@ def effect_plot(effect: Effect, ylabel: str) -> Markup:
         axes.set_ylabel(plain(ylabel, 44))
         means = ", ".join(f"{level.label} {level.mean:.3g}" for level in effect.levels)
         return svg_of(drawn, f"{ylabel} by {effect.key}, means: {means}")
+
+
+def history_plot(name: str, series: Series, found: History) -> Markup:
+    """A cell over the batches: mean and spread, with a line where a new level begins."""
+    from matplotlib.ticker import MaxNLocator
+
+    have = [(at + 1, point) for at, point in enumerate(series.points) if point is not None]
+    with figure(4.2, 2.6) as drawn:
+        axes = drawn.subplots()
+        axes.errorbar(
+            [at for at, _ in have],
+            [point.mean for _, point in have],
+            yerr=[point.std or 0.0 for _, point in have],
+            color=SERIES[0],
+            ecolor=MUTED,
+            elinewidth=1,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.4,
+        )
+        for change in series.changes:
+            axes.axvline(change.at + 0.5, color=BAD, linewidth=1.4, linestyle="--")
+        axes.set_xlim(0.5, len(found.batches) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(plain(name, 40), loc="left")
+        axes.set_xlabel("batch")
+        axes.set_ylabel(plain(found.metric))
+        levels = ", ".join(str(change.at + 1) for change in series.changes) or "none"
+        return svg_of(drawn, f"{found.metric} of {name} by batch; new levels from batch: {levels}")
 
 
 def timeline_plot(found: Timeline) -> Markup:

@@ -38,6 +38,10 @@ _SETTINGS: dict[str, object] = {
     "text.parse_math": False,  # a user's "$" is a dollar
     "axes.formatter.use_mathtext": False,
     "font.size": 9.0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.facecolor": "none",
+    "hatch.color": INK,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,

@@ -24,6 +24,7 @@ _MOST_RUNS = 12
 _MOST_METRICS = 6
 _MOST_FAILED = 30
 _DIGITS = 12
+_SHORT = 32
 _NOISE_CLASS = {
     Noise.BEYOND: "yes",
     Noise.NONE: "yes",
@@ -42,7 +43,7 @@ def rerun_command(root: Path, row: Row) -> str | None:
 
 
 def contests_table(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> Markup:
-    """A line a dataset: winner, its mean, the runner-up, the lead with its interval, its worth."""
+    """A line a dataset: the winner, what its lead is worth, and the numbers that say so."""
     assert board.metric is not None
     title = titles_of([axes.dataset])[0] if axes.dataset else ""
     means = _texts([contest.group.metrics.get(board.metric) for contest in found])
@@ -59,21 +60,29 @@ def contests_table(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> 
         )
         lines.append(
             fill(
-                "<tr>{}<td><strong>{}</strong></td><td class=n>{}</td><td>{}</td>"
-                "<td class=n>{}</td><td class=n>{}</td><td class=n>{}</td>"
-                "<td class={}>{}</td></tr>",
+                "<tr>{}<td><strong>{}</strong></td><td class='verdict {}'>{}</td>"
+                "<td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td>{}</td>"
+                "<td class=n>{}</td></tr>",
                 where,
                 value_text(contest.winner, 60),
+                _NOISE_CLASS[contest.noise],
+                contest.noise,
+                lead_text(contest) if contest.second is not None else "-",
+                interval,
                 mean,
                 value_text(contest.second or "-", 60),
                 second,
-                lead_text(contest) if contest.second is not None else "-",
-                interval,
-                _NOISE_CLASS[contest.noise],
-                contest.noise,
             )
         )
-    heads = ["winner", board.metric, "runner-up", board.metric, "lead", "95 % interval", "verdict"]
+    heads = [
+        "winner",
+        "the lead is",
+        "lead",
+        "95 % interval",
+        board.metric,
+        "runner-up",
+        board.metric,
+    ]
     return fill(
         "<div class=scroll tabindex=0 role=region aria-label='Who won'><table>"
         "<thead><tr>{}{}</tr></thead><tbody>{}</tbody></table></div>",
@@ -165,7 +174,7 @@ def importance_table(found: Effects) -> Markup:
     for effect in found.effects:
         share = effect.importance
         if share is None:
-            text, told = "-", "too few configs to tell"
+            text, told = "-", "cannot be told: too few configs, or it varies only with other keys"
         else:
             text = f"{share * 100:.0f} %"
             told = "not told from chance" if effect.is_chance else ""
@@ -267,7 +276,8 @@ def _count(group: Group, metric: str | None) -> str:
 def _value(value: Any) -> Markup:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _number(value, value_text(value))
-    return fill("<td>{}</td>", "" if value is None else value_text(value, 60))
+    text = "" if value is None else value_text(value, 60)
+    return fill("<td{}>{}</td>", Markup(" class=t" if len(text) <= _SHORT else ""), text)
 
 
 def _number(value: float | None, text: str) -> Markup:

@@ -115,9 +115,17 @@ def test_over_the_batches_of_a_sweep(
     assert main([*words, "--last", "3"]) == 0
     assert "3 batches" in capsys.readouterr().out
     assert len(history(tmp_path, "mse", "nightly").batches) == 6
+    assert main([*words, "--html", str(tmp_path / "history.html")]) == 0
+    page = (tmp_path / "history.html").read_text("utf-8")
+    assert page.count("<svg") == 2
+    assert "mlp: +20.0% from batch 4 on" in page
+    assert "new levels from batch: 4" in page
+    assert "default-src 'none'" in page
+    capsys.readouterr()
 
     batch(0, name="other")
     for words_, error in (
+        ([*words, "--name", "other", "--html", "no/folder/x"], "cannot be written"),
         (words, "there are several sweeps under"),
         ([*words, "--name", "nigtly"], "Did you mean 'nightly'?"),
         ([*words, "--name", "other", "--last", "0"], "--last is 0"),

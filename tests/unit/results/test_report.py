@@ -17,8 +17,8 @@ from argus_tasks.results import needs
 from argus_tasks.results.report.markup import fill
 
 HOSTILE = (
-    "<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>"
-    " ${x$ \x00\u202e & 😀 語"
+    "$\\bad{$<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>"
+    " \x00\u202e & 😀 語"
 )
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 CURVE = '{"step": 0, "metrics": {"val_loss": 2}}\n{"step": 1, "metrics": {"val_loss": 1}}\n'
@@ -83,7 +83,7 @@ def test_the_report_answers_and_names_its_file(
     text = report_of(tmp_path)
     assert capsys.readouterr().out.splitlines() == [
         "12 of 13 runs succeeded, 1 failed.",
-        "ridge wins on every dataset by skill (higher is better): all 2.",
+        "ridge wins on every dataset, 2 of 2, by skill (higher is better).",
         "The winner's lead is more than seed noise on 2 of 2.",
         f"report: {tmp_path / 'report.html'}",
     ]
@@ -111,7 +111,8 @@ def test_it_needs_nothing_from_outside(make_run: MakeRun, tmp_path: Path) -> Non
     two_models(make_run, tmp_path)
     text = report_of(tmp_path)
     assert text.count("<svg") >= 4
-    assert "#fe00" not in text  # every colour follows the page
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert not re.findall(r"[:\"] ?#[0-9a-f]{6}", drawn)  # every colour follows the page
     for tag, attributes in Tags(text).found:
         assert tag not in {"iframe", "object", "embed", "base", "form"}
         for name in ("src", "href", "xlink:href", "data", "action"):

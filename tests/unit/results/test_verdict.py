@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -264,6 +265,10 @@ def test_time_and_memory_are_metrics_too() -> None:
     assert compare(first, second).metric == "acc"
     assert compare(first, second, "duration_sec").verdict is Verdict.WORSE
     assert compare(first, second, "peak_ram_mb").verdict is Verdict.NO_EVIDENCE
+    hair = side([replace(each, duration_sec=10.2 * NOISY[i]) for i, each in enumerate(first.rows)])
+    assert compare(first, hair, "duration_sec").verdict is Verdict.NO_EVIDENCE
+    anything = min_effect_of("0")
+    assert compare(first, hair, "duration_sec", min_effect=anything).verdict is Verdict.WORSE
 
 
 def test_a_metric_that_nobody_has_or_that_tells_no_direction() -> None:
@@ -283,5 +288,7 @@ def test_for_other_programs() -> None:
     assert told["cells"][1]["verdict"] == "worse"
     assert told["cells"][1]["before"]["n"] == 5
     assert told["cells"][1]["change"] == pytest.approx(1.0)
+    tiny = compare(cells({"a": STEADY}), cells({"a": times(STEADY, 1.0002)}))
+    assert "a (+0.02%)" in sentence(tiny) or "all (+0.02%)" in sentence(tiny)
     lines = comparison_lines(found)
     assert any(line.startswith("worse") and "+100.0%" in line for line in lines)
