@@ -48,7 +48,9 @@ class _Run:
 
     digest: str | None
     attempts: list[_Attempt] = field(default_factory=list)
+    ends: dict[int, str] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
+    rank: tuple[int, bool] = (0, False)
     removed: bool = False
 
     @property
@@ -150,19 +152,25 @@ class _Check:
                 )
             run.attempts.append(_Attempt(number, folder.batch_id, session, str(fact.get("at"))))
         elif event in ("ended", "closed"):  # closed: its folder only could be later
-            same = [one for one in run.attempts if one.number == number]
-            for attempt in same:
-                attempt.ended = str(fact.get("at"))
+            for attempt in run.attempts:
+                if attempt.number == number:
+                    attempt.ended = str(fact.get("at"))
+            run.ends[number] = str(fact.get("at"))
         else:
             self._files.find(folder.path / LEDGER_JSONL, f"a line of {run_id} says {event!r}")
             return
-        run.last = dict(fact)
+        # One that was taken over has lines in two ledgers: attempts say which is the last.
+        rank = (number, event != "started")
+        if rank >= run.rank:
+            run.rank, run.last = rank, dict(fact)
 
     def _check_attempts(self, run_id: str, run: _Run) -> None:
         """Each attempt has its end, none is there twice in one session, and none beside another of
         another batch."""
         seen: set[tuple[str, int]] = set()
+        run.attempts.sort(key=lambda attempt: attempt.number)
         for attempt in run.attempts:
+            attempt.ended = attempt.ended or run.ends.get(attempt.number)
             taken_over = attempt.batch_id != run.attempts[-1].batch_id
             over = attempt.session in self._closed_sessions and not taken_over
             if attempt.ended is None and over:
