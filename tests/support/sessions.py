@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.runs.summary import RunSummary
+from argus_tasks.sweep.admission.cpu import Rule
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.resolve import resolve
 from argus_tasks.sweep.session import SweepSession
@@ -34,6 +35,9 @@ def run_session(session: SweepSession) -> RunSummary:
             with session.admission.admitted(index):
                 session.run_one(index, try_number)
 
+    session.warm()
+    if session.admission.cpu is not None:  # no server is asked for its limit
+        session.admission.cpu.ruled(Rule.CONTROLLER, None, "")
     with session, ThreadPoolExecutor(session.request.workers) as threads:
         list(threads.map(one, [run.index for run in session.plan.to_do]))
     return session.summary()
