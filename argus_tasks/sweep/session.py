@@ -173,7 +173,7 @@ class SweepSession:
         self.rules.close()
         self._housekeeper.close()
         self._executor.close()
-        self.surroundings.close()
+        self.surroundings.close(hurried=self.stopping)
         self.admission.gate.close()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
