@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,23 +106,26 @@ def tortured(tmp_path: Path, api_url: str, kills: int, seed: int) -> tuple[Tortu
         )
         expected: Counter[int] = Counter()
         for kill in range(kills):
+            began = torture.started()
             sweep = torture.start()
-            before = sum(torture.started().values())
-            wanted = before + dice.randrange(0, max(2, 2 * (CONFIGS - len(expected)) // kills))
+            wanted = sum(began.values()) + dice.randrange(
+                0, max(2, 2 * (CONFIGS - len(expected)) // kills)
+            )
             deadline = time.monotonic() + 90
             while sum(torture.started().values()) < wanted and sweep.poll() is None:
                 assert time.monotonic() < deadline, "it does not get on"
                 time.sleep(0.005)
             time.sleep(dice.random() * 0.4)
-            if kill % 2:
-                os.kill(sweep.pid, signal.SIGKILL)
-            else:
-                os.killpg(sweep.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has come to its end before the kill
+                if kill % 2:
+                    os.kill(sweep.pid, signal.SIGKILL)
+                else:
+                    os.killpg(sweep.pid, signal.SIGKILL)
             sweep.communicate()
             wait_until_gone(mark)
             done = torture.succeeded() if torture.results.exists() else set()
             started = torture.started()
-            in_flight = {x for x in started if x not in done}
+            in_flight = {x for x in started if started[x] > began[x] and x not in done}
             assert len(in_flight) <= WORKERS, "only what was in flight is to run again"
             for x in in_flight:
                 expected[x] += 1

@@ -29,7 +29,9 @@ def assert_told_well(server: ArgusServer, batch_id: str) -> dict[str, dict[str, 
     but the batch's own; every event once. Returns each job's last row."""
     rows = server.rows(batch_id)
     of_batch = [kind for kind in kinds(rows) if kind.startswith("batch_")]
-    assert of_batch[-2:] in (["batch_start", "batch_done"], ["batch_start", "batch_failed"])
+    assert of_batch[-2:] in (["batch_start", "batch_done"], ["batch_start", "batch_failed"]), (
+        of_batch
+    )
     closed = {"batch_done", "batch_failed"}
     assert not any(set(pair) <= closed for pair in pairwise(of_batch)), of_batch
     assert rows[0]["event_type"] == "batch_start"
