@@ -63,6 +63,12 @@ class Torture:
             start_new_session=True,
         )
 
+    def deliver(self) -> None:
+        """What the last sweep's exit has not waited for is in the outbox; send it."""
+        words = [sys.executable, "-m", "argus_tasks", "outbox", "send"]
+        env = os.environ | self._environment
+        subprocess.run(words, cwd=ROOT, env=env, check=True, capture_output=True, timeout=90)
+
     def started(self) -> Counter[int]:
         """How often each config's experiment was begun."""
         return Counter(int(path.name.split("-")[0]) for path in self.marks.iterdir())
@@ -141,6 +147,7 @@ def tortured(tmp_path: Path, api_url: str, kills: int, seed: int) -> tuple[Tortu
         assert torture.succeeded() == set(range(CONFIGS))
         assert verify(torture.results).findings == []
         assert standing_claims(torture.results) == []
+        torture.deliver()
         return torture, monitor
 
 
