@@ -90,7 +90,7 @@ print(embedded.hold(idle_s=0)._record.instance)
 
 
 def _as_soon_as_free(path: Path, limit_s: float = 20) -> int:
-    """Its lock. A process that ends loses its environment, by which we find it, before its files."""
+    """Its lock. Who ends loses the environment, by which we find it, before the files."""
     until = time.monotonic() + limit_s
     while True:
         try:
