@@ -140,7 +140,7 @@ class HydraFunction:
                 config.hydra.job.name = self._file.stem
                 config.hydra.job.override_dirname = ",".join(wanted)
             HydraConfig.instance().set_config(config)
-            own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             noted = ctx.run_dir / ".hydra"
             noted.mkdir(exist_ok=True)
             OmegaConf.save(own, noted / "config.yaml")
