@@ -213,21 +213,25 @@ def test_sigterm_to_a_worker_costs_one_attempt_and_twice_one_run(
         torture.wait(sweep, lambda: mark.exists() and bool(mark.read_text()))
         os.kill(int(mark.read_text()), signal.SIGTERM)
 
-    terminate(0, 1)
-    terminate(1, 1)
-    terminate(1, 2)
-    torture.wait(sweep, lambda: (torture.marks / "0-2").exists())
+    one, other = CONFIGS - 2, CONFIGS - 1  # the last: nobody else waits for their workers
+    torture.hold(sweep, one)
+    terminate(one, 1)
+    terminate(other, 1)
+    terminate(other, 2)
+    torture.wait(sweep, (torture.marks / f"{one}-2").exists)
     torture.let()
     out = torture.ends(sweep, 1)
     assert f"{CONFIGS - 1} of {CONFIGS} succeeded" in out
-    assert torture.started() == Counter({0: 2, 1: 2} | dict.fromkeys(range(2, CONFIGS), 1))
+    assert torture.started() == Counter(
+        dict.fromkeys(range(CONFIGS), 1) | dict.fromkeys((one, other), 2)
+    )
     by_x = {record["config"]["x"]: record for record in records(torture.results)}
-    assert (by_x[0]["status"], by_x[0]["attempt"]) == ("succeeded", 2)
-    assert (by_x[1]["cause"], by_x[1]["attempt"]) == ("signal SIGTERM", 2)
+    assert (by_x[one]["status"], by_x[one]["attempt"]) == ("succeeded", 2)
+    assert (by_x[other]["cause"], by_x[other]["attempt"]) == ("signal SIGTERM", 2)
 
     torture.ends(torture.start())
-    again = [r for r in records(torture.results) if r["config"]["x"] == 1]
-    assert {r["parent_run_id"] for r in again} == {None, by_x[1]["run_id"]}
+    again = [r for r in records(torture.results) if r["config"]["x"] == other]
+    assert {r["parent_run_id"] for r in again} == {None, by_x[other]["run_id"]}
     assert_told_whole(torture, monitor)
 
 
