@@ -35,10 +35,10 @@ test-all: test ## make test, and the slow rest
 	@echo "==> the slow tests"
 	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-$(OTHER_VENV)/.installed: pyproject.toml constraints.txt
+$(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integrations.txt
 	@echo "==> making $(OTHER_VENV), with what is too heavy for $(VENV) (minutes, once)"
 	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
-	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-integrations.txt -e '.[dev-integrations]'
 	@touch $@
 
 test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: mode ray
@@ -52,7 +52,7 @@ $(VENV)/.docs-installed: $(STAMP)
 
 docs: $(VENV)/.docs-installed ## the documentation as a site, site/index.html; a broken link fails it
 	@echo "==> building site/ from docs/"
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html; with its search: $(BIN)/python -m http.server -d site"
 
 lint: $(STAMP) ## ruff and mypy --strict
