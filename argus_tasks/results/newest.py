@@ -15,11 +15,16 @@ def newest_rows(rows: Iterable[Row]) -> list[Row]:
     newest counts: one that names another as its parent is newer than that, whatever the clock said.
     Within one batch, runs with different job ids are different things even with
     equal configs, unless one names the other as its parent; of such, all of the newest run's batch
-    count.
+    count. A run without a digest, which another tool has made, counts until one of ours has its
+    config.
     """
+    by_age = sorted(rows, key=_age)
+    theirs = {id(row): canonical_json(row.config) for row in by_age if not row.digest}
+    ours = {canonical_json(row.config) for row in by_age if theirs and row.digest}
     by_config: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=_age):
-        by_config.setdefault(row.digest or canonical_json(row.config), []).append(row)
+    for row in by_age:
+        if row.digest or theirs[id(row)] not in ours:
+            by_config.setdefault(row.digest or theirs[id(row)], []).append(row)
     kept = [row for tries in by_config.values() for row in _that_count(tries)]
     return sorted(kept, key=_age)
 
