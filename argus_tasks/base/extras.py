@@ -1,19 +1,15 @@
-"""What the base install does not bring: asked for by name, with how to install it."""
+"""What only some parts need, and the base install does not bring."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-from argus_tasks.base.errors import BadInput
+from argus_tasks.base.errors import MissingExtra
 
 
-def needs_extra(package: str, extra: str, who: str) -> None:
-    """Raise BadInput, with how to install it, where a package is not there; nothing is imported.
-
-    `package` is the name that is imported, `extra` the extra of ours that brings it.
-    """
-    if find_spec(package) is None:
-        raise BadInput(
-            f"{who} needs the package {package}, which is not installed here:"
-            f" pip install 'argus-tasks[{extra}]'"
+def need(extra: str, *packages: str) -> None:
+    """Raise MissingExtra, with how to install it, where none of these packages is installed."""
+    if not any(find_spec(package) for package in packages):
+        raise MissingExtra(
+            f"{' or '.join(packages)} is not installed: pip install 'argus-tasks[{extra}]'"
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import dumps
+from argus_tasks.base.here import Here
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.metadata import RunMetadata
@@ -191,3 +192,7 @@ def _curve_name(name: str, curve: str) -> str:
     """`loss` of the training data is `train_loss`; what says whose it is keeps its name."""
     whose = name in _OF_NO_SPLIT or str(name).startswith(("train_", "val_"))
     return str(name) if whose else f"{curve}_{name}"
+
+
+running: Here[RunContext] = Here("run")
+"""The run whose experiment is being called."""

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from argus_tasks.base.errors import BadInput, did_you_mean
-from argus_tasks.base.extras import needs_extra
+from argus_tasks.base.extras import need
 from argus_tasks.base.nested import flatten
 from argus_tasks.runs.context import RunContext
 
@@ -54,7 +54,7 @@ class HydraApp:
         file = (folder / Path(place).expanduser()).resolve()
         if not file.is_file():
             raise BadInput(f"experiment is '{path}', but there is no file {file}.")
-        needs_extra("hydra", "hydra", f"experiment '{path}'")
+        need("hydra", "hydra")
         return cls(file, function or None)
 
     @property
