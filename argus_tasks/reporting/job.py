@@ -19,6 +19,7 @@ from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
+from argus_tasks.reporting.noted import note_metrics
 from argus_tasks.reporting.sinks import Sink
 
 log = logging.getLogger("argus_tasks")
@@ -137,6 +138,7 @@ class JobContext:
         if self._keep_metrics is not None:
             self._keep_metrics(metrics)
         self._metrics.update(metrics)
+        note_metrics(metrics)
 
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:

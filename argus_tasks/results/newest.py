@@ -12,7 +12,8 @@ def newest_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows that count, the oldest first.
 
     Runs with the same digest (without one: the same config) are one thing tried again, and the
-    newest counts. Within one batch, runs with different job ids are different things even with
+    newest counts: one that names another as its parent is newer than that, whatever the clock said.
+    Within one batch, runs with different job ids are different things even with
     equal configs, unless one names the other as its parent; of such, all of the newest run's batch
     count. A run without a digest, which another tool has made, counts until one of ours has its
     config.
@@ -32,8 +33,8 @@ def _that_count(tries: Sequence[Row]) -> Iterable[Row]:
     """Of runs with one digest, oldest first."""
     if len(tries) == 1:
         return tries
-    batch_id = tries[-1].batch_id
     parents = {row.parent_run_id for row in tries}
+    batch_id = max(tries, key=lambda row: (row.run_id not in parents, _age(row))).batch_id
     jobs = {
         row.job_id: row for row in tries if row.batch_id == batch_id and row.run_id not in parents
     }

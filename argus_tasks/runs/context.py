@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,6 +81,8 @@ class RunContext:
     _sink: RunSink = field(default_factory=NoMonitor, repr=False)
     _epochs: int = field(default=0, repr=False)
     _last_epoch: int | None = field(default=None, repr=False)
+    _below: list[resource.struct_rusage] = field(default_factory=list, repr=False)
+    """What the process that did the run's work in place of this one has used."""
 
     @property
     def artifacts_dir(self) -> Path:

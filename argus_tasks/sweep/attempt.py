@@ -171,6 +171,7 @@ def _attempt(
             _sink=watch.sink,
         )
         stack.callback(ctx._close)
+        used.below = ctx._below
         if nonfinite:
             ctx.logger.warning("config.json: not finite, written as null: %s", nonfinite)
         if assignment.attempt == 1 or assignment.resumed:
@@ -285,7 +286,10 @@ def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
-    stack = _stack(error, inner or error.__traceback__)
+    if isinstance(error, causes.NamedFailure):
+        stack = _plain(error.evidence, _LONGEST_STACK)
+    else:
+        stack = _stack(error, inner or error.__traceback__)
     return Outcome(Ending(FAILED, cause, name, message), kinds, stack, duration_s=duration_s)
 
 

@@ -199,6 +199,17 @@ def test_newest_is_by_time_and_not_by_name(make_run: Callable[..., Path], tmp_pa
     assert [row.run_id for row in newest_rows(load_rows(tmp_path).rows)] == [late.name]
 
 
+def test_who_names_a_parent_is_newer_than_it_whatever_the_clock_says(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    late = {"started_at": "2026-02-01T00:00:00.000000+00:00", "digest": "x", "batch_id": "1"}
+    first = make_run({"a": 1}, status="failed", job_id="j", **late)
+    again = make_run(
+        {"a": 1}, {"m": 2}, parent_run_id=first.name, digest="x", batch_id="2", job_id="j"
+    )
+    assert [row.run_id for row in newest_rows(load_rows(tmp_path).rows)] == [again.name]
+
+
 def test_equal_configs_of_one_batch_are_different_jobs(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
