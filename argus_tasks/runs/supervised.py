@@ -45,7 +45,7 @@ class Supervised:
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
         """Make the tracker, if that is not done, and tell it."""
-        if self._given_up[0]:
+        if self._is_given_up():
             ctx.logger.warning("%s is not told of this run: it was given up before", self._name)
         self._call(ctx, "on_run_start", lambda tracker: tracker.on_run_start(ctx, meta))
 
@@ -59,11 +59,11 @@ class Supervised:
         self._told = {told for told in self._told if told[0] != ctx.run_id}
 
     def _call(self, ctx: RunContext, method: str, call: Callable[[Tracker], None]) -> None:
-        if self._given_up[0]:
+        if self._is_given_up():
             return
         calls = self._calls()
         with self._making:
-            if self._given_up[0]:
+            if self._is_given_up():
                 return
             if self._tracker is None:
                 made: list[Tracker] = []
@@ -87,7 +87,7 @@ class Supervised:
     ) -> bool:
         """Whether it went well."""
         try:
-            calls.do(call, limit_s, lambda: bool(self._given_up[0]))
+            calls.do(call, limit_s, self._is_given_up)
         except _Hangs:
             self._given_up[0] = 1
             ctx.logger.warning(
@@ -101,6 +101,9 @@ class Supervised:
                 ctx.logger.warning("%s.%s failed: %r", self._name, what, error)
             return False
         return True
+
+    def _is_given_up(self) -> bool:
+        return self._given_up[0] != 0
 
     def _calls(self) -> _Calls:
         """The thread; another one in a process that was forked since."""

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
 from argus_tasks.base.files import append_line, dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import EVENTS_JSONL
@@ -95,8 +95,11 @@ def check_specs(specs: Sequence[Mapping[str, Any]] | None) -> None:
                 f" them: {error}."
             ) from None
         check = getattr(factory, "check", None)
-        if callable(check):
-            check()
+        try:
+            if callable(check):
+                check()
+        except MissingExtra as error:
+            raise BadInput(f"{key}.type is '{spec['type']}', but {error}") from None
 
 
 def build_trackers(
