@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-integrations lint format bench bench-full bench-check bench-accept bench-pages serve clean
+.PHONY: help setup demo docs test test-all test-integrations lint format bench bench-full bench-check bench-accept bench-pages serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,15 +35,25 @@ test-all: test ## make test, and the slow rest
 	@echo "==> the slow tests"
 	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-$(OTHER_VENV)/.installed: pyproject.toml constraints.txt
+$(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integrations.txt
 	@echo "==> making $(OTHER_VENV), with what is too heavy for $(VENV) (minutes, once)"
 	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
-	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-integrations.txt -e '.[dev-integrations]'
 	@touch $@
 
 test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: mode ray
 	@echo "==> mode ray"
 	@$(OTHER_VENV)/bin/python -m pytest tests/faults/test_ray.py
+
+$(VENV)/.docs-installed: $(STAMP)
+	@echo "==> adding what makes the site to $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs-installed ## the documentation as a site, site/index.html; a broken link fails it
+	@echo "==> building site/ from docs/"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server -d site"
 
 lint: $(STAMP) ## ruff and mypy --strict
 	@echo "==> ruff"
@@ -57,7 +67,7 @@ format: $(STAMP) ## let ruff format and sort imports
 bench: $(STAMP) ## what it all costs, beside the peers, in one run (under 10 minutes); makes docs/performance.md
 	@$(BIN)/python -m benchmarks.suite
 
-bench-full: $(STAMP) $(OTHER_VENV)/.installed ## the same in full, at 10,000 configs and with Ray (an hour or more)
+bench-full: $(STAMP) ## the same in full, also at 10,000 configs (an hour or more; with Ray where make test-integrations has been)
 	@$(BIN)/python -m benchmarks.suite --full
 
 bench-check: $(STAMP) ## measure, and fail where a ratio is worse than the accepted one by more than noise
@@ -74,5 +84,5 @@ serve: $(STAMP) ## serve sweep/default and benchmark/nightly from this process u
 
 clean: ## remove .venv, caches and the examples' results
 	@echo "==> removing $(VENV), caches and the examples' results"
-	@rm -rf $(VENV) $(OTHER_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/*/results
+	@rm -rf $(VENV) $(OTHER_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/*/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -62,10 +62,8 @@ def _cost_rows(results: Results) -> list[tuple[str, ...]]:
 
     best, processes = "prefect-threads-best", "prefect-processes"
     return [
-        row(
-            "a config that does nothing, of 1,000", "work_ms", "ours", "ztxexp", best, "joblib-docs"
-        ),
-        row("the same, and Prefect's server knows", "caught_up_ms", "ours", "", best, ""),
+        row("a config, of 1,000 that do nothing", "work_ms", "ours", "ztxexp", best, "joblib-docs"),
+        row("the same, until Prefect's server knows it", "caught_up_ms", "ours", "", best, ""),
         row("on Prefect's process pool", "work_ms", "", "", processes, ""),
     ]
 

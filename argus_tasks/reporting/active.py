@@ -28,6 +28,11 @@ def pop(reporter: Reporter) -> None:
         _reporters.remove(reporter)
 
 
+def innermost() -> Reporter | None:
+    """The reporter that was entered last in this process and has not been left."""
+    return _reporters[-1] if _reporters else None
+
+
 def chosen_batch_id(prefix: str) -> str:
     """The batch of a reporter that was given none: `set_batch_id`'s, else a fresh one."""
     return _batch_id[-1] if _batch_id else ids.new_batch_id(str(prefix))

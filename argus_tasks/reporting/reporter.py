@@ -101,7 +101,8 @@ class Reporter:
         self.on_end: Callable[[str], None] = _unheard
         """Called when the batch's last event is on the disk, with done or failed."""
         self.environment: Callable[[], dict[str, Any]] | None = None
-        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not."""
+        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not.
+        Then it may come as late as between `end` and `leave`."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -113,7 +114,7 @@ class Reporter:
         self._environment: threading.Thread | None = None
         self._gate = threading.Lock()
         self._closed = True
-        self._ended = False
+        self._ended = self._left = False
         self._stop = threading.Event()
         self._jobs: list[str] = []
         self._last_job: str | None = None
@@ -213,7 +214,7 @@ class Reporter:
     def __enter__(self) -> Reporter:
         self._pid = os.getpid()
         self._started = time.monotonic()
-        self._closed = self._ended = False
+        self._closed = self._ended = self._left = False
         self._joined = current() if self.joins else None
         self._enter()
         active.push(self)
@@ -297,10 +298,12 @@ class Reporter:
     def _send_environment(self) -> None:
         if self._roster is not None and self._roster.take_environment(self._member):
             data = self.environment() if self.environment is not None else {}
-            data = data or environment.snapshot(self._command)
+            if not data and not self._ended:
+                data = environment.snapshot(self._command)
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
-                if not self._closed:
+                too_late = self._closed if self.environment is None else self._left
+                if data and not too_late:
                     self._sink.emit("env_snapshot", None, data)
                     self._roster.environment_sent()
 
@@ -352,7 +355,7 @@ class Reporter:
         """The first half of being left: send the batch's end. Nothing is sent after it."""
         for daemon in self._daemons:
             daemon.end()
-        if self._environment is not None:
+        if self._environment is not None and self.environment is None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
         link = self._link
         if link is None or self._ended:
@@ -377,6 +380,10 @@ class Reporter:
     @guarded(default=None)
     def leave(self, limit_s: float) -> None:
         """The second half: wait at most so long for the server, and let it go."""
+        if self._environment is not None:
+            self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
+        with self._gate:
+            self._left = True
         link = self._link
         if link is not None and not link.close(limit_s) and link.sender is not None:
             log.warning(

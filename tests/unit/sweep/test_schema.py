@@ -18,6 +18,10 @@ VALIDATOR = Draft202012Validator(json_schema())
 FULL: dict[str, Any] = {
     "$schema": "x",
     "experiment": "a.b:c.d",
+    "command": "c {x}",
+    "cwd": "d",
+    "shell": True,
+    "trackers": ["jsonl", {"type": "mine", "kwargs": {"a": 1}}],
     "name": "n",
     "project": "p",
     "experiment_type": "t",
@@ -121,6 +125,14 @@ BAD: list[dict[str, Any]] = [
     {"retry": {"max_attempts": "3"}},
     {"metadata": {"tags": [1]}},
     {"metadata": {"owner": "me"}},
+    {"command": []},
+    {"command": {"a": 1}},
+    {"command": ["a", 1]},
+    {"shell": "yes"},
+    {"experiment": "hydra:a/app"},
+    {"trackers": "mlflow"},
+    {"trackers": [{"kwargs": {}}]},
+    {"trackers": [{"type": "mlflow", "url": "x"}]},
 ]
 
 
