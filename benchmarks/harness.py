@@ -105,7 +105,8 @@ class Contestant:
             self._exited.wait(5)
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace")[-2000:]
-            raise ContestantFailed(f"{' '.join(self._command)} told nothing:\n{last}")
+            ended = "" if ready else f" within {self._timeout_s:.0f} s"
+            raise ContestantFailed(f"{' '.join(self._command)} told nothing{ended}:\n{last}")
         told: dict[str, Any] = json.loads(line)
         return told
 

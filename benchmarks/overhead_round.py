@@ -57,7 +57,7 @@ def one_round(entry: Entry, task: Task, server: PrefectServer) -> dict[str, Any]
             **server.environment(ours=entry.name == "ours"),
         }
         server_before = server.cpu_s()
-        timeout_s = max(120, (0.2 + task.seconds) * n)
+        timeout_s = max(180, (0.5 + 4 * task.seconds) * n)
         with Contestant(command, environment, timeout_s) as contestant:
             told = contestant.told()
             if "missing" in told:
