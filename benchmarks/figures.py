@@ -41,7 +41,7 @@ def meets(found: Figure, target: float) -> bool:
 
 def shown(value: float, unit: str) -> str:
     """A value with its unit, as a table has it."""
-    if unit == RATIO:
+    if unit in (RATIO, "×"):
         return f"{value:.2f}×" if value >= 0.1 else f"{value:.3f}×"
     if unit == SHARE:
         return f"{100 * value:.1f} %"

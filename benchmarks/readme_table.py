@@ -22,7 +22,7 @@ IN_WORDS = (
 )
 _FAULTS = (("kill", "a worker is killed"), ("busy", "a run that never ends"))
 _FAULT_PEERS = ("ours", "ztxexp-process_pool", "prefect-processes", "joblib")
-_FILES = ("overhead-1000", "overhead-1000", "overhead-1000", "others-1000")
+CAUGHT_UP = "caught_up_ms"
 
 
 def readme_table(results: Results) -> str:
@@ -56,15 +56,21 @@ def _cost_rows(results: Results) -> list[tuple[str, ...]]:
     if "overhead-1000" not in results:
         return []
 
-    def row(words: str, figure: str, *peers: str) -> tuple[str, ...]:
-        cells = (_ms(results, *of, figure) for of in zip(_FILES, peers, strict=True))
-        return (words, *cells)
+    def of(peer: str, figure: str = "work_ms") -> str:
+        file = "others-1000" if peer == "joblib-docs" else "overhead-1000"
+        return _ms(results, file, peer, figure)
 
-    best, processes = "prefect-threads-best", "prefect-processes"
+    best = "prefect-threads-best"
+    prefect = f"{of(best)} on threads, {of('prefect-processes')} on its process pool"
     return [
-        row("a config, of 1,000 that do nothing", "work_ms", "ours", "ztxexp", best, "joblib-docs"),
-        row("the same, until Prefect's server knows it", "caught_up_ms", "ours", "", best, ""),
-        row("on Prefect's process pool", "work_ms", "", "", processes, ""),
+        (
+            "a config that does nothing, of 1,000",
+            of("ours"),
+            of("ztxexp"),
+            prefect,
+            of("joblib-docs"),
+        ),
+        ("with Prefect's server knowing it", of("ours", CAUGHT_UP), "-", of(best, CAUGHT_UP), "-"),
     ]
 
 

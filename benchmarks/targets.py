@@ -8,60 +8,85 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, meets, shown
+from benchmarks.figures import RATIO, SHARE, Figure, meets, more_is_better, shown
 
+FIRST = "first job over `import prefect`,"
 REASONS = Path(__file__).parent / "reasons.toml"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A figure's name, what it says, the target, and where there is one the further aim."""
+    """A figure's name and unit, what it says, the target, and where there is one its aim."""
 
     figure: str
+    unit: str
     words: str
     value: float
     aim: float | None = None
 
 
 TARGETS = (
-    Target("overhead.1000.ztxexp.work", "1,000 no-ops, last run ended, over ztxexp", 1.5, 1.1),
-    Target("overhead.1000.ztxexp.caught_up", "the same, server caught up and settled", 2.2, 1.5),
-    Target("overhead.10000.ztxexp.caught_up", "10,000 no-ops, caught up and settled", 2.0, 1.35),
-    Target("overhead.1000.prefect-threads-best.work", "over `task.map`, threads, best", 1.6),
     Target(
-        "overhead.1000.prefect-threads-docs.work", "over `task.map`, threads, as documented", 0.7
+        "overhead.1000.ztxexp.work", RATIO, "1,000 no-ops over ztxexp, last run ended", 1.5, 1.1
     ),
-    Target("overhead.1000.prefect-processes.work", "over `task.map`, process pool", 0.06),
-    Target("overhead.1000.prefect-threads-best.server_cpu", "server's CPU, over the best", 0.5),
-    Target("overhead.1000.prefect-threads-docs.server_cpu", "server's CPU, over the docs'", 0.5),
-    Target("dynamic.first_to_last", "60 no-ops in `dynamic`, over ztxexp's", 0.025),
-    Target("efficiency.0.2.ours", "200 × 0.2 s of CPU work, share of ideal", 0.95),
-    Target("efficiency.2.ours", "60 × 2 s of CPU work, share of ideal", 0.98),
-    Target("waiting.of_the_work", "200 × 50 ms: back-pressure and settling, of the work", 5),
-    Target("waiting.seconds", "the same in seconds", 1),
-    Target("control.ours.over_threshold", "time over the CPU threshold", 10),
-    Target("control.ours.over_ideal", "`dynamic` under load: time over ideal", 1.15),
-    Target("limit.efficiency", "200 × 0.2 s at a limit on the server, share of ideal", 0.95),
-    Target("starting.ours, server running.over_import", "first job, server running", 1.5),
-    Target("starting.ours, embedded.over_import", "first job, embedded server, warm", 4.5, 4),
+    Target("overhead.1000.ztxexp.caught_up", RATIO, "1,000, caught up and settled", 2.2, 1.5),
+    Target("overhead.10000.ztxexp.caught_up", RATIO, "10,000, caught up and settled", 2.0, 1.35),
     Target(
-        "starting.ours, first ever.over_import", "first job, embedded server, first ever", 12, 6
+        "overhead.1000.prefect-threads-best.work",
+        RATIO,
+        "1,000 no-ops over `task.map` on threads, best settings",
+        1.6,
     ),
-    Target("starting.argus-tasks --help.prompt", "`argus-tasks --help`", 0.3),
-    Target("starting.argus-tasks plan.prompt", "`argus-tasks plan`", 0.5),
-    Target("starting.argus-tasks status.prompt", "`argus-tasks status`", 0.5),
-    Target("emit.burst", "`epoch` in a burst, over argus-reporter", 0.3333),
-    Target("emit.paced", "`epoch` paced, over argus-reporter", 0.6667),
-    Target("emit.burst.p99", "`epoch` in a burst, p99", 60),
-    Target("emit.paced.p99", "`epoch` paced, p99", 60),
-    Target("overhead.10000.peak", "memory of the flow's process, 10,000 configs", 400),
-    Target("resume.10000.plan", "deciding what is left of 10,000 runs, warm", 1),
-    Target("resume.10000.plan, cold", "the same, page cache emptied", 3),
-    Target("resume.10000.results", "results of 10,000 runs, warm", 2),
-    Target("verdict.normal.alarms", "verdict, A/A: false alarms", 5),
-    Target("verdict.normal.alarms_at_most", "the same, upper end of its interval", 6),
-    Target("verdict.normal.found_all", "verdict, all of 12 cells 10 % worse: found", 0.95),
-    Target("verdict.normal.found_one", "verdict, one of 12 cells 10 % worse: named", 0.70),
+    Target(
+        "overhead.1000.prefect-threads-docs.work",
+        RATIO,
+        "1,000 no-ops over `task.map` on threads, as its docs show it",
+        0.7,
+    ),
+    Target(
+        "overhead.1000.prefect-processes.work",
+        RATIO,
+        "1,000 no-ops over `task.map` on its process pool",
+        0.06,
+    ),
+    Target(
+        "overhead.1000.prefect-threads-best.server_cpu",
+        RATIO,
+        "the server's CPU for a task run, over `task.map`'s, best settings",
+        0.5,
+    ),
+    Target(
+        "overhead.1000.prefect-threads-docs.server_cpu",
+        RATIO,
+        "the server's CPU for a task run, over `task.map`'s, as its docs show it",
+        0.5,
+    ),
+    Target("dynamic.first_to_last", RATIO, "60 no-ops in `dynamic` over ztxexp's", 0.025),
+    Target("efficiency.0.2.ours", SHARE, "200 × 0.2 s of CPU work, of ideal", 0.95),
+    Target("efficiency.2.ours", SHARE, "60 × 2 s of CPU work, of ideal", 0.98),
+    Target("waiting.of_the_work", "%", "200 × 50 ms: back-pressure and settling, of the work", 5),
+    Target("waiting.seconds", "s", "200 × 50 ms: back-pressure and settling", 1),
+    Target("control.ours.over_threshold", "%", "time over the CPU threshold", 10),
+    Target("control.ours.over_ideal", "×", "`dynamic` under a load of others, over ideal", 1.15),
+    Target("limit.efficiency", SHARE, "200 × 0.2 s at a limit on the server, of ideal", 0.95),
+    Target("starting.ours, server running.over_import", RATIO, f"{FIRST} server running", 1.5),
+    Target("starting.ours, embedded.over_import", RATIO, f"{FIRST} embedded server", 4.5, 4),
+    Target("starting.ours, first ever.over_import", RATIO, f"{FIRST} the first ever", 12, 6),
+    Target("starting.argus-tasks --help.prompt", "s", "`argus-tasks --help`", 0.3),
+    Target("starting.argus-tasks plan.prompt", "s", "`argus-tasks plan`", 0.5),
+    Target("starting.argus-tasks status.prompt", "s", "`argus-tasks status`", 0.5),
+    Target("emit.burst", RATIO, "`epoch` over argus-reporter's, burst", 0.3333),
+    Target("emit.paced", RATIO, "`epoch` over argus-reporter's, paced", 0.6667),
+    Target("emit.burst.p99", "us", "`epoch`, burst, p99", 60),
+    Target("emit.paced.p99", "us", "`epoch`, paced, p99", 60),
+    Target("overhead.10000.peak", "MB", "memory of the flow's process, 10,000 configs", 400),
+    Target("resume.10000.plan", "s", "deciding what is left of 10,000 runs, warm", 1),
+    Target("resume.10000.plan, cold", "s", "deciding what is left of 10,000 runs, cold", 3),
+    Target("resume.10000.results", "s", "results of 10,000 runs, warm", 2),
+    Target("verdict.normal.alarms", "%", "verdict, A/A: false alarms", 5),
+    Target("verdict.normal.alarms_at_most", "%", "verdict, A/A: upper end of the interval", 6),
+    Target("verdict.normal.found_all", SHARE, "verdict, all of 12 cells 10 % worse: found", 0.95),
+    Target("verdict.normal.found_one", SHARE, "verdict, one of 12 cells 10 % worse: named", 0.70),
 )
 
 
@@ -97,11 +122,9 @@ class Judged:
 
     def target_shown(self) -> str:
         """The target, and the aim."""
-        if self.found is None:
-            return f"{self.target.value:g}"
-        unit = self.found["unit"]
+        unit = self.target.unit
         aim = "" if self.target.aim is None else f", aim {shown(self.target.aim, unit)}"
-        return f"{'≥' if unit == 'share' else '≤'} {shown(self.target.value, unit)}{aim}"
+        return f"{'≥' if more_is_better(unit) else '≤'} {shown(self.target.value, unit)}{aim}"
 
 
 def judged(figures: Mapping[str, Figure]) -> list[Judged]:
