@@ -90,6 +90,7 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._finished: set[int] = set()
+        self._cut: set[int] = set()
 
     def look(self) -> list[KnownTrial]:
         """The trials so far; of a study that is not there yet, none, and none is made.
@@ -128,9 +129,11 @@ class Study:
         if _DEFINITION not in study.user_attrs:
             study.set_user_attr(_DEFINITION, self._definition)
         self._check_same(study)
-        open_states = (TrialState.WAITING, TrialState.RUNNING)
-        trials = map(_known, study.get_trials(deepcopy=False))
-        self._finished = {trial.number for trial in trials if trial.state not in open_states}
+        for trial in map(_known, study.get_trials(deepcopy=False)):
+            if trial.state is TrialState.RUNNING and not self._space.has(trial.params):
+                self._cut.add(trial.number)
+            elif trial.state not in (TrialState.WAITING, TrialState.RUNNING):
+                self._finished.add(trial.number)
 
     def close(self) -> None:
         """Let its storage go."""
@@ -142,25 +145,21 @@ class Study:
             elif study is not None:
                 study._storage.remove_session()
 
-    def ask(self, number: int) -> dict[str, Any]:
-        """The values of a trial, drawn now unless they have been before; as the study has them.
-
-        Errors: ArgusTasksError where somebody else has asked this study for trials; Optuna's own.
+    def ask(self, number: int) -> KnownTrial:
+        """A new trial, its values drawn; where trial `number` was cut off while it was asked, that
+        one. Errors: Optuna's own.
         """
         with self._lock:
             study = self._open()
-            study.sampler = self._sampler(number)
-            known = study.get_trials(deepcopy=False)
-            if number < len(known) and _known(known[number]).state is TrialState.RUNNING:
+            if number in self._cut:
+                self._cut.discard(number)
+                study.sampler = self._sampler(number)
                 trial = self._trial(number)
             else:
-                trial = self._trials[number] = study.ask()
-            if trial.number != number:
-                raise ArgusTasksError(
-                    f"study '{self._name}' gave trial {trial.number} in place of {number}: somebody"
-                    " else asks it for trials."
-                )
-            return self._space.suggest(trial)
+                study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
+                trial = study.ask()
+                self._trials[trial.number] = trial
+            return KnownTrial(trial.number, TrialState.RUNNING, self._space.suggest(trial))
 
     def report(self, number: int, step: int, value: float) -> None:
         """An intermediate value; of several with one step the first counts."""

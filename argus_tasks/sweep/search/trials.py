@@ -142,10 +142,9 @@ class SearchTrials(Trials):
             self._holding.settle(twin, known)
 
     def _ask(self, place: PlannedRun) -> PlannedRun:
-        number = _number(place)
-        run = self._namer.run(place.index, number, self._study.ask(number))
+        trial = self._study.ask(_number(place))
+        run = self._namer.run(place.index, trial.number, trial.params)
         self._folder.add_to_plan(plan_line(run))
-        self._asked.add(number)
         return run
 
     def _place(self, run: PlannedRun) -> PlannedRun | None:
