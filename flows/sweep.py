@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from argus_tasks.orchestration.conduct import Prepared, conduct
+from argus_tasks.orchestration.engine import ConfigTaskRunner
 from argus_tasks.orchestration.hooks import close_for_the_dead
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.order import Order
@@ -22,6 +23,7 @@ from argus_tasks.sweep.session import SweepSession
     name="sweep",
     validate_parameters=False,
     persist_result=False,
+    task_runner=ConfigTaskRunner(),  # type: ignore[arg-type]  # Prefect's own types differ
     on_cancellation=[close_for_the_dead],
     on_crashed=[close_for_the_dead],
 )

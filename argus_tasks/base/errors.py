@@ -17,6 +17,10 @@ class BadInput(ArgusTasksError, ValueError):
     """
 
 
+class MissingExtra(ArgusTasksError, ImportError):
+    """A package that only some parts need is not installed; the message names the extra."""
+
+
 class SkipRun(Exception):
     """Raise it in an experiment to end the run as *skipped*: no failure, and never retried."""
 

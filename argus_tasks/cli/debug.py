@@ -38,6 +38,7 @@ def debug(args: argparse.Namespace) -> int:
 
     from argus_tasks.sweep.plan import make_plan
     from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.sweep.script import Script
     from argus_tasks.sweep.session import SweepSession
 
     root = Path(mkdtemp(prefix="argus-debug-"))
@@ -46,10 +47,14 @@ def debug(args: argparse.Namespace) -> int:
     # A search draws the config when the run begins: its first trial.
     chosen = plan.runs[0] if request.search is not None else _chosen(plan, args.config)
     function = request.experiment.load()
+    if isinstance(function, Script):  # the debugger is the script's own
+        function = replace(function, attached=True)
+    else:
+        function = _with_debugger(function)
     request = replace(
         request,
         configs=(chosen.config,),
-        experiment=replace(request.experiment, function=_with_debugger(function)),
+        experiment=replace(request.experiment, function=function),
     )
     print(f"config {chosen.index}: {chosen.name}", file=sys.stderr)
     with SweepSession(request) as session:

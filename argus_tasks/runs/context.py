@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import dumps
+from argus_tasks.base.here import Here
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.metadata import RunMetadata
@@ -82,6 +84,8 @@ class RunContext:
     _saw_prune: bool = field(default=False, repr=False)
     _epochs: int = field(default=0, repr=False)
     _last_epoch: int | None = field(default=None, repr=False)
+    _below: list[resource.struct_rusage] = field(default_factory=list, repr=False)
+    """What the process that did the run's work in place of this one has used."""
 
     @property
     def artifacts_dir(self) -> Path:
@@ -158,7 +162,7 @@ class RunContext:
         return self._saw_prune
 
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for `run.log` and for the monitor's log view."""
+        """A line for `run.log` and the monitor; `level` is DEBUG, INFO, WARNING or ERROR."""
         self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
         self._sink.log(message, level)
 
@@ -213,3 +217,7 @@ def _curve_name(name: str, curve: str) -> str:
     """`loss` of the training data is `train_loss`; what says whose it is keeps its name."""
     whose = name in _OF_NO_SPLIT or str(name).startswith(("train_", "val_"))
     return str(name) if whose else f"{curve}_{name}"
+
+
+running: Here[RunContext] = Here("run")
+"""The run whose experiment is being called."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
-from argus_tasks.runs.context import RunContext
+from argus_tasks.runs.context import RunContext, running
 from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
@@ -177,6 +177,7 @@ def _attempt(
             _trial=_trial_of(assignment),
         )
         stack.callback(ctx._close)
+        used.below = ctx._below
         if nonfinite:
             ctx.logger.warning("config.json: not finite, written as null: %s", nonfinite)
         if assignment.attempt == 1 or assignment.resumed:
@@ -267,16 +268,17 @@ def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _called(function: ExperimentFunction, ctx: RunContext) -> object:
-    result: object = function(ctx)
-    if not isinstance(result, Coroutine):
-        return result
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
+    with running.inside(ctx):
+        result: object = function(ctx)
+        if not isinstance(result, Coroutine):
+            return result
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+        from contextvars import copy_context
 
-    # On a thread of its own: in a notebook the caller's own one has a loop running.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(copy_context().run, asyncio.run, result).result()
+        # On a thread of its own: in a notebook the caller's own one has a loop running.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(copy_context().run, asyncio.run, result).result()
 
 
 def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[str, float]:
@@ -313,7 +315,10 @@ def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
-    stack = _stack(error, inner or error.__traceback__)
+    if isinstance(error, causes.NamedFailure):
+        stack = _plain(error.evidence, _LONGEST_STACK)
+    else:
+        stack = _stack(error, inner or error.__traceback__)
     return Outcome(Ending(FAILED, cause, name, message), kinds, stack, duration_s=duration_s)
 
 

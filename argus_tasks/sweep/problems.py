@@ -35,7 +35,10 @@ _RANDOM: dict[tuple[str, ...], str] = {
 
 # What is expected at each path; `*` stands for any key or index. The longest that fits is said.
 EXPECTED: dict[tuple[str, ...], str] = {
-    ("experiment",): '"package.module:function"',
+    ("experiment",): '"package.module:function", or "hydra:path/to/app.py"',
+    ("command",): "a command line, as text or as a list of texts",
+    ("cwd",): "a path",
+    ("shell",): "true or false",
     ("name",): _TEXT,
     ("project",): _TEXT,
     ("experiment_type",): _TEXT,
@@ -135,6 +138,10 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("metadata", "tags"): "a list of texts, or a mapping of text to text",
     ("metadata", "parent_run_id"): _TEXT,
     ("metadata", "dataset_version"): _TEXT,
+    ("trackers",): "a list of names, or of mappings of type and kwargs",
+    ("trackers", "*"): "a name, or a mapping of type and kwargs",
+    ("trackers", "*", "type"): _TEXT,
+    ("trackers", "*", "kwargs"): "a mapping",
 }
 
 
@@ -168,13 +175,11 @@ def _unknown_key(location: Path, given: Mapping[str, Any]) -> Problem:
     key = str(location[-1])
     names = _names(tuple("*" if isinstance(p, int) else p for p in location[:-1]))
     where = f"in {dotted(above)}" if above else "here"
-    hint = did_you_mean(key, names)
-    if not hint:
-        homes = [pattern[0] for pattern in EXPECTED if len(pattern) == 2 and pattern[1] == key]
-        if not above and homes:
-            hint = f" It belongs in '{homes[0]}'."
-        else:
-            hint = f" There are {', '.join(names)}."
+    homes = [pattern[0] for pattern in EXPECTED if len(pattern) == 2 and pattern[1] == key]
+    if not above and homes:
+        hint = f" It belongs in '{homes[0]}'."
+    else:
+        hint = did_you_mean(key, names) or f" There are {', '.join(names)}."
     return Problem((*above, key), f"'{key}' is not a key {where}.{hint}")
 
 

@@ -27,6 +27,7 @@ from argus_tasks.sweep.search.section import Search
 from argus_tasks.sweep.search.space import Space
 from argus_tasks.sweep.sections import Stop
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
+from argus_tasks.sweep.spec_experiment import check_fit, experiment_of, tracker_specs_of
 from argus_tasks.sweep.stopping import StoppingRules
 
 
@@ -95,7 +96,9 @@ def resolve(
         execution = execution.model_copy(update=dict.fromkeys(ISOLATION_KEYS))
     if mode is not None and mode not in ENGINES:
         execution = execution.model_copy(update={"address": None})
-    found = _experiment(experiment if experiment is not None else spec.experiment, folder)
+    found = _experiment(experiment, folder) if experiment is not None else experiment_of(spec)
+    shaped = asked if searched is None else Space(asked[0], searched).examples()
+    check_fit(found, shaped, spec, mode or execution.mode)
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
     count = workers if workers is not None else execution.workers
@@ -114,7 +117,7 @@ def resolve(
         cpu_limit=cpu_limit or execution.cpu_limit,
         limits=named_limits(
             spec.limits if limits is None else SweepSpec.from_mapping({"limits": limits}).limits,
-            (*asked, *Space(asked[0], searched).examples()) if searched is not None else asked,
+            shaped,
         ),
         retry=RetryPolicy(
             max_attempts if max_attempts is not None else policy.max_attempts,
@@ -145,7 +148,7 @@ def resolve(
         metadata=_metadata(metadata, spec, named if reuse else None),
         job=spec.job,
         ignore_keys=tuple(spec.ignore_keys),
-        tracker_specs=tuple(tracker_specs or ()),
+        tracker_specs=tuple(tracker_specs if tracker_specs is not None else tracker_specs_of(spec)),
         trackers=tuple(trackers or ()),
         experiment_type=experiment_type or spec.experiment_type,
         batch_id=batch_id,
@@ -206,15 +209,8 @@ def _spec_of(configs: Any) -> SweepSpec | None:
     return None
 
 
-def _experiment(given: Experiment | ExperimentFunction | str | None, folder: Path) -> Experiment:
-    if isinstance(given, Experiment):
-        return given
-    if given is None:
-        raise BadInput(
-            "experiment is missing; expected a function or an import path"
-            " such as 'package.module:function'."
-        )
-    return experiment_from(given, folder)
+def _experiment(given: Experiment | ExperimentFunction | str, folder: Path) -> Experiment:
+    return given if isinstance(given, Experiment) else experiment_from(given, folder)
 
 
 def _metadata(

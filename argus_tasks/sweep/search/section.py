@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.extras import need
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.sweep.sections import Count, Distribution, Key, Section, Text
 
@@ -72,12 +72,9 @@ def check_search(search: Search) -> None:
                 f"search.sampler is 'cmaes', and search.space has {numeric} numeric keys; expected"
                 f" {_FEWEST_FOR_CMAES} or more, or another sampler."
             )
-    for package in ("optuna", *(["cmaes"] if search.sampler == "cmaes" else [])):
-        if find_spec(package) is None:
-            raise BadInput(
-                f"search needs the package {package}, which is not installed; expected"
-                " argus-tasks with its extra: pip install 'argus-tasks[optuna]'."
-            )
+    need("optuna", "optuna")
+    if search.sampler == "cmaes":
+        need("optuna", "cmaes")
 
 
 def _choices(distribution: Distribution) -> int | None:

@@ -243,6 +243,17 @@ def test_what_needs_all_configs_is_refused(
         request(tmp_path, **options)
 
 
+def test_a_script_is_searched_too(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "command: [python, -c, 'print(\"METRIC loss=\" + str({x} ** 2))']\n"
+        "search: {n_trials: 3, metric: loss, direction: min, space: {x: {uniform: [0, 1]}}}\n"
+    )
+    asked = resolve(tmp_path / "sweep.yaml", results_root=tmp_path / "results", project="p")
+    assert run_session(SweepSession(asked)).succeeded == 3
+    for trial in study(tmp_path / "results").trials:
+        assert trial.value == pytest.approx(trial.params["x"] ** 2)
+
+
 KILLED = """
 import sys
 from pathlib import Path

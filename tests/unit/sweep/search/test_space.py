@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
-from argus_tasks.base.errors import BadInput
+from argus_tasks.base.errors import BadInput, MissingExtra
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.sweep.search.section import Search, check_search
 from argus_tasks.sweep.search.space import Space
@@ -84,6 +84,6 @@ def test_a_key_through_a_value_is_said() -> None:
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("argus_tasks.sweep.search.section.find_spec", lambda _: None)
-    with pytest.raises(BadInput, match=r"argus-tasks\[optuna\]"):
+    monkeypatch.setattr("argus_tasks.base.extras.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"argus-tasks\[optuna\]"):
         check_search(search({"a": {"int": [1, 3]}}))
