@@ -49,9 +49,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.jsonable import to_jsonable
     from argus_tasks.sweep.plan import Action
 
-    batch = "known" if made.known_batch else "new"
     print(f"sweep      {request.name} (project {request.project})")
-    print(f"batch      {made.batch_id} ({batch})")
+    print(f"batch      {made.batch_id if made.known_batch else 'a new one'}")
     print(f"results    {request.results_root}")
     print(f"execution  {request.mode}, {request.workers} workers")
     if made.to_do and request.order != "given":

@@ -38,6 +38,7 @@ def status(args: argparse.Namespace) -> int:
 
     root: Path = args.results_root or default_results_root(Path.cwd())
     found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
+    found.sort(key=lambda folder: str((folder.state() or {}).get("created_at")))
     if not found:
         wanted = f"batch '{args.batch}'" if args.batch else "sweep"
         raise BadInput(f"there is no {wanted} under {root}.")

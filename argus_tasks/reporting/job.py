@@ -90,7 +90,16 @@ class JobContext:
         batch_time_ms: float | None = None,
         **extra: Any,
     ) -> None:
-        """One point of the curves. Any value goes; what JSON cannot say is said so in the event."""
+        """One point of the curves. Any value goes; what JSON cannot say is said so in the event.
+
+        Args:
+            epoch: which one, a whole number.
+            train_loss: on the training data.
+            val_loss: on the validation data.
+            lr: the learning rate.
+            batch_time_ms: the mean time of a batch, in milliseconds.
+            extra: whatever else there is, by name.
+        """
         try:
             self._append(
                 self._line(epoch, train_loss, val_loss, lr, batch_time_ms, extra),
@@ -133,7 +142,7 @@ class JobContext:
 
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for the monitor's log view."""
+        """A line for the monitor's log view; `level` is DEBUG, INFO, WARNING or ERROR."""
         data = {"line": str(to_jsonable(message)), "level": str(level).lower()}
         self._sink.emit("log_line", self._job_id, data)
 

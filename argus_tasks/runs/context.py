@@ -138,7 +138,7 @@ class RunContext:
         self._tell_epoch(epoch, metrics)
 
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for `run.log` and for the monitor's log view."""
+        """A line for `run.log` and the monitor; `level` is DEBUG, INFO, WARNING or ERROR."""
         self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
         self._sink.log(message, level)
 

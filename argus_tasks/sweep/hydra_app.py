@@ -119,27 +119,26 @@ class HydraFunction:
         Errors: Hydra's own where the config cannot be composed; whatever the app raises.
         """
         from hydra.core.hydra_config import HydraConfig
-        from hydra.core.singleton import Singleton
         from hydra.core.utils import env_override
         from omegaconf import OmegaConf, open_dict
 
         wanted = overrides(ctx.config)
         ctx.logger.info("composing %s", wanted)
-        before = Singleton.get_state()
-        try:
-            with self._initialized():
-                from hydra import compose
+        with self._initialized():
+            from hydra import compose
 
-                config = compose(
-                    self._main.config_name,
-                    [*wanted, f"hydra.run.dir={quoted(str(ctx.run_dir))}"],
-                    return_hydra_config=True,
-                )
-            with open_dict(config):
-                config.hydra.runtime.output_dir = str(ctx.run_dir)
-                config.hydra.job.name = self._file.stem
-                config.hydra.job.override_dirname = ",".join(wanted)
-            HydraConfig.instance().set_config(config)
+            config = compose(
+                self._main.config_name,
+                [*wanted, f"hydra.run.dir={quoted(str(ctx.run_dir))}"],
+                return_hydra_config=True,
+            )
+        with open_dict(config):
+            config.hydra.runtime.output_dir = str(ctx.run_dir)
+            config.hydra.job.override_dirname = ",".join(wanted)
+        known = HydraConfig.instance()
+        before, known.cfg = known.cfg, None
+        try:
+            known.set_config(config)
             own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             noted = ctx.run_dir / ".hydra"
             noted.mkdir(exist_ok=True)
@@ -152,32 +151,41 @@ class HydraFunction:
                     os.chdir(ctx.run_dir)
                 result: Any = self._call(own)
         finally:
-            Singleton.set_state(before)
+            known.cfg = before
         return _as_metrics(result)
 
     @contextmanager
     def _initialized(self) -> Iterator[None]:
         import hydra
+        from hydra.core.global_hydra import GlobalHydra
 
-        path, base = self._main.config_path, self._main.version_base
-        if path is None:
-            with hydra.initialize(config_path=None, job_name=self._file.stem, version_base=base):
-                yield
-        elif path.startswith("pkg://"):
-            module = path.removeprefix("pkg://").replace("/", ".")
-            with hydra.initialize_config_module(
-                module, job_name=self._file.stem, version_base=base
-            ):
-                yield
-        else:
-            folder = str((self._file.parent / path).resolve())
-            with hydra.initialize_config_dir(folder, job_name=self._file.stem, version_base=base):
-                yield
+        name, base = self._file.stem, self._main.version_base
+        path = self._main.config_path
+        known = GlobalHydra.instance()
+        before, known.hydra = known.hydra, None  # the sweep itself may be started by a Hydra app
+        try:
+            if path is None:
+                hydra.initialize(config_path=None, job_name=name, version_base=base)
+            elif path.startswith("pkg://"):
+                module = path.removeprefix("pkg://").replace("/", ".")
+                hydra.initialize_config_module(module, job_name=name, version_base=base)
+            else:
+                folder = str((self._file.parent / path).resolve())
+                hydra.initialize_config_dir(folder, job_name=name, version_base=base)
+            yield
+        finally:
+            known.hydra = before
 
 
 def overrides(config: Mapping[str, Any]) -> list[str]:
-    """A config as Hydra's overrides: `optim.lr=0.1`; keys may begin with `+`, `++` or `~`."""
-    return [f"{key}={override_value(value)}" for key, value in flatten(config).items()]
+    """A config as Hydra's overrides: `optim.lr=0.1`.
+
+    Keys may begin with `+`, `++` or `~`; what is taken away needs no value.
+    """
+    return [
+        key if key.startswith("~") and value is None else f"{key}={override_value(value)}"
+        for key, value in flatten(config).items()
+    ]
 
 
 def override_value(value: Any) -> str:

@@ -118,9 +118,7 @@ def make_plan(request: SweepRequest) -> Plan:
     experiment = request.experiment
     repo = repo_of(request.results_root.parent) if request.results_root.parent.exists() else None
     sha = repo.sha if repo else None
-    identity = SweepIdentity(
-        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
-    )
+    identity = identity_of(request)
     sticky = None
     if request.reuse and not request.fresh and request.batch_id is None:
         sticky = find_batch(request.results_root, identity)
@@ -197,6 +195,14 @@ def make_plan(request: SweepRequest) -> Plan:
         code,
         request.on_code_change,
         tuple(other_code),
+    )
+
+
+def identity_of(request: SweepRequest) -> SweepIdentity:
+    """What makes a later start go on with this sweep."""
+    experiment = request.experiment
+    return SweepIdentity(
+        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
     )
 
 

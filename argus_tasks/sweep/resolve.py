@@ -25,7 +25,7 @@ from argus_tasks.sweep.request import ISOLATION_KEYS, SweepRequest, checked_conf
 from argus_tasks.sweep.retry import RetryPolicy
 from argus_tasks.sweep.sections import Stop
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
-from argus_tasks.sweep.spec_experiment import check_keys, experiment_of, tracker_specs_of
+from argus_tasks.sweep.spec_experiment import check_fit, experiment_of, tracker_specs_of
 from argus_tasks.sweep.stopping import StoppingRules
 
 
@@ -90,7 +90,7 @@ def resolve(
     if mode is not None and mode not in ENGINES:
         execution = execution.model_copy(update={"address": None})
     found = _experiment(experiment, folder) if experiment is not None else experiment_of(spec)
-    check_keys(found, asked, spec)
+    check_fit(found, asked, spec, mode or execution.mode)
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
     count = workers if workers is not None else execution.workers

@@ -38,7 +38,8 @@ from argus_tasks.sweep.yaml_lines import read_yaml
 class SweepSpec(Section):
     """A sweep: which function to run, with which configs, and how.
 
-    Made by `load_sweep_file` or `SweepSpec.from_mapping`. `sweep.expand.expand` makes the configs.
+    `SweepSpec.from_mapping` makes one of the mapping that a JSON sweep file would hold; the keys
+    are those of the sweep file. `sweep_flow` takes it, as it takes the path of such a file.
     """
 
     experiment: (

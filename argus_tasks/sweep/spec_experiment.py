@@ -9,6 +9,8 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.sweep.command import SCHEMES, Command
 from argus_tasks.sweep.experiment import Experiment, experiment_from
+from argus_tasks.sweep.hydra_app import HYDRA
+from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.spec import SweepSpec
 
 
@@ -34,10 +36,16 @@ def experiment_of(spec: SweepSpec) -> Experiment:
         raise spec.problem((key,), str(error)) from None
 
 
-def check_keys(
-    experiment: Experiment, configs: Sequence[Mapping[str, Any]], spec: SweepSpec
+def check_fit(
+    experiment: Experiment, configs: Sequence[Mapping[str, Any]], spec: SweepSpec, mode: Mode
 ) -> None:
-    """Raise BadInput where a command asks for keys that the configs lack."""
+    """Raise BadInput where a command asks for keys that the configs lack, or where a Hydra app
+    would share its process."""
+    if mode == "thread" and (experiment.path or "").startswith(HYDRA):
+        raise BadInput(
+            "mode is 'thread', but Hydra has one state a process; expected 'process_pool' or"
+            " 'sequential'."
+        )
     if configs and (experiment.path or "").startswith(SCHEMES):
         sentence = Command.from_path(str(experiment.path)).check_keys(configs)
         if sentence:
