@@ -343,3 +343,13 @@ def test_a_server_that_does_not_answer_is_named(
     with pytest.raises(ArgusTasksError, match=r"PREFECT_API_URL is 'http://127.0.0.1:9/api'; .*"):
         sweep_flow([{"x": 1}], experiments.noop, results_root=results_root)
     assert not results_root.exists()
+
+
+def test_configs_start_in_their_order(served: str, results_root: Path) -> None:
+    summary = sweep_flow(
+        [{"x": x} for x in range(60)], experiments.noop, results_root=results_root, workers=1
+    )
+    assert summary.ok
+    found = sorted(records(results_root), key=lambda record: str(record["started_at"]))
+    configs = [json.loads((record["dir"] / "config.json").read_text()) for record in found]
+    assert [config["x"] for config in configs] == list(range(60))
