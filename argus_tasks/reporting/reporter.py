@@ -138,12 +138,13 @@ class Reporter:
         return self._stop.is_set()
 
     def job(
-        self, job_id: str, *, model: str | None = None, dataset: str | None = None
+        self, job_id: str, *, model: str | None = None, dataset: str | None = None, **labels: Any
     ) -> JobContext:
-        """A job of this batch: a context manager. Inside a sweep it is the sweep's run."""
+        """A job of this batch: a context manager. Inside a sweep it is the sweep's run. `labels`:
+        more keys for `job_start`."""
         if self._joined is not None:
             return self._joined.job()
-        labels = {"model": model, "dataset": dataset}
+        labels = {"model": model, "dataset": dataset, **labels}
         return JobContext(
             self,
             self._sink,
@@ -375,9 +376,11 @@ class Reporter:
         self._ended = True
 
     @guarded(default=None)
-    def leave(self, limit_s: float) -> None:
-        """The second half: wait at most so long for the server, and let it go."""
+    def leave(self, limit_s: float | None = None) -> None:
+        """The second half: wait at most so long for the server (by default
+        `ARGUS_DRAIN_DEADLINE_S`), and let it go."""
         link = self._link
+        limit_s = drain_deadline_s() if limit_s is None else limit_s
         if link is not None and not link.close(limit_s) and link.sender is not None:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk"
