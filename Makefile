@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-integrations lint format bench serve clean
+.PHONY: help setup demo docs test test-all test-integrations lint format bench serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,16 @@ test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy fo
 	@echo "==> Lightning, Keras, Hydra and the like, in real trainings; mode ray"
 	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py -n 2 --dist loadfile
 
+$(VENV)/.docs-installed: $(STAMP)
+	@echo "==> adding what makes the site to $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs-installed ## the documentation as a site, site/index.html; a broken link fails it
+	@echo "==> building site/ from docs/"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server -d site"
+
 lint: $(STAMP) ## ruff and mypy --strict
 	@echo "==> ruff"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -62,5 +72,5 @@ serve: $(STAMP) ## serve sweep/default and benchmark/nightly from this process u
 
 clean: ## remove .venv, caches and the examples' results
 	@echo "==> removing $(VENV), caches and the examples' results"
-	@rm -rf $(VENV) $(OTHER_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/*/results
+	@rm -rf $(VENV) $(OTHER_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis examples/*/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -196,10 +196,7 @@ class ArgusCallback(Callback):
             reporter.fail(failures[0])
         if self._here():  # who has opened the batch sends what is written, and closes it
             reporter.end(None)
-            if reporter.link is not None:
-                reporter.link.close(0.0)
-        else:
-            reporter.leave()
+        reporter.leave(0.0 if self._here() else None)
 
     def _here(self) -> bool:
         return self._opened_on == boot_id()

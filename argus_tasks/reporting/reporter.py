@@ -66,13 +66,27 @@ class Reporter:
         batch_id: str | None = None,
         resume_from: str | None = None,
     ) -> None:
-        """`heartbeat`, `stop_polling`, `resource_snapshot`: True is every 300 / 10 / 30 s, False
-        is off, a number is seconds. `monitor_url` falls back to ARGUS_URL, then to
-        `configs/monitor.yaml`; `token` to ARGUS_TOKEN, then to the token file. `batch_id` wins
-        over `resume_from`, which wins over the prefix. `auto_upload_dirs`: their pictures and PDFs
-        are sent when the reporter is left without an exception.
+        """A batch that opens when the reporter is entered, and ends when it is left.
 
-        Errors: BadInput where an interval or the URL cannot be used.
+        Args:
+            batch_prefix: the batch's id is this and twelve hex digits.
+            experiment_type: what kind of experiment this is, as the monitor shows it.
+            source_project: the project; by default the name of git's top folder.
+            command: what was started; by default the process's command line.
+            n_total: how many jobs the batch will have.
+            heartbeat: tell every so often that the batch lives: True is every 300 s, False is off,
+                a number is seconds.
+            stop_polling: ask whether somebody pressed the stop button: True is every 10 s.
+            resource_snapshot: measure CPU, memory and GPUs: True is every 30 s.
+            monitor_url: the monitor; by default ARGUS_URL, else `configs/monitor.yaml`.
+            token: by default ARGUS_TOKEN, else what the token file holds.
+            auto_upload_dirs: folders whose pictures and PDFs are sent when the reporter is left
+                without an exception.
+            batch_id: the whole id; wins over `resume_from`, which wins over the prefix.
+            resume_from: the id of a batch to go on with.
+
+        Raises:
+            BadInput: an interval or the URL cannot be used.
         """
         self._heartbeat_s = interval_s("heartbeat", heartbeat, HEARTBEAT_S)
         self._stop_s = interval_s("stop_polling", stop_polling, STOP_POLL_S)
@@ -101,7 +115,8 @@ class Reporter:
         self.on_end: Callable[[str], None] = _unheard
         """Called when the batch's last event is on the disk, with done or failed."""
         self.environment: Callable[[], dict[str, Any]] | None = None
-        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not."""
+        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not.
+        Then it may come as late as between `end` and `leave`."""
         self._sink: Sink = NullSink(self._batch_id)
         self._link: Link | None = None
         self._roster: Roster | None = None
@@ -113,7 +128,7 @@ class Reporter:
         self._environment: threading.Thread | None = None
         self._gate = threading.Lock()
         self._closed = True
-        self._ended = False
+        self._ended = self._left = False
         self._stop = threading.Event()
         self._jobs: list[str] = []
         self._last_job: str | None = None
@@ -140,8 +155,14 @@ class Reporter:
     def job(
         self, job_id: str, *, model: str | None = None, dataset: str | None = None, **labels: Any
     ) -> JobContext:
-        """A job of this batch: a context manager. Inside a sweep it is the sweep's run. `labels`:
-        more keys for `job_start`."""
+        """A job of this batch: a context manager. Inside a sweep it is the sweep's run.
+
+        Args:
+            job_id: a name; on the monitor six hex digits of the batch's id are added to it.
+            model: what the monitor groups by.
+            dataset: the other thing that it groups by.
+            labels: more keys for `job_start`.
+        """
         if self._joined is not None:
             return self._joined.job()
         labels = {"model": model, "dataset": dataset, **labels}
@@ -214,7 +235,7 @@ class Reporter:
     def __enter__(self) -> Reporter:
         self._pid = os.getpid()
         self._started = time.monotonic()
-        self._closed = self._ended = False
+        self._closed = self._ended = self._left = False
         self._joined = current() if self.joins else None
         self._enter()
         active.push(self)
@@ -298,10 +319,12 @@ class Reporter:
     def _send_environment(self) -> None:
         if self._roster is not None and self._roster.take_environment(self._member):
             data = self.environment() if self.environment is not None else {}
-            data = data or environment.snapshot(self._command)
+            if not data and not self._ended:
+                data = environment.snapshot(self._command)
             data = {key: value for key, value in data.items() if value is not None}
             with self._gate:
-                if not self._closed:
+                too_late = self._closed if self.environment is None else self._left
+                if data and not too_late:
                     self._sink.emit("env_snapshot", None, data)
                     self._roster.environment_sent()
 
@@ -353,7 +376,7 @@ class Reporter:
         """The first half of being left: send the batch's end. Nothing is sent after it."""
         for daemon in self._daemons:
             daemon.end()
-        if self._environment is not None:
+        if self._environment is not None and self.environment is None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
         link = self._link
         if link is None or self._ended:
@@ -378,10 +401,14 @@ class Reporter:
     @guarded(default=None)
     def leave(self, limit_s: float | None = None) -> None:
         """The second half: wait at most so long for the server (by default
-        `ARGUS_DRAIN_DEADLINE_S`), and let it go."""
-        link = self._link
+        `ARGUS_DRAIN_DEADLINE_S`), and let it go. 0: somebody else sends what is written."""
         limit_s = drain_deadline_s() if limit_s is None else limit_s
-        if link is not None and not link.close(limit_s) and link.sender is not None:
+        if self._environment is not None:
+            self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
+        with self._gate:
+            self._left = True
+        link = self._link
+        if link is not None and not link.close(limit_s) and link.sender is not None and limit_s:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk"
                 " for the next run or for: argus-tasks outbox send"

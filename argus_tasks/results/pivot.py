@@ -10,7 +10,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import flatten
 from argus_tasks.results.direction import Direction
-from argus_tasks.results.leaderboard import Spread, leaderboard
+from argus_tasks.results.leaderboard import SEED, Spread, leaderboard
 from argus_tasks.results.rows import Row
 from argus_tasks.results.table import Column, number_specs, value_text
 
@@ -20,6 +20,7 @@ class Pivot:
     """Means over all runs that share both values.
 
     `cells[i][j]` belongs to `row_values[i]` and `column_values[j]`; None where no run has a number.
+    `over` names the config keys beside the seed in which runs of one cell differ.
     """
 
     metric: str
@@ -29,6 +30,7 @@ class Pivot:
     row_values: tuple[Any, ...]
     column_values: tuple[Any, ...]
     cells: tuple[tuple[Spread | None, ...], ...]
+    over: tuple[str, ...]
 
     def best(self, column: int) -> int | None:
         """The row with the best mean of a column; None where it has no number."""
@@ -79,7 +81,21 @@ def pivot(
         tuple(values[0].values()),
         tuple(values[1].values()),
         tuple(tuple(found.get((one, two)) for two in values[1]) for one in values[0]),
+        _differing(rows, row_key, column_key),
     )
+
+
+def _differing(rows: Sequence[Row], row_key: str, column_key: str) -> tuple[str, ...]:
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[str, None] = {}
+    for row in rows:
+        config = flatten(row.config)
+        place = (canonical_json(config.get(row_key)), canonical_json(config.get(column_key)))
+        other = first.setdefault(place, config)
+        for key in {**other, **config}:
+            if key != SEED and canonical_json(config.get(key)) != canonical_json(other.get(key)):
+                found[key] = None
+    return tuple(found)
 
 
 def keys_of(text: str) -> tuple[str, str]:

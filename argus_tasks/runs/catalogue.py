@@ -60,18 +60,23 @@ def known_runs(results_root: Path) -> Iterator[KnownRun]:
 
 
 def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
-    """For each digest the run that says how things stand: a success, else the newest one."""
-    newest: dict[str, KnownRun] = {}
-    for run in known_runs(results_root):
-        if run.digest is None:
-            continue
-        before = newest.get(run.digest)
-        if before is None or _says_more(run) >= _says_more(before):
-            newest[run.digest] = run
-    return newest
+    """For each digest the run that says how things stand: a success, else the newest one.
+
+    A run is newer than the one of the same digest that it names as its parent, whatever the clock
+    said when they were made.
+    """
+    runs = [run for run in known_runs(results_root) if run.digest is not None]
+    parents = {(run.digest, run.record.get("parent_run_id")) for run in runs}
+    newest: dict[str, tuple[tuple[bool, bool, str, str], KnownRun]] = {}
+    for run in runs:
+        rank = _rank(run, followed=(run.digest, run.run_id) in parents)
+        before = newest.get(str(run.digest))
+        if before is None or rank >= before[0]:
+            newest[str(run.digest)] = (rank, run)
+    return {digest: run for digest, (_, run) in newest.items()}
 
 
-def _says_more(run: KnownRun) -> tuple[bool, str, str]:
+def _rank(run: KnownRun, *, followed: bool) -> tuple[bool, bool, str, str]:
     """Names tell runs apart by the second they were made in; within it, their start does."""
     second = run.run_id.rpartition("_")[0]
-    return run.status == "succeeded", second, str(run.record.get("started_at"))
+    return run.status == "succeeded", not followed, second, str(run.record.get("started_at"))

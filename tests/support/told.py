@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
-from typing import Any
-
-from tests.argus_server import ArgusServer
+from typing import Any, Protocol
 
 ENDS = {"job_done", "job_failed"}
 
 
-def jobs_told(server: ArgusServer, batch_id: str) -> dict[str, list[dict[str, Any]]]:
+class Rows(Protocol):
+    """A loopback monitor, in this process or another."""
+
+    def rows(self, batch_id: str | None = None) -> list[dict[str, Any]]:
+        """Stored events, in order."""
+        ...
+
+
+def jobs_told(server: Rows, batch_id: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of each job of a batch, in the order stored, by its name without the suffix."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in server.rows(batch_id):
@@ -24,7 +30,7 @@ def kinds(rows: list[dict[str, Any]]) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-def assert_told_well(server: ArgusServer, batch_id: str) -> dict[str, dict[str, Any]]:
+def assert_told_well(server: Rows, batch_id: str) -> dict[str, dict[str, Any]]:
     """One terminal event after the last start of the batch and of each job, and nothing after it
     but the batch's own; every event once. Returns each job's last row."""
     rows = server.rows(batch_id)

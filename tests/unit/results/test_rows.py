@@ -183,10 +183,31 @@ def test_the_digest_decides_where_there_is_one(
     assert [row.run_id for row in kept] == [last.name, other.name]
 
 
+def test_another_tools_run_counts_until_ours_has_its_config(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    ours = make_run({"a": 1}, {"m": 1}, digest="x", batch_id="1", job_id="j")
+    make_run({"a": 1.0}, {"m": 2})
+    theirs = make_run({"a": 2}, {"m": 2})
+    kept = newest_rows(load_rows(tmp_path).rows)
+    assert [row.run_id for row in kept] == [ours.name, theirs.name]
+
+
 def test_newest_is_by_time_and_not_by_name(make_run: Callable[..., Path], tmp_path: Path) -> None:
     late = make_run({"a": 1}, {"m": 1}, started_at="2026-02-01T00:00:00.000000+00:00")
     make_run({"a": 1}, {"m": 2})
     assert [row.run_id for row in newest_rows(load_rows(tmp_path).rows)] == [late.name]
+
+
+def test_who_names_a_parent_is_newer_than_it_whatever_the_clock_says(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    late = {"started_at": "2026-02-01T00:00:00.000000+00:00", "digest": "x", "batch_id": "1"}
+    first = make_run({"a": 1}, status="failed", job_id="j", **late)
+    again = make_run(
+        {"a": 1}, {"m": 2}, parent_run_id=first.name, digest="x", batch_id="2", job_id="j"
+    )
+    assert [row.run_id for row in newest_rows(load_rows(tmp_path).rows)] == [again.name]
 
 
 def test_equal_configs_of_one_batch_are_different_jobs(
