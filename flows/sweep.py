@@ -98,6 +98,10 @@ def sweep(
     slots_per_gpu: Annotated[
         int | None, Field(ge=1, description="How many runs share a GPU.")
     ] = None,
+    search: Annotated[
+        dict[str, Any] | None,
+        Field(description="Draw configs by Optuna while the sweep runs: as in a sweep file."),
+    ] = None,
     fresh: Annotated[
         bool, Field(description="A new batch; nothing that succeeded before is reused.")
     ] = False,
@@ -135,6 +139,7 @@ def sweep(
                 min_free_memory=min_free_memory,
                 gpus=gpus,
                 slots_per_gpu=slots_per_gpu,
+                search=search,
                 fresh=fresh,
             )
         )

@@ -43,7 +43,9 @@ def debug(args: argparse.Namespace) -> int:
 
     root = Path(mkdtemp(prefix="argus-debug-"))
     request = resolve(args.file, results_root=root, mode="sequential", fresh=True)
-    chosen = _chosen(make_plan(request), args.config)
+    plan = make_plan(request)
+    # A search draws the config when the run begins: its first trial.
+    chosen = plan.runs[0] if request.search is not None else _chosen(plan, args.config)
     function = request.experiment.load()
     if isinstance(function, Script):  # the debugger is the script's own
         function = replace(function, attached=True)

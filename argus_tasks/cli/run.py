@@ -84,7 +84,9 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
 
     # Prefect's own lines would tear the progress; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    say(f"{request.name}: {len(request.configs)} configs, {request.workers} workers")
+    if request.search is not None and metric is None:
+        metric, direction = request.search.metric, request.search.direction
+    say(f"{request.name}: {request.total} configs, {request.workers} workers")
     code = EXIT_OK
     try:
         result = launch(

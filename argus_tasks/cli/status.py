@@ -88,6 +88,10 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
             counts["stopped"] += 1
         else:
             counts[run.status] = counts.get(run.status, 0) + 1
+    search = ((folder.sessions() or [{}])[-1].get("recipe") or {}).get("search")
+    if search:  # trials that have not been asked
+        waiting += max(0, search["trials"] - total)
+        total = max(total, search["trials"])
     return {**counts, "not started": waiting}, total
 
 

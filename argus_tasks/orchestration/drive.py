@@ -37,6 +37,7 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
             if not to_do:
                 time.sleep(_LOOK_S)
             elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
+                run = session.plan.runs[run.index]
                 account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:
             session.stop(who_terminates())
@@ -83,7 +84,8 @@ class _Loop:
         self._ended: queue.SimpleQueue[tuple[str, Future[State[Any]]] | None] = queue.SimpleQueue()
         self._in_flight = 0
         self._submitted = 0
-        self._window = session.request.workers + _AHEAD
+        # A trial is asked no earlier than it can run: its sampler learns from those that end.
+        self._window = session.request.workers + (0 if session.request.search else _AHEAD)
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
@@ -116,6 +118,7 @@ class _Loop:
             if not session.claim(run):
                 session.admission.turn_away(run)
                 continue
+            run = session.plan.runs[run.index]  # a search has just drawn its config
             future = self._runner.start(self._task, run.index, run.name)
             self._in_flight += 1
             self._submitted += 1

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from argus_tasks.base.errors import ArgusTasksError, BadInput, did_you_mean
 
 SKIPPED = "skipped"
+PRUNED = "pruned"
 TIMEOUT = "timeout"
 OUT_OF_MEMORY = "out of memory"
 DISK_FULL = "disk full"

@@ -21,6 +21,18 @@ _TEMPLATE = 'text with keys of the config in braces, such as "{model}-{dataset}"
 _FILTER = "a mapping of keys to conditions, or a list of such mappings"
 _CONDITION = "a value, a list of values, or a mapping of gt, ge, lt, le, in, not or glob"
 
+_RANDOM: dict[tuple[str, ...], str] = {
+    ("random",): "a mapping of n, seed and space",
+    ("random", "n"): _COUNT,
+    ("random", "seed"): "an integer",
+    ("random", "space"): "a mapping of keys to distributions, with at least one",
+    ("random", "space", "*"): "a mapping with one of uniform, log_uniform, int and choice",
+    ("random", "space", "*", "uniform"): "[low, high], low < high",
+    ("random", "space", "*", "log_uniform"): "[low, high], 0 < low < high",
+    ("random", "space", "*", "int"): "[low, high], two integers, low <= high",
+    ("random", "space", "*", "choice"): "a list of at least one value",
+}
+
 # What is expected at each path; `*` stands for any key or index. The longest that fits is said.
 EXPECTED: dict[tuple[str, ...], str] = {
     ("experiment",): '"package.module:function", or "hydra:path/to/app.py"',
@@ -37,15 +49,22 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("grid", "*"): "a list of at least one value",
     ("variants",): "a list of at least one mapping",
     ("variants", "*"): "a mapping of keys to values",
-    ("random",): "a mapping of n, seed and space",
-    ("random", "n"): _COUNT,
-    ("random", "seed"): "an integer",
-    ("random", "space"): "a mapping of keys to distributions, with at least one",
-    ("random", "space", "*"): "a mapping with one of uniform, log_uniform, int and choice",
-    ("random", "space", "*", "uniform"): "[low, high], low < high",
-    ("random", "space", "*", "log_uniform"): "[low, high], 0 < low < high",
-    ("random", "space", "*", "int"): "[low, high], two integers, low <= high",
-    ("random", "space", "*", "choice"): "a list of at least one value",
+    **_RANDOM,
+    (
+        "search",
+    ): "a mapping of sampler, n_trials, metric, direction, pruner, seed, space and storage",
+    ("search", "sampler"): "one of tpe, random, grid, cmaes",
+    ("search", "n_trials"): _COUNT,
+    ("search", "metric"): _TEXT,
+    ("search", "direction"): "min or max",
+    ("search", "pruner"): "one of none, median, asha",
+    ("search", "seed"): "an integer",
+    ("search", "storage"): 'a path, or a URL such as "sqlite:///study.db"',
+    **{
+        ("search", *pattern[1:]): expected
+        for pattern, expected in _RANDOM.items()
+        if "space" in pattern
+    },
     ("include",): _FILTER,
     ("include", "*"): _FILTER,
     ("include", "*", "*"): _CONDITION,

@@ -16,6 +16,7 @@ from argus_tasks.sweep.document import Path as KeyPath
 from argus_tasks.sweep.environment import fill_in_all
 from argus_tasks.sweep.json_lines import read_json
 from argus_tasks.sweep.problems import given_path, problems_of
+from argus_tasks.sweep.search.section import Search
 from argus_tasks.sweep.sections import (
     Execution,
     Filters,
@@ -84,6 +85,8 @@ class SweepSpec(Section):
     """Configs that match go."""
     repeats: RepeatsOrCount | None = None
     """How often each config is run, each time with its own `seed`."""
+    search: Search | None = None
+    """Configs are drawn while the sweep runs, as trials of an Optuna study."""
     ignore_keys: list[Key] = Field(default_factory=list)
     """Top-level keys that do not make a config a different one."""
     on_code_change: OnCodeChange = "warn"

@@ -33,6 +33,21 @@ def run(ctx):
     return {"mse": mse, "error_a": abs(a - 2.0)}
 """
 
+# The same configs, as the trials of a search.
+SEARCH = """
+experiment: fit:run
+base: {epochs: 20}
+search:
+  sampler: grid
+  metric: mse
+  direction: min
+  space:
+    optim: {choice: [sgd, momentum]}
+    lr: {choice: [0.3, 0.1, 0.03]}
+    seed: {int: [0, 1]}
+execution: {workers: 2}
+"""
+
 
 def places(found: Leaderboard) -> list[Any]:
     """What a leaderboard says; its metrics as far as all of them have them."""
@@ -64,3 +79,8 @@ def test_the_same_leaderboard(tmp_path: Path) -> None:
     assert [(len(config), mse.n) for config, mse, _ in script] == [(2, 2)] * 6
     assert swept(tmp_path / "hydra_app") == script
     assert swept(tmp_path / "function", "experiment: fit:run") == script
+    search = tmp_path / "search"
+    search.mkdir()
+    (search / "fit.py").write_text(FUNCTION)
+    (search / "sweep.yaml").write_text(SEARCH)
+    assert swept(search) == script
