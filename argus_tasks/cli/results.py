@@ -80,7 +80,7 @@ def show(args: argparse.Namespace) -> int:
                 raise BadInput(
                     f"--{other} and --{form} go to the same place; give one of them another FILE."
                 )
-    root = args.folder or results_root_here()
+    root = str(args.folder or results_root_here())
     loaded, superseded = load_batch(root, args.batch)
     keys = [key.strip() for key in args.group_by.split(",")] if args.group_by else None
     board = leaderboard(loaded.rows, args.metric, args.direction, keys)
