@@ -16,15 +16,26 @@ def side_text(side: Side) -> str:
     if side.created_at:
         parts.append(side.created_at[:16].replace("T", " "))
     parts.append(plural(len(side.rows), "run"))
-    versions = code_versions(side.rows)
-    if versions:
-        parts.append(f"code {', '.join(version[:10] for version in versions)}")
+    names = code_names(side.rows)
+    if names:
+        parts.append(f"code {', '.join(names)}")
     return ", ".join(parts)
 
 
 def code_versions(rows: Sequence[Row]) -> list[str]:
     """The code versions that the runs ran, each once."""
     return list(dict.fromkeys(row.code_version for row in rows if row.code_version))
+
+
+def code_names(rows: Sequence[Row]) -> list[str]:
+    """The same in a few letters: the commit's beginning, and `+` with that of a hash of what the
+    work tree had beside it."""
+    names: dict[str, None] = {}
+    for row in rows:
+        if row.code_version:
+            beside = (row.code or "").partition("+")[2]
+            names[row.code_version[:10] + (f"+{beside[:4]}" if beside else "")] = None
+    return list(names)
 
 
 def plural(count: int, word: str) -> str:

@@ -256,10 +256,14 @@ def test_a_sweep_never_exceeds_its_limits_while_they_are_changed(
     def change() -> None:
         within(60, lambda: any(marks.iterdir()))
         server.change(name, limit=1)
+        time.sleep(OBEYED_WITHIN_S)
+        (tmp_path / "changed").touch()
 
     changer = threading.Thread(target=change)
     changer.start()
     configs = [{"x": x, "marks": str(marks)} for x in range(30)]
+    for config in configs[10:]:  # what starts after these starts when it is obeyed
+        config["until"] = str(tmp_path / "changed")
     summary = sweep_flow(
         configs,
         experiments.spanning,

@@ -23,7 +23,7 @@ from argus_tasks.results.report.headline import ended_sentence, won_sentences
 from argus_tasks.results.report.markup import Markup, fill, join
 from argus_tasks.results.report.shell import page
 from argus_tasks.results.rows import OddFolder, Row
-from argus_tasks.results.side_text import code_versions, plural
+from argus_tasks.results.side_text import code_names, plural
 from argus_tasks.results.table import value_text
 from argus_tasks.results.timeline import timeline
 from argus_tasks.runs.ledger import SweepFolder
@@ -127,10 +127,9 @@ def _about(request: ReportRequest) -> Markup:
     if begins and ends:
         until = ends[-1][11:16] if ends[-1][:10] == begins[0][:10] else _moment(ends[-1])
         parts.append(f"{_moment(begins[0])} to {until} UTC")
-    versions = code_versions(rows)
-    if versions:
-        shown = ", ".join(version[:10] for version in versions[:3])
-        parts.append(f"code {shown}{' and others' if len(versions) > 3 else ''}")
+    names = code_names(rows)
+    if names:
+        parts.append(f"code {', '.join(names[:3])}{' and others' if len(names) > 3 else ''}")
     hosts = list(dict.fromkeys(row.host_kind for row in rows if row.host_kind))
     if hosts:
         parts.append(hosts[0] if len(hosts) == 1 else f"{len(hosts)} kinds of host")
