@@ -329,7 +329,7 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     finally:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    wait_for(lambda: not with_mark(mark), 5)
+    wait_for(lambda: not with_mark(mark), 60)
 
 
 def with_mark(value: str) -> list[int]:
