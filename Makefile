@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-integrations lint format bench serve clean
+.PHONY: help setup demo docs test test-all test-integrations lint format bench bench-full bench-check bench-accept bench-pages serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("argus-tasks needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	@echo "==> making $(VENV) with the pinned versions of constraints.txt (about a minute, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,examples]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,examples,bench]'
 	@touch $@
 
 setup: $(STAMP) ## make .venv with everything the other targets need
@@ -41,9 +41,9 @@ $(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integration
 	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-integrations.txt -e '.[dev-integrations]'
 	@touch $@
 
-test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: mode ray
-	@echo "==> mode ray"
-	@$(OTHER_VENV)/bin/python -m pytest tests/faults/test_ray.py
+test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: frameworks, mode ray
+	@echo "==> Lightning, Keras, Hydra and the like, in real trainings; mode ray"
+	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py -n 2 --dist loadfile
 
 $(VENV)/.docs-installed: $(STAMP)
 	@echo "==> adding what makes the site to $(VENV)"
@@ -64,8 +64,20 @@ lint: $(STAMP) ## ruff and mypy --strict
 format: $(STAMP) ## let ruff format and sort imports
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(STAMP) ## what one config costs, beside the peers, in one run
-	@$(BIN)/python -m benchmarks.overhead
+bench: $(STAMP) ## what it all costs, beside the peers, in one run (under 10 minutes); makes docs/performance.md
+	@$(BIN)/python -m benchmarks.suite
+
+bench-full: $(STAMP) ## the same in full, also at 10,000 configs (an hour or more; with Ray where make test-integrations has been)
+	@$(BIN)/python -m benchmarks.suite --full
+
+bench-check: $(STAMP) ## measure, and fail where a ratio is worse than the accepted one by more than noise
+	@$(BIN)/python -m benchmarks.suite --check
+
+bench-accept: $(STAMP) ## accept the ratios of the last make bench, for bench-check
+	@$(BIN)/python -m benchmarks.check --accept
+
+bench-pages: $(STAMP) ## make docs/performance.md and the README's table again from the last results
+	@$(BIN)/python -m benchmarks.page
 
 serve: $(STAMP) ## serve sweep/default and benchmark/nightly from this process until Ctrl-C
 	@$(BIN)/python -m deployments.serve

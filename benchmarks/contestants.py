@@ -1,155 +1,122 @@
 """One contestant in a process of its own: `python -m benchmarks.contestants NAME --n N ...`.
 
-Runs n no-op configs, then prints one JSON line (see `Told`) and ends. What the contestant itself
+Runs n configs, then prints one JSON line (see `told.Told`) and ends. What the contestant itself
 prints goes to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.noop import configs, noop
+from benchmarks import peers
+from benchmarks.jobs import JOBS
+from benchmarks.peers import Missing, Work
+from benchmarks.told import Clock, Told, own_stdout
 
 MISSING = 3  # the exit code of a contestant that is not installed
 
 
-@dataclass
-class Told:
-    """What a contestant says of itself. Times are seconds since the epoch, CPU is in seconds."""
-
-    started_at: float  # imports are done, the work starts
-    returned_at: float  # the call has returned
-    work_ended_at: float | None  # the last run has ended; None: read it from the run folders
-    succeeded: int
-    task_runs: int  # how many the server has to know of in the end
-    cpu_at_start_s: float  # this process and its children, imports included
-    flow_cpu_s: float  # this process alone, while it worked
-    peak_mb: float  # of this process alone
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.cpu_at_start_s = _cpu_s(resource.RUSAGE_SELF) + _cpu_s(resource.RUSAGE_CHILDREN)
-        self._own_s = _cpu_s(resource.RUSAGE_SELF)
-        self.started_at = time.time()
-
-    def told(
-        self,
-        succeeded: int,
-        *,
-        task_runs: int,
-        started_at: float | None = None,
-        work_ended_at: float | None = None,
-    ) -> Told:
-        return Told(
-            started_at=started_at or self.started_at,
-            returned_at=time.time(),
-            work_ended_at=work_ended_at,
-            succeeded=succeeded,
-            task_runs=task_runs,
-            cpu_at_start_s=self.cpu_at_start_s,
-            flow_cpu_s=_cpu_s(resource.RUSAGE_SELF) - self._own_s,
-            peak_mb=_peak_mb(),
-        )
-
-
-def ours(n: int, workers: int, root: Path) -> Told:
+def ours(work: Work) -> Told:
     from argus_tasks import sweep_flow  # type: ignore[attr-defined,unused-ignore]
 
     # Prefect's import alone takes a second; it is no part of the work, here as with the peers.
     import_module("argus_tasks.flows.call")
-    work = configs(n)
-    clock = _Clock()
-    summary = sweep_flow(work, noop, results_root=root, mode="process_pool", workers=workers)
-    return clock.told(summary.succeeded, task_runs=n)
+    settled_s = _time_settling()
+    configs = work.configs()
+    clock = Clock()
+    summary = sweep_flow(
+        configs,
+        JOBS[work.job],
+        results_root=work.root,
+        mode="process_pool",
+        workers=work.workers,
+    )
+    return clock.told(summary.succeeded, task_runs=work.n, waited_s=sum(settled_s))
 
 
-def ztxexp(n: int, workers: int, root: Path) -> Told:
+def _time_settling() -> list[float]:
+    """What is spent on the server: a list that gets its seconds when it is settled with."""
+    from argus_tasks.orchestration.mirror import Mirror
+
+    settle, seconds = Mirror.settle, []
+
+    def timed(mirror: Mirror, *words: Any, **more: Any) -> Any:
+        begun = time.monotonic()
+        report = settle(mirror, *words, **more)
+        seconds.append(time.monotonic() - begun + mirror.held_s)
+        return report
+
+    Mirror.settle = timed  # type: ignore[method-assign,assignment]
+    return seconds
+
+
+def ztxexp(work: Work, mode: str) -> Told:
     from ztxexp import ExpRunner
 
-    work = configs(n)
-    clock = _Clock()
-    summary = ExpRunner(work, root, noop).run(mode="process_pool", workers=workers)
-    return clock.told(summary.succeeded, task_runs=0)
+    configs = work.configs()
+    clock = Clock()
+    # It asks for less than its threshold, also where that is 100.
+    summary = ExpRunner(configs, work.root, JOBS[work.job]).run(
+        mode=mode, workers=work.workers, cpu_threshold=101
+    )
+    return clock.told(summary.succeeded)
 
 
-def prefect_threads_best(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
+def prefect_threads_best(work: Work) -> Told:
     from benchmarks import plain_prefect
 
-    clock = _Clock()
-    mapped = plain_prefect.threads_best(n, workers)
-    return clock.told(mapped.completed, task_runs=n, work_ended_at=mapped.ended_at)
+    clock = Clock()
+    mapped = plain_prefect.threads_best(work.n, work.workers)
+    return clock.told(mapped.completed, task_runs=work.n, work_ended_at=mapped.ended_at)
 
 
-def prefect_threads_docs(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
+def prefect_threads_docs(work: Work) -> Told:
     from benchmarks import plain_prefect
 
-    work = configs(n)
-    clock = _Clock()
-    mapped = plain_prefect.threads_docs(work, workers)
-    return clock.told(mapped.completed, task_runs=n, work_ended_at=mapped.ended_at)
+    configs = work.configs()
+    clock = Clock()
+    mapped = plain_prefect.threads_docs(configs, work.workers)
+    return clock.told(mapped.completed, task_runs=work.n, work_ended_at=mapped.ended_at)
 
 
-def prefect_processes(n: int, workers: int, root: Path) -> Told:  # noqa: ARG001
+def prefect_processes(work: Work) -> Told:
     from benchmarks import plain_prefect
 
-    warm_up = 4 * workers
-    clock = _Clock()
-    mapped = plain_prefect.processes(n, warm_up, workers)
+    warm_up = 4 * work.workers
+    clock = Clock()
+    mapped = plain_prefect.processes(work.n, warm_up, work.workers)
     return clock.told(
         mapped.completed,
-        task_runs=n + warm_up,
+        task_runs=work.n + warm_up,
         started_at=mapped.started_at,
         work_ended_at=mapped.ended_at,
     )
 
 
-CONTESTANTS: dict[str, Callable[[int, int, Path], Told]] = {
+CONTESTANTS: dict[str, Callable[[Work], Told]] = {
     "ours": ours,
-    "ztxexp": ztxexp,
+    "ztxexp": partial(ztxexp, mode="process_pool"),
+    "ztxexp-sequential": partial(ztxexp, mode="sequential"),
+    "ztxexp-joblib": partial(ztxexp, mode="joblib"),
+    "ztxexp-dynamic": partial(ztxexp, mode="dynamic"),
     "prefect-threads-best": prefect_threads_best,
     "prefect-threads-docs": prefect_threads_docs,
     "prefect-processes": prefect_processes,
+    "joblib-docs": peers.joblib_docs,
+    "joblib-best": peers.joblib_best,
+    "dask-docs": peers.dask_docs,
+    "dask-best": peers.dask_best,
+    "ray": peers.ray,
+    "submitit": peers.submitit,
+    "gnu-parallel": peers.gnu_parallel,
 }
-
-
-def _cpu_s(who: int) -> float:
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
-
-
-def _peak_mb() -> float:
-    # Not ru_maxrss: on Linux that starts at the size of the process that spawned us.
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:  # macOS, in bytes
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
-def own_stdout() -> Callable[[dict[str, Any]], None]:
-    """A way to print one line; everything else written to standard output goes to standard error.
-
-    The descriptor is not inherited by workers.
-    """
-    descriptor = os.dup(1)
-    os.dup2(2, 1)
-
-    def tell(value: dict[str, Any]) -> None:
-        os.write(descriptor, (json.dumps(value) + "\n").encode())
-        os.close(descriptor)
-
-    return tell
 
 
 def main() -> int:
@@ -158,11 +125,14 @@ def main() -> int:
     parser.add_argument("--n", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--results-root", type=Path, required=True)
+    parser.add_argument("--job", choices=JOBS, default="noop")
+    parser.add_argument("--seconds", type=float, default=0.0, help="of each job")
     args = parser.parse_args()
     tell = own_stdout()
+    work = Work(args.n, args.workers, args.results_root, args.job, args.seconds)
     try:
-        told = CONTESTANTS[args.name](args.n, args.workers, args.results_root)
-    except ImportError as error:
+        told = CONTESTANTS[args.name](work)
+    except (ImportError, Missing) as error:
         tell({"missing": str(error)})
         return MISSING
     tell(asdict(told))

@@ -18,15 +18,17 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from argus_tasks.base.files import write_json
 from benchmarks.control_figures import ideal_at_limit_s, ideal_s, running_at, share_over
-from benchmarks.harness import Contestant, in_turns, machine, ratios, table, versions
+from benchmarks.figures import SHARE, Figures, figure, ratio_figure
+from benchmarks.harness import Contestant, header, in_turns, ratios, say, table
 from benchmarks.prefect_server import EmbeddedServer, PrefectServer, clean_environment
 
 CORES = psutil.cpu_count() or 1
@@ -156,23 +158,25 @@ def control(server: PrefectServer, rounds: int, n: int) -> dict[str, Any]:
             "most_at_once": max(running_at(spans, at) for at, _ in spans),
         }
         found[name].append(figures)
-        _say(f"control {turn}/{rounds} {name}: {figures}")
+        say(f"control {turn}/{rounds} {name}: {figures}")
     return {"plan": plan, "cost_pct": cost_pct, "outside_pct": 36.0, "rounds": found}
 
 
-def no_ops(server: PrefectServer, rounds: int, n: int) -> dict[str, Any]:
+def no_ops(
+    server: PrefectServer, rounds: int, n: int, limit_s: float | None = None
+) -> dict[str, Any]:
     """Configs that do nothing, nothing held: what the mode itself costs."""
     plan = {"n": n, "seconds": 0, "duty": 0, "mode": "dynamic", "threshold": 100, "workers": 2}
     took: dict[str, list[float]] = {"ours": [], "ztxexp": []}
     whole: dict[str, list[float]] = {"ours": [], "ztxexp": []}
-    for turn, name in in_turns(list(took), rounds):
+    for turn, name in in_turns(list(took), rounds, limit_s):
         told = _run(name, plan | {"n": n if turn else 4}, server)
         ended = max(end for _, end in told["spans"])
         took_s, whole_s = ended - min(told["spans"])[0], ended - told["began_at"]
         if turn:
             took[name].append(round(took_s, 4))
             whole[name].append(round(whole_s, 4))
-            _say(f"no-ops {turn}/{rounds} {name}: {took_s:.3f} s, {whole_s:.3f} s from the call")
+            say(f"no-ops {turn}/{rounds} {name}: {took_s:.3f} s, {whole_s:.3f} s from the call")
     return {
         "plan": plan,
         "first_to_last_s": took,
@@ -210,7 +214,7 @@ def limit(server: PrefectServer, rounds: int) -> dict[str, Any]:
             "changes": len(limits) - 1,
         }
         found.append(figures)
-        _say(f"limit {turn + 1}/{rounds}: {figures}")
+        say(f"limit {turn + 1}/{rounds}: {figures}")
     return {"jobs": 200, "seconds": 0.2, "limit": "8, then 4, then 8", "rounds": found}
 
 
@@ -272,8 +276,43 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _say(words: str) -> None:
-    print(f"==> {words}", file=sys.stderr, flush=True)
+def measure(
+    parts: Sequence[str], rounds: int, limit_s: float | None = None, *, quick: bool = False
+) -> dict[str, Any]:
+    """These parts, as the JSON it writes; the limit is for the turns of `no_ops`."""
+    options = {"parts": list(parts), "rounds": rounds, "limit_s": limit_s}
+    result = header("control", options, ("prefect", "ztxexp", "psutil"))
+    with (
+        tempfile.TemporaryDirectory(prefix="control-server-") as home,
+        EmbeddedServer(Path(home)) as server,
+    ):
+        if "limit" in parts:
+            result["limit"] = limit(server, rounds)
+        if "no_ops" in parts:
+            result["no_ops"] = no_ops(server, rounds, 60, limit_s)
+        if "control" in parts:
+            result["control"] = control(server, rounds, 10 if quick else 48)
+    result["load_after"] = [round(load, 2) for load in os.getloadavg()]
+    result["figures"] = control_figures(result)
+    return result
+
+
+def control_figures(result: Mapping[str, Any]) -> Figures:
+    """What is claimed of the parts that were run."""
+    found: Figures = {}
+    if "no_ops" in result:
+        for key, of in (("first_to_last", "first_to_last_s"), ("from_the_call", "call_to_last_s")):
+            each = result["no_ops"][of]
+            found[f"dynamic.{key}"] = ratio_figure(each["ours"], each["ztxexp"])
+    if "limit" in result:
+        rounds = result["limit"]["rounds"]
+        found["limit.efficiency"] = figure((each["efficiency"] for each in rounds), SHARE)
+        found["limit.most_at_once"] = figure((each["most_at_once"] for each in rounds), "")
+    for name, rounds in result.get("control", {}).get("rounds", {}).items():
+        over = (100 * each["share_over"] for each in rounds)
+        found[f"control.{name}.over_threshold"] = figure(over, "%")
+        found[f"control.{name}.over_ideal"] = figure((one["over_ideal"] for one in rounds), "×")
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -286,24 +325,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     rounds = 1 if args.quick else args.rounds
     parts = args.only or ["control", "no_ops", "limit"]
-    result: dict[str, Any] = {
-        "machine": machine(),
-        "versions": versions("argus-tasks", "prefect", "ztxexp", "psutil"),
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="control-server-") as home,
-        EmbeddedServer(Path(home)) as server,
-    ):
-        if "limit" in parts:
-            result["limit"] = limit(server, rounds)
-        if "no_ops" in parts:
-            result["no_ops"] = no_ops(server, rounds, 60)
-        if "control" in parts:
-            result["control"] = control(server, rounds, 10 if args.quick else 48)
-    result["load_after"] = [round(load, 2) for load in os.getloadavg()]
+    result = measure(parts, rounds, quick=args.quick)
     print(report(result))
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.json, result)
     return 0
 
 

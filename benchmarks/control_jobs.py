@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import own_stdout
+from benchmarks.told import own_stdout
 
 PERIOD_S = 0.1
 

@@ -1,7 +1,7 @@
 """What reporting costs: argus-reporter and argus-tasks in turn, in one run, on the same server.
 
-`python -m benchmarks.emit` prints a table and writes `benchmarks/results/emit.json`. Each reading
-is a fresh process; the two SDKs take turns, so that the machine's moods hit both.
+`python -m benchmarks.emit` prints a table. Each reading is a fresh process; the two SDKs take
+turns, so that the machine's moods hit both.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from argus_tasks.base.files import write_json
+from benchmarks.figures import Figures, figure, ratio_figure
+from benchmarks.harness import ROOT, header, in_turns, say
+
 SDKS = ("argus-reporter", "argus-tasks")
 BURST = 20_000
 PACED = 1_500
@@ -104,34 +106,48 @@ def reading(sdk: str, mode: str) -> dict[str, Any]:
     return found
 
 
+def measure(
+    pairs: int, modes: Sequence[str] = ("burst", "paced", "steady"), limit_s: float | None = None
+) -> dict[str, Any]:
+    """The whole benchmark, as the JSON it writes; the limit is for the turns of each mode."""
+    options = {"burst": BURST, "paced": PACED, "pace_s": PACE_S, "pairs": pairs}
+    about = header("emit", {**options, "limit_s": limit_s}, (SDKS[0], "httpx", "requests"))
+    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for mode in modes:
+        say(f"{mode}: {pairs} pairs, the two in turn")
+        results[mode] = {sdk: [] for sdk in SDKS}
+        for turn, sdk in in_turns(SDKS, pairs, limit_s):
+            if turn:
+                results[mode][sdk].append(reading(sdk, mode))
+    return {**about, "results": results, "figures": emit_figures(results)}
+
+
+def emit_figures(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Figures:
+    """What a call of `epoch` takes, over argus-reporter's, as `emit.MODE`, and its p99."""
+    found: Figures = {}
+    for mode, of in results.items():
+        theirs, ours = ([one["median_us"] for one in of[sdk]] for sdk in SDKS)
+        found[f"emit.{mode}"] = ratio_figure(ours, theirs)
+        found[f"emit.{mode}.p99"] = figure((one["p99_us"] for one in of["argus-tasks"]), "us")
+    return found
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--modes", nargs="+", default=["burst", "paced", "steady"])
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "emit.json")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument("--child", nargs=3, metavar=("SDK", "MODE", "URL"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(*args.child)))
         return
-    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    result = measure(args.pairs, args.modes)
     for mode in args.modes:
-        print(f"==> {mode}: {args.pairs} pairs, the two in turn", flush=True)
-        results[mode] = {sdk: [] for sdk in SDKS}
-        for _ in range(args.pairs):
-            for sdk in SDKS:
-                results[mode][sdk].append(reading(sdk, mode))
-        _table(mode, results[mode])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {
-        "versions": {sdk: version(sdk) for sdk in (*SDKS, "httpx", "requests")},
-        "python": platform.python_version(),
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
-        "settings": {"burst": BURST, "paced": PACED, "pace_s": PACE_S, "pairs": args.pairs},
-    }
-    args.out.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
-    print(f"written: {args.out}")
+        _table(mode, result["results"][mode])
+    if args.json:
+        write_json(args.json, result)
 
 
 def _table(mode: str, results: dict[str, list[dict[str, Any]]]) -> None:

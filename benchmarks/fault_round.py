@@ -17,8 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import own_stdout
 from benchmarks.fault_acts import FAULTS, act, experiment
+from benchmarks.told import own_stdout
 
 RUNS = 10
 FAULTY = 3

@@ -13,17 +13,22 @@ import select
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psutil
+
+from argus_tasks.base.repo import Repo, repo_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,6 +66,7 @@ class Contestant:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            bufsize=0,  # what poll() says must hold for readline()
             start_new_session=True,
         )
         self._exited = threading.Event()
@@ -83,18 +89,24 @@ class Contestant:
         self._errors.close()
 
     def told(self) -> dict[str, Any]:
-        """Wait for the JSON line. Errors: ContestantFailed."""
+        """Wait for the JSON line; what others say before it is passed over.
+
+        Errors: ContestantFailed.
+        """
         assert self._process.stdout is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
-        ready = poll.poll(self._timeout_s * 1000)
-        line = self._process.stdout.readline() if ready else b""
+        deadline, line = time.monotonic() + self._timeout_s, b" "
+        while line and not line.startswith(b"{"):
+            ready = poll.poll(1000 * max(0.0, deadline - time.monotonic()))
+            line = self._process.stdout.readline() if ready else b""
         if not line:
             self._kill()
             self._exited.wait(5)
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace")[-2000:]
-            raise ContestantFailed(f"{' '.join(self._command)} told nothing:\n{last}")
+            ended = "" if ready else f" within {self._timeout_s:.0f} s"
+            raise ContestantFailed(f"{' '.join(self._command)} told nothing{ended}:\n{last}")
         told: dict[str, Any] = json.loads(line)
         return told
 
@@ -123,14 +135,23 @@ class Contestant:
 T = TypeVar("T")
 
 
-def in_turns(contestants: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
+def in_turns(
+    contestants: Sequence[T], rounds: int, limit_s: float | None = None
+) -> Iterator[tuple[int, T]]:
     """Each contestant once, then each again: `(turn, contestant)`.
 
-    Turn 0 comes before the rounds and is for warming up: its figures do not count.
+    Turn 0 comes before the rounds and is for warming up: its figures do not count. With a limit, no
+    further turn begins where one like the longest so far would not end within it; one always does.
     """
+    began, longest_s = time.monotonic(), 0.0
     for turn in range(rounds + 1):
+        turned = time.monotonic()
+        if turn > 1 and limit_s is not None and turned - began + longest_s > limit_s:
+            return
         for contestant in contestants:
             yield turn, contestant
+        if turn:
+            longest_s = max(longest_s, time.monotonic() - turned)
 
 
 def summary(values: Iterable[float]) -> dict[str, float]:
@@ -143,6 +164,32 @@ def summary(values: Iterable[float]) -> dict[str, float]:
 def ratios(ours: Sequence[float], peer: Sequence[float]) -> dict[str, float]:
     """Ours over the peer's, round by round: 0.5 is half the time. Both have all the rounds."""
     return summary(mine / theirs for mine, theirs in zip(ours, peer, strict=True))
+
+
+def header(
+    benchmark: str, options: Mapping[str, Any], packages: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What stands at the top of every benchmark's JSON: where, when, with what."""
+    repo = _repo()
+    sha = f"{repo.sha}{' (changed)' if repo.dirty else ''}" if repo else "no-git"
+    return {
+        "benchmark": benchmark,
+        "schema_version": 2,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": dict(options),
+        "machine": machine(),
+        "versions": {**versions("argus-tasks", *packages), "git": sha},
+    }
+
+
+@cache  # the first benchmark's results change the tree
+def _repo() -> Repo | None:
+    return repo_of(ROOT)
+
+
+def say(words: str) -> None:
+    """Tell a person who waits."""
+    print(f"==> {words}", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:

@@ -9,20 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.files import write_json
-from benchmarks.harness import (
-    ContestantFailed,
-    in_turns,
-    machine,
-    summary,
-    table,
-    versions,
-)
-from benchmarks.overhead_round import Entry, one_round
+from benchmarks.figures import ratio_figure
+from benchmarks.harness import ContestantFailed, header, in_turns, summary, table
+from benchmarks.overhead_round import Entry, Task, one_round
 from benchmarks.prefect_server import EmbeddedServer, ServerFailed
 from tests.argus_server import ServerProcess
 
@@ -33,6 +26,8 @@ _NOBODY = "http://127.0.0.1:9"
 
 def compare(n: int, pairs: int, workers: int) -> dict[str, Any]:
     """The whole benchmark, as the JSON it writes."""
+    options = {"n": n, "pairs": pairs, "workers": workers}
+    about = header("monitor", options, ("prefect", "httpx"))
     rounds: dict[str, list[dict[str, Any]]] = {}
     with (
         tempfile.TemporaryDirectory(prefix="monitor-") as home,
@@ -48,17 +43,21 @@ def compare(n: int, pairs: int, workers: int) -> dict[str, Any]:
             outbox = {"ARGUS_OUTBOX_DIR": f"{home}/outbox-{turn}-{len(name)}"}
             environment = {**_QUIET_LOG, **more, **(outbox if more else {})}
             entry = Entry("ours", "sweep_flow(configs, noop, mode='process_pool')", environment)
-            figures = one_round(entry, n if turn else 20, workers, server)
+            figures = one_round(entry, Task(n if turn else 20, workers), server)
             if turn:
                 rounds.setdefault(name, []).append(figures)
                 print(f"==> {turn}/{pairs} {name}: {figures['work_ms']}", file=sys.stderr)
+    bare = rounds["no monitor"]
     return {
-        "benchmark": "monitor",
-        "schema_version": 1,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "options": {"n": n, "pairs": pairs, "workers": workers},
-        "machine": machine(),
-        "versions": versions("argus-tasks", "prefect", "httpx"),
+        **about,
+        "figures": {
+            f"monitor.{name}.{measure}": ratio_figure(
+                [one[f"{measure}_ms"] for one in mine], [one[f"{measure}_ms"] for one in bare]
+            )
+            for name, mine in rounds.items()
+            if mine is not bare
+            for measure in ("work", "cpu")
+        },
         "rounds": rounds,
         "summary": {
             name: {key: summary(one[key] for one in mine) for key in MEASURES}
@@ -67,8 +66,7 @@ def compare(n: int, pairs: int, workers: int) -> dict[str, Any]:
         "cost": {
             name: {
                 key: summary(
-                    one[key] - bare[key]
-                    for one, bare in zip(mine, rounds["no monitor"], strict=True)
+                    one[key] - without[key] for one, without in zip(mine, bare, strict=True)
                 )
                 for key in MEASURES
             }

@@ -8,23 +8,29 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.files import write_json
-from argus_tasks.base.repo import repo_of
-from benchmarks.harness import ROOT, ContestantFailed, in_turns, machine, versions
-from benchmarks.overhead_report import complete, ratios_to_ours, report, summaries
-from benchmarks.overhead_round import Entry, one_round
+from benchmarks.harness import ROOT, ContestantFailed, header, in_turns, say
+from benchmarks.overhead_report import complete, overhead_figures, report, summaries
+from benchmarks.overhead_round import Entry, Task, one_round
 from benchmarks.prefect_server import EmbeddedServer, PrefectServer, ServerFailed, StockServer
 
 _QUIET_LOG = {"PREFECT_LOGGING_LEVEL": "WARNING"}
+_HEAVY_PYTHON = ROOT / ".venv-integrations" / "bin" / "python"
+_HEAVY = str(_HEAVY_PYTHON) if _HEAVY_PYTHON.exists() else sys.executable
 
+PACKAGES = (
+    *("prefect", "ztxexp", "joblib", "distributed", "submitit"),
+    *("fastapi", "pydantic", "SQLAlchemy", "httpx"),
+)
 
-ENTRIES = (
-    Entry("ours", "sweep_flow(configs, noop, mode='process_pool')", _QUIET_LOG),
-    Entry("ztxexp", "ExpRunner(configs, root, noop).run(mode='process_pool')"),
+OURS = Entry("ours", "sweep_flow(configs, noop, mode='process_pool')", _QUIET_LOG)
+ZTXEXP = Entry("ztxexp", "ExpRunner(configs, root, noop).run(mode='process_pool')")
+PREFECT = (
     Entry(
         "prefect-threads-best",
         "task.map on ThreadPoolTaskRunner; NO_CACHE, persist_result=False, log level WARNING, "
@@ -44,40 +50,85 @@ ENTRIES = (
         share=20,
     ),
 )
+OTHERS = (
+    Entry("ztxexp-sequential", "ExpRunner(configs, root, noop).run(mode='sequential')"),
+    Entry("ztxexp-joblib", "ExpRunner(configs, root, noop).run(mode='joblib', workers=2)"),
+    Entry(
+        "ztxexp-dynamic",
+        "ExpRunner(configs, root, noop).run(mode='dynamic', workers=2, cpu_threshold=101)",
+        share=50,
+    ),
+    Entry("joblib-docs", "Parallel(n_jobs=2)(delayed(noop)(config) for config in configs)"),
+    Entry("joblib-best", "the same with pre_dispatch='all' and batch_size=n/8"),
+    Entry(
+        "dask-docs",
+        "Client(n_workers=2, threads_per_worker=1), client.gather(client.map(noop, configs)); "
+        "the clock starts when the cluster is up",
+    ),
+    Entry("dask-best", "the same with Client(processes=False, threads_per_worker=2)"),
+    Entry(
+        "ray",
+        "init(num_cpus=2), get([noop.remote(config) for config in configs]); the clock starts "
+        "when the workers are warm",
+        python=_HEAVY,
+    ),
+    Entry(
+        "submitit",
+        "LocalExecutor(folder).submit(noop, config), two at once: a Python process a config",
+        share=50,
+    ),
+    Entry(
+        "gnu-parallel",
+        "parallel -j2 python -c '...': a Python process a config",
+        share=50,
+    ),
+)
+ENTRIES = (OURS, ZTXEXP, *PREFECT, *OTHERS)
 
 
 def compare(
-    entries: tuple[Entry, ...], n: int, pairs: int, workers: int, kind: type[PrefectServer]
+    entries: tuple[Entry, ...],
+    task: Task,
+    pairs: int,
+    kind: type[PrefectServer] = EmbeddedServer,
+    limit_s: float | None = None,
+    *,
+    key: str = "overhead",
+    warm: bool = True,
 ) -> dict[str, Any]:
-    """The whole benchmark, as the JSON it writes."""
-    result: dict[str, Any] = {
-        "benchmark": "overhead",
-        "schema_version": 1,
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "options": {"n": n, "pairs": pairs, "workers": workers},
-        "machine": machine(),
-        "versions": _versions(),
+    """The whole benchmark, as the JSON it writes; `limit_s` as for `harness.in_turns`, `key` is
+    what the names of its figures begin with, without `warm` there is no turn for warming up.
+
+    A peer that fails is left out, with the reason. Errors: ContestantFailed where ours fails.
+    """
+    options: dict[str, Any] = {
+        "n": task.n,
+        "pairs": pairs,
+        "workers": task.workers,
+        "limit_s": limit_s,
     }
+    options |= {"job": task.job, "seconds": task.seconds}
+    result = header("overhead", options, PACKAGES)
     rounds: dict[str, list[dict[str, Any]]] = {entry.name: [] for entry in entries}
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="overhead-server-") as home:
-        _say("starting a Prefect server")
+        say("starting a Prefect server")
         with kind(Path(home)) as server:
             result["server"] = {
                 "kind": kind.__name__,
                 "settings": dict(server.settings),
                 "start_s": server.start_s,
             }
-            for turn, entry in in_turns(entries, pairs):
-                if entry.name in missing:
+            for turn, entry in in_turns(entries, pairs, limit_s):
+                if entry.name in missing or not (turn or warm):
                     continue
-                figures = one_round(entry, n if turn else 20, workers, server)
+                figures = _one(entry, task if turn else replace(task, n=20), server)
                 if "missing" in figures:
                     missing[entry.name] = figures["missing"]
-                    _say(f"{entry.name} is left out: {figures['missing']}")
+                    say(f"{entry.name} is left out: {figures['missing']}")
                 elif turn:
-                    rounds[entry.name].append(figures)
-                    _say(f"{turn}/{pairs} {entry.name}: {figures['work_ms']:.2f} ms a config")
+                    rounds[entry.name].append({"turn": turn, **figures})
+                    say(f"{turn}/{pairs} {entry.name}: {figures['work_ms']:.2f} ms a config")
     result["contestants"] = {
         entry.name: {
             "settings": entry.settings,
@@ -88,19 +139,17 @@ def compare(
         }
         for entry in entries
     }
-    result["ratios"] = ratios_to_ours(rounds)
+    result["figures"] = overhead_figures(rounds, f"{key}.{task.n}")
     return result
 
 
-def _versions() -> dict[str, str]:
-    repo = repo_of(ROOT)
-    packages = ("argus-tasks", "prefect", "ztxexp", "fastapi", "pydantic", "SQLAlchemy", "httpx")
-    sha = f"{repo.sha}{' (changed)' if repo.dirty else ''}" if repo else "no-git"
-    return {**versions(*packages), "git": sha}
-
-
-def _say(words: str) -> None:
-    print(f"==> {words}", file=sys.stderr, flush=True)
+def _one(entry: Entry, task: Task, server: PrefectServer) -> Mapping[str, Any]:
+    try:
+        return one_round(entry, task, server)
+    except ContestantFailed as error:
+        if entry.name == OURS.name:
+            raise
+        return {"missing": f"failed: {str(error).strip().splitlines()[-1]}"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     n, pairs = (100, 2) if args.quick else (args.n, args.pairs)
     kind = StockServer if args.stock_server else EmbeddedServer
     try:
-        result = compare(entries, n, pairs, args.workers, kind)
+        result = compare(entries, Task(n, args.workers), pairs, kind)
     except (ContestantFailed, ServerFailed) as error:
         print(error, file=sys.stderr)
         return 1

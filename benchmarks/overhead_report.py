@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.harness import ratios, summary, table
+from benchmarks.figures import Figures, figure, ratio_figure
+from benchmarks.harness import summary, table
 
 # The columns of a round, all in milliseconds a config. `work`: start of the work to the end of the
 # last run. `caught_up`: to the server knowing how all of them ended (where there is no server: to
 # the return of the call). `exit`: to the end of the process. `cpu`: everybody's CPU, the server's
 # too; the figure that other people's load disturbs least. `server_cpu`: the server's alone.
 MEASURES = ("work", "caught_up", "exit", "cpu", "server_cpu")
-
-# What ours over a peer's should be at most, at n = 1,000.
-TARGETS = {
-    ("prefect-threads-best", "server_cpu"): 0.5,
-    ("prefect-threads-docs", "server_cpu"): 0.5,
-    ("ztxexp", "work"): 1.5,
-    ("ztxexp", "caught_up"): 2.2,
-    ("prefect-threads-best", "work"): 1.6,
-    ("prefect-threads-docs", "work"): 0.7,
-    ("prefect-processes", "work"): 0.06,
-}
 
 
 def summaries(rounds: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -32,24 +22,30 @@ def summaries(rounds: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return {name: summary(column) for name, column in columns.items() if None not in column}
 
 
-def ratios_to_ours(rounds: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Ours over each peer's, by rounds; a figure that some round lacks is left out."""
-    ours = rounds.get("ours", [])
-    found: dict[str, dict[str, Any]] = {}
+def overhead_figures(rounds: Mapping[str, list[dict[str, Any]]], key: str) -> Figures:
+    """Ours over each peer's, by turns, as `KEY.PEER.MEASURE`; what ours takes to the last run's
+    end and until the server has caught up, in all, as `KEY.MEASURE_s`; and its memory.
+
+    A figure that some round lacks is left out.
+    """
+    ours = {figures["turn"]: figures for figures in rounds.get("ours", [])}
+    found: Figures = {}
     for peer, theirs in rounds.items():
-        if peer == "ours" or not ours or not theirs:
+        shared = [figures for figures in theirs if figures["turn"] in ours]
+        if peer == "ours" or not shared:
             continue
-        found[peer] = {}
         for measure in MEASURES:
-            mine = [figures[f"{measure}_ms"] for figures in ours]
-            others = [figures[f"{measure}_ms"] for figures in theirs]
-            if None in mine or None in others or not all(others):
-                continue
-            target = TARGETS.get((peer, measure))
-            found[peer][measure] = {
-                **ratios(mine, others),
-                **({"target": target} if target else {}),
-            }
+            mine = [ours[figures["turn"]][f"{measure}_ms"] for figures in shared]
+            others = [figures[f"{measure}_ms"] for figures in shared]
+            if None not in mine and None not in others and all(others):
+                found[f"{key}.{peer}.{measure}"] = ratio_figure(mine, others)
+    if ours:
+        peaks = [figures["peak_mb"] for figures in ours.values()]
+        found[f"{key}.peak"] = figure(peaks, "MB")
+        for measure in ("work", "caught_up"):
+            each = [(one[f"{measure}_ms"], one["n"]) for one in ours.values()]
+            if all(ms is not None for ms, _ in each):
+                found[f"{key}.{measure}_s"] = figure((1e-3 * ms * n for ms, n in each), "s")
     return found
 
 
@@ -66,34 +62,34 @@ HEAD = (
     "peak MB",
     "recorded",
 )
+WORDS = {
+    "work": "last run ended",
+    "caught_up": "server caught up",
+    "exit": "process ended",
+    "cpu": "(CPU of all)",
+    "server_cpu": "(CPU of the server)",
+}
 
 
 def report(result: Mapping[str, Any]) -> str:
     """The result for people: two tables."""
-    rows = [_row(name, contestant) for name, contestant in result["contestants"].items()]
-    text = table(HEAD, rows)
-    words = {
-        "work": "last run ended",
-        "caught_up": "server caught up",
-        "exit": "process ended",
-        "cpu": "(CPU of all)",
-        "server_cpu": "(CPU of the server)",
-    }
-    compared = [
-        [
-            f"ours / {peer}",
-            words[measure],
-            f"{of['median']:.2f}",
-            f"{of['min']:.2f}-{of['max']:.2f}",
-            f"{of['target']:g}" if "target" in of else "-",
-        ]
-        for peer, measures in result["ratios"].items()
-        for measure, of in measures.items()
-    ]
+    text = table(HEAD, rows(result))
+    compared = []
+    for key, of in result["figures"].items():
+        *_, peer, measure = key.split(".")
+        if measure in WORDS:
+            spread = f"{of['min']:.2f}-{of['max']:.2f}"
+            words = [f"ours / {peer}", WORDS[measure], f"{of['median']:.2f}", spread]
+            compared.append([*words, str(of["pairs"])])
     if compared:
-        head = ["ratio by rounds", "until", "median", "min-max", "target at n = 1000"]
+        head = ["ratio by turns", "until", "median", "min-max", "pairs"]
         text += "\n\n" + table(head, compared)
     return text
+
+
+def rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """A row of HEAD for each contestant."""
+    return [_row(name, contestant) for name, contestant in result["contestants"].items()]
 
 
 def _row(name: str, contestant: Mapping[str, Any]) -> list[str]:

@@ -24,30 +24,44 @@ class Entry:
     settings: str  # in words, for people who want to repeat it
     environment: Mapping[str, str] = field(default_factory=dict)
     share: int = 1  # gets n / share configs: for what is so slow that n would take minutes
+    python: str = sys.executable  # its interpreter: what is heavy has an environment of its own
+    under: tuple[str, ...] = ()  # a command that runs it, and watches
 
 
-def one_round(entry: Entry, n: int, workers: int, server: PrefectServer) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Task:
+    """What all contestants are to do."""
+
+    n: int
+    workers: int
+    job: str = "noop"  # a key of benchmarks.jobs.JOBS
+    seconds: float = 0.0  # of each job
+
+
+def one_round(entry: Entry, task: Task, server: PrefectServer) -> dict[str, Any]:
     """Run one contestant once. Returns its figures, or `{"missing": why}`.
 
     Where the server never got to know of all task runs, `caught_up_ms` is None.
     Errors: ContestantFailed.
     """
-    n = max(10, n // entry.share)
+    n = max(10, task.n // entry.share)
     server.wait_until_quiet()
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         root = Path(folder) / "results"
-        words = ["--n", str(n), "--workers", str(workers), "--results-root", str(root)]
-        command = [sys.executable, "-m", "benchmarks.contestants", entry.name, *words]
+        words = ["--n", str(n), "--workers", str(task.workers), "--results-root", str(root)]
+        words += ["--job", task.job, "--seconds", str(task.seconds)]
+        command = [*entry.under, entry.python, "-m", "benchmarks.contestants", entry.name, *words]
         environment = {
             **clean_environment(Path(folder)),
             **entry.environment,
             **server.environment(ours=entry.name == "ours"),
         }
         server_before = server.cpu_s()
-        with Contestant(command, environment, timeout_s=max(120, 0.5 * n)) as contestant:
+        timeout_s = max(180, (0.5 + 4 * task.seconds) * n)
+        with Contestant(command, environment, timeout_s) as contestant:
             told = contestant.told()
             if "missing" in told:
-                return told
+                return {"missing": told["missing"]}
             recorded, caught_up_at = told["task_runs"], told["returned_at"]
             if told["task_runs"]:
                 recorded, caught_up_at = _catch_up(server, contestant.spawned_at, told["task_runs"])
@@ -77,6 +91,7 @@ def one_round(entry: Entry, n: int, workers: int, server: PrefectServer) -> dict
         "server_cpu_ms": per_config(server_cpu_s),
         "cpu_ms": per_config(told["flow_cpu_s"] + rest_cpu_s + server_cpu_s),
         "peak_mb": round(told["peak_mb"], 1),
+        "waited_s": round(told["waited_s"], 3),
         "before_start_s": round(started_at - finished.spawned_at, 3),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,20 @@ def processes(n: int, warm_up: int, workers: int) -> Mapped:
         return _map_best(n, time.time())
 
     return run_all()
+
+
+def one_job(job: Callable[[], object]) -> None:
+    """A flow of a single task."""
+
+    @task(cache_policy=NO_CACHE, persist_result=False)
+    def only() -> None:
+        job()
+
+    @flow(name="one-job", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
+    def run_it() -> None:
+        only.submit().result()
+
+    run_it()
 
 
 def _map_best(n: int, started_at: float) -> Mapped:

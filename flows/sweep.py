@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from argus_tasks.orchestration.conduct import Prepared, conduct
+from argus_tasks.orchestration.engine import ConfigTaskRunner
 from argus_tasks.orchestration.hooks import close_for_the_dead
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.order import Order
@@ -22,6 +23,7 @@ from argus_tasks.sweep.session import SweepSession
     name="sweep",
     validate_parameters=False,
     persist_result=False,
+    task_runner=ConfigTaskRunner(),  # type: ignore[arg-type]  # Prefect's own types differ
     on_cancellation=[close_for_the_dead],
     on_crashed=[close_for_the_dead],
 )
@@ -96,6 +98,10 @@ def sweep(
     slots_per_gpu: Annotated[
         int | None, Field(ge=1, description="How many runs share a GPU.")
     ] = None,
+    search: Annotated[
+        dict[str, Any] | None,
+        Field(description="Draw configs by Optuna while the sweep runs: as in a sweep file."),
+    ] = None,
     fresh: Annotated[
         bool, Field(description="A new batch; nothing that succeeded before is reused.")
     ] = False,
@@ -133,6 +139,7 @@ def sweep(
                 min_free_memory=min_free_memory,
                 gpus=gpus,
                 slots_per_gpu=slots_per_gpu,
+                search=search,
                 fresh=fresh,
             )
         )

@@ -18,7 +18,9 @@ from argus_tasks.sweep.resolve import resolve
 
 
 class ExpRunner:
-    """Runs every config once: nothing is reused or made one, and each call is a batch of its own.
+    """A list of configs and a function, as ztxexp has it: every config is run once.
+
+    Nothing is reused, equal configs are not made one, and each call is a batch of its own.
 
     Args:
         configs: the configs, in order.
@@ -67,8 +69,12 @@ class ExpRunner:
             tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
             trackers: live trackers.
 
+        Returns:
+            What it came to, whether configs failed or not.
+
         Raises:
-            ValueError: no function anywhere, or no such mode; nothing has been written.
+            BadInput: (a ValueError) no function anywhere, or no such mode; nothing has been
+                written.
         """
         experiment = exp_function or self.exp_function
         if experiment is None:

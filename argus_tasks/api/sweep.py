@@ -58,6 +58,7 @@ def sweep_flow(
     experiment_type: str | None = None,
     fresh: bool = False,
     on_code_change: OnCodeChange | None = None,
+    search: Mapping[str, Any] | None = None,
     raise_on_failure: bool = False,
 ) -> RunSummary:
     """Run an experiment over configs, each as a Prefect task run with a folder of its own.
@@ -107,6 +108,8 @@ def sweep_flow(
         fresh: a new batch; nothing is reused.
         on_code_change: what becomes of earlier runs that another code has made: `warn` uses them
             and says so, `rerun` runs them again, `stop` refuses to start.
+        search: draw configs by Optuna while the sweep runs: a mapping as in a sweep file. `configs`
+            then holds at most one, which all trials have.
         raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:
@@ -154,6 +157,7 @@ def sweep_flow(
         experiment_type=experiment_type,
         fresh=fresh,
         on_code_change=on_code_change,
+        search=search,
     )
     summary = launch(request)
     if raise_on_failure and not summary.ok:

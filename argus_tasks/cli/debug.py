@@ -38,16 +38,23 @@ def debug(args: argparse.Namespace) -> int:
 
     from argus_tasks.sweep.plan import make_plan
     from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.sweep.script import Script
     from argus_tasks.sweep.session import SweepSession
 
     root = Path(mkdtemp(prefix="argus-debug-"))
     request = resolve(args.file, results_root=root, mode="sequential", fresh=True)
-    chosen = _chosen(make_plan(request), args.config)
+    plan = make_plan(request)
+    # A search draws the config when the run begins: its first trial.
+    chosen = plan.runs[0] if request.search is not None else _chosen(plan, args.config)
     function = request.experiment.load()
+    if isinstance(function, Script):  # the debugger is the script's own
+        function = replace(function, attached=True)
+    else:
+        function = _with_debugger(function)
     request = replace(
         request,
         configs=(chosen.config,),
-        experiment=replace(request.experiment, function=_with_debugger(function)),
+        experiment=replace(request.experiment, function=function),
     )
     print(f"config {chosen.index}: {chosen.name}", file=sys.stderr)
     with SweepSession(request) as session:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argus_tasks.sweep.plan import Plan
     from argus_tasks.sweep.request import SweepRequest
+    from argus_tasks.sweep.search.section import Search
 
 _SHOWN = 3
 
@@ -49,13 +50,14 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.jsonable import to_jsonable
     from argus_tasks.sweep.plan import Action
 
-    batch = "known" if made.known_batch else "new"
     print(f"sweep      {request.name} (project {request.project})")
-    print(f"batch      {made.batch_id} ({batch})")
+    print(f"batch      {made.batch_id if made.known_batch else 'a new one'}")
     print(f"results    {request.results_root}")
     print(f"execution  {request.mode}, {request.workers} workers")
     if made.to_do and request.order != "given":
         print(f"order      {made.order.note}")
+    if request.search is not None:
+        print(f"search     {_search_text(request.search)}")
     print(f"configs    {len(made.runs)}")
     if made.duplicates:
         print(f"           {made.duplicates} equal ones were made one")
@@ -65,11 +67,14 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
         (Action.RESUME, "cut off, taken up again"),
         (Action.RUN, "to run"),
     ):
-        if count := made.count(action):
+        failed = len(made.left_failed) if action is Action.LEAVE else 0
+        if failed:
+            print(f"{failed:>10} failed already, left")
+        if count := made.count(action) - failed:
             print(f"{count:>10} {word}")
     for note in made.notes:
         print(f"note       {note}")
-    runs = made.runs
+    runs = made.runs if request.search is None else [run for run in made.runs if run.digest]
     if request.order != "given":  # as they will be started; what is not to be run comes last
         ahead = set(made.order.indexes)
         runs = (*made.to_do, *(run for run in made.runs if run.index not in ahead))
@@ -80,6 +85,13 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
                 print(f"           ... {hidden} more (--all lists them)")
             continue
         print(f"  {run.action:<7} {run.name:<40} {dumps(to_jsonable(run.config))}")
+
+
+def _search_text(search: Search) -> str:
+    pruner = "" if search.pruner == "none" else f", pruner {search.pruner}"
+    keys = ", ".join(search.space)
+    what = f"{search.direction} {search.metric}"
+    return f"{search.sampler}, {search.trials} trials over {keys}; {what}{pruner}"
 
 
 def _print_json(request: SweepRequest, made: Plan) -> None:

@@ -63,8 +63,9 @@ def rerun(args: argparse.Namespace) -> int:
     plan = make_plan(request)
     if plan.reason_nothing_reused:
         raise BadInput(f"{plan.reason_nothing_reused}: what became of its configs is not known.")
-    chosen = choice.of(plan.runs)
-    print(f"{len(chosen)} of {len(plan.runs)} configs of {request.name} are to be run again")
+    known = [run for run in plan.runs if run.trial is None or run.digest]
+    chosen = choice.of(known)
+    print(f"{len(chosen)} of {len(known)} configs of {request.name} are to be run again")
     for run in chosen:
         print(f"  {run.name:<40} {_last(run)}")
     if args.dry_run or not chosen:

@@ -78,11 +78,15 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     """Run a sweep, its progress on the terminal; the exit code says how it went."""
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.watch import duration_text, say, watching
+    from argus_tasks.runs.ledger import find_batch
     from argus_tasks.runs.summary import SweepStopped
+    from argus_tasks.sweep.plan import identity_of
 
     # Prefect's own lines would tear the progress; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    say(f"{request.name}: {len(request.configs)} configs, {request.workers} workers")
+    if request.search is not None and metric is None:
+        metric, direction = request.search.metric, request.search.direction
+    say(f"{request.name}: {request.total} configs, {request.workers} workers")
     code = EXIT_OK
     try:
         result = launch(
@@ -96,6 +100,8 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     say(f"{result.sentence()} in {duration_text(result.duration_sec)}")
     for reason in result.reasons:
         say(reason)
+    if batch_id := find_batch(request.results_root, identity_of(request)):
+        say(f"batch: {batch_id}")
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
         say("run the same command again to go on where this stopped")

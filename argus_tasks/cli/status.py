@@ -38,6 +38,7 @@ def status(args: argparse.Namespace) -> int:
 
     root: Path = args.results_root or default_results_root(Path.cwd())
     found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
+    found.sort(key=lambda folder: str((folder.state() or {}).get("created_at")))
     if not found:
         wanted = f"batch '{args.batch}'" if args.batch else "sweep"
         raise BadInput(f"there is no {wanted} under {root}.")
@@ -87,6 +88,10 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
             counts["stopped"] += 1
         else:
             counts[run.status] = counts.get(run.status, 0) + 1
+    search = ((folder.sessions() or [{}])[-1].get("recipe") or {}).get("search")
+    if search:  # trials that have not been asked
+        waiting += max(0, search["trials"] - total)
+        total = max(total, search["trials"])
     return {**counts, "not started": waiting}, total
 
 

@@ -21,6 +21,7 @@ from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact_value
 
 SCHEMA_VERSION = "1.1"
+"""The version of the events that are sent, as each of them says it."""
 
 BATCH_ID_LIMIT = 128
 JOB_ID_LIMIT = 256

@@ -79,6 +79,8 @@ def dated(request: SweepRequest, now: datetime) -> SweepRequest:
 
     It has a name of its own too: the sweep by itself must not take it up.
     """
+    if request.search is not None:
+        raise BadInput("search draws other configs each night; expected a sweep of fixed ones.")
     name = f"{request.name}-benchmark"
     batch_id = f"{slug(name, 60)}-{now:%Y%m%d-%H%M%S}-{token_hex(3)}"
     return replace(request, name=name, batch_id=batch_id, fresh=True)

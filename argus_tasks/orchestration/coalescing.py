@@ -15,16 +15,18 @@ from uuid import UUID
 
 from prefect.events import Event
 
+from argus_tasks.orchestration.state_change import StateChange
+
 HOLD_S = 1.0
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 
 
 @dataclass(slots=True)
 class Item:
-    """An event, and the context in which it was emitted: what it is related to is found from that
-    (None where that has been done)."""
+    """An event, or the change of state that it is to be made of, and the context in which it was
+    emitted: what it is related to is found from that (None where that has been done)."""
 
-    event: Event
+    event: Event | StateChange
     context: Context | None = None
 
 
@@ -42,8 +44,8 @@ class Coalescer:
     def __init__(self, hold_s: float = HOLD_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
         self._clock = clock
-        self._runs: dict[str, _Held] = {}
-        self._sent_runs: dict[str, dict[UUID, UUID | None]] = {}
+        self._runs: dict[UUID | str, _Held] = {}
+        self._sent_runs: dict[UUID | str, dict[UUID, UUID | None]] = {}
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -52,9 +54,9 @@ class Coalescer:
     def take(self, item: Item) -> Item | None:
         """The item itself where it is to be sent now; None where it is held for a while."""
         event = item.event
-        if not _is_task_run_state(event):
+        run = _run_of(event)
+        if run is None:
             return item
-        run = event.resource.id
         held = self._runs.pop(run, None)
         if held is not None:
             self.dropped += 1
@@ -67,7 +69,7 @@ class Coalescer:
         # an event that follows one nobody has seen would be kept waiting by the server
         while event.follows in dropped:
             event.follows = dropped[event.follows]
-        if event.resource.get("prefect.state-type") in TERMINAL:
+        if _state_type(event) in TERMINAL:
             return item
         self._runs[run] = _Held(since, item, dropped)
         return None
@@ -82,15 +84,25 @@ class Coalescer:
         """All that is held."""
         return [self._release(run) for run in list(self._runs)]
 
-    def _release(self, run: str) -> Item:
+    def _release(self, run: UUID | str) -> Item:
         held = self._runs.pop(run)
         if held.dropped:
             self._sent_runs[run] = held.dropped
         return held.item
 
 
-def _is_task_run_state(event: Event) -> bool:
-    return (
-        event.event.startswith("prefect.task-run.")
-        and event.resource.get("prefect.orchestration") == "client"
-    )
+def _run_of(event: Event | StateChange) -> UUID | str | None:
+    """Which task run it is a change of state of; None where it is none."""
+    if isinstance(event, StateChange):
+        return event.task_run.id
+    if not event.event.startswith("prefect.task-run."):
+        return None
+    if event.resource.get("prefect.orchestration") != "client":
+        return None
+    return event.resource.id
+
+
+def _state_type(event: Event | StateChange) -> str | None:
+    if isinstance(event, StateChange):
+        return event.state.type.value
+    return event.resource.get("prefect.state-type")

@@ -6,20 +6,18 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
-from prefect.futures import PrefectFuture
 
 from argus_tasks.orchestration.account import Account
+from argus_tasks.orchestration.engine import ConfigTask, ConfigTaskRunner
 from argus_tasks.sweep.admission.notice import HoldingNotice
 from argus_tasks.sweep.attempt import who_terminates
 from argus_tasks.sweep.session import SweepSession
-
-ConfigTask = Task[[int, str], State[Any]]
 
 # One more than there are workers: the next task run is through Prefect's engine when one frees.
 _AHEAD = 1
@@ -39,6 +37,7 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
             if not to_do:
                 time.sleep(_LOOK_S)
             elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
+                run = session.plan.runs[run.index]
                 account.ended(run.name, task(run.index, run.name, return_state=True))
         except TerminationSignal:
             session.stop(who_terminates())
@@ -79,12 +78,14 @@ class _Loop:
         self._session = session
         self._task = task
         self._account = account
+        self._runner = ConfigTaskRunner.current()
         self._admit = admit
         self._waiting = session.admission.waiting
-        self._ended: queue.SimpleQueue[tuple[str, PrefectFuture[Any]] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, Future[State[Any]]] | None] = queue.SimpleQueue()
         self._in_flight = 0
         self._submitted = 0
-        self._window = session.request.workers + _AHEAD
+        # A trial is asked no earlier than it can run: its sampler learns from those that end.
+        self._window = session.request.workers + (0 if session.request.search else _AHEAD)
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
@@ -117,7 +118,8 @@ class _Loop:
             if not session.claim(run):
                 session.admission.turn_away(run)
                 continue
-            future = self._task.submit(run.index, run.name)
+            run = session.plan.runs[run.index]  # a search has just drawn its config
+            future = self._runner.start(self._task, run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
             future.add_done_callback(partial(self._tell_end, run.name))
@@ -138,7 +140,7 @@ class _Loop:
         idle = self._session.pauses.count + self._session.admission.gate.waiting
         return self._in_flight - idle < self._window
 
-    def _tell_end(self, name: str, future: PrefectFuture[Any]) -> None:
+    def _tell_end(self, name: str, future: Future[State[Any]]) -> None:
         self._ended.put((name, future))
 
     def _wind_down(self) -> None:
@@ -157,10 +159,9 @@ class _Loop:
             self._killed_at = now
 
 
-def _state_of(future: PrefectFuture[Any]) -> State[Any] | None:
+def _state_of(future: Future[State[Any]]) -> State[Any] | None:
     """The state of a task run that has ended, as it is here; None where its engine broke."""
     try:
-        future.wait()
+        return future.result()
     except (Exception, SystemExit):  # noqa: BLE001 - Prefect's own; the run has its folder
         return None
-    return future.state

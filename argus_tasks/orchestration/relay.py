@@ -18,11 +18,19 @@ from collections import deque
 from contextvars import copy_context
 from typing import Any
 
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import Event
 from prefect.settings import get_current_settings
 
 from argus_tasks.orchestration.coalescing import Coalescer, Item
 from argus_tasks.orchestration.shipping import Shipper
+from argus_tasks.orchestration.state_change import (
+    StateChange,
+    offered,
+    stand_back,
+    stand_in,
+    state_change,
+)
 
 log = logging.getLogger("argus_tasks.relay")
 
@@ -147,6 +155,18 @@ class Relay:
         three threads, costs the flow's process more than a whole task run."""
         self._inbox.append(Item(item, copy_context()))
 
+    def _note(
+        self,
+        task_run: TaskRun,
+        initial_state: State[Any] | None,
+        validated_state: State[Any],
+        follows: Event | StateChange | None = None,
+    ) -> StateChange:
+        """A change of state from Prefect's engine, before an event is made of it."""
+        change = state_change(task_run, initial_state, validated_state, follows)
+        self._inbox.append(Item(change, copy_context()))
+        return change
+
     def _hook_in(self) -> bool:
         try:
             from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
@@ -167,6 +187,8 @@ class Relay:
             return False
         logging.getLogger(PREFECTS_LOGGER).addFilter(_not_the_relay)
         worker.send = self._send  # type: ignore[method-assign]
+        if offered():
+            stand_in(self._note)
         self._worker = worker
         return True
 
@@ -174,6 +196,7 @@ class Relay:
         from prefect.events.worker import EventsWorker
 
         EventsWorker.set_client_override(None)
+        stand_back()
         self._worker.__dict__.pop("send", None)
         logging.getLogger(PREFECTS_LOGGER).removeFilter(_not_the_relay)
 

@@ -20,6 +20,7 @@ from prefect.events.related import related_resources_from_run_context
 from prefect.utilities.context import temporary_context
 
 from argus_tasks.orchestration.coalescing import Item
+from argus_tasks.orchestration.state_change import StateChange
 
 log = logging.getLogger("argus_tasks.relay")
 
@@ -100,10 +101,15 @@ class Shipper:
     async def _ship_batch(self, client: EventsClient) -> None:
         for _ in range(min(BATCH, len(self.waiting))):
             item = self.waiting[0]
+            event = _made(item)
+            if event is None:
+                self.waiting.popleft()
+                self.lost += 1
+                continue
             if item.context is not None:
-                await self._related.attach(item.event, item.context)
+                await self._related.attach(event, item.context)
                 item.context = None
-            await client.emit(item.event)
+            await client.emit(event)
             self.waiting.popleft()
             self._unsure.append(item)
             self.sent += 1
@@ -132,6 +138,17 @@ class Shipper:
                 await asyncio.wait_for(client.__aexit__(None, None, None), 1)
             except Exception:  # noqa: BLE001, S110 - it is broken already
                 pass
+
+
+def _made(item: Item) -> Event | None:
+    """The item's event; None where none can be made of it, which is logged."""
+    if isinstance(item.event, StateChange):
+        try:
+            item.event = item.event.event()
+        except Exception:
+            log.exception("no event can be made of a change of state; the mirror is settled later")
+            return None
+    return item.event
 
 
 class _Related:

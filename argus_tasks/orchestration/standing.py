@@ -43,11 +43,14 @@ class Standing:
         self._waiting = {run.index for run in session.plan.to_do}
         self._reused = [run for run in session.plan.runs if run.action is Action.REUSE]
         self._places: dict[str, _Place] = {}
-        self.metric: str | None = None
+        self._search = session.request.search
+        self.metric: str | None = self._search.metric if self._search else None
 
     @property
     def direction(self) -> Direction:
-        """What is better, as the metric's name tells; less, where it does not."""
+        """What is better, as the search or the metric's name tells; less, where it does not."""
+        if self._search is not None:
+            return self._search.direction
         return (guess_direction(self.metric) if self.metric else None) or "min"
 
     def look(self) -> None:

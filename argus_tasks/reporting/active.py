@@ -51,7 +51,7 @@ def emit(event: str, **fields: Any) -> None:
 
 
 def new_batch_id(prefix: str = "batch") -> str:
-    """A fresh batch id: `<prefix>-<12 hex>`."""
+    """A fresh batch id: `<prefix>-<12 hex digits>`."""
     return ids.new_batch_id(prefix)
 
 
@@ -73,9 +73,14 @@ def get_batch_id() -> str | None:
 def derive_batch_id(
     project: str, experiment_name: str, git_sha: str | None = None, *, prefix: str = "bench"
 ) -> str:
-    """The batch id that every tool derives alike for this code: `<prefix>-<16 hex>`.
+    """The batch id that every tool derives alike for this code: `<prefix>-<16 hex digits>`.
 
-    The default SHA is that of HEAD; an empty one, or no git, counts as the text `no-git`.
+    Args:
+        project: the project's name.
+        experiment_name: the sweep's, or the experiment's.
+        git_sha: the commit's full SHA; by default HEAD's. An empty one, or no git, counts as the
+            text `no-git`.
+        prefix: what the id begins with.
     """
     if git_sha is None:
         from argus_tasks.reporting.environment import working_folder

@@ -19,6 +19,7 @@ from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
+from argus_tasks.reporting.noted import note_metrics
 from argus_tasks.reporting.sinks import Sink
 
 log = logging.getLogger("argus_tasks")
@@ -89,7 +90,16 @@ class JobContext:
         batch_time_ms: float | None = None,
         **extra: Any,
     ) -> None:
-        """One point of the curves. Any value goes; what JSON cannot say is said so in the event."""
+        """One point of the curves. Any value goes; what JSON cannot say is said so in the event.
+
+        Args:
+            epoch: which one, a whole number.
+            train_loss: on the training data.
+            val_loss: on the validation data.
+            lr: the learning rate.
+            batch_time_ms: the mean time of a batch, in milliseconds.
+            extra: whatever else there is, by name.
+        """
         try:
             self._append(
                 self._line(epoch, train_loss, val_loss, lr, batch_time_ms, extra),
@@ -128,10 +138,11 @@ class JobContext:
         if self._keep_metrics is not None:
             self._keep_metrics(metrics)
         self._metrics.update(metrics)
+        note_metrics(metrics)
 
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for the monitor's log view."""
+        """A line for the monitor's log view; `level` is DEBUG, INFO, WARNING or ERROR."""
         data = {"line": str(to_jsonable(message)), "level": str(level).lower()}
         self._sink.emit("log_line", self._job_id, data)
 

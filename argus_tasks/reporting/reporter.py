@@ -66,13 +66,27 @@ class Reporter:
         batch_id: str | None = None,
         resume_from: str | None = None,
     ) -> None:
-        """`heartbeat`, `stop_polling`, `resource_snapshot`: True is every 300 / 10 / 30 s, False
-        is off, a number is seconds. `monitor_url` falls back to ARGUS_URL, then to
-        `configs/monitor.yaml`; `token` to ARGUS_TOKEN, then to the token file. `batch_id` wins
-        over `resume_from`, which wins over the prefix. `auto_upload_dirs`: their pictures and PDFs
-        are sent when the reporter is left without an exception.
+        """A batch that opens when the reporter is entered, and ends when it is left.
 
-        Errors: BadInput where an interval or the URL cannot be used.
+        Args:
+            batch_prefix: the batch's id is this and twelve hex digits.
+            experiment_type: what kind of experiment this is, as the monitor shows it.
+            source_project: the project; by default the name of git's top folder.
+            command: what was started; by default the process's command line.
+            n_total: how many jobs the batch will have.
+            heartbeat: tell every so often that the batch lives: True is every 300 s, False is off,
+                a number is seconds.
+            stop_polling: ask whether somebody pressed the stop button: True is every 10 s.
+            resource_snapshot: measure CPU, memory and GPUs: True is every 30 s.
+            monitor_url: the monitor; by default ARGUS_URL, else `configs/monitor.yaml`.
+            token: by default ARGUS_TOKEN, else what the token file holds.
+            auto_upload_dirs: folders whose pictures and PDFs are sent when the reporter is left
+                without an exception.
+            batch_id: the whole id; wins over `resume_from`, which wins over the prefix.
+            resume_from: the id of a batch to go on with.
+
+        Raises:
+            BadInput: an interval or the URL cannot be used.
         """
         self._heartbeat_s = interval_s("heartbeat", heartbeat, HEARTBEAT_S)
         self._stop_s = interval_s("stop_polling", stop_polling, STOP_POLL_S)
@@ -139,12 +153,19 @@ class Reporter:
         return self._stop.is_set()
 
     def job(
-        self, job_id: str, *, model: str | None = None, dataset: str | None = None
+        self, job_id: str, *, model: str | None = None, dataset: str | None = None, **labels: Any
     ) -> JobContext:
-        """A job of this batch: a context manager. Inside a sweep it is the sweep's run."""
+        """A job of this batch: a context manager. Inside a sweep it is the sweep's run.
+
+        Args:
+            job_id: a name; on the monitor six hex digits of the batch's id are added to it.
+            model: what the monitor groups by.
+            dataset: the other thing that it groups by.
+            labels: more keys for `job_start`.
+        """
         if self._joined is not None:
             return self._joined.job()
-        labels = {"model": model, "dataset": dataset}
+        labels = {"model": model, "dataset": dataset, **labels}
         return JobContext(
             self,
             self._sink,
@@ -378,14 +399,16 @@ class Reporter:
         self._ended = True
 
     @guarded(default=None)
-    def leave(self, limit_s: float) -> None:
-        """The second half: wait at most so long for the server, and let it go."""
+    def leave(self, limit_s: float | None = None) -> None:
+        """The second half: wait at most so long for the server (by default
+        `ARGUS_DRAIN_DEADLINE_S`), and let it go. 0: somebody else sends what is written."""
+        limit_s = drain_deadline_s() if limit_s is None else limit_s
         if self._environment is not None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
         with self._gate:
             self._left = True
         link = self._link
-        if link is not None and not link.close(limit_s) and link.sender is not None:
+        if link is not None and not link.close(limit_s) and link.sender is not None and limit_s:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk"
                 " for the next run or for: argus-tasks outbox send"

@@ -10,8 +10,12 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[^{}]+)\}|(?P<plain>[A-Za-z_][A-Za-z0
 
 
 def sub_env(template: str, **extra: Any) -> str:
-    """The text with `${VAR}` and `$VAR` replaced, from `extra` first, then from the environment.
-    An unknown variable stays as written."""
+    """The text with `${VAR}` and `$VAR` replaced; an unknown variable stays as written.
+
+    Args:
+        template: the text.
+        extra: values by name; they win over the environment's.
+    """
 
     def value(match: re.Match[str]) -> str:
         name = match["braced"] or match["plain"]

@@ -31,6 +31,12 @@ def results(
         kind: `pandas` or `polars` for a DataFrame, `rows` for a list of dicts; by default the first
             of these that is installed.
 
+    Returns:
+        A DataFrame, or a list of dicts. Columns are `run_id` and `status`, the config's and the
+        metrics' keys, nested ones dotted, and what the run's record says: `cause`, `started_at`,
+        `duration_sec`, `peak_ram_mb`, `attempt`, `batch_id`, `path` and so on. A key that has the
+        name of another column is `config.<key>` or `metric.<key>`.
+
     Raises:
         BadInput: no such folder, no runs in it, or no such kind.
         ArgusTasksError: the package asked for is not installed.

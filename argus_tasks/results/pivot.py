@@ -8,9 +8,10 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import canonical_json
+from argus_tasks.base.nested import flatten
 from argus_tasks.results.axes import Axes
 from argus_tasks.results.direction import Direction
-from argus_tasks.results.leaderboard import Leaderboard, Spread, leaderboard
+from argus_tasks.results.leaderboard import SEED, Group, Leaderboard, Spread, leaderboard
 from argus_tasks.results.rows import Row
 from argus_tasks.results.table import Column, number_specs, value_text
 
@@ -20,6 +21,7 @@ class Pivot:
     """A metric where the values of two config keys meet.
 
     `cells[i][j]` belongs to `row_values[i]` and `column_values[j]`; None where no run has a number.
+    `over` names the config keys beside the seed in which runs of one cell differ.
     """
 
     metric: str
@@ -29,6 +31,7 @@ class Pivot:
     row_values: tuple[Any, ...]
     column_values: tuple[Any, ...]
     cells: tuple[tuple[Spread | None, ...], ...]
+    over: tuple[str, ...]
 
     def best(self, column: int) -> frozenset[int]:
         """The rows with the best mean of a column: several where they are equal, none where there
@@ -84,11 +87,12 @@ def _pivot(board: Leaderboard, row_key: str, column_key: str) -> Pivot:
     """Of several groups that share both values the best."""
     assert board.metric is not None
     keys = (row_key, column_key)
-    found: dict[tuple[str, ...], Spread] = {}
+    found: dict[tuple[str, ...], Group] = {}
     for group in board.groups:  # the best first
         if board.metric in group.metrics:
             place = tuple(canonical_json(group.config.get(key)) for key in keys)
-            found.setdefault(place, group.metrics[board.metric])
+            found.setdefault(place, group)
+    means = {place: group.metrics[board.metric] for place, group in found.items()}
     rows, columns = (_values(board, key) for key in keys)
     return Pivot(
         board.metric,
@@ -97,8 +101,23 @@ def _pivot(board: Leaderboard, row_key: str, column_key: str) -> Pivot:
         column_key,
         tuple(rows.values()),
         tuple(columns.values()),
-        tuple(tuple(found.get((one, two)) for two in columns) for one in rows),
+        tuple(tuple(means.get((one, two)) for two in columns) for one in rows),
+        _differing(found.values()),
     )
+
+
+def _differing(groups: Iterable[Group]) -> tuple[str, ...]:
+    """The config keys beside the seed in which runs of one group differ."""
+    found: dict[str, None] = {}
+    for group in groups:
+        first = flatten(group.rows[0].config)
+        for row in group.rows[1:]:
+            config = flatten(row.config)
+            for key in {**first, **config}:
+                same = canonical_json(config.get(key)) == canonical_json(first.get(key))
+                if key != SEED and not same:
+                    found[key] = None
+    return tuple(found)
 
 
 def keys_of(text: str) -> tuple[str, str]:

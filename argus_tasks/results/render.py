@@ -49,6 +49,8 @@ def print_pivot(found: Pivot, out: TextIO | None = None) -> None:
     """Print the pivot, with its metric above."""
     better = "lower" if found.direction == "min" else "higher"
     head = f"{found.metric}, {better} is better; * best, ! worst of a {found.column_key}"
+    if found.over:
+        head += f"\nmean ± std over the seeds and over {', '.join(found.over)}"
     print("\n".join([head, "", *plain_lines(pivot_columns(found))]), file=out or sys.stdout)
 
 

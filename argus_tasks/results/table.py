@@ -13,6 +13,7 @@ from typing import Any
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.results.leaderboard import Group, Leaderboard
 from argus_tasks.results.rows import STATUSES, OddFolder, Row
+from argus_tasks.runs.causes import PRUNED
 
 LONGEST_VALUE = 24
 LONGEST_LIST = 5
@@ -110,8 +111,8 @@ def head_lines(
     board: Leaderboard, rows: Sequence[Row], superseded: int, root: str, width: int
 ) -> list[str]:
     """What stands above the table."""
-    counts = Counter(row.status for row in rows)
-    states = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    counts = Counter(_word(row) for row in rows)
+    states = ", ".join(f"{counts[word]} {word}" for word in (*STATUSES, PRUNED) if counts[word])
     older = f" ({superseded} older of the same configs left out)" if superseded else ""
     lines = [f"{root}: {_plural(len(rows), 'run')}{older}: {states}"]
     if board.metric is not None:
@@ -241,8 +242,12 @@ def _count_text(metric: str | None, group: Group) -> str:
         return str(have)
     if have:
         return f"{have} of {len(group.rows)}"
-    counts = Counter(row.status for row in group.rows)
-    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    counts = Counter(_word(row) for row in group.rows)
+    return ", ".join(f"{counts[word]} {word}" for word in (*STATUSES, PRUNED) if counts[word])
+
+
+def _word(row: Row) -> str:
+    return PRUNED if row.cause == PRUNED else row.status
 
 
 def _failure(row: Row) -> str:

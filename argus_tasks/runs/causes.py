@@ -10,9 +10,10 @@ import re
 import signal
 from collections.abc import Iterable
 
-from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.errors import ArgusTasksError, BadInput, did_you_mean
 
 SKIPPED = "skipped"
+PRUNED = "pruned"
 TIMEOUT = "timeout"
 OUT_OF_MEMORY = "out of memory"
 DISK_FULL = "disk full"
@@ -26,6 +27,23 @@ _LABELS = (TIMEOUT, OUT_OF_MEMORY, DISK_FULL, PARENT_LOST, NODE_LOST, UNLOADABLE
 _NUMBERED = re.compile(r"exit \d+|signal \d+|signal SIG[A-Z0-9+]+")
 _CLASS = re.compile(r"[^\W\d]\w*")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+class NamedFailure(ArgusTasksError):
+    """A failure that says its own cause.
+
+    Attributes:
+        cause: the label.
+        evidence: what is to be read of it in place of a stack trace.
+    """
+
+    def __init__(self, cause: str, message: str, evidence: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.evidence = evidence
+
+    def __reduce__(self) -> tuple[type[NamedFailure], tuple[object, ...]]:
+        return type(self), (self.cause, str(self), self.evidence)
 
 
 def stopped_by(who: str) -> str:
@@ -44,7 +62,9 @@ def of_status(code: int) -> str:
 
 
 def of_exception(error: BaseException) -> str:
-    """The class's name; `disk full` where a write found no room."""
+    """What it says itself, else the class's name; `disk full` where a write found no room."""
+    if isinstance(error, NamedFailure):
+        return error.cause
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return DISK_FULL
     return type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from argus_tasks.base.here import Here
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.reports import NoSearch, TrialSide
 from argus_tasks.runs.sink import NoMonitor, RunSink
 from argus_tasks.runs.trackers import Tracker
 
@@ -78,8 +80,12 @@ class RunContext:
     _saw_stop: bool = field(default=False, repr=False)
     _metrics_fd: int | None = field(default=None, repr=False)
     _sink: RunSink = field(default_factory=NoMonitor, repr=False)
+    _trial: TrialSide = field(default_factory=NoSearch, repr=False)
+    _saw_prune: bool = field(default=False, repr=False)
     _epochs: int = field(default=0, repr=False)
     _last_epoch: int | None = field(default=None, repr=False)
+    _below: list[resource.struct_rusage] = field(default_factory=list, repr=False)
+    """What the process that did the run's work in place of this one has used."""
 
     @property
     def artifacts_dir(self) -> Path:
@@ -134,8 +140,29 @@ class RunContext:
         self._note_metric(epoch, metrics, "train", "fit")
         self._tell_epoch(epoch, metrics)
 
+    def report(self, step: int, value: float) -> None:
+        """Tell a search's pruner how the trial is doing; without a search nothing happens.
+
+        Args:
+            step: epoch or global step, 0 or more; of several reports of a step the first counts.
+            value: what the metric is now.
+        """
+        number = int(step)
+        if number < 0:
+            raise ValueError(f"step is {step!r}; expected 0 or more")
+        self._trial.report(number, float(value))
+
+    def should_prune(self) -> bool:
+        """True once the search has given the trial up: return, or raise `SkipRun`.
+
+        It is the last word that has come, a tenth of a second or so after the report; it costs
+        microseconds. A run that has seen True is recorded as pruned, whatever it returns.
+        """
+        self._saw_prune = self._saw_prune or self._trial.should_prune()
+        return self._saw_prune
+
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for `run.log` and for the monitor's log view."""
+        """A line for `run.log` and the monitor; `level` is DEBUG, INFO, WARNING or ERROR."""
         self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
         self._sink.log(message, level)
 
@@ -180,6 +207,7 @@ class RunContext:
         return self._metrics_fd
 
     def _close(self) -> None:
+        self._trial.close()
         if self._metrics_fd is not None:
             os.close(self._metrics_fd)
             self._metrics_fd = None

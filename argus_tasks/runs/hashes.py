@@ -12,6 +12,7 @@ from argus_tasks.runs.layout import (
     META_JSON,
     METRICS_JSON,
     METRICS_JSONL,
+    REPORTS_JSONL,
     RUN_JSON,
     RUN_LOG,
 )
@@ -23,6 +24,7 @@ RUN_FILES = (
     META_JSON,
     METRICS_JSON,
     METRICS_JSONL,
+    REPORTS_JSONL,
     EVENTS_JSONL,
     ERROR_LOG,
     RUN_LOG,

@@ -7,6 +7,7 @@ RUN_JSON = "run.json"
 META_JSON = "meta.json"
 METRICS_JSON = "metrics.json"
 METRICS_JSONL = "metrics.jsonl"
+REPORTS_JSONL = "reports.jsonl"
 EVENTS_JSONL = "events.jsonl"
 ARTIFACTS = "artifacts"
 CHECKPOINTS = "checkpoints"
@@ -21,6 +22,7 @@ USAGE_JSONL = "usage.jsonl"
 STARTS_JSONL = "starts.jsonl"
 CLAIMS_FOLDER = "claims"
 STOP_FILE = "stop"
+PRUNE_FOLDER = "prune"
 
 SCHEMA_VERSION = 2
 

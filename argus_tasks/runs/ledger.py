@@ -18,6 +18,7 @@ from typing import Any
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import (
+    append_line,
     dumps,
     read_json,
     read_json_lines,
@@ -141,6 +142,11 @@ class SweepFolder:
         plain = ({key: to_jsonable(item) for key, item in line.items()} for line in lines)
         text = "".join(checked_line(line) + "\n" for line in plain)
         write_text_whole(self.path / PLAN_JSONL, text)
+
+    def add_to_plan(self, line: Mapping[str, Any]) -> None:
+        """Append a config to `plan.jsonl`: one line, one write call. Errors: OSError."""
+        plain = {key: to_jsonable(item) for key, item in line.items()}
+        append_line(self.path / PLAN_JSONL, checked_line(plain))
 
     def sessions(self) -> list[dict[str, Any]]:
         """The batch's sessions so far, as `sweep.json` has them."""

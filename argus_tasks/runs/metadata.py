@@ -36,7 +36,8 @@ class RunMetadata:
         dataset_version: from the config's `dataset_version` or `data_version` unless given.
         seed: from the config's `seed` where that is an integer, unless given.
         extras: anything else.
-        code: which code this is: `base.repo.code_of`.
+        code: which code this is: HEAD's first twelve digits, and `+` with eight digits of a hash
+            of what differs from it.
         env_snapshot: where in the results root lies what the sweep was started with.
     """
 

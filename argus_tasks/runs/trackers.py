@@ -31,7 +31,10 @@ class Tracker(Protocol):
         """The experiment logged metrics."""
 
     def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """The run has ended: `run_id status error_type error_message retry_count attempt`."""
+        """The run has ended.
+
+        `summary` has `run_id`, `status`, `error_type`, `error_message`, `retry_count`, `attempt`.
+        """
 
 
 class JsonlTracker:

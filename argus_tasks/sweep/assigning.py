@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from argus_tasks.base.processes import this_process
 from argus_tasks.reporting.joined import JoinContext
 from argus_tasks.runs.metadata import RunMetadata, for_run
 from argus_tasks.runs.record import RunKey
+from argus_tasks.runs.reports import TrialLink
 from argus_tasks.sweep.admission.gate import Ticket
 from argus_tasks.sweep.attempt import Assignment
 from argus_tasks.sweep.holding import Holding
@@ -22,6 +24,7 @@ class Assigner:
         meta: what holds for every run; set before the first assignment.
         keys: which run each config has become, by its index.
         forgiven: the configs of which one try does not count.
+        link_of: how a run talks with the search that it is a trial of; None where it is none.
     """
 
     def __init__(self, request: SweepRequest, batch_id: str, holding: Holding) -> None:
@@ -32,6 +35,7 @@ class Assigner:
         self.meta = RunMetadata()
         self.keys: dict[int, RunKey] = {}
         self.forgiven: set[int] = set()
+        self.link_of: Callable[[PlannedRun], TrialLink | None] = lambda _: None
 
     def assignment(
         self,
@@ -51,6 +55,8 @@ class Assigner:
             meta.parent_run_id = meta.parent_run_id or resumed.record.get("parent_run_id")
         if ticket is not None:
             meta.extras = {**(meta.extras or {}), **ticket.facts}
+        if run.trial is not None:
+            meta.extras = {**(meta.extras or {}), **run.trial.labels}
         policy = self._request.retry
         most = max(1, policy.max_attempts) + (run.index in self.forgiven)
         return Assignment(
@@ -63,6 +69,7 @@ class Assigner:
             claim=self._holding.claim(run),
             environment=ticket.environment if ticket is not None else {},
             alone=ticket is not None and ticket.alone,
+            trial=self.link_of(run),
         )
 
     def forgives(self, index: int, cause: str | None) -> bool:

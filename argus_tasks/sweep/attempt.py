@@ -23,6 +23,7 @@ from argus_tasks.runs.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.logs import RunLog, run_logger
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.runs.record import Ending, RunKey, RunRecord, stopped_ending
+from argus_tasks.runs.reports import NoSearch, SearchTrial, TrialLink
 from argus_tasks.runs.trackers import Tracker
 from argus_tasks.sweep.experiment import ExperimentFunction
 from argus_tasks.sweep.isolation.stopflag import StopFlag
@@ -52,6 +53,7 @@ class Assignment:
         join: how to tell the monitor of it; None where there is none.
         environment: what the environment of its worker must have besides that of the others.
         alone: nothing else is to take memory meanwhile.
+        trial: how it talks with the search that it is a trial of; None where it is none.
     """
 
     key: RunKey
@@ -63,6 +65,7 @@ class Assignment:
     claim: Claim | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
+    trial: TrialLink | None = None
 
     @property
     def lost(self) -> bool:
@@ -104,6 +107,8 @@ class Outcome:
 
 # What Prefect's handler of SIGTERM raises in the main thread, where sequential experiments run.
 _TERMINATION = "TerminationSignal"
+# What experiments raise that were written for Optuna: it is known by its name, not imported.
+_OPTUNAS_OWN = "TrialPruned"
 
 Capture = Callable[[RunLog], AbstractContextManager[None]]
 
@@ -169,8 +174,10 @@ def _attempt(
             trackers,
             stop.is_set,
             _sink=watch.sink,
+            _trial=_trial_of(assignment),
         )
         stack.callback(ctx._close)
+        used.below = ctx._below
         if nonfinite:
             ctx.logger.warning("config.json: not finite, written as null: %s", nonfinite)
         if assignment.attempt == 1 or assignment.resumed:
@@ -178,6 +185,7 @@ def _attempt(
             record.event("start")
         raised: BaseException | None = None
         result: object = None
+        metrics: dict[str, float] = {}
         try:
             if capture is not None:
                 with capture(log):
@@ -200,6 +208,10 @@ def _attempt(
         interrupted = isinstance(raised, KeyboardInterrupt) or type(raised).__name__ == _TERMINATION
         if ctx._saw_stop or (interrupted and stop.is_set()):
             outcome = _stopped(stop, raised, duration_s)
+        elif _is_pruned(ctx, raised):
+            if result is None and (last := ctx._trial.last()) is not None:
+                metrics = _written(record, ctx.logger, {last[0]: last[2]})
+            outcome = _pruned(ctx, metrics, duration_s)
         elif raised is None:
             outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
         else:
@@ -218,6 +230,24 @@ def claim_lost() -> Outcome:
 def who_terminates() -> str:
     """Who a SIGTERM is from: Prefect's runner cancels its flow runs so; else anybody's `kill`."""
     return "Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user"
+
+
+def _trial_of(assignment: Assignment) -> NoSearch | SearchTrial:
+    link = assignment.trial
+    return NoSearch() if link is None else SearchTrial(assignment.key.run_dir, link)
+
+
+def _is_pruned(ctx: RunContext, raised: BaseException | None) -> bool:
+    if type(raised).__name__ == _OPTUNAS_OWN:
+        return True
+    return ctx._saw_prune and (raised is None or isinstance(raised, SkipRun))
+
+
+def _pruned(ctx: RunContext, metrics: dict[str, float], duration_s: float) -> Outcome:
+    last = ctx._trial.last()
+    message = "pruned" if last is None else f"pruned at step {last[1]}: {last[0]} {last[2]:.6g}"
+    ending = Ending(SKIPPED, causes.PRUNED, "Pruned", message)
+    return Outcome(ending, metrics=metrics, duration_s=duration_s)
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -285,7 +315,10 @@ def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
-    stack = _stack(error, inner or error.__traceback__)
+    if isinstance(error, causes.NamedFailure):
+        stack = _plain(error.evidence, _LONGEST_STACK)
+    else:
+        stack = _stack(error, inner or error.__traceback__)
     return Outcome(Ending(FAILED, cause, name, message), kinds, stack, duration_s=duration_s)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from argus_tasks.base.errors import BadInput
@@ -128,7 +129,7 @@ class LocalExecutor:
     """In the caller's own thread: nothing is isolated, a debugger works."""
 
     def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
-        self._load = request.experiment.load
+        self._load = partial(request.experiment.load, request.stop_grace_s)
         self._function: ExperimentFunction | None = None
         self._trackers = build_trackers(request.tracker_specs, request.trackers)
         self._stop = stop

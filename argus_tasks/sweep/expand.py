@@ -15,6 +15,7 @@ from argus_tasks.sweep.document import Path, dotted
 from argus_tasks.sweep.draws import draw_all
 from argus_tasks.sweep.filters import matches
 from argus_tasks.sweep.problems import shown
+from argus_tasks.sweep.search.space import Space
 from argus_tasks.sweep.spec import SweepSpec
 from argus_tasks.sweep.template import template_keys
 
@@ -35,11 +36,12 @@ class Expansion:
 
 
 def expand(spec: SweepSpec) -> Expansion:
-    """The configs of the sweep; no two share a mapping or a list.
+    """The configs of the sweep (of a search, `base` alone); no two share a mapping or a list.
 
     Errors: BadInput, where layers do not fit on each other, where a filter, a template or
     `ignore_keys` names a key that no config has, and where no config or too many come out.
     """
+    _check_search(spec)
     _check_size(spec)
     _check_one_place(spec)
     points = list(_points(spec))
@@ -57,7 +59,10 @@ def expand(spec: SweepSpec) -> Expansion:
             unique.setdefault(digest_of("", repeat, spec.ignore_keys), repeat)
             total += 1
     configs = tuple(unique.values())
-    _check_named_keys(spec, configs)
+    named = configs
+    if spec.search is not None:
+        named = (*configs, *Space(configs[0], spec.search).examples())
+    _check_named_keys(spec, named)
     return Expansion(configs, total - len(configs), len(points) - len(kept))
 
 
@@ -131,6 +136,16 @@ def _repeated(spec: SweepSpec, config: dict[str, Any]) -> Iterator[dict[str, Any
     first = spec.repeats.seed if spec.repeats.seed is not None else own or 0
     for index in range(spec.repeats.n):
         yield {**(copy_tree(config) if index else config), "seed": first + index}
+
+
+def _check_search(spec: SweepSpec) -> None:
+    if spec.search is None:
+        return
+    for section in ("grid", "variants", "random", "include", "exclude", "repeats"):
+        if getattr(spec, section):
+            raise spec.problem(
+                (section,), f"{section} and search exclude each other: a search draws the configs."
+            )
 
 
 def _check_size(spec: SweepSpec) -> None:

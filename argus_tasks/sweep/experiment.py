@@ -16,7 +16,11 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.ids import canonical_json
+from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.context import RunContext
+from argus_tasks.sweep.command import SCHEMES, Command
+from argus_tasks.sweep.hydra_app import HYDRA, HydraApp
+from argus_tasks.sweep.script import Script
 
 ExperimentResult = Mapping[str, Any] | None
 ExperimentFunction = Callable[
@@ -33,9 +37,11 @@ class Experiment:
         identity: its import path; for what has none (lambda, closure, `__main__`) a hash of its
             code and of the values it closes over; None where those cannot be had, and then
             nothing is reused.
-        path: the import path, where workers import it.
+        path: the import path, where workers import it; or what stands for a function: a command
+            line (`command:...`, `shell:...`), a Hydra app (`hydra:...`).
         pickled: the function itself, where they cannot.
-        folder: a folder to put on `sys.path` first; None where there is none.
+        folder: a folder to put on `sys.path` first; None where there is none. Of a command line:
+            the one it runs in.
         function: the live function, where the caller gave one.
     """
 
@@ -46,10 +52,17 @@ class Experiment:
     folder: str | None = None
     function: ExperimentFunction | None = None
 
-    def load(self) -> ExperimentFunction:
-        """The function. Errors: BadInput where the path leads nowhere."""
+    def load(self, grace_s: float | None = None) -> ExperimentFunction:
+        """The function. Errors: BadInput where the path leads nowhere.
+
+        `grace_s`: what a script has to end itself, where no worker's keeper ends it.
+        """
         if self.function is not None:
             return self.function
+        if self.path is not None and self.path.startswith(SCHEMES):
+            return Script(Command.from_path(self.path), str(self.folder), grace_s)
+        if self.path is not None and self.path.startswith(HYDRA):
+            return HydraApp.from_path(self.path, Path(str(self.folder))).load()
         if self.folder and self.folder not in sys.path:
             sys.path.insert(0, self.folder)
         if self.pickled is not None:
@@ -59,14 +72,20 @@ class Experiment:
 
 
 def experiment_from(given: ExperimentFunction | str, folder: Path | None = None) -> Experiment:
-    """The experiment of a function, of an import path `package.module:function`, or of a file's
-    path `folder/module.py:function`.
+    """The experiment of a function, of an import path `package.module:function`, of a file's path
+    `folder/module.py:function`, of a command line `command:python train.py --lr {lr}` (or `shell:`)
+    or of a Hydra app `hydra:folder/app.py`.
 
-    `folder` is where modules are looked for first and what a file's path is relative to; by
-    default the working folder. Errors: BadInput where it is none of these, or where the module is
-    nowhere to be found. The module is not imported here: what it imports is the workers' business.
+    `folder` is where modules are looked for first, what a file's path is relative to, and where a
+    command runs; by default the working folder. Errors: BadInput where it is none of these, or
+    where the module is nowhere to be found. The module is not imported here: what it imports is
+    the workers' business.
     """
     if isinstance(given, str):
+        if given.startswith(SCHEMES):
+            return _from_command(given, folder or Path.cwd())
+        if given.startswith(HYDRA):
+            return _from_hydra(given, folder or Path.cwd())
         return _from_path(given, folder)
     if not callable(given):
         raise BadInput(
@@ -74,6 +93,28 @@ def experiment_from(given: ExperimentFunction | str, folder: Path | None = None)
             " such as 'package.module:function'."
         )
     return _from_function(given)
+
+
+def _from_command(path: str, folder: Path) -> Experiment:
+    command = Command.from_path(path)
+    command.check_place(folder)
+    place = folder.resolve()
+    identity = f"{command.path} (in {_home_path(place, place)})"
+    return Experiment(command.name, identity, path=command.path, folder=str(place))
+
+
+def _from_hydra(path: str, folder: Path) -> Experiment:
+    app = HydraApp.from_path(path, folder)
+    identity = f"{HYDRA}{_home_path(app.file, folder)}{app.colon_function}"
+    return Experiment(app.name, identity, path=app.path, folder=str(app.file.parent))
+
+
+def _home_path(path: Path, folder: Path) -> str:
+    """The path from the top of git's work tree, so that it is the same in every clone; without
+    git the whole path."""
+    repo = repo_of(folder)
+    top = repo.top.resolve() if repo else None
+    return path.relative_to(top).as_posix() if top and path.is_relative_to(top) else str(path)
 
 
 def _from_path(path: str, folder: Path | None) -> Experiment:

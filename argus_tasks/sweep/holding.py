@@ -31,7 +31,7 @@ class Holding:
     Attributes:
         waiting: configs that another sweep runs now, by their index.
         settled: configs that another sweep has settled since the plan was made.
-        on_settled: called with the status of each of these.
+        on_settled: called with each of these, and the run that settles it.
     """
 
     def __init__(self, request: SweepRequest) -> None:
@@ -44,7 +44,7 @@ class Holding:
         self._lock = threading.Lock()
         self.waiting: dict[int, PlannedRun] = {}
         self.settled: dict[int, KnownRun] = {}
-        self.on_settled: Callable[[str], None] = lambda _: None
+        self.on_settled: Callable[[PlannedRun, KnownRun], None] = lambda *_: None
 
     def open(self, folder: SweepFolder, to_do: Iterable[PlannedRun]) -> None:
         """Tell other sessions of this one, and close the runs that dead ones have left running.
@@ -109,6 +109,11 @@ class Holding:
             with suppress(OSError):
                 self._claims.give_back(run.digest)
 
+    def settle(self, run: PlannedRun, known: KnownRun) -> None:
+        """The config needs no run of its own: this one is its outcome."""
+        self.settled[run.index] = known
+        self.on_settled(run, known)
+
     def renew(self) -> bool:
         """Touch our claims; False where another sweep has taken one over."""
         return self._claims is None or not self._claims.renew()
@@ -162,8 +167,7 @@ class Holding:
         if known is None:
             return run
         if known.status in (SUCCEEDED, SKIPPED) or not known.resumable:
-            self.settled[run.index] = known
-            self.on_settled(known.status)
+            self.settle(run, known)
             return None
         return replace(run, action=Action.RESUME, known=known, run_id=known.run_id)
 

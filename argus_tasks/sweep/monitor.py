@@ -273,7 +273,7 @@ def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
         "attempt": assignment.attempt if assignment.attempt > 1 else None,
         "resumed": run.action is Action.RESUME or None,
         "parent_run_id": meta.parent_run_id,
-    }
+    } | (run.trial.labels if run.trial is not None else {})
     return {key: value for key, value in data.items() if value is not None}
 
 

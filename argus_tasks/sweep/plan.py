@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,8 @@ from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_bat
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
-from argus_tasks.runs.layout import RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.causes import PRUNED
+from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.sweep.code import (
     OnCodeChange,
@@ -22,6 +23,7 @@ from argus_tasks.sweep.code import (
 from argus_tasks.sweep.job import job_names
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.start_order import StartOrder, past_durations, start_order
+from argus_tasks.sweep.trial import Trial
 
 
 class Action(StrEnum):
@@ -48,6 +50,7 @@ class PlannedRun:
         action: run it; resume what was cut off; reuse its success; leave what was skipped.
         known: the earlier run that says so.
         run_id: the run that it becomes, once it is this session's to run.
+        trial: which trial it is, in a search.
     """
 
     index: int
@@ -60,6 +63,7 @@ class PlannedRun:
     action: Action
     known: KnownRun | None = None
     run_id: str | None = None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Plan:
     Attributes:
         batch_id: the batch.
         known_batch: it has been started before.
-        runs: the configs in order.
+        runs: the configs in order; those of a search have theirs once they have been asked.
         duplicates: equal configs that were made one.
         order: in which order those that will be run are started.
         reason_nothing_reused: why nothing can be reused, where that is so.
@@ -84,7 +88,7 @@ class Plan:
     known_batch: bool
     identity: SweepIdentity
     git_sha: str | None
-    runs: tuple[PlannedRun, ...]
+    runs: Sequence[PlannedRun]
     duplicates: int
     order: StartOrder
     reason_nothing_reused: str | None = None
@@ -112,19 +116,50 @@ class Plan:
         """How many configs have this action."""
         return sum(run.action is action for run in self.runs)
 
+    @property
+    def left_failed(self) -> list[str]:
+        """The runs of those that are left because they have failed: a search's trials."""
+        left = [run.known for run in self.runs if run.action is Action.LEAVE]
+        return [known.run_id for known in left if known is not None and known.status == FAILED]
 
-def make_plan(request: SweepRequest) -> Plan:
-    """Decide what to do with each config, from what lies under the results root."""
-    experiment = request.experiment
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Which batch a start belongs to.
+
+    Attributes:
+        identity: what makes two starts the same sweep.
+        sha: git's HEAD; None without git.
+        batch_id: its id.
+        known: it has been started before.
+    """
+
+    identity: SweepIdentity
+    sha: str | None
+    batch_id: str
+    known: bool
+
+
+def batch_of(request: SweepRequest) -> Batch:
+    """The newest batch of the same sweep, or a new one."""
     repo = repo_of(request.results_root.parent) if request.results_root.parent.exists() else None
     sha = repo.sha if repo else None
-    identity = SweepIdentity(
-        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
-    )
+    identity = identity_of(request)
     sticky = None
     if request.reuse and not request.fresh and request.batch_id is None:
         sticky = find_batch(request.results_root, identity)
     batch_id = request.batch_id or sticky or _new_batch(request, sha)
+    return Batch(identity, sha, batch_id, sticky is not None)
+
+
+def make_plan(request: SweepRequest) -> Plan:
+    """Decide what to do with each config, from what lies under the results root."""
+    if request.search is not None:
+        from argus_tasks.sweep.search.planning import plan_search
+
+        return plan_search(request)
+    experiment, batch = request.experiment, batch_of(request)
+    identity, batch_id = batch.identity, batch.batch_id
     reuse = request.reuse and not request.fresh and experiment.identity is not None
     known = newest_by_digest(request.results_root) if reuse else {}
 
@@ -186,9 +221,9 @@ def make_plan(request: SweepRequest) -> Plan:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
     return Plan(
         batch_id,
-        sticky is not None,
+        batch.known,
         identity,
-        sha,
+        batch.sha,
         tuple(runs),
         duplicates,
         order,
@@ -197,6 +232,14 @@ def make_plan(request: SweepRequest) -> Plan:
         code,
         request.on_code_change,
         tuple(other_code),
+    )
+
+
+def identity_of(request: SweepRequest) -> SweepIdentity:
+    """What makes a later start go on with this sweep."""
+    experiment = request.experiment
+    return SweepIdentity(
+        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
     )
 
 
@@ -211,8 +254,8 @@ def action_of(found: KnownRun | None) -> Action:
         return Action.RUN
     if found.status == SUCCEEDED:
         return Action.REUSE
-    if found.status == SKIPPED:
-        return Action.LEAVE
+    if found.status == SKIPPED:  # what one search gave up another sweep may want to know
+        return Action.RUN if found.record.get("cause") == PRUNED else Action.LEAVE
     if found.status == RUNNING:
         # One whose owner lives is somebody else's: its folder is not ours to write in.
         owner = found.record.get("owner")

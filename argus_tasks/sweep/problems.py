@@ -21,9 +21,24 @@ _TEMPLATE = 'text with keys of the config in braces, such as "{model}-{dataset}"
 _FILTER = "a mapping of keys to conditions, or a list of such mappings"
 _CONDITION = "a value, a list of values, or a mapping of gt, ge, lt, le, in, not or glob"
 
+_RANDOM: dict[tuple[str, ...], str] = {
+    ("random",): "a mapping of n, seed and space",
+    ("random", "n"): _COUNT,
+    ("random", "seed"): "an integer",
+    ("random", "space"): "a mapping of keys to distributions, with at least one",
+    ("random", "space", "*"): "a mapping with one of uniform, log_uniform, int and choice",
+    ("random", "space", "*", "uniform"): "[low, high], low < high",
+    ("random", "space", "*", "log_uniform"): "[low, high], 0 < low < high",
+    ("random", "space", "*", "int"): "[low, high], two integers, low <= high",
+    ("random", "space", "*", "choice"): "a list of at least one value",
+}
+
 # What is expected at each path; `*` stands for any key or index. The longest that fits is said.
 EXPECTED: dict[tuple[str, ...], str] = {
-    ("experiment",): '"package.module:function"',
+    ("experiment",): '"package.module:function", or "hydra:path/to/app.py"',
+    ("command",): "a command line, as text or as a list of texts",
+    ("cwd",): "a path",
+    ("shell",): "true or false",
     ("name",): _TEXT,
     ("project",): _TEXT,
     ("experiment_type",): _TEXT,
@@ -34,15 +49,22 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("grid", "*"): "a list of at least one value",
     ("variants",): "a list of at least one mapping",
     ("variants", "*"): "a mapping of keys to values",
-    ("random",): "a mapping of n, seed and space",
-    ("random", "n"): _COUNT,
-    ("random", "seed"): "an integer",
-    ("random", "space"): "a mapping of keys to distributions, with at least one",
-    ("random", "space", "*"): "a mapping with one of uniform, log_uniform, int and choice",
-    ("random", "space", "*", "uniform"): "[low, high], low < high",
-    ("random", "space", "*", "log_uniform"): "[low, high], 0 < low < high",
-    ("random", "space", "*", "int"): "[low, high], two integers, low <= high",
-    ("random", "space", "*", "choice"): "a list of at least one value",
+    **_RANDOM,
+    (
+        "search",
+    ): "a mapping of sampler, n_trials, metric, direction, pruner, seed, space and storage",
+    ("search", "sampler"): "one of tpe, random, grid, cmaes",
+    ("search", "n_trials"): _COUNT,
+    ("search", "metric"): _TEXT,
+    ("search", "direction"): "min or max",
+    ("search", "pruner"): "one of none, median, asha",
+    ("search", "seed"): "an integer",
+    ("search", "storage"): 'a path, or a URL such as "sqlite:///study.db"',
+    **{
+        ("search", *pattern[1:]): expected
+        for pattern, expected in _RANDOM.items()
+        if "space" in pattern
+    },
     ("include",): _FILTER,
     ("include", "*"): _FILTER,
     ("include", "*", "*"): _CONDITION,
@@ -116,6 +138,10 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("metadata", "tags"): "a list of texts, or a mapping of text to text",
     ("metadata", "parent_run_id"): _TEXT,
     ("metadata", "dataset_version"): _TEXT,
+    ("trackers",): "a list of names, or of mappings of type and kwargs",
+    ("trackers", "*"): "a name, or a mapping of type and kwargs",
+    ("trackers", "*", "type"): _TEXT,
+    ("trackers", "*", "kwargs"): "a mapping",
 }
 
 
@@ -149,13 +175,11 @@ def _unknown_key(location: Path, given: Mapping[str, Any]) -> Problem:
     key = str(location[-1])
     names = _names(tuple("*" if isinstance(p, int) else p for p in location[:-1]))
     where = f"in {dotted(above)}" if above else "here"
-    hint = did_you_mean(key, names)
-    if not hint:
-        homes = [pattern[0] for pattern in EXPECTED if len(pattern) == 2 and pattern[1] == key]
-        if not above and homes:
-            hint = f" It belongs in '{homes[0]}'."
-        else:
-            hint = f" There are {', '.join(names)}."
+    homes = [pattern[0] for pattern in EXPECTED if len(pattern) == 2 and pattern[1] == key]
+    if not above and homes:
+        hint = f" It belongs in '{homes[0]}'."
+    else:
+        hint = did_you_mean(key, names) or f" There are {', '.join(names)}."
     return Problem((*above, key), f"'{key}' is not a key {where}.{hint}")
 
 

@@ -58,12 +58,14 @@ class Progress:
         on_ended: called with each run that has ended for good.
     """
 
-    def __init__(self, total: int, reused: int, left: int, workers: int) -> None:
+    def __init__(
+        self, total: int, reused: int, left: int, workers: int, *, failed: int = 0
+    ) -> None:
         self._lock = threading.Lock()
         self._total = total
         self._reused = reused
         self._workers = workers
-        self._counts = {SUCCEEDED: reused, FAILED: 0, SKIPPED: left}
+        self._counts = {SUCCEEDED: reused, FAILED: failed, SKIPPED: left}
         self._running: dict[int, tuple[str, float]] = {}
         self._durations: list[float] = []
         self._started = time.monotonic()

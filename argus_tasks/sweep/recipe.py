@@ -57,6 +57,7 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
         "only": len(request.only) if request.only is not None else None,
         "job": request.job.model_dump(exclude_none=True),
         "experiment_type": request.experiment_type,
+        "search": _search_of(request),
     }
     return {key: to_jsonable(value) for key, value in recipe.items()}
 
@@ -72,6 +73,7 @@ def request_of(folder: SweepFolder) -> SweepRequest:
     if not isinstance(recipe, Mapping):
         raise BadInput(f"{folder.path} does not say how it was run; give the sweep file.")
     lines = list(folder.plan())
+    search = recipe.get("search")
     configs = [line["config"] for line in lines]
     common: dict[str, Any] = {
         "name": state.get("name"),
@@ -81,13 +83,17 @@ def request_of(folder: SweepFolder) -> SweepRequest:
     }
     file = recipe.get("file")
     if file and Path(file).is_file():
-        request = replace(resolve(file, **common), configs=checked_configs(configs), duplicates=0)
+        request = resolve(file, **common)
+        searched = request.search if search else None
+        given = checked_configs([search["base"]] if search and searched else configs)
+        request = replace(request, configs=given, duplicates=0, search=searched)
     elif recipe.get("path"):
         place = recipe.get("folder")
         request = resolve(
-            configs,
+            [search["base"]] if search else configs,
             experiment_from(str(recipe["path"]), Path(place) if place else None),
             experiment_type=recipe.get("experiment_type"),
+            search=search and search["asked"],
             **common,
             **{name: recipe["execution"].get(name) for name in _EXECUTION},
             **{name: recipe["retry"].get(name) for name in _RETRY},
@@ -111,6 +117,13 @@ def request_of(folder: SweepFolder) -> SweepRequest:
                 f" {folder.path}/plan.jsonl as it was; give the sweep file."
             )
     return request
+
+
+def _search_of(request: SweepRequest) -> dict[str, Any] | None:
+    if request.search is None:
+        return None
+    asked = request.search.model_dump(exclude_none=True, by_alias=True)
+    return {"trials": request.total, "base": request.configs[0], "asked": asked}
 
 
 def _import_folder(experiment: Experiment) -> str | None:

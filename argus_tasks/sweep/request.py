@@ -18,6 +18,7 @@ from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.order import Order, check_order
 from argus_tasks.sweep.quantities import bytes_of
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.search.section import Search, check_search
 from argus_tasks.sweep.sections import JobTemplates
 from argus_tasks.sweep.stopping import StoppingRules
 from argus_tasks.sweep.time_limit import factor_of
@@ -36,7 +37,7 @@ class SweepRequest:
         project: the project it belongs to.
         results_root: the folder of the run folders, absolute.
         experiment: what is run.
-        configs: what it is run with, in order.
+        configs: what it is run with, in order; of a search, what all its trials have, as one.
         mode: how: see `sweep.modes`.
         address: of the cluster of `dask` and `ray`; None: one of our own on this machine.
         workers: how many at once.
@@ -70,6 +71,7 @@ class SweepRequest:
             says so, `rerun` runs them again, `stop` refuses to start.
         only: digests of the configs to be run, whatever has become of them; None: all that need it.
         source: the sweep file, where there is one.
+        search: how configs are drawn while the sweep runs; None: they are `configs`.
     """
 
     name: str
@@ -107,6 +109,7 @@ class SweepRequest:
     on_code_change: OnCodeChange = "warn"
     only: frozenset[str] | None = None
     source: Path | None = None
+    search: Search | None = None
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -131,6 +134,8 @@ class SweepRequest:
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise BadInput(f"max_runs_per_worker is {most!r}; expected a whole number, 1 or more.")
         check_order(self.order)
+        if self.search is not None:
+            check_fits_search(self, self.search)
         if self.min_free_memory is not None:
             bytes_of("min_free_memory", self.min_free_memory)
         check_gpus(self.gpus, self.slots_per_gpu)
@@ -141,6 +146,11 @@ class SweepRequest:
                 f"address is '{self.address}', but mode is '{self.mode}';"
                 f" expected mode {' or '.join(repr(mode) for mode in ENGINES)}."
             )
+
+    @property
+    def total(self) -> int:
+        """How many configs there are to be; a search has had those of earlier starts too."""
+        return self.search.trials if self.search is not None else len(self.configs)
 
     def _check_machine(self) -> None:
         if self.mode not in ENGINES:
@@ -163,6 +173,27 @@ class SweepRequest:
                     f"{key} is {value!r}, but mode '{self.mode}' has no worker"
                     " processes to end; expected mode 'process_pool' or 'dynamic'."
                 )
+
+
+def check_fits_search(request: SweepRequest, search: Search) -> None:
+    """Raise BadInput for what needs to know all configs, which a search does not."""
+    check_search(search)
+    told = "; a search has its configs one by one"
+    if request.order != "given":
+        raise BadInput(f"order is '{request.order}'{told}, expected given.")
+    if request.stopping.breaker is not None:
+        raise BadInput(f"breaker is {request.stopping.breaker}{told}, expected none.")
+    if request.on_code_change == "rerun":
+        raise BadInput(
+            "on_code_change is 'rerun', and a search goes on with what its trials came to; expected"
+            " warn or stop, or a new batch (--fresh)."
+        )
+    for limit in request.limits:
+        for key in {key for wanted in limit.rule.where or () for key in wanted} & set(search.space):
+            raise BadInput(
+                f"limits.{limit.name}.where names '{key}', which the search draws; expected keys of"
+                " base."
+            )
 
 
 def check_mode(mode: str) -> None:

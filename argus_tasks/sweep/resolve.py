@@ -23,8 +23,11 @@ from argus_tasks.sweep.modes import ENGINES, UNISOLATED, Mode
 from argus_tasks.sweep.order import Order
 from argus_tasks.sweep.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.sweep.retry import RetryPolicy
+from argus_tasks.sweep.search.section import Search
+from argus_tasks.sweep.search.space import Space
 from argus_tasks.sweep.sections import Stop
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
+from argus_tasks.sweep.spec_experiment import check_fit, experiment_of, tracker_specs_of
 from argus_tasks.sweep.stopping import StoppingRules
 
 
@@ -68,6 +71,7 @@ def resolve(
     reuse: bool = True,
     fresh: bool = False,
     on_code_change: OnCodeChange | None = None,
+    search: Search | Mapping[str, Any] | None = None,
 ) -> SweepRequest:
     """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
 
@@ -80,7 +84,11 @@ def resolve(
     if spec is None:
         folder, asked, duplicates = Path.cwd(), checked_configs(configs), 0
         spec = SweepSpec()
+        searched = asked_search(search, asked)
+        asked = asked or ({},) if searched is not None else asked
     else:
+        searched = asked_search(search, ()) or _relative(spec)
+        spec = spec.model_copy(update={"search": searched})
         expansion = expand(spec)
         folder, asked, duplicates = spec.folder, expansion.configs, expansion.duplicates
     execution, policy = spec.execution, spec.retry
@@ -88,7 +96,9 @@ def resolve(
         execution = execution.model_copy(update=dict.fromkeys(ISOLATION_KEYS))
     if mode is not None and mode not in ENGINES:
         execution = execution.model_copy(update={"address": None})
-    found = _experiment(experiment if experiment is not None else spec.experiment, folder)
+    found = _experiment(experiment, folder) if experiment is not None else experiment_of(spec)
+    shaped = asked if searched is None else Space(asked[0], searched).examples()
+    check_fit(found, shaped, spec, mode or execution.mode)
     named = name or spec.name or found.name
     root = results_root or spec.results_path or default_results_root(folder)
     count = workers if workers is not None else execution.workers
@@ -107,7 +117,7 @@ def resolve(
         cpu_limit=cpu_limit or execution.cpu_limit,
         limits=named_limits(
             spec.limits if limits is None else SweepSpec.from_mapping({"limits": limits}).limits,
-            asked,
+            shaped,
         ),
         retry=RetryPolicy(
             max_attempts if max_attempts is not None else policy.max_attempts,
@@ -138,7 +148,7 @@ def resolve(
         metadata=_metadata(metadata, spec, named if reuse else None),
         job=spec.job,
         ignore_keys=tuple(spec.ignore_keys),
-        tracker_specs=tuple(tracker_specs or ()),
+        tracker_specs=tuple(tracker_specs if tracker_specs is not None else tracker_specs_of(spec)),
         trackers=tuple(trackers or ()),
         experiment_type=experiment_type or spec.experiment_type,
         batch_id=batch_id,
@@ -147,7 +157,33 @@ def resolve(
         fresh=fresh,
         on_code_change=on_code_change or spec.on_code_change,
         source=spec.source,
+        search=searched,
     )
+
+
+def asked_search(
+    given: Search | Mapping[str, Any] | None, configs: Sequence[Mapping[str, Any]]
+) -> Search | None:
+    """The search that a caller asks for; `configs` may hold what all its trials have.
+
+    Errors: BadInput.
+    """
+    if given is None:
+        return None
+    if len(configs) > 1:
+        raise BadInput(
+            f"configs has {len(configs)} configs, and search draws its own; expected at most one,"
+            " which all trials have."
+        )
+    return given if isinstance(given, Search) else SweepSpec.from_mapping({"search": given}).search
+
+
+def _relative(spec: SweepSpec) -> Search | None:
+    """The file's search, its storage as seen from the file."""
+    search = spec.search
+    if search is None or search.storage is None or "://" in search.storage:
+        return search
+    return search.model_copy(update={"storage": str(spec.folder / search.storage)})
 
 
 def _auto_workers(gpus: Gpus | None, slots_per_gpu: int) -> int:
@@ -173,15 +209,8 @@ def _spec_of(configs: Any) -> SweepSpec | None:
     return None
 
 
-def _experiment(given: Experiment | ExperimentFunction | str | None, folder: Path) -> Experiment:
-    if isinstance(given, Experiment):
-        return given
-    if given is None:
-        raise BadInput(
-            "experiment is missing; expected a function or an import path"
-            " such as 'package.module:function'."
-        )
-    return experiment_from(given, folder)
+def _experiment(given: Experiment | ExperimentFunction | str, folder: Path) -> Experiment:
+    return given if isinstance(given, Experiment) else experiment_from(given, folder)
 
 
 def _metadata(

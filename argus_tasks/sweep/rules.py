@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from argus_tasks.sweep.breaker import Blame, Breaker
 from argus_tasks.sweep.plan import PlannedRun
@@ -24,7 +24,7 @@ class Rules:
     def __init__(
         self,
         rules: StoppingRules,
-        runs: tuple[PlannedRun, ...],
+        runs: Sequence[PlannedRun],
         stop: Callable[[str], None],
     ) -> None:
         self._referee = Referee(rules, len(runs), stop)

@@ -308,6 +308,24 @@ class Retry(Section):
     """Each later wait is this many times the one before."""
 
 
+class TrackerSpec(Section):
+    """A tracker by name."""
+
+    type: Text
+    """Its name: jsonl, mlflow, wandb, or one that an installed package brings."""
+    kwargs: dict[Key, Any] = Field(default_factory=dict)
+    """What it is made with."""
+
+
+def _as_tracker(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+TrackerOrName: TypeAlias = Annotated[
+    TrackerSpec, BeforeValidator(_as_tracker, json_schema_input_type=Text | TrackerSpec)
+]
+
+
 class Metadata(Section):
     """What `meta.json` says of each run besides what is found out by itself."""
 

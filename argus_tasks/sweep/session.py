@@ -11,6 +11,7 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
+from argus_tasks.runs.catalogue import KnownRun
 from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
@@ -36,6 +37,7 @@ from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.rules import Rules
+from argus_tasks.sweep.search.trials import trials_of
 from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
@@ -62,6 +64,7 @@ class SweepSession:
         folder: what is on disk of its batch.
         session_id: its own id there, once entered.
         pauses: the waits of configs for their next try.
+        trials: the configs as a search draws them; without one, as they are planned.
     """
 
     def __init__(self, request: SweepRequest, environment: Mapping[str, str] | None = None) -> None:
@@ -85,13 +88,15 @@ class SweepSession:
         self.progress = Progress(
             len(self.plan.runs),
             self.plan.count(Action.REUSE),
-            self.plan.count(Action.LEAVE),
+            self.plan.count(Action.LEAVE) - len(self.plan.left_failed),
             request.workers,
+            failed=len(self.plan.left_failed),
         )
-        self.holding.on_settled = self.progress.settled
+        self.trials = trials_of(request, self.plan, self.holding)
+        self.holding.on_settled = self._on_settled
         self._limit = TimeLimit(request.timeout_s, request.timeout)
         self.rules = Rules(request.stopping, self.plan.runs, self.stop)
-        self.progress.on_ended = self.rules.ended
+        self.progress.on_ended = self._on_ended
         self.rules.on_blame = self._note_reasons
         self.admission = Admission(
             request,
@@ -103,6 +108,7 @@ class SweepSession:
         )
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
+        self._assigner.link_of = self.trials.link
         self._housekeeper = Housekeeper(
             str(self.folder.path),
             on_stop=self._on_request,
@@ -161,6 +167,7 @@ class SweepSession:
         self.folder.write_plan(self.plan.listed)
         self.surroundings.keep(self.folder, self.session_id)
         self.holding.open(self.folder, self.plan.to_do)
+        self.trials.open(self.folder)
         self._housekeeper.start()
         self.rules.start()
         return self
@@ -173,6 +180,7 @@ class SweepSession:
         self.rules.close()
         self._housekeeper.close()
         self._executor.close()
+        self.trials.close()
         self.surroundings.close(hurried=self.stopping)
         self.admission.gate.close()
         for assignment, outcome in self._last_words.write_owed():
@@ -231,7 +239,8 @@ class SweepSession:
 
         False where another sweep runs it now (see `holding.freed`), or has settled it meanwhile.
         """
-        return self.holding.take(run) is not None
+        asked = self.trials.asked(run)
+        return asked is not None and self.holding.take(asked) is not None
 
     def run_one(self, index: int, try_number: int) -> Outcome:
         """Execute a config's attempt; `try_number` counts this session's, from 1.
@@ -253,6 +262,7 @@ class SweepSession:
             began.append(time.monotonic())
             self._note(assignment, "started", Ending(RUNNING))
             self.monitor.started(run, assignment)
+            self.trials.started(run, assignment.key.run_dir)
             self.progress.started(run)
             return True
 
@@ -319,6 +329,14 @@ class SweepSession:
             duration_s=time.monotonic() - self._started,
             unmirrored=self.unmirrored,
         )
+
+    def _on_ended(self, news: Ended) -> None:
+        self.rules.ended(news)
+        self.trials.ended(news)
+
+    def _on_settled(self, run: PlannedRun, known: KnownRun) -> None:
+        self.progress.settled(known.status)
+        self.trials.settled(run, known)
 
     def _note_reasons(self) -> None:
         """So that `status` says why, also while the sweep goes on."""

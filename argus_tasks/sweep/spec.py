@@ -16,6 +16,7 @@ from argus_tasks.sweep.document import Path as KeyPath
 from argus_tasks.sweep.environment import fill_in_all
 from argus_tasks.sweep.json_lines import read_json
 from argus_tasks.sweep.problems import given_path, problems_of
+from argus_tasks.sweep.search.section import Search
 from argus_tasks.sweep.sections import (
     Execution,
     Filters,
@@ -29,6 +30,7 @@ from argus_tasks.sweep.sections import (
     Section,
     Stop,
     Text,
+    TrackerOrName,
     Values,
 )
 from argus_tasks.sweep.yaml_lines import read_yaml
@@ -37,16 +39,29 @@ from argus_tasks.sweep.yaml_lines import read_yaml
 class SweepSpec(Section):
     """A sweep: which function to run, with which configs, and how.
 
-    Made by `load_sweep_file` or `SweepSpec.from_mapping`. `sweep.expand.expand` makes the configs.
+    `SweepSpec.from_mapping` makes one of the mapping that a JSON sweep file would hold; the keys
+    are those of the sweep file. `sweep_flow` takes it, as it takes the path of such a file.
     """
 
     experiment: (
         Annotated[
-            str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")
+            str,
+            Field(
+                pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+                r"|hydra:[^:]+\.py(:[A-Za-z_]\w*)?)$"
+            ),
         ]
         | None
     ) = None
-    """The function: `package.module:function`, importable from the file's own folder."""
+    """The function: `package.module:function`, importable from the file's own folder; or a Hydra
+    app: `hydra:path/to/app.py`."""
+    command: Text | Annotated[list[str], Field(min_length=1)] | None = None
+    """A command line in place of the function, with keys of the config in braces."""
+    cwd: Text | None = None
+    """The folder that the command runs in, relative to the file's folder; that one where it is not
+    given."""
+    shell: bool = False
+    """The command, a text, is given to `/bin/sh`."""
     name: Text | None = None
     """The sweep's name; the file's stem where it is not given."""
     project: Text | None = None
@@ -70,6 +85,8 @@ class SweepSpec(Section):
     """Configs that match go."""
     repeats: RepeatsOrCount | None = None
     """How often each config is run, each time with its own `seed`."""
+    search: Search | None = None
+    """Configs are drawn while the sweep runs, as trials of an Optuna study."""
     ignore_keys: list[Key] = Field(default_factory=list)
     """Top-level keys that do not make a config a different one."""
     on_code_change: OnCodeChange = "warn"
@@ -86,6 +103,8 @@ class SweepSpec(Section):
     """When the sweep stops by itself, or holds configs back."""
     metadata: Metadata = Field(default_factory=Metadata)
     """What the `meta.json` of each run says besides what is found out by itself."""
+    trackers: list[TrackerOrName] = Field(default_factory=list)
+    """Who else is told of each run's start, metrics and end."""
 
     _source: Path | None = PrivateAttr(None)
     _document: Document = PrivateAttr(Document(None))

@@ -28,8 +28,9 @@ def tally(
     last = dict(last)  # others may end meanwhile
     endings = [outcome.ending for outcome in last.values()]
     reused = plan.count(Action.REUSE) + holding.count(SUCCEEDED)
-    left = plan.count(Action.LEAVE) + holding.count(SKIPPED)
-    failed = [
+    before = plan.left_failed
+    left = plan.count(Action.LEAVE) - len(before) + holding.count(SKIPPED)
+    failed = before + [
         keys[index].run_id for index, outcome in last.items() if outcome.ending.status == FAILED
     ]
     failed += holding.failed_run_ids

@@ -7,7 +7,7 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,13 @@ class Used:
 
     Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
     and its children's, and memory counts; else the CPU time is this thread's.
+
+    Attributes:
+        below: what processes that do the attempt's work (scripts) have used: their memory is the
+            attempt's then.
     """
+
+    below: Sequence[resource.struct_rusage] = ()
 
     def __init__(self, owner: Mapping[str, Any]) -> None:
         self._isolated = owner.get("pid") != os.getpid()
@@ -33,7 +39,13 @@ class Used:
 
     def taken(self) -> dict[str, float]:
         """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
-        used = {"cpu_s": round(self._cpu_s() - self._since_s, 3)}
+        cpu_s = self._cpu_s() - self._since_s
+        if not self._isolated:  # else they are among its children
+            cpu_s += sum(each.ru_utime + each.ru_stime for each in self.below)
+        used = {"cpu_s": round(cpu_s, 3)}
+        if self.below:
+            peak = max(each.ru_maxrss for each in self.below)
+            return used | {"peak_ram_mb": round(peak / _RSS_UNITS_A_MB, 1)}
         return used | {"peak_ram_mb": _peak_mb()} if self._isolated else used
 
     def _cpu_s(self) -> float:

@@ -37,6 +37,22 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / link.partition("#")[0]).exists(), f"{name(page)}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_anchors_are_there(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        place, _, anchor = link.partition("#")
+        target = page.parent / place if place else page
+        if anchor and target.suffix == ".md" and not link.startswith("http"):
+            assert anchor in anchors(target), f"{name(page)}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as they are named in a link."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
 def snippets(page: str, language: str) -> list[str]:
     return [
         code
@@ -45,7 +61,7 @@ def snippets(page: str, language: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/index.md"])
 def test_python_snippets_run(page: str, tmp_path: Path, api_url: str) -> None:
     found = snippets(page, "python")
     assert found
@@ -82,15 +98,20 @@ def test_the_readmes_sweep_file_is_one(tmp_path: Path) -> None:
     assert len(expand(load_sweep_file(tmp_path / "sweep.yaml")).configs) == 8
 
 
-def test_the_readmes_commands_are_commands() -> None:
-    """Each `argus-tasks` line parses; each make target is there."""
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_commands(page: Path) -> None:
+    """Each `argus-tasks` line of a shell snippet parses; each make target is there."""
     from argus_tasks.cli.main import build_parser
 
-    lines = [line for code in snippets("README.md", "sh") for line in code.splitlines()]
+    found = SNIPPET.findall(page.read_text())
+    lines = [line for _, kind, code in found if kind == "sh" for line in code.splitlines()]
     ours = [line for line in lines if line.startswith("argus-tasks ")]
-    assert len(ours) >= 7
+    assert len(ours) >= 7 or page.name != "README.md" or page.parent != ROOT
     for line in ours:
-        build_parser().parse_args(shlex.split(line, comments=True)[1:])
+        try:
+            build_parser().parse_args(shlex.split(line, comments=True)[1:])
+        except SystemExit:
+            pytest.fail(f"{name(page)}: {line}")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in lines:
         if line.startswith("make "):

@@ -73,7 +73,9 @@ def test_run_then_plan_then_results(lab: Path, api_url: str) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "lab: 8 configs, 2 workers"
     assert any(line.startswith("8 of 8 done") and "best loss 0.01" in line for line in lines)
-    assert lines[-2].startswith("8 of 8 succeeded in 0:")
+    assert lines[-3].startswith("8 of 8 succeeded in 0:")
+    (batch,) = [path.parent.name for path in lab.glob("results/.sweep/*/sweep.json")]
+    assert lines[-2] == f"batch: {batch}"
     assert lines[-1] == f"results: {lab / 'results'}"
     assert done.stderr == ""
 

@@ -58,7 +58,8 @@ def test_too_many_failures_stop_it_and_the_same_call_goes_on(
     summary = start()
     assert summary.stopped_by == "max_failures"
     assert summary.reasons == ["stopped by max_failures: 4 of 40 failed"]
-    assert summary.failed - summary.stopped in (4, 5), "what ran beside it may have failed as well"
+    failed = summary.failed - summary.stopped
+    assert failed in (4, 5, 6), "what both workers had begun by then may have failed as well"
     assert summary.not_started >= 40 - 4 - 3
     assert not summary.ok
     assert last_session(results_root)["how"] == "stopped by max_failures: 4 of 40 failed"

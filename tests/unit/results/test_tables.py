@@ -122,6 +122,17 @@ def test_parquet(some_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "cannot be written: No such file or directory" in capsys.readouterr().err
 
 
+def test_a_matrix_says_over_what_else_than_seeds_its_means_are(
+    make_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lr in (1, 2):
+        make_run({"model": "a", "data": "x", "lr": lr, "seed": lr}, {"mse": lr})
+        make_run({"model": "b", "data": "x", "lr": 1, "only": 1, "seed": lr}, {"mse": lr})
+    assert main(["results", str(tmp_path), "--pivot", "model,data"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "mean ± std over the seeds and over lr"
+
+
 def test_a_matrix(some_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["results", str(some_runs), "--pivot", "model,dataset"]
     assert main(words) == 0

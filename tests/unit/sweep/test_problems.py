@@ -128,7 +128,10 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "an experiment without a colon": (
         "experiment: forecast.py\n",
-        'f:1: experiment is "forecast.py"; expected "package.module:function".',
+        (
+            'f:1: experiment is "forecast.py"; expected "package.module:function", or'
+            ' "hydra:path/to/app.py".'
+        ),
     ),
     "a name that is a number": ("name: 12\n", "f:1: name is 12; expected text."),
     "random without n": (

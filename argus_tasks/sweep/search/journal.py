@@ -1,0 +1,52 @@
+"""The file of a sweep's study, in the format of Optuna's journal.
+
+Optuna's own writer waits for the disk at each of the ten lines that a trial has, and locks by a
+file that a killed process leaves behind. Here the batch's lock says that nobody else writes, and
+what a killed process has written is in the page cache: a trial costs a tenth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend
+
+
+class OwnJournal(JournalFileBackend):
+    """A journal that this process alone writes; a line that a crash has torn off is cut away."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(str(path))
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        _cut_torn_line(self._descriptor)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines, in one write."""
+        data = "".join(f"{line}\n" for line in _texts(logs)).encode("utf-8")
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def _texts(logs: Iterable[dict[str, Any]]) -> list[str]:
+    return [json.dumps(line, separators=(",", ":")) for line in logs]
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    start, tail = size, b""
+    while start > 0 and b"\n" not in tail:
+        step = min(start, 4096)
+        start -= step
+        tail = os.pread(descriptor, step, start) + tail
+    end = start + tail.rfind(b"\n") + 1
+    if end != size:
+        os.ftruncate(descriptor, end)

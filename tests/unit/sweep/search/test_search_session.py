@@ -1,0 +1,293 @@
+"""Searches run without Prefect: what is asked, told, resumed, and what the files say then."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.runs.summary import RunSummary
+from argus_tasks.runs.verifying import verify
+from argus_tasks.sweep.plan import Action, make_plan
+from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.resolve import resolve
+from argus_tasks.sweep.session import SweepSession
+from tests.support import search_experiments
+from tests.support.sessions import records, run_session
+
+SPACE = {"x": {"uniform": [-3, 3]}, "depth": {"int": [1, 6]}}
+GRID = {"x": {"choice": [0, 1, 2]}, "depth": {"int": [2, 5]}}
+
+
+def request(root: Path, experiment: Any = search_experiments.bowl, **options: Any) -> SweepRequest:
+    asked = {"metric": "loss", "direction": "min", "n_trials": 6, "space": SPACE}
+    asked |= {key: options.pop(key) for key in ("sampler", "n_trials", "pruner") if key in options}
+    asked |= {key: options.pop(key) for key in ("space", "seed", "storage") if key in options}
+    options = {"mode": "sequential", "workers": 1, "name": "s", "project": "p", **options}
+    base = options.pop("base", {})
+    asked = {key: value for key, value in asked.items() if value is not None}
+    return resolve([base], experiment, results_root=root, search=asked, **options)
+
+
+def run(root: Path, experiment: Any = search_experiments.bowl, **options: Any) -> RunSummary:
+    return run_session(SweepSession(request(root, experiment, **options)))
+
+
+def study(root: Path) -> optuna.Study:
+    (path,) = root.glob(".sweep/*/study.journal")
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    (name,) = optuna.get_all_study_names(storage)
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def states(root: Path) -> list[str]:
+    return [trial.state.name for trial in study(root).trials]
+
+
+def plan_lines(root: Path) -> list[dict[str, Any]]:
+    (path,) = root.glob(".sweep/*/plan.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_trial_is_a_run_and_is_told(tmp_path: Path) -> None:
+    summary = run(tmp_path)
+    assert (summary.total, summary.succeeded, summary.reused) == (6, 6, 0)
+    trials = study(tmp_path).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
+    lines = plan_lines(tmp_path)
+    assert [line["index"] for line in lines] == list(range(6))
+    by_number = {line["index"]: line["config"] for line in lines}
+    losses = {
+        json.dumps(record["config"], sort_keys=True): json.loads(
+            (record["dir"] / "metrics.json").read_text()
+        )["loss"]
+        for record in records(tmp_path)
+    }
+    for trial in trials:
+        assert by_number[trial.number] == trial.params
+        assert losses[json.dumps(trial.params, sort_keys=True)] == trial.value
+    metas = [json.loads((r["dir"] / "meta.json").read_text()) for r in records(tmp_path)]
+    numbers = [meta["extras"]["optuna"]["trial_number"] for meta in metas]
+    assert sorted(numbers) == list(range(6))
+    assert verify(tmp_path).findings == []
+
+
+def test_the_grid_is_every_combination_once(tmp_path: Path) -> None:
+    summary = run(tmp_path, sampler="grid", n_trials=None, space=GRID)
+    assert (summary.total, summary.succeeded) == (12, 12)
+    found = {(record["config"]["x"], record["config"]["depth"]) for record in records(tmp_path)}
+    assert found == {(x, depth) for x in (0, 1, 2) for depth in (2, 3, 4, 5)}
+
+
+def test_what_has_been_run_is_reused_and_counts(tmp_path: Path) -> None:
+    run(tmp_path, sampler="grid", n_trials=None, space=GRID, name="first")
+    summary = run(tmp_path, sampler="random", space=GRID, name="second", n_trials=5)
+    assert (summary.total, summary.succeeded, summary.reused) == (5, 5, 5)
+    assert len(records(tmp_path)) == 12
+
+
+def test_equal_trials_are_one_run(tmp_path: Path) -> None:
+    summary = run(
+        tmp_path,
+        sampler="random",
+        n_trials=20,
+        space={"x": {"choice": [1, 2]}},
+        mode="thread",
+        workers=4,
+        base={"seconds": 0.05},
+    )
+    assert (summary.total, summary.succeeded, summary.reused) == (20, 20, 18)
+    assert len(records(tmp_path)) == 2
+    assert states(tmp_path) == ["COMPLETE"] * 20
+    assert verify(tmp_path).findings == []
+
+
+def test_how_runs_end_is_told(tmp_path: Path) -> None:
+    space = {"kind": {"choice": ["raise", "segfault", "mute", "well"]}}
+    options = {"sampler": "grid", "n_trials": None, "space": space, "mode": "process_pool"}
+    summary = run(tmp_path, search_experiments.deadly, workers=2, **options)
+    assert (summary.succeeded, summary.failed) == (2, 2)
+    told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
+    assert told == {"raise": "FAIL", "segfault": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
+
+    plan = make_plan(request(tmp_path, search_experiments.deadly, workers=2, **options))
+    assert plan.to_do == ()  # a failed trial stays failed
+    again = run(tmp_path, search_experiments.deadly, workers=2, **options)
+    assert (again.succeeded, again.reused, again.failed, again.skipped) == (2, 2, 2, 0)
+    assert verify(tmp_path).findings == []
+
+
+@pytest.mark.parametrize("mode", ["process_pool", "thread", "sequential"])
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_hopeless_trial_is_given_up(tmp_path: Path, mode: str, raises: bool) -> None:
+    # Five good ones first: the median pruner wants these before it judges.
+    options: dict[str, Any] = {
+        "mode": mode,
+        "pruner": "median",
+        "sampler": "random",
+        "n_trials": 7,
+        "workers": 1,
+        "base": {"raises": raises},
+    }
+    asked = request(
+        tmp_path,
+        search_experiments.hopeless,
+        space={"good": {"choice": [True, False]}, "x": {"uniform": [0, 1]}},
+        **options,
+    )
+    session = SweepSession(asked)
+    namer_order = [True] * 5 + [False] * 2
+    trials: Any = session.trials
+    original = trials._study.ask
+
+    def ask(number: int) -> Any:
+        known = original(number)
+        good = namer_order[known.number]
+        return type(known)(known.number, known.state, {**known.params, "good": good})
+
+    trials._study.ask = ask
+    summary = run_session(session)
+    assert (summary.succeeded, summary.skipped) == (5, 2)
+    assert states(tmp_path) == ["COMPLETE"] * 5 + ["PRUNED"] * 2
+    assert [trial.value for trial in study(tmp_path).trials[5:]] == [5.0, 5.0]
+    pruned = [record for record in records(tmp_path) if record["status"] == "skipped"]
+    for record in pruned:
+        assert record["cause"] == "pruned"
+        assert record["error_message"] == "pruned at step 0: loss 5"
+        assert json.loads((record["dir"] / "metrics.json").read_text()) == {"loss": 5.0}
+    assert verify(tmp_path).findings == []
+
+
+def test_another_sweep_runs_what_a_search_gave_up(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"pruner": "median", "sampler": "random", "n_trials": 1}
+    run(tmp_path, _pruned, space={"x": {"choice": [1]}}, **options)
+    assert states(tmp_path) == ["PRUNED"]
+    plain = resolve([{"x": 1}], _pruned, results_root=tmp_path, name="plain", project="p")
+    (planned,) = make_plan(plain).runs
+    assert planned.action is Action.RUN
+    assert planned.known is not None
+
+
+def _pruned(ctx: Any) -> None:
+    ctx.report(0, 1.0)
+    raise search_experiments.TrialPruned
+
+
+def test_reports_without_a_search_are_for_nobody(tmp_path: Path) -> None:
+    plain = resolve([{"good": True}], search_experiments.hopeless, results_root=tmp_path)
+    assert run_session(SweepSession(plain)).succeeded == 1
+    (record,) = records(tmp_path)
+    assert not (record["dir"] / "reports.jsonl").exists()
+
+
+def test_a_stopped_search_goes_on(tmp_path: Path) -> None:
+    session = SweepSession(request(tmp_path, base={"seconds": 0.01}, n_trials=8))
+    session.progress.on_ended = lambda news: (session._on_ended(news), session.stop("user"))[0]
+    summary = run_session(session)
+    assert (summary.succeeded, summary.not_started) == (1, 7)
+    again = run(tmp_path, base={"seconds": 0.01}, n_trials=8)
+    assert (again.total, again.succeeded, again.reused) == (8, 8, 1)
+    assert states(tmp_path) == ["COMPLETE"] * 8
+    assert [line["index"] for line in plan_lines(tmp_path)] == list(range(8))
+
+
+def test_another_space_is_another_search(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(BadInput, match=r"search.space is not what it was when study 's-\w{6}'"):
+        make_plan(request(tmp_path, space=GRID))
+    with pytest.raises(BadInput, match="base is not what it was"):
+        make_plan(request(tmp_path, base={"seconds": 0}))
+    assert make_plan(request(tmp_path, space=GRID, fresh=True)).to_do
+
+
+def test_a_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
+    plan = make_plan(request(tmp_path, storage=str(tmp_path / "study.journal")))
+    assert len(plan.to_do) == 6
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("storage", ["other.journal", "sqlite:///{root}/study.db"])
+def test_the_study_may_lie_elsewhere(tmp_path: Path, storage: str) -> None:
+    where = storage.format(root=tmp_path)
+    where = where if "://" in where else str(tmp_path / where)
+    run(tmp_path, storage=where, n_trials=1)
+    summary = run(tmp_path, storage=where, n_trials=2)
+    assert (summary.total, summary.reused, summary.succeeded) == (2, 1, 2)
+    assert not list(tmp_path.glob(".sweep/*/study.journal"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"order": "shuffle"}, "order is 'shuffle'"),
+        ({"breaker": 3}, "breaker is 3"),
+        ({"on_code_change": "rerun"}, "on_code_change is 'rerun'"),
+        ({"limits": {"gpu": {"limit": 1, "where": {"x": 1}}}}, "limits.gpu.where names 'x'"),
+    ],
+)
+def test_what_needs_all_configs_is_refused(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        request(tmp_path, **options)
+
+
+def test_a_script_is_searched_too(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "command: [python, -c, 'print(\"METRIC loss=\" + str({x} ** 2))']\n"
+        "search: {n_trials: 3, metric: loss, direction: min, space: {x: {uniform: [0, 1]}}}\n"
+    )
+    asked = resolve(tmp_path / "sweep.yaml", results_root=tmp_path / "results", project="p")
+    assert run_session(SweepSession(asked)).succeeded == 3
+    for trial in study(tmp_path / "results").trials:
+        assert trial.value == pytest.approx(trial.params["x"] ** 2)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.unit.sweep.search.test_search_session import request
+from tests.support.sessions import run_session
+from argus_tasks.sweep.session import SweepSession
+root, marks = Path(sys.argv[1]), sys.argv[2]
+base = {"marks": marks, "seconds": 0.05}
+asked = request(root, base=base, n_trials=12, mode="process_pool", workers=2)
+run_session(SweepSession(asked))
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_costs_no_trial(tmp_path: Path) -> None:
+    root, marks = tmp_path / "results", tmp_path / "marks"
+    marks.mkdir()
+    words = [sys.executable, "-c", KILLED, str(root), str(marks)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
+    for so_many in (2, 6):
+        process = subprocess.Popen(words, env=environment, start_new_session=True)
+        deadline = time.monotonic() + 100
+        while len(list(marks.iterdir())) < so_many:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert "RUNNING" in states(root)
+    subprocess.run(words, env=environment, check=True, timeout=100)
+    trials = study(root).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 12
+    lines = plan_lines(root)
+    assert [line["index"] for line in lines] == list(range(12))
+    assert len({line["digest"] for line in lines}) == 12
+    assert len(records(root)) == 12  # a cut-off trial is taken up in its folder
+    assert verify(root).findings == []
