@@ -12,6 +12,7 @@ from scipy import stats
 from argus_tasks.base.errors import BadInput
 from argus_tasks.results.comparison_text import comparison_lines, json_value, sentence
 from argus_tasks.results.min_effect import MinEffect, min_effect_of
+from argus_tasks.results.side_text import side_text
 from argus_tasks.results.sides import Side
 from argus_tasks.results.statistics import holm, judge, shared_variance
 from argus_tasks.results.verdict import Verdict, compare
@@ -313,3 +314,12 @@ def test_for_other_programs() -> None:
     assert "a (+0.02%)" in sentence(tiny) or "all (+0.02%)" in sentence(tiny)
     lines = comparison_lines(found)
     assert any(line.startswith("worse") and "+100.0%" in line for line in lines)
+
+
+def test_a_side_says_that_its_work_tree_had_more_than_the_commit() -> None:
+    commit = "0123456789ab"
+    rows = [
+        row({"seed": seed}, {"mse": 1}, code=f"{commit}{beside}")
+        for seed, beside in enumerate(("", "+89abcdef", "+89abcdef"))
+    ]
+    assert side_text(side(rows)).endswith("code 0123456789ab, 0123456789ab+89abcdef")
