@@ -132,8 +132,9 @@ def test_how_runs_end_is_told(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
-@pytest.mark.parametrize("mode", ["process_pool", "thread", "sequential"])
-@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "raises"), [("process_pool", False), ("thread", False), ("sequential", True)]
+)
 def test_a_hopeless_trial_is_given_up(tmp_path: Path, mode: str, raises: bool) -> None:
     # Five good ones first: the median pruner wants these before it judges.
     options: dict[str, Any] = {
@@ -334,6 +335,44 @@ def test_a_script_is_searched_too(tmp_path: Path) -> None:
     assert run_session(SweepSession(asked)).succeeded == 3
     for trial in study(tmp_path / "results").trials:
         assert trial.value == pytest.approx(trial.params["x"] ** 2)
+
+
+PRUNED_SCRIPT = """
+import sys, time
+good = sys.argv[1] != "5"
+for step in range(30):
+    print(f"METRIC loss={0.1 if good else 9.0} step={step}")
+    if not good:
+        time.sleep(2)
+"""
+
+
+@pytest.mark.slow
+def test_a_hopeless_script_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PRUNED_SCRIPT)
+    (tmp_path / "sweep.json").write_text(
+        json.dumps(
+            {
+                "command": [sys.executable, "train.py", "{x}"],
+                "search": {
+                    "sampler": "grid",
+                    "metric": "loss",
+                    "direction": "min",
+                    "pruner": "median",
+                    "space": {"x": {"int": [0, 5]}},
+                },
+                "execution": {"workers": 2},
+            }
+        )
+    )
+    asked = resolve(tmp_path / "sweep.json", results_root=tmp_path / "results", project="p")
+    assert run_session(SweepSession(asked)).sentence() == "5 of 6 succeeded, 1 skipped"
+    told = {trial.params["x"]: trial.state.name for trial in study(tmp_path / "results").trials}
+    assert told == {**dict.fromkeys(range(5), "COMPLETE"), 5: "PRUNED"}
+    (pruned,) = [run for run in records(tmp_path / "results") if run["status"] == "skipped"]
+    assert pruned["cause"] == "pruned"
+    lines = (pruned["dir"] / "reports.jsonl").read_text().splitlines()
+    assert len(lines) < 30
 
 
 KILLED = """
