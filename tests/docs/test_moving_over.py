@@ -24,7 +24,9 @@ from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.spec import SweepSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
-SNIPPET = re.compile(r"<!-- (before|after|with Hydra|as a script) -->\n```(\w+)\n(.*?)```", re.DOTALL)
+SNIPPET = re.compile(
+    r"<!-- (before|after|with Hydra|as a script) -->\n```(\w+)\n(.*?)```", re.DOTALL
+)
 
 
 def snippet(page: str, when: str, language: str) -> str:
