@@ -3,8 +3,9 @@
 Writes a JSON file for each into benchmarks/results, then docs/performance.md and the README's table
 from them. Without `--full` everything has a limit, and it all takes less than ten minutes on two
 cores: turns that do not fit are not begun, and without `--only` a step that comes too late is left
-out, its earlier file staying as it is. With `--check` the results go to build/bench and are compared with the
-accepted ones; what looks worse is measured a second time, and fails where that says so too.
+out, its earlier file staying as it is. With `--check` the results go to build/bench and are
+compared with the accepted ones; what looks worse is measured a second time, and fails where that
+says so too.
 """
 
 from __future__ import annotations
