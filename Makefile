@@ -41,9 +41,9 @@ $(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integration
 	@$(OTHER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-integrations.txt -e '.[dev-integrations]'
 	@touch $@
 
-test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: mode ray
-	@echo "==> mode ray"
-	@$(OTHER_VENV)/bin/python -m pytest tests/faults/test_ray.py
+test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: frameworks, mode ray
+	@echo "==> Lightning, Keras, Hydra and the like, in real trainings; mode ray"
+	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py -n 2 --dist loadfile
 
 $(VENV)/.docs-installed: $(STAMP)
 	@echo "==> adding what makes the site to $(VENV)"

@@ -153,7 +153,7 @@ class Reporter:
         return self._stop.is_set()
 
     def job(
-        self, job_id: str, *, model: str | None = None, dataset: str | None = None
+        self, job_id: str, *, model: str | None = None, dataset: str | None = None, **labels: Any
     ) -> JobContext:
         """A job of this batch: a context manager. Inside a sweep it is the sweep's run.
 
@@ -161,10 +161,11 @@ class Reporter:
             job_id: a name; on the monitor six hex digits of the batch's id are added to it.
             model: what the monitor groups by.
             dataset: the other thing that it groups by.
+            labels: more keys for `job_start`.
         """
         if self._joined is not None:
             return self._joined.job()
-        labels = {"model": model, "dataset": dataset}
+        labels = {"model": model, "dataset": dataset, **labels}
         return JobContext(
             self,
             self._sink,
@@ -398,14 +399,16 @@ class Reporter:
         self._ended = True
 
     @guarded(default=None)
-    def leave(self, limit_s: float) -> None:
-        """The second half: wait at most so long for the server, and let it go."""
+    def leave(self, limit_s: float | None = None) -> None:
+        """The second half: wait at most so long for the server (by default
+        `ARGUS_DRAIN_DEADLINE_S`), and let it go. 0: somebody else sends what is written."""
+        limit_s = drain_deadline_s() if limit_s is None else limit_s
         if self._environment is not None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
         with self._gate:
             self._left = True
         link = self._link
-        if link is not None and not link.close(limit_s) and link.sender is not None:
+        if link is not None and not link.close(limit_s) and link.sender is not None and limit_s:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk"
                 " for the next run or for: argus-tasks outbox send"

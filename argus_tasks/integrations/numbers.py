@@ -1,0 +1,50 @@
+"""What frameworks log, as a monitor's curves take it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_LOSS = re.compile(r"(train|training|val|valid|validation)[_/.]loss")
+
+
+def number(value: Any) -> float | None:
+    """A number, a tensor's or an array's only one; None where it is no number."""
+    if isinstance(value, int | float):
+        return value
+    try:
+        item = value.item()
+    except Exception:  # noqa: BLE001 - it may be anything
+        return None
+    return item if isinstance(item, int | float) else None
+
+
+def curves(logged: Mapping[str, Any], *, loss: str = "train_loss") -> dict[str, float]:
+    """The numbers among what was logged, the losses under the names that a monitor draws.
+
+    `train/loss`, `valid_loss` and the like are `train_loss` and `val_loss`; a plain `loss` is
+    what `loss` says. Of a metric that was logged by step and by epoch, the epoch's is taken, under
+    the metric's own name.
+    """
+    found: dict[str, float] = {}
+    for name, value in logged.items():
+        plain = str(name)
+        stem, _, level = plain.rpartition("_")
+        if level == "step" and f"{stem}_epoch" in logged:
+            continue
+        if level == "epoch" and f"{stem}_step" in logged:
+            plain = stem
+        taken = number(value)
+        if taken is not None:
+            found[_curve(plain, loss)] = taken
+    return found
+
+
+def _curve(name: str, loss: str) -> str:
+    if name == "loss":
+        return loss
+    match = _LOSS.fullmatch(name)
+    if match is None:
+        return name
+    return "train_loss" if match[1].startswith("train") else "val_loss"

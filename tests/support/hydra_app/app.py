@@ -1,0 +1,29 @@
+"""An app as people write them; the callback stands in its config."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import hydra
+from omegaconf import DictConfig
+
+from argus_tasks import emit
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float:
+    for epoch in range(cfg.epochs):
+        emit("job_epoch", epoch=epoch, train_loss=cfg.lr / (epoch + 1))
+        time.sleep(cfg.pause_s)
+    if cfg.end == "fails" and cfg.lr > 1:
+        raise ValueError("too fast")
+    if cfg.end == "interrupted":
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    return float(cfg.lr * 2)
+
+
+if __name__ == "__main__":
+    main()
