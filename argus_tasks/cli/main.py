@@ -28,6 +28,7 @@ COMMANDS = (
     "run",
     "results",
     "compare",
+    "benchmark",
     "baseline",
     "history",
     "report",
