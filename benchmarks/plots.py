@@ -55,7 +55,7 @@ def _overhead(results: Results) -> Drawing | None:
     for place, (_, (work, _)) in enumerate(ordered):
         axes.annotate(f" {work:.1f}", (later[place], place), va="center")
     axes.margins(x=0.12)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     return drawing
 
@@ -71,6 +71,7 @@ def _life(results: Results) -> Drawing | None:
         axes.barh([""], [value], left=left, color=colors(place % 20), label=f"{name} {value:.2f}")
         left += value
     axes.set_xlabel("CPU ms a config, of all processes")
+    axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=3, frameon=False)
     return drawing
