@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 from argus_tasks.integrations.lightning import ArgusCallback
 
 
-class Digits(lightning.LightningModule):
+class Digits(lightning.LightningModule):  # type: ignore[misc, unused-ignore]
     """A small network for images of 8 by 8 points."""
 
     def __init__(self) -> None:
