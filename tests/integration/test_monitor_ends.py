@@ -28,7 +28,7 @@ results_root: {results}
 base: {{marks: {marks}, seconds: {seconds}}}
 grid:
   x: {x}
-execution: {{mode: {mode}, workers: 2, stop_grace_s: 1}}
+execution: {{mode: {mode}, workers: 2, stop_grace_s: {grace_s}}}
 """
 
 # The command line, with a stop button that is looked at more often than every ten seconds.
@@ -69,6 +69,7 @@ class Sweep:
         mode: str = "process_pool",
         seconds: float = 600,
         x: str = "[0, 1, 2, 3]",
+        grace_s: float = 1,
     ) -> subprocess.Popen[str]:
         file = self.folder / "sweep.yaml"
         file.write_text(
@@ -80,6 +81,7 @@ class Sweep:
                 seconds=seconds,
                 mode=mode,
                 x=x,
+                grace_s=grace_s,
             )
         )
         return self.command("run", str(file))
@@ -132,7 +134,7 @@ def assert_stopped(sweep: Sweep, by: str, jobs: int = 2) -> None:
 
 
 def test_the_monitors_stop_button(sweep: Sweep, api_url: str) -> None:
-    process = sweep.start()
+    process = sweep.start(grace_s=60)
     sweep.running(2)
     wait_for(lambda: any("stop-requested" in one.route for one in sweep.monitor.receipts))
     pressed = time.time()
@@ -145,7 +147,7 @@ def test_the_monitors_stop_button(sweep: Sweep, api_url: str) -> None:
     )
     seen = [float(file.read_text()) for file in sweep.results.glob("*/checkpoints/seen")]
     assert len(seen) == 2
-    assert max(seen) - asked < 1
+    assert max(seen) - asked < 20, "a quiet machine takes some hundredths of a second"
     assert_stopped(sweep, "monitor (alice)")
     flow_run = PrefectApi(api_url).flow_run(f"{sweep.name}-")
     assert flow_run["state_type"] == "CANCELLED"

@@ -102,7 +102,7 @@ def test_every_kind_of_end(
     assert done["status"] == "DONE"
     assert done["metrics"] == {"loss": 0.25}
     assert done["train_epochs"] == EPOCHS
-    assert 0 < done["elapsed_s"] < 10
+    assert 0 < done["elapsed_s"] < 120
     assert "cpu_s" in done["resources"]
     assert ("peak_ram_mb" in done["resources"]) == (mode in ISOLATED)
     assert last["mlp-nile-s3-skip"]["data"]["status"] == "SKIPPED"

@@ -99,7 +99,9 @@ def sleeps(ctx: RunContext) -> dict[str, Any]:
 
 
 def breaks(ctx: RunContext) -> dict[str, Any]:
-    """Fails while a file says that its model is broken."""
+    """Fails while a file says that its model is broken, and lasts while one says that all do."""
+    while Path(ctx.config["marks"], "held").exists():
+        time.sleep(0.02)
     if Path(ctx.config["marks"], f"broken-{ctx.config['model']}").exists():
         raise ImportError(f"no package for run {ctx.run_id}")
     time.sleep(ctx.config.get("seconds", 0))

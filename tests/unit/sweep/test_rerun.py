@@ -322,6 +322,6 @@ def test_gathering_waits_for_nobody(results_root: Path) -> None:
     assert process is not None
     began = time.monotonic()
     session.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert process.poll() is not None
     assert not os.path.exists(results_root)  # noqa: PTH110

@@ -132,6 +132,24 @@ def test_how_runs_end_is_told(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
+def test_what_could_not_be_told_any_more_is_told_by_the_next_start(tmp_path: Path) -> None:
+    space = {"kind": {"choice": ["raise", "mute", "well"]}}
+    options = {"sampler": "grid", "n_trials": None, "space": space}
+    session = SweepSession(request(tmp_path, search_experiments.deadly, **options))
+    trials: Any = session.trials
+    trials._study.tell = lambda *_: None  # killed between a run's end and this, three times
+    assert run_session(session).failed == 1
+    assert states(tmp_path) == ["RUNNING"] * 3
+
+    asked = request(tmp_path, search_experiments.deadly, **options)
+    assert make_plan(asked).to_do == ()
+    again = run_session(SweepSession(asked))
+    assert (again.succeeded, again.reused, again.failed) == (2, 2, 1)
+    told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
+    assert told == {"raise": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
+    assert len(records(tmp_path)) == 3
+
+
 @pytest.mark.parametrize(
     ("mode", "raises"), [("process_pool", False), ("thread", False), ("sequential", True)]
 )
