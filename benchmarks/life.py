@@ -59,7 +59,7 @@ GROUPS: Groups = (
         ),
     ),
     ("files", ("runs/", "sweep/session", "sweep/gathering", "sweep/burial")),
-    ("flow", ("flows/", "orchestration/", "argus_tasks/sweep/", "argus_tasks/api/")),
+    ("sweep and flow", ("flows/", "orchestration/", "argus_tasks/sweep/", "argus_tasks/api/")),
 )
 
 _FILE = re.compile(r"\(([^()]*?)(?::\d+)?\)$")

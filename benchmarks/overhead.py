@@ -19,6 +19,7 @@ from benchmarks.overhead_report import complete, overhead_figures, report, summa
 from benchmarks.overhead_round import Entry, Task, one_round
 from benchmarks.prefect_server import EmbeddedServer, PrefectServer, ServerFailed, StockServer
 
+NONE: Mapping[str, int] = {}
 _QUIET_LOG = {"PREFECT_LOGGING_LEVEL": "WARNING"}
 _HEAVY_PYTHON = ROOT / ".venv-integrations" / "bin" / "python"
 _HEAVY = str(_HEAVY_PYTHON) if _HEAVY_PYTHON.exists() else sys.executable
@@ -95,9 +96,11 @@ def compare(
     *,
     key: str = "overhead",
     warm: bool = True,
+    fewer: Mapping[str, int] = NONE,
 ) -> dict[str, Any]:
     """The whole benchmark, as the JSON it writes; `limit_s` as for `harness.in_turns`, `key` is
-    what the names of its figures begin with, without `warm` there is no turn for warming up.
+    what the names of its figures begin with, without `warm` there is no turn for warming up, and
+    who stands in `fewer` takes part in so many turns only, and in no warming up.
 
     A peer that fails is left out, with the reason. Errors: ContestantFailed where ours fails.
     """
@@ -120,7 +123,8 @@ def compare(
                 "start_s": server.start_s,
             }
             for turn, entry in in_turns(entries, pairs, limit_s):
-                if entry.name in missing or not (turn or warm):
+                first = 0 if warm and entry.name not in fewer else 1
+                if entry.name in missing or not first <= turn <= fewer.get(entry.name, pairs):
                     continue
                 figures = _one(entry, task if turn else replace(task, n=20), server)
                 if "missing" in figures:

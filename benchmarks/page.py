@@ -49,7 +49,9 @@ LIFE = """\
 ![A config's life, as a stacked bar](performance/life.svg)
 
 CPU milliseconds a config, of all processes, over the whole sweep. py-spy's samples of the flow's
-process (those that hold Python's lock) say how its share is made up; imports are left out."""
+process (those that hold Python's lock) say how its share is made up; imports are left out. There is
+no monitor: hooks and events cost nothing then; what one adds is measured by `benchmarks.monitor`.
+Most of the files, and the other end of the IPC, are the workers'."""
 
 
 def performance_page(results: Results) -> str:

@@ -20,7 +20,7 @@ def main() -> None:
             print("In other shells, first:")
             print(f"  export PREFECT_API_URL={held.api_url}")
         print(
-            "Then: prefect deployment run sweep/default"
+            "Once both are listed below: prefect deployment run sweep/default"
             """ --param configs='[{"dataset": "nile", "model": "naive", "lags": 12}]' --watch""",
             flush=True,
         )

@@ -106,5 +106,6 @@ def subcommands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Arg
 
 def as_help(parser: argparse.ArgumentParser) -> str:
     """A parser's help, at one width whatever the terminal is."""
-    parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88)
+    formatter = parser.formatter_class
+    parser.formatter_class = lambda prog: formatter(prog, width=88)
     return parser.format_help().rstrip()

@@ -18,7 +18,7 @@ from argus_tasks.orchestration.benchmark import (
     dated,
     judge_again,
     judge_night,
-    only_cells,
+    only_worse,
     stopped_state,
     terms_of,
 )
@@ -76,13 +76,12 @@ def benchmark_flow(
         return stopped_state(session)
     first = judge_night(request, terms)
     again = None
-    suspects = first.worse if first else ()
-    if suspects:
-        second = only_cells(request, suspects)
+    if first is not None and first.worse:
+        second = only_worse(request, first)
         confirming = _sweep(second)
         if confirming.stopping:
             return stopped_state(confirming)
-        again = judge_again(second, terms, suspects)
+        again = judge_again(second, terms, first)
     return conclude(Night(session, terms, first, again))
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import Any
 
-from prefect.context import SettingsContext
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    temporary_settings,
-)
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
 from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
 from argus_tasks.orchestration.quiet import quiet_about_a_gone_server
+from argus_tasks.orchestration.settings import with_settings
 from argus_tasks.sweep.session import SweepSession
 
 
@@ -27,20 +25,19 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
     BadInput; ArgusTasksError where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
-    updates: dict[Any, Any] = {}
-    if api_url:
-        updates = {PREFECT_API_URL: api_url}
+    changes: dict[str, object] = {}
+    if api_url and api_url != PREFECT_API_URL.value():
+        changes = {"api.url": api_url, "ui_url": api_url.removesuffix("/api")}
     if embedded:
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
-        updates[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
-    with temporary_settings(updates) if updates else _same_settings():
+        changes["flows.heartbeat_frequency"] = None
+    with with_settings(changes):
         require_server()
         session.make_root()  # before the flow: Prefect would log a bad folder's stack
         try:
-            flow = sweep.with_options(flow_run_name=lambda: name)
             with quiet_about_a_gone_server():
-                state = flow(Prepared(session), return_state=True)
+                state = _named(name)(Prepared(session), return_state=True)
             if not session.conducted:
                 state.result()  # raises what kept the flow from its end
         except Exception as error:
@@ -49,13 +46,17 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
                 raise
 
 
-def _same_settings() -> AbstractContextManager[object]:
-    """A context of our own with the settings of the user's flow: made anew, they would be read
-    from the environment again."""
-    context = SettingsContext.get()
-    if context is None:
-        return nullcontext()
-    return SettingsContext(profile=context.profile, settings=context.settings)
+def _named(name: str) -> Flow[..., State[Any]]:
+    """The flow, for one call with a prepared session. `with_options` would work out the schema of
+    its parameters again, and Prefect's way to write them imports a web server to do it."""
+
+    def serialized(parameters: dict[str, Any]) -> dict[str, Any]:
+        return {"configs": repr(parameters["configs"])}
+
+    flow = copy(sweep)
+    flow.flow_run_name = lambda: name
+    flow.serialize_parameters = serialized  # type: ignore[method-assign]
+    return flow
 
 
 def inside_a_flow() -> bool:

@@ -178,7 +178,7 @@ class ArgusServer:
         self.released.set()
         self.released = threading.Event()
 
-    def wait_for(self, condition: Callable[[ArgusServer], bool], timeout_s: float = 20.0) -> bool:
+    def wait_for(self, condition: Callable[[ArgusServer], bool], timeout_s: float = 60.0) -> bool:
         """Wait until the condition holds."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+COMMIT_DIGITS = 12
+"""How many digits of a commit say which it is."""
 _LARGEST_FILE = 1_000_000
 _MOST_FILES = 1_000
 
@@ -55,7 +57,7 @@ def code_of(folder: Path, leave_out: Path | None = None) -> str | None:
     repo = repo_of(folder)
     if repo is None:
         return None
-    short = repo.sha[:12]
+    short = repo.sha[:COMMIT_DIGITS]
     hashed = hashlib.sha256()
     differs = False
     if any(not line.startswith("??") for line in repo.changes):

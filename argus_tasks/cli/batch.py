@@ -24,9 +24,9 @@ def add_results_root(parser: argparse.ArgumentParser) -> None:
 
 def results_root(args: argparse.Namespace) -> Path:
     """The results root that the command is about."""
-    from argus_tasks.sweep.defaults import default_results_root
+    from argus_tasks.sweep.defaults import results_root_here
 
-    root: Path = args.results_root or default_results_root(Path.cwd())
+    root: Path = args.results_root or results_root_here()
     return root.expanduser().absolute()
 
 

@@ -91,7 +91,7 @@ def show(args: argparse.Namespace) -> int:
 
 def root_of(args: argparse.Namespace) -> Path:
     """The results root that was given, else the default."""
-    from argus_tasks.sweep.defaults import default_results_root
+    from argus_tasks.sweep.defaults import results_root_here
 
     root: Path | None = args.results_root
-    return root or default_results_root(Path.cwd())
+    return root or results_root_here()

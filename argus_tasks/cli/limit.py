@@ -52,18 +52,24 @@ def limit(args: argparse.Namespace) -> int:
             set_by_person(server, name, args.value)
         elif args.action == "auto" and not set_auto(server, name):
             raise ArgusTasksError(f"there is no limit '{name}' on Prefect's server.")
-        _show(server, name)
+        show(server, name)
     return 0
 
 
-def _show(server: LimitServer, name: str) -> None:
-    from argus_tasks.orchestration.limits import written_by_sweeps
+def show(server: LimitServer, name: str) -> None:
+    """Print a limit: its value, whose that is, and how much is in use."""
+    from argus_tasks.orchestration.limits import NEVER, written_by_sweeps
 
     found = server.read(name)
     if found is None:
         print(f"{name}: there is none; the next sweep of mode dynamic makes it")
         return
-    whose = "the controller's" if written_by_sweeps(server, name) == found.limit else "a person's"
+    written = written_by_sweeps(server, name)
+    whose = "a person's"
+    if written is NEVER:  # one that a sweep file names, or that somebody has made
+        whose = "as it was made or set; sweeps keep to it"
+    elif written == found.limit:
+        whose = "the controller's"
     state = whose if found.active else "disabled: only `workers` counts"
     print(f"{name}: {found.limit} ({state}), {found.taken} in use")
 

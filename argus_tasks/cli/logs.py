@@ -64,11 +64,11 @@ def find_run(said: str, results_root: Path | None) -> Path:
     """The newest run folder that this names. Errors: BadInput where there is none."""
     from argus_tasks.runs.catalogue import known_runs
     from argus_tasks.runs.layout import RUN_LOG
-    from argus_tasks.sweep.defaults import default_results_root
+    from argus_tasks.sweep.defaults import results_root_here
 
     if (Path(said) / RUN_LOG).is_file():
         return Path(said)
-    root = results_root or default_results_root(Path.cwd())
+    root = results_root or results_root_here()
     found = [
         run
         for run in known_runs(root)

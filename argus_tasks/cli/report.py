@@ -15,7 +15,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         " network. It asks no server, and also works while a sweep runs.",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="the results root that holds the run folders"
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="the results root (default: results/ here or in git's top folder)",
     )
     parser.add_argument("--batch", metavar="ID", help="only this batch, with what it has reused")
     parser.add_argument(
@@ -46,12 +50,14 @@ def write(args: argparse.Namespace) -> int:
     needs_plotting()
     from argus_tasks.results.report.page import ReportRequest, make_report
     from argus_tasks.results.sides import batch_side
+    from argus_tasks.sweep.defaults import results_root_here
 
-    loaded, superseded = load_batch(args.folder, None)
-    root = args.folder.resolve()
+    folder: Path = args.folder or results_root_here()
+    loaded, superseded = load_batch(folder, None)
+    root = folder.resolve()
     rows = loaded.rows
     if args.batch is not None:
-        rows, superseded = batch_side(args.folder, args.batch).rows, 0
+        rows, superseded = batch_side(folder, args.batch).rows, 0
     made = make_report(
         ReportRequest(
             root,
@@ -66,7 +72,7 @@ def write(args: argparse.Namespace) -> int:
         )
     )
     name = "report.html" if args.batch is None else f"report-{args.batch}.html"
-    target = args.out or args.folder / name
+    target = args.out or folder / name
     try:
         write_text_whole(target, made.html)
     except OSError as error:

@@ -23,7 +23,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "nothing but their seed are one row, with mean and standard deviation. Of several runs of "
         "one config the newest counts.",
     )
-    parser.add_argument("folder", metavar="DIR", help="the results root that holds the run folders")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        help="the results root (default: results/ here or in git's top folder)",
+    )
     parser.add_argument("--metric", metavar="M", help="sort by this one (default: the first)")
     parser.add_argument(
         "--direction",
@@ -64,6 +69,7 @@ def show(args: argparse.Namespace) -> int:
     from argus_tasks.results.load import load_batch
     from argus_tasks.results.pivot import keys_of, pivot
     from argus_tasks.results.render import print_leaderboard, print_pivot
+    from argus_tasks.sweep.defaults import results_root_here
 
     if args.top is not None and args.top < 1:
         raise BadInput(f"--top is {args.top}; expected an integer of 1 or more.")
@@ -74,7 +80,8 @@ def show(args: argparse.Namespace) -> int:
                 raise BadInput(
                     f"--{other} and --{form} go to the same place; give one of them another FILE."
                 )
-    loaded, superseded = load_batch(args.folder, args.batch)
+    root = str(args.folder or results_root_here())
+    loaded, superseded = load_batch(root, args.batch)
     keys = [key.strip() for key in args.group_by.split(",")] if args.group_by else None
     board = leaderboard(loaded.rows, args.metric, args.direction, keys)
     table = None
@@ -94,7 +101,7 @@ def show(args: argparse.Namespace) -> int:
     elif table is not None:
         print_pivot(table)
     else:
-        print_leaderboard(board, loaded, root=args.folder, superseded=superseded, top=args.top)
+        print_leaderboard(board, loaded, root=root, superseded=superseded, top=args.top)
     return 0
 
 

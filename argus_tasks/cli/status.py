@@ -34,9 +34,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def status(args: argparse.Namespace) -> int:
     """Print how things stand."""
     from argus_tasks.runs.ledger import batches
-    from argus_tasks.sweep.defaults import default_results_root
+    from argus_tasks.sweep.defaults import results_root_here
 
-    root: Path = args.results_root or default_results_root(Path.cwd())
+    root: Path = args.results_root or results_root_here()
     found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
     found.sort(key=lambda folder: str((folder.state() or {}).get("created_at")))
     if not found:

@@ -25,7 +25,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         " where something is wrong; each finding names its file.",
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="the results root (default: results/)"
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="the results root (default: results/ here or in git's top folder)",
     )
     parser.add_argument("--batch", metavar="ID", help="only what belongs to this batch")
     parser.add_argument(
@@ -40,9 +44,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def verify(args: argparse.Namespace) -> int:
     """Print what was found."""
     from argus_tasks.runs.verifying import verify as verified
-    from argus_tasks.sweep.defaults import default_results_root
+    from argus_tasks.sweep.defaults import results_root_here
 
-    root = (args.folder or default_results_root(Path.cwd())).expanduser().absolute()
+    root = (args.folder or results_root_here()).expanduser().absolute()
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}; expected a results root.")
     verdict = verified(root, args.batch)

@@ -21,6 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 
 from argus_tasks.orchestration.prefect_server import without_retries
+from argus_tasks.orchestration.settings import client_settings
 from argus_tasks.orchestration.standing import Standing
 from argus_tasks.sweep.session import SweepSession
 
@@ -189,7 +190,7 @@ class _Posts:
     def put(self, key: str, kind: str, data: Any, description: str) -> None:
         """Make or change the artifact. Errors: whatever Prefect's client raises."""
         if self._client is None:
-            self._client = get_client({"timeout": _CALL_LIMIT_S}, sync_client=True).__enter__()
+            self._client = get_client(client_settings(_CALL_LIMIT_S), sync_client=True).__enter__()
         body = {"data": data, "description": description}
         known = self._ids.get(key)
         if known is not None:

@@ -86,11 +86,13 @@ def dated(request: SweepRequest, now: datetime) -> SweepRequest:
     return replace(request, name=name, batch_id=batch_id, fresh=True)
 
 
-def only_cells(request: SweepRequest, cells: Collection[Cell]) -> SweepRequest:
-    """The request for these cells alone, as a batch beside the first."""
-    keys = {cell.key for cell in cells}
+def only_worse(request: SweepRequest, first: Comparison) -> SweepRequest:
+    """The request for the cells that looked worse alone, as a batch beside the first."""
+    keys = {cell.key for cell in first.worse}
     configs = tuple(
-        config for config in request.configs if canonical_json(cell_config(config)) in keys
+        config
+        for config in request.configs
+        if canonical_json(cell_config(config, first.ignore_keys)) in keys
     )
     return replace(
         request,
@@ -110,18 +112,20 @@ def judge_night(request: SweepRequest, terms: Terms) -> Comparison | None:
     return found
 
 
-def judge_again(request: SweepRequest, terms: Terms, suspects: Collection[Cell]) -> Comparison:
+def judge_again(request: SweepRequest, terms: Terms, first: Comparison) -> Comparison:
     """The second run of what looked worse, beside the same baseline."""
-    found = _compared(request, terms, {cell.key for cell in suspects})
+    found = _compared(request, terms, first)
     _log(found)
     return found
 
 
-def _compared(request: SweepRequest, terms: Terms, keys: Collection[str] | None) -> Comparison:
+def _compared(request: SweepRequest, terms: Terms, first: Comparison | None) -> Comparison:
     root = request.results_root
     before = read_baseline(root, terms.baseline).side
+    if first is not None:
+        before = before.only({cell.key for cell in first.worse}, first.ignore_keys)
     return compare(
-        before if keys is None else before.only(keys),
+        before,
         batch_side(root, str(request.batch_id)),
         terms.metric,
         terms.direction,

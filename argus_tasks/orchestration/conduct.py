@@ -16,6 +16,7 @@ from argus_tasks.orchestration.cancelling import heeding_cancel
 from argus_tasks.orchestration.config_task import config_task
 from argus_tasks.orchestration.drive import drive, one_by_one
 from argus_tasks.orchestration.final_state import final_state
+from argus_tasks.orchestration.key_plots import KeyPlots
 from argus_tasks.orchestration.limits import keep_limits
 from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
@@ -98,6 +99,7 @@ def _run_mirrored(session: SweepSession) -> None:
         stopping=lambda: session.stopping,
     )
     limits = keep_limits(session.admission)
+    plots = KeyPlots(session)
     agrees = False
     try:
         cancel = partial(session.stop, "Prefect")
@@ -108,11 +110,13 @@ def _run_mirrored(session: SweepSession) -> None:
                     one_by_one(session, task, account)
                 else:
                     drive(session, task, account, mirror.admit)
+            plots.begin()
             artifacts.finish()
             limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
             agrees = _settle(session, mirror, account)
         session.note_flow_run(flow_run_id, server, mirrored=agrees)
     finally:
+        plots.finish()
         limits.close(0.0)
         mirror.close()
         if relay is not None:

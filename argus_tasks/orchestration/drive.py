@@ -17,6 +17,7 @@ from argus_tasks.orchestration.account import Account
 from argus_tasks.orchestration.engine import ConfigTask, ConfigTaskRunner
 from argus_tasks.sweep.admission.notice import HoldingNotice
 from argus_tasks.sweep.attempt import who_terminates
+from argus_tasks.sweep.plan import PlannedRun
 from argus_tasks.sweep.session import SweepSession
 
 # One more than there are workers: the next task run is through Prefect's engine when one frees.
@@ -81,7 +82,12 @@ class _Loop:
         self._runner = ConfigTaskRunner.current()
         self._admit = admit
         self._waiting = session.admission.waiting
-        self._ended: queue.SimpleQueue[tuple[str, Future[State[Any]]] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[PlannedRun, Future[State[Any]]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._unstarted: set[int] = set()
+        self._room_at_a_start = False
+        session.on_start = self._has_started
         self._in_flight = 0
         self._submitted = 0
         # A trial is asked no earlier than it can run: its sampler learns from those that end.
@@ -119,10 +125,11 @@ class _Loop:
                 session.admission.turn_away(run)
                 continue
             run = session.plan.runs[run.index]  # a search has just drawn its config
+            self._unstarted.add(run.index)
             future = self._runner.start(self._task, run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
-            future.add_done_callback(partial(self._tell_end, run.name))
+            future.add_done_callback(partial(self._tell_end, run))
         if self.finished:
             return
         try:
@@ -130,18 +137,33 @@ class _Loop:
         except queue.Empty:
             ended = None
         if ended is not None:
+            run, future = ended
             self._in_flight -= 1
-            self._account.ended(ended[0], _state_of(ended[1]))
+            self._unstarted.discard(run.index)
+            self._account.ended(run.name, _state_of(future))
         if session.stopping:
             self._wind_down()
 
     def _has_room(self) -> bool:
         """Those that wait for their next try hold no worker."""
         idle = self._session.pauses.count + self._session.admission.gate.waiting
-        return self._in_flight - idle < self._window
+        busy = self._in_flight - idle
+        if busy < self._session.request.workers:
+            return True
+        if busy >= self._window:
+            return False
+        self._room_at_a_start = True
+        return not self._unstarted  # the one ahead is not to overtake those before it
 
-    def _tell_end(self, name: str, future: Future[State[Any]]) -> None:
-        self._ended.put((name, future))
+    def _has_started(self, index: int) -> None:
+        """Called where an attempt has its worker."""
+        self._unstarted.discard(index)
+        if self._room_at_a_start:
+            self._room_at_a_start = False
+            self._ended.put(None)
+
+    def _tell_end(self, run: PlannedRun, future: Future[State[Any]]) -> None:
+        self._ended.put((run, future))
 
     def _wind_down(self) -> None:
         now = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from argus_tasks.orchestration.prefect_server import ServerAway
+from argus_tasks.orchestration.settings import client_settings
 
 CALL_LIMIT_S = 3.0
 LEASE_S = 60.0
@@ -115,7 +116,7 @@ class LimitServer:
     ) -> tuple[int, Any]:
         try:
             if self._opened is None:
-                client = get_client({"timeout": CALL_LIMIT_S}, sync_client=True)
+                client = get_client(client_settings(CALL_LIMIT_S), sync_client=True)
                 self._opened = client.__enter__()
             answer = self._opened.request(method, path, **({"json": body} if body else {}))
             return 200, answer.json() if answer.content else None

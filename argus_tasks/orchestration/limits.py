@@ -265,9 +265,14 @@ def _value_of(mark: Any) -> Any:
     return mark.get("value") if isinstance(mark, dict) else mark
 
 
+NEVER = object()
+"""Of a limit that no controller has ever written to."""
+
+
 def written_by_sweeps(server: LimitServer, name: str) -> Any:
-    """The value that sweeps wrote last; anything else on the limit is a person's."""
-    return _value_of(server.variable(name))
+    """The value that sweeps wrote last, or NEVER; anything else on the limit is a person's."""
+    mark = server.variable(name)
+    return NEVER if mark is None else _value_of(mark)
 
 
 def set_by_person(server: LimitServer, name: str, value: int) -> None:

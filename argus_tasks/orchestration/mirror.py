@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from prefect.context import FlowRunContext, SettingsContext
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 from prefect.states import Crashed
 
 from argus_tasks.orchestration.backpressure import Backpressure
@@ -175,13 +174,12 @@ def make_the_last_calls_short() -> None:
     state, instead of for minutes, and raises out of the flow's call.
 
     It holds until the settings context around the flow's call ends: call such a flow within
-    `temporary_settings(...)`.
+    `with_settings(...)`.
     """
     context = SettingsContext.get()
     if context is not None:
-        settings = context.settings.copy_with_update(updates={PREFECT_CLIENT_MAX_RETRIES: 0})
         # entered and never left: what sets the state is the flow's engine, around us
-        SettingsContext(profile=context.profile, settings=settings).__enter__()
+        without_retries().__enter__()
     connect_once(getattr(FlowRunContext.get(), "client", None))
 
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.orchestration.expected import ExpectedRun, ServerRun, as_state
+from argus_tasks.orchestration.settings import client_settings, with_settings
 
 CALL_LIMIT_S = 15.0
 COUNT_LIMIT_S = 3.0
@@ -32,7 +33,7 @@ class ServerAway(ArgusTasksError):
 
 def without_retries() -> AbstractContextManager[Any]:
     """Prefect's client asks once in here: on a server that is gone it would try for minutes."""
-    return temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0})
+    return with_settings({"client.max_retries": 0})
 
 
 def connect_once(client: object) -> None:
@@ -161,7 +162,7 @@ class PrefectServer:
     def _call(self, ask: Any) -> Any:
         try:
             if self._opened is None:
-                client = get_client({"timeout": CALL_LIMIT_S}, sync_client=True)
+                client = get_client(client_settings(CALL_LIMIT_S), sync_client=True)
                 self._opened = client.__enter__()
                 connect_once(client)
             return ask(self._opened)

@@ -20,6 +20,7 @@ from prefect.events.related import related_resources_from_run_context
 from prefect.utilities.context import temporary_context
 
 from argus_tasks.orchestration.coalescing import Item
+from argus_tasks.orchestration.settings import client_settings
 from argus_tasks.orchestration.state_change import StateChange
 
 log = logging.getLogger("argus_tasks.relay")
@@ -170,7 +171,9 @@ class _Related:
         known = self._known.get(key)
         if known is None:
             if self._client is None:
-                self._client = await self._stack.enter_async_context(get_client())
+                self._client = await self._stack.enter_async_context(
+                    get_client(httpx_settings=client_settings(CALL_LIMIT_S))
+                )
             with temporary_context(context):
                 known = await related_resources_from_run_context(
                     client=self._client,

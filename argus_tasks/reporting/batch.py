@@ -13,6 +13,7 @@ from argus_tasks.base.guard import guarded
 from argus_tasks.delivery.link import drain_deadline_s
 from argus_tasks.delivery.outbox import Outbox, folder_for
 from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting import active
 from argus_tasks.reporting.joined import JoinContext, close_writers
 from argus_tasks.reporting.reporter import Reporter
@@ -117,6 +118,14 @@ class BatchReporter:
         kind = "job_failed" if failed else "job_done"
         self._reporter.sink.emit(kind, job_id, data, after=self._refs(after))
         self.count(job_id, failed=failed)
+
+    @guarded(default=None)
+    def attach(self, name: str, files: Sequence[Path]) -> None:
+        """Send files as artifacts of a job, labelled `sweep`, once the job's events are there."""
+        job_id = self._reporter.wire_job_id(name)
+        for file in files:
+            record = upload_record(file, batch_id=self.batch_id, job_id=job_id, label="sweep")
+            self._reporter.sink.upload(record)
 
     def count(self, job_id: str, *, failed: bool) -> None:
         """Count a job that has ended, now or in an earlier session."""

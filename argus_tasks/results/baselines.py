@@ -74,8 +74,14 @@ def baseline_from(path: Path) -> Baseline:
     """The baseline in a file. Errors: BadInput, where it cannot be read as one."""
     try:
         value = read_json(path)
-        rows = tuple(Row(**{**run, "path": Path(run["path"])}) for run in value["runs"])
-        side = Side(**{key: value["of"][key] for key in _SIDE_KEYS}, rows=rows)
+        names = [field.name for field in fields(Row)]
+        rows = tuple(
+            Row(**{name: run.get(name) for name in names} | {"path": Path(run["path"])})
+            for run in value["runs"]
+        )
+        ignored = tuple(value["of"].get("ignore_keys") or ())
+        told = {key: value["of"].get(key) for key in _SIDE_KEYS}
+        side = Side(**{**told, "ignore_keys": ignored}, rows=rows)
         return Baseline(value["name"], value["set_at"], side)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{str(path)!r} cannot be read as a baseline: {error!r}.") from None
@@ -133,4 +139,11 @@ def _path(root: Path, name: str) -> Path:
     return root / SWEEP_FOLDER / _FOLDER / f"{name}.json"
 
 
-_SIDE_KEYS: tuple[Any, ...] = ("label", "batch_id", "name", "experiment", "created_at")
+_SIDE_KEYS: tuple[Any, ...] = (
+    "label",
+    "batch_id",
+    "name",
+    "experiment",
+    "created_at",
+    "ignore_keys",
+)

@@ -9,7 +9,8 @@ from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.leaderboard import Spread
 from argus_tasks.results.render import plain_lines
-from argus_tasks.results.side_text import code_versions, plural, side_text
+from argus_tasks.results.rows import codes_of
+from argus_tasks.results.side_text import plural, side_text
 from argus_tasks.results.sides import Side
 from argus_tasks.results.table import Column, number_specs, telling_keys, titles_of, value_text
 from argus_tasks.results.verdict import Cell, Comparison, Verdict
@@ -121,7 +122,7 @@ def _side(side: Side) -> dict[str, Any]:
         "created_at": side.created_at,
         "runs": len(side.rows),
         "failed": sum(row.status == "failed" for row in side.rows),
-        "code_versions": code_versions(side.rows),
+        "codes": codes_of(side.rows),
         "host_kinds": sorted({row.host_kind for row in side.rows if row.host_kind}),
     }
 

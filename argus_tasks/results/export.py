@@ -13,19 +13,19 @@ from argus_tasks.results.rows import STATUSES, OddFolder, Row, Rows
 
 
 def csv_text(board: Leaderboard) -> str:
-    """A line for each group: place, config, numbers of runs; of each metric mean, std, the mean's
-    95 % interval and n.
+    """A line for each group: place, config, numbers of runs, codes; of each metric mean, std, the
+    mean's 95 % interval and n.
 
     Where a metric's name is a config key's too, the config's column is named `config.<key>`.
     """
     keys = [*board.constants, *board.keys]
     metrics = [name + end for name in board.metrics for end in ("", "_std", "_low", "_high", "_n")]
-    fixed = ["rank", "runs", *STATUSES]
+    fixed = ["rank", "runs", *STATUSES, "code"]
     taken = {*metrics, *fixed}
     titles = [f"config.{key}" if key in taken else key for key in keys]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["rank", *titles, "runs", *STATUSES, *metrics])
+    writer.writerow(["rank", *titles, "runs", *STATUSES, "code", *metrics])
     for index, group in enumerate(board.groups):
         config = {**board.constants, **group.config}
         line: list[Any] = [
@@ -34,6 +34,7 @@ def csv_text(board: Leaderboard) -> str:
             len(group.rows),
         ]
         line += [group.count(status) for status in STATUSES]
+        line.append("; ".join(group.codes))
         for name in board.metrics:
             found = group.metrics.get(name)
             line += _spread(found)

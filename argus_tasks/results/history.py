@@ -154,14 +154,16 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _series(sides: Sequence[Side], metric: str) -> list[Series]:
-    cells = [side.cells() for side in sides]
+    ignored = {key for side in sides for key in side.ignore_keys}
+    cells = [side.cells(ignored) for side in sides]
     found = []
     for key in dict.fromkeys(key for each in cells for key in each):
         numbers = [_numbers(each.get(key, []), metric) for each in cells]
         points = tuple(spread(values) for values in numbers)
         if any(points):
             relative = all(value > 0 for values in numbers for value in values)
-            config = cell_config(next(each[key][0].config for each in cells if key in each))
+            first = next(each[key][0].config for each in cells if key in each)
+            config = cell_config(first, ignored)
             changes = tuple(change_points(points, relative=relative))
             found.append(Series(key, config, points, relative, changes))
     return found

@@ -9,7 +9,7 @@ from argus_tasks.results.direction import guess_direction
 from argus_tasks.results.history import History, Series
 from argus_tasks.results.leaderboard import Spread
 from argus_tasks.results.render import plain_lines
-from argus_tasks.results.side_text import code_versions
+from argus_tasks.results.rows import codes_of
 from argus_tasks.results.table import Column, number_specs, telling_keys, value_text
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -41,7 +41,7 @@ def batch_columns(found: History) -> list[Column]:
         for change in each.changes:
             told.setdefault(change.at, []).append(f"{name} {level_text(each, change.change)}")
     sides = found.batches
-    codes = [",".join(version[:10] for version in code_versions(side.rows)) for side in sides]
+    codes = [",".join(codes_of(side.rows)) for side in sides]
     levels = ["; ".join(told.get(place, [])) for place in range(len(sides))]
     return [
         Column("", tuple(str(place + 1) for place in range(len(sides)))),

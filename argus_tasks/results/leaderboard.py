@@ -12,7 +12,7 @@ from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.direction import Direction, guess_direction
 from argus_tasks.results.quantiles import t_975
-from argus_tasks.results.rows import Row
+from argus_tasks.results.rows import Row, codes_of
 
 SEED = "seed"
 RESOURCES = ("duration_sec", "peak_ram_mb")
@@ -55,6 +55,11 @@ class Group:
     metrics: dict[str, Spread]
     rows: tuple[Row, ...]
 
+    @property
+    def codes(self) -> list[str]:
+        """Which codes the runs that succeeded ran."""
+        return codes_of(row for row in self.rows if row.status == "succeeded")
+
     def count(self, status: str) -> int:
         """How many of the runs have the status."""
         return sum(row.status == status for row in self.rows)
@@ -75,6 +80,11 @@ class Leaderboard:
     constants: dict[str, Any]
     metrics: tuple[str, ...]
     groups: tuple[Group, ...]
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether the runs were made by different code."""
+        return len({code for group in self.groups for code in group.codes}) > 1
 
     def rank(self, index: int) -> int | None:
         """The place of a group, from 1; None for a group without the metric."""

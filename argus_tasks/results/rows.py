@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.repo import COMMIT_DIGITS
 
 STATUSES = ("succeeded", "failed", "skipped", "running")
 _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
@@ -19,10 +21,10 @@ _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
 class Row:
     """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
 
-    `peak_ram_mb` is the most memory it held, in MB; `code_version` the git commit it ran;
-    `code` the same with what differed from it;
-    `host_kind` what machine it ran on; `data_version` its data's. What a folder does not say is
-    None: much of it in folders that other tools wrote.
+    `peak_ram_mb` is the most memory it held, in MB; `code` which code it ran: twelve digits of
+    HEAD, and what told the work tree from it (`base.repo.code_of`); `host_kind` what machine it ran
+    on; `data_version` its data's. What a folder does not say is None: much of it in folders that
+    other tools wrote.
     """
 
     run_id: str
@@ -41,11 +43,15 @@ class Row:
     cause: str | None
     parent_run_id: str | None
     peak_ram_mb: float | None
-    code_version: str | None
+    code: str | None
     host_kind: str | None
     data_version: str | None
     path: Path
-    code: str | None = None
+
+
+def codes_of(rows: Iterable[Row]) -> list[str]:
+    """The codes that the runs ran, each once."""
+    return list(dict.fromkeys(row.code for row in rows if row.code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
             sentence = f"its metrics.json cannot be read: {_reason(error)}."
             odd.append(OddFolder(Path(path), sentence))
     meta = _read_meta(path)
+    commit = _text(meta.get("git_commit")) or ""
     attempt = run.get("attempt")
     resources = run.get("resources")
     return Row(
@@ -132,11 +139,10 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         cause=_text(run.get("cause")),
         parent_run_id=_text(run.get("parent_run_id")),
         peak_ram_mb=_number(resources.get("peak_ram_mb")) if isinstance(resources, dict) else None,
-        code_version=_text(meta.get("git_commit")),
+        code=_text(run.get("code")) or commit[:COMMIT_DIGITS] or None,
         host_kind=_text(meta.get("host_kind")),
         data_version=_text(meta.get("dataset_version")),
         path=Path(path),
-        code=_text(run.get("code")),
     )
 
 

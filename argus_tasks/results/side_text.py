@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from argus_tasks.results.rows import Row
+from argus_tasks.results.rows import codes_of
 from argus_tasks.results.sides import Side
 
 
@@ -16,15 +14,10 @@ def side_text(side: Side) -> str:
     if side.created_at:
         parts.append(side.created_at[:16].replace("T", " "))
     parts.append(plural(len(side.rows), "run"))
-    versions = code_versions(side.rows)
-    if versions:
-        parts.append(f"code {', '.join(version[:10] for version in versions)}")
+    codes = codes_of(side.rows)
+    if codes:
+        parts.append(f"code {', '.join(codes)}")
     return ", ".join(parts)
-
-
-def code_versions(rows: Sequence[Row]) -> list[str]:
-    """The code versions that the runs ran, each once."""
-    return list(dict.fromkeys(row.code_version for row in rows if row.code_version))
 
 
 def plural(count: int, word: str) -> str:

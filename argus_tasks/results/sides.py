@@ -28,6 +28,7 @@ class Side:
         experiment: the experiment's import path, where that is known.
         created_at: ISO 8601 UTC, of the batch.
         rows: of each config the run that counts.
+        ignore_keys: top-level config keys that the sweep said do not count.
     """
 
     label: str
@@ -36,23 +37,29 @@ class Side:
     experiment: str | None
     created_at: str | None
     rows: tuple[Row, ...]
+    ignore_keys: tuple[str, ...] = ()
 
-    def cells(self) -> dict[str, list[Row]]:
-        """The runs by cell: those whose configs differ in nothing but seed and data version."""
+    def cells(self, ignore: Collection[str]) -> dict[str, list[Row]]:
+        """The runs by cell: those whose configs differ in nothing but seed, data version and the
+        keys to `ignore`, which are those of both sides where two are compared."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(canonical_json(cell_config(row.config)), []).append(row)
+            found.setdefault(canonical_json(cell_config(row.config, ignore)), []).append(row)
         return found
 
-    def only(self, keys: Collection[str]) -> Side:
-        """This side with the cells of these keys and no others."""
-        cells = self.cells()
+    def only(self, keys: Collection[str], ignore: Collection[str]) -> Side:
+        """This side with the cells of these keys and no others; `ignore` as for `cells`."""
+        cells = self.cells(ignore)
         return replace(self, rows=tuple(row for key in cells if key in keys for row in cells[key]))
 
 
-def cell_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The config without what tells the repeats of one cell apart."""
-    return {key: config[key] for key in config if key != SEED and key not in DATA_VERSIONS}
+def cell_config(config: dict[str, Any], ignore: Collection[str]) -> dict[str, Any]:
+    """The config without what tells the repeats of one cell apart, and without what is ignored."""
+    return {
+        key: config[key]
+        for key in config
+        if key != SEED and key not in DATA_VERSIONS and key not in ignore
+    }
 
 
 def batch_side(root: Path, batch_id: str, rows: tuple[Row, ...] | None = None) -> Side:
@@ -80,6 +87,7 @@ def batch_side(root: Path, batch_id: str, rows: tuple[Row, ...] | None = None) -
         experiment=state.get("experiment"),
         created_at=state.get("created_at") or min(row.started_at or "" for row in counted),
         rows=(*_reused(folder, state, counted, every), *counted),
+        ignore_keys=_ignored(state),
     )
 
 
@@ -97,7 +105,14 @@ def folder_side(folder: Path, label: str) -> Side:
         experiment=experiments.pop() if len(experiments) == 1 else None,
         created_at=rows[-1].started_at,
         rows=tuple(rows),
+        ignore_keys=tuple(dict.fromkeys(key for state in states for key in _ignored(state))),
     )
+
+
+def _ignored(state: dict[str, Any]) -> tuple[str, ...]:
+    """The keys that the batch's last session left out of its configs' identity."""
+    recipe = (state.get("sessions") or [{}])[-1].get("recipe") or {}
+    return tuple(recipe.get("ignore_keys") or ())
 
 
 def _reused(

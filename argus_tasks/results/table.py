@@ -91,6 +91,8 @@ def _needed(board: Leaderboard, groups: Sequence[Group], limit: int) -> list[Col
     ]
     if board.metric is not None:
         columns.append(_metric_column(board.metric, groups, with_std=True))
+    if board.has_codes:
+        columns.append(Column("code", tuple(map(code_text, groups)), is_text=True))
     columns.append(Column("n", tuple(_count_text(board.metric, group) for group in groups)))
     return columns
 
@@ -164,6 +166,12 @@ def foot_lines(
     )
     lines += _some([f"{folder.path}: {folder.sentence}" for folder in odd], "more odd folders")
     return [part for line in lines for part in line.split("\n")]
+
+
+def code_text(group: Group) -> str:
+    """Which code a group's runs ran; of several, how many: their mean is of unlike things."""
+    codes = group.codes
+    return f"{len(codes)} codes" if len(codes) > 1 else "".join(codes)
 
 
 def value_text(value: Any, limit: int = LONGEST_VALUE) -> str:

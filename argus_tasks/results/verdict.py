@@ -41,7 +41,7 @@ class Cell:
 
     Attributes:
         key: what the cell is found by: its config as canonical JSON.
-        config: the config, without seed and data version.
+        config: the config, without seed, data version and what either side ignores.
         verdict: the word.
         reason: why it is not comparable; empty otherwise.
         before: mean, spread and number of the first side's values; None where it has none.
@@ -85,6 +85,11 @@ class Comparison:
     def worse(self) -> tuple[Cell, ...]:
         """The cells that are worse."""
         return self.those(Verdict.WORSE)
+
+    @property
+    def ignore_keys(self) -> frozenset[str]:
+        """The config keys that do not count, as either side says."""
+        return frozenset((*self.before.ignore_keys, *self.after.ignore_keys))
 
     def those(self, verdict: Verdict) -> tuple[Cell, ...]:
         """The cells with that verdict."""
@@ -135,7 +140,8 @@ def compare(
             f"whether less or more of {metric!r} is better, its name does not tell; say"
             " --direction min or max."
         )
-    firsts, seconds = before.cells(), after.cells()
+    ignored = {*before.ignore_keys, *after.ignore_keys}
+    firsts, seconds = before.cells(ignored), after.cells(ignored)
     keys = list(dict.fromkeys([*firsts, *seconds]))
     pairs = [(firsts.get(key, []), seconds.get(key, [])) for key in keys]
     reasons = [
@@ -162,7 +168,7 @@ def compare(
     cells = []
     for index, (key, (first, second)) in enumerate(zip(keys, pairs, strict=True)):
         means = _spread(values[index][0]), _spread(values[index][1])
-        config = cell_config((second or first)[0].config)
+        config = cell_config((second or first)[0].config, ignored)
         if index in judged:
             cell = _cell(key, config, means, judged[index], chosen, min_effect, relative, alpha)
         else:
@@ -313,10 +319,9 @@ def _obstacle(
         if check not in allow and all(kinds) and kinds[0] != kinds[1]:
             return f"other {what}: {'; '.join(kinds[0])}, then {'; '.join(kinds[1])}"
     for rows, where in ((first, "first"), (second, "second")):
-        versions = {row.code_version for row in rows if row.code_version}
-        if "code" not in allow and len(versions) > 1:
-            short = ", ".join(sorted(version[:10] for version in versions))
-            return f"the {where}'s repeats ran different code: {short}"
+        codes = {row.code for row in rows if row.code}
+        if "code" not in allow and len(codes) > 1:
+            return f"the {where}'s repeats ran different code: {', '.join(sorted(codes))}"
     return ""
 
 

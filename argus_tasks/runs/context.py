@@ -128,7 +128,7 @@ class RunContext:
         self._note_metric(step, metrics, split, phase)
         curve = _CURVE_OF.get(split) if phase == "fit" and int(step) >= 0 else None
         if curve is not None:
-            self._tell_epoch(int(step), {_curve_name(key, curve): metrics[key] for key in metrics})
+            self._tell_epoch(int(step), {curve_name(key, curve): metrics[key] for key in metrics})
 
     def epoch(self, epoch: int, **metrics: Any) -> None:
         """An epoch's numbers: a line of `metrics.jsonl`, and a point of the monitor's curves.
@@ -213,7 +213,7 @@ class RunContext:
             self._metrics_fd = None
 
 
-def _curve_name(name: str, curve: str) -> str:
+def curve_name(name: str, curve: str) -> str:
     """`loss` of the training data is `train_loss`; what says whose it is keeps its name."""
     whose = name in _OF_NO_SPLIT or str(name).startswith(("train_", "val_"))
     return str(name) if whose else f"{curve}_{name}"

@@ -34,6 +34,10 @@ class TrialLink:
 class TrialSide(Protocol):
     """A run as a trial of a search."""
 
+    @property
+    def metric(self) -> str | None:
+        """What is reported; None where it is no trial."""
+
     def report(self, step: int, value: float) -> None:
         """Tell an intermediate value."""
 
@@ -51,6 +55,11 @@ class TrialSide(Protocol):
 
 class NoSearch:
     """The run is no trial: nobody is told, and nobody gives it up."""
+
+    @property
+    def metric(self) -> str | None:
+        """There is none."""
+        return None
 
     def report(self, step: int, value: float) -> None:
         """Nothing happens."""
@@ -75,6 +84,11 @@ class SearchTrial:
         self._link = link
         self._descriptor: int | None = None
         self._last: tuple[str, int, float] | None = None
+
+    @property
+    def metric(self) -> str | None:
+        """As the search says."""
+        return self._link.metric
 
     def report(self, step: int, value: float) -> None:
         """Append a line, in one write."""

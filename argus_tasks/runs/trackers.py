@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
 from argus_tasks.base.files import append_line, dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import EVENTS_JSONL
+from argus_tasks.runs.supervised import Supervised
 
 if TYPE_CHECKING:
     from argus_tasks.runs.context import MetricEvent, RunContext
     from argus_tasks.runs.metadata import RunMetadata
 
 ENTRY_POINTS = "argus_tasks.trackers"
+JSONL = "jsonl"
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """What a tracker implements. One that raises costs a log line and nothing else."""
+    """What a tracker implements.
+
+    One that raises costs a log line. So does one that hangs, and it is not called again: a call may
+    take 5 s, or what the tracker has as `limit_s`. All calls come from one thread.
+    """
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
         """The run's first attempt is about to start."""
@@ -64,37 +72,69 @@ class JsonlTracker:
 
 
 def check_specs(specs: Sequence[Mapping[str, Any]] | None) -> None:
-    """Raise BadInput for a tracker spec that cannot be built, before anything is started."""
+    """Raise BadInput for a tracker spec that cannot be built, before anything is started.
+
+    A factory may have a method `check`, without arguments, that raises what keeps it from being
+    used: MissingExtra for a package that is not installed.
+    """
     for index, spec in enumerate(specs or ()):
+        key = f"tracker_specs[{index}]"
         if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
             raise BadInput(
-                f"tracker_specs[{index}] is {spec!r}; expected a mapping such as"
+                f"{key} is {spec!r}; expected a mapping such as"
                 ' {"type": "jsonl", "kwargs": {}}.'
             )
-        _factory(spec["type"])
+        factory, given = _factory(spec["type"]), spec.get("kwargs") or {}
+        if not isinstance(given, Mapping):
+            raise BadInput(f"{key}.kwargs is {given!r}; expected a mapping.")
+        try:
+            inspect.signature(factory).bind(**given)
+        except TypeError as error:
+            raise BadInput(
+                f"{key}.kwargs is {dict(given)!r}, but tracker '{spec['type']}' cannot be made with"
+                f" them: {error}."
+            ) from None
+        check = getattr(factory, "check", None)
+        try:
+            if callable(check):
+                check()
+        except MissingExtra as error:
+            raise BadInput(f"{key}.type is '{spec['type']}', but {error}") from None
 
 
 def build_trackers(
     specs: Iterable[Mapping[str, Any]] | None, live: Iterable[Tracker] | None
 ) -> list[Tracker]:
-    """The trackers of a worker or caller: live ones first, and a jsonl one unless one was given."""
-    built: list[Tracker] = list(live or ())
-    built.extend(
-        _factory(str(spec["type"]))(**dict(spec.get("kwargs") or {})) for spec in specs or ()
-    )
+    """The trackers of a worker or caller: live ones first, and a jsonl one unless one was given.
+
+    All but the jsonl ones are supervised, and those given by name made when the first run starts.
+    """
+    built: list[Tracker] = [_supervised(tracker) for tracker in live or ()]
+    for spec in specs or ():
+        make = partial(_factory(str(spec["type"])), **dict(spec.get("kwargs") or {}))
+        if spec["type"].lower() == JSONL:
+            built.append(make())
+        else:
+            built.append(Supervised(str(spec["type"]), make))
     if not any(isinstance(tracker, JsonlTracker) for tracker in built):
         built.append(JsonlTracker())
     return built
 
 
+def _supervised(tracker: Tracker) -> Tracker:
+    if isinstance(tracker, JsonlTracker):
+        return tracker
+    return Supervised(type(tracker).__name__, lambda: tracker)
+
+
 def _factory(name: str) -> Callable[..., Tracker]:
-    if name.lower() == "jsonl":
+    if name.lower() == JSONL:
         return JsonlTracker
     known = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name.lower() not in known:
         raise BadInput(
             f"tracker type '{name}' is not known; expected one of"
-            f" {', '.join(sorted(['jsonl', *known]))}.{did_you_mean(name, ['jsonl', *known])}"
+            f" {', '.join(sorted([JSONL, *known]))}.{did_you_mean(name, [JSONL, *known])}"
         )
     factory: Callable[..., Tracker] = known[name.lower()].load()
     return factory

@@ -31,6 +31,7 @@ from argus_tasks.runs.layout import (
 )
 from argus_tasks.runs.ledger import REMOVED, TORN, SweepFolder, batches, json_holds, line_holds
 from argus_tasks.runs.told import MONITOR_JSONL
+from argus_tasks.runs.trial_lines import TrialLines
 
 
 @dataclass(slots=True)
@@ -325,7 +326,37 @@ class _Check:
                 )
                 word = "lost"
             counts[word] = counts.get(word, 0) + 1
+        self._check_trials(folder, session, counts)
         self.verdict.outcomes[folder.batch_id] = counts
+
+    def _check_trials(
+        self, folder: SweepFolder, session: Mapping[str, Any], counts: dict[str, int]
+    ) -> None:
+        """A search's plan grows while it runs: it has every trial that was run, and all there are
+        to be, or a reason why not."""
+        searches = {each.get("id") for each in folder.sessions() if _trials_of(each)}
+        ran = {
+            str(run.digest): run_id
+            for run_id, run in self._runs.items()
+            if any(one.session in searches for one in run.attempts)
+        }
+        found = TrialLines(folder.plan())
+        asked = _trials_of(session)
+        if not asked:
+            return
+        for sentence in found.wrong(ran):
+            self._files.find(folder.path / PLAN_JSONL, sentence)
+        left = asked - found.count
+        if left <= 0:
+            return
+        word = _reason(session, live=session.get("id") in self._live_sessions)
+        if word is None:
+            self._files.find(
+                folder.path / PLAN_JSONL,
+                f"{left} of {asked} trials are not there, and the session ended as"
+                f" '{session.get('how')}'",
+            )
+        counts[word or "lost"] = counts.get(word or "lost", 0) + left
 
     def _outcome(self, run_ids: list[str]) -> str | None:
         """The word of a config's runs: of a success, else of the newest."""
@@ -363,6 +394,13 @@ class _Check:
 
     def _ledger_of(self, batch_id: str) -> Path:
         return self._root / SWEEP_FOLDER / batch_id / LEDGER_JSONL
+
+
+def _trials_of(session: Mapping[str, Any]) -> int:
+    """How many trials the session's search was to have; 0 where it was none."""
+    recipe = session.get("recipe")
+    search = recipe.get("search") if isinstance(recipe, Mapping) else None
+    return int(search.get("trials") or 0) if isinstance(search, Mapping) else 0
 
 
 def _reason(session: Mapping[str, Any], *, live: bool) -> str | None:

@@ -21,3 +21,9 @@ def default_project(folder: Path) -> str:
 def default_results_root(folder: Path) -> Path:
     """Where run folders go: `results` in the home folder."""
     return home_of(folder) / "results"
+
+
+def results_root_here() -> Path:
+    """Where a command that reads looks: `results` in the working folder, else the default's."""
+    here = Path("results")
+    return here if here.is_dir() else default_results_root(Path.cwd())

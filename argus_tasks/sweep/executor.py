@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -207,8 +208,12 @@ class ThreadExecutor(LocalExecutor):
                 with self._lock:
                     self._waiting.discard(future)
                 return None
+            place = copy_context()  # what Prefect's log and tasks look themselves up in
             threading.Thread(
-                target=self._into, args=(future, assignment), name="argus-run", daemon=True
+                target=place.run,
+                args=(self._into, future, assignment),
+                name="argus-run",
+                daemon=True,
             ).start()
             try:
                 return future.result()

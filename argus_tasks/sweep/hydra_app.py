@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
 from argus_tasks.base.extras import need
 from argus_tasks.base.nested import flatten
 from argus_tasks.runs.context import RunContext
@@ -54,7 +54,10 @@ class HydraApp:
         file = (folder / Path(place).expanduser()).resolve()
         if not file.is_file():
             raise BadInput(f"experiment is '{path}', but there is no file {file}.")
-        need("hydra", "hydra")
+        try:
+            need("hydra", "hydra")
+        except MissingExtra as error:
+            raise BadInput(f"experiment is '{path}', but {error}") from None
         return cls(file, function or None)
 
     @property

@@ -58,6 +58,9 @@ class Monitor:
     def close(self, error: BaseException | None) -> None:
         """The session has ended, by this exception or by itself."""
 
+    def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
+        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+
     def leave(self) -> None:
         """Its workers are gone: wait a while until the monitor has all."""
 
@@ -154,6 +157,14 @@ class ArgusMonitor(Monitor):
         self._tell_lost(set(self._lost))
         self._batch.close(self._why_failed(error))
         self._file.close()
+
+    @guarded(default=None)
+    def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
+        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+        ends = self._file.read().ends
+        name = next((ends[run_id].name for run_id in run_ids if run_id in ends), None)
+        if name is not None:
+            self._batch.attach(name, files)
 
     def leave(self) -> None:
         """Its workers are gone: wait a while until the monitor has all."""

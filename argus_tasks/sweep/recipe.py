@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ _EXECUTION = (
     "fresh_process",
     "max_runs_per_worker",
     "stop_grace_s",
+    "order",
+    "cpu_limit",
+    "min_free_memory",
+    "gpus",
+    "slots_per_gpu",
+    "on_code_change",
 )
 _RETRY = ("max_attempts", "retry_on", "not_on", "delay_s", "backoff")
 
@@ -41,6 +47,12 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
         "folder": _import_folder(request.experiment),
         "execution": {name: getattr(request, name) for name in _EXECUTION},
         "retry": {name: getattr(request.retry, name) for name in _RETRY},
+        "stop": asdict(request.stopping),
+        "limits": {
+            each.name: each.rule.model_dump(mode="json", exclude_none=True, by_alias=True)
+            for each in request.limits
+        },
+        "metadata": request.metadata.to_dict() if request.metadata else {},
         "ignore_keys": request.ignore_keys,
         "only": len(request.only) if request.only is not None else None,
         "job": request.job.model_dump(exclude_none=True),
@@ -53,9 +65,8 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
 def request_of(folder: SweepFolder) -> SweepRequest:
     """The configs of a batch, to be run again as they were run last.
 
-    Everything else is as its sweep file says now, or, where that is gone, as it was; of stopping
-    rules, order and resources only the file tells. Errors: BadInput where the record does not tell
-    enough.
+    Everything else is as its sweep file says now, or, where that is gone, as it was. Trackers may
+    hold secrets and are not on record. Errors: BadInput where the record does not tell enough.
     """
     state = folder.state() or {}
     recipe = (folder.sessions() or [{}])[-1].get("recipe")
@@ -86,6 +97,9 @@ def request_of(folder: SweepFolder) -> SweepRequest:
             **common,
             **{name: recipe["execution"].get(name) for name in _EXECUTION},
             **{name: recipe["retry"].get(name) for name in _RETRY},
+            **recipe.get("stop", {}),
+            limits=recipe.get("limits"),
+            metadata=recipe.get("metadata"),
         )
         ignore_keys = tuple(recipe.get("ignore_keys") or ())
         job = JobTemplates(**recipe.get("job", {}))

@@ -28,6 +28,8 @@ SKIPPED_CODE = 77
 """The exit code by which a script says that its run is skipped; automake's tests use the same."""
 
 _NOTES_FILE = ".reported.jsonl"
+# What a search has given up has this long to end.
+_PRUNED_GRACE_S = 10.0
 
 
 class ScriptFailed(causes.NamedFailure):
@@ -87,9 +89,9 @@ class Script:
         finally:
             os.close(log)
             memory.close()
-        if code == SKIPPED_CODE:
+        if code == SKIPPED_CODE and not ctx._saw_prune:
             raise SkipRun(output.last_line() or f"exit {SKIPPED_CODE}")
-        if code != 0 and not ctx._saw_stop:
+        if code != 0 and not ctx._saw_stop and not ctx._saw_prune:
             raise _failure(causes.of_status(code), output)
         return _metrics(ctx.run_dir, output, notes)
 
@@ -102,8 +104,12 @@ class Script:
         termed: list[int],
     ) -> int:
         def look() -> None:
-            if not process.told and not termed and ctx.stopped:
+            if process.told or termed:
+                return
+            if ctx.stopped:
                 process.tell_to_end()
+            elif ctx.should_prune():
+                process.tell_to_end(_PRUNED_GRACE_S)
 
         with ScriptProcess(words, self.cwd, environment, attached=self.attached) as process:
             try:
@@ -122,6 +128,9 @@ def _output(ctx: RunContext, log: int, *, screen: bool) -> ScriptOutput:
     def on_metrics(line: MetricLine) -> None:
         if line.step is not None:
             ctx.log_metric(line.step, line.metrics)
+            searched = line.metrics.get(ctx._trial.metric or "")
+            if searched is not None and line.step >= 0:
+                ctx.report(line.step, searched)
 
     def on_odd(text: str) -> None:
         ctx.logger.warning(

@@ -36,6 +36,7 @@ class ScriptProcess:
         self.code: int | None = None
         self.usage: resource.struct_rusage | None = None
         self._told_at: float | None = None
+        self._own_grace_s: float | None = None
         self._killed = False
         self._process = subprocess.Popen(
             words,
@@ -53,9 +54,11 @@ class ScriptProcess:
         """It has been told to end."""
         return self._told_at is not None
 
-    def tell_to_end(self) -> None:
-        """A TERM, once, to it and all that comes from it."""
+    def tell_to_end(self, grace_s: float | None = None) -> None:
+        """A TERM, once, to it and all that comes from it; `grace_s` later a KILL, where whoever
+        follows it has none of its own."""
         if self._told_at is None:
+            self._own_grace_s = grace_s
             self._told_at = time.monotonic()
             signal_tree(self._process.pid, signal.SIGTERM)
 
@@ -117,6 +120,7 @@ class ScriptProcess:
                 pipe.close()
 
     def _hurry(self, grace_s: float | None) -> None:
+        grace_s = self._own_grace_s if grace_s is None else grace_s
         if self._told_at is None or grace_s is None or self._killed:
             return
         if time.monotonic() >= self._told_at + grace_s:

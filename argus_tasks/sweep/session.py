@@ -59,6 +59,7 @@ class SweepSession:
         unmirrored: task runs that Prefect's server could not be made to know.
         hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
+        on_start: called with a config's index when an attempt of it has its worker.
         revive_server: called when all has ended, before Prefect's server is asked what it knows.
         monitor: who is told of it; nobody, unless it runs within `monitor.told`.
         folder: what is on disk of its batch.
@@ -76,6 +77,7 @@ class SweepSession:
         self.unmirrored = 0
         self.server = ""
         self.revive_server: Callable[[], object] = lambda: None
+        self.on_start: Callable[[int], object] = lambda index: None  # noqa: ARG005
         self.hurried = False
         self.conducted = False
         self.interrupted = False
@@ -260,6 +262,7 @@ class SweepSession:
             if not self._may_start(run, try_number):
                 return False
             began.append(time.monotonic())
+            self.on_start(index)
             self._note(assignment, "started", Ending(RUNNING))
             self.monitor.started(run, assignment)
             self.trials.started(run, assignment.key.run_dir)

@@ -24,7 +24,9 @@ from argus_tasks.sweep.expand import expand
 from argus_tasks.sweep.spec import SweepSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
-SNIPPET = re.compile(r"<!-- (before|after) -->\n```(\w+)\n(.*?)```", re.DOTALL)
+SNIPPET = re.compile(
+    r"<!-- (before|after|with Hydra|as a script) -->\n```(\w+)\n(.*?)```", re.DOTALL
+)
 
 
 def snippet(page: str, when: str, language: str) -> str:
@@ -79,6 +81,14 @@ def nested(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     return {**config, first: inner}
 
 
+def over(config: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The config with nested overrides laid over it."""
+    return config | {
+        key: over(config[key], value) if isinstance(value, dict) else value
+        for key, value in overrides.items()
+    }
+
+
 def test_hydras_params_and_the_sweep_file_are_the_same_configs() -> None:
     app = yaml.safe_load(snippet("from-hydra-multirun.md", "before", "yaml"))
     params = app.pop("hydra")["sweeper"]["params"]
@@ -91,6 +101,8 @@ def test_hydras_params_and_the_sweep_file_are_the_same_configs() -> None:
         theirs.add(canonical_json(config))
     assert len(theirs) == 12
     assert configs_of(snippet("from-hydra-multirun.md", "after", "yaml")) == theirs
+    shorter = configs_of(snippet("from-hydra-multirun.md", "with Hydra", "yaml"))
+    assert {canonical_json(over(app, json.loads(config))) for config in shorter} == theirs
     run_with_each("from-hydra-multirun.md")
 
 
@@ -106,6 +118,7 @@ def test_wandbs_parameters_and_the_sweep_file_are_the_same_configs() -> None:
     }
     assert len(theirs) == 6
     assert configs_of(snippet("from-wandb-sweeps.md", "after", "yaml")) == theirs
+    assert configs_of(snippet("from-wandb-sweeps.md", "as a script", "yaml")) == theirs
     answer = run_with_each("from-wandb-sweeps.md")
     assert sweep["metric"]["name"] in answer
 

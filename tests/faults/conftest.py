@@ -12,7 +12,7 @@ from tests.support.server_fixtures import bench, cache, make_bench
 
 __all__ = ["bench", "cache", "make_bench"]
 
-LEFT_S = 15.0
+LEFT_S = 60.0
 
 
 @pytest.fixture

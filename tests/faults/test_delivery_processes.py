@@ -243,7 +243,7 @@ def test_a_child_that_outlives_its_parent_sends_by_itself(outbox: Path) -> None:
             url=server.url,
         )
         assert code == 0, err
-        assert server.wait_for(lambda one: len(one.rows("b", "job_epoch")) == 100, 10)
+        assert server.wait_for(lambda one: len(one.rows("b", "job_epoch")) == 100, 60)
         time.sleep(1.5)
 
 
@@ -373,7 +373,7 @@ def test_another_process_with_a_good_token_sends_for_one_with_a_bad_one(outbox: 
             url=server.url,
             ARGUS_TOKEN="em_live_good",
         )
-        assert server.wait_for(lambda one: len(one.rows("bad", "job_epoch")) == 100, 6)
+        assert server.wait_for(lambda one: len(one.rows("bad", "job_epoch")) == 100, 60)
         assert finish(good)[0] == 0
         assert finish(bad)[0] == 0
 

@@ -201,7 +201,7 @@ def test_the_process_leaves_in_time_with_its_own_exit_code(outbox: Path, faults:
         )
         took = time.monotonic() - began
         assert code == 7, err
-        assert took < 2 + 1 + 1, "deadline, the second allowed, and python's own start"
+        assert took < 20, "its deadline is 2 s; the request's own would be 60"
         server.heal()
         send_rest(outbox, server.url)
         assert_once_in_order(server.rows("b"), {"train": 200})
@@ -281,9 +281,11 @@ def test_a_wrong_url_parks_with_a_clear_message(outbox: Path) -> None:
     with ArgusServer() as server:
         server.faults = Faults(status=404, only="events")
         began = time.monotonic()
-        code, _, err = run(TRAIN.format(count=50), outbox=outbox, url=server.url)
+        code, _, err = run(
+            TRAIN.format(count=50), outbox=outbox, url=server.url, ARGUS_DRAIN_DEADLINE_S="50"
+        )
         assert code == 0
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 40, "there is nothing to wait for"
         assert err.count("no Argus events route at this URL") == 1, err
         server.heal()
         send_rest(outbox, server.url)

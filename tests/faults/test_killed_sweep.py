@@ -65,7 +65,7 @@ def test_the_next_start_takes_up_what_was_cut_and_repairs(api_url: str, tmp_path
     sweep = start(tmp_path, api_url, mode="process_pool", name="killed-resumed")
     wait_for(lambda: marks(tmp_path) == 4)
     sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=30)
+    sweep.communicate(timeout=90)
     found = records(tmp_path / "results")
     assert len({record["config"]["x"] for record in found}) == len(found), "one folder a config"
     taken_up = [record for record in found if record["attempt"] == 2]

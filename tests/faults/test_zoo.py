@@ -130,4 +130,4 @@ def test_each_that_hangs_is_ended(how: str, results_root: Path, mark: str) -> No
         stack = (found[fault]["dir"] / "error.log").read_text()
         assert "ended after its limit of 4 s" in stack
         assert f"in {fault}" in stack
-    assert 4.5 <= found["term_ignored"]["duration_sec"] < 10
+    assert 4.5 <= found["term_ignored"]["duration_sec"] < 60

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,44 @@ def test_a_regression_turns_it_red_and_undoing_it_green(api_url: str, example: P
     assert (green["type"], green["name"]) == ("COMPLETED", "Completed")
     assert green["message"] == "no evidence: of 4 cells 4 no evidence"
     assert names(example).count("forecast-benchmark-confirmation") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_from_the_shell_the_exit_code_is_the_verdict(api_url: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment.py").write_text(
+        "def run(ctx):\n    return {'loss': ctx.config['level'] + ctx.config['seed'] / 100}\n"
+    )
+    spec = tmp_path / "tiny.yaml"
+
+    def benchmark(*words: str, level: int = 1) -> tuple[int, str]:
+        spec.write_text(
+            "{name: tiny, experiment: 'experiment:run', results_root: results, repeats: 5,"
+            f" base: {{level: {level}, where: {{a: 1}}}}, ignore_keys: [level]}}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "argus_tasks", "benchmark", str(spec), *words],
+            env=os.environ | {"PREFECT_API_URL": api_url},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, told = benchmark("--min-effect", "2 percent")
+    assert (code, told) == (
+        2,
+        "argus-tasks: min-effect is '2 percent'; expected such as 2% or 0.01, 0 or more.\n",
+    )
+    assert not list(batches(tmp_path / "results"))
+    code, told = benchmark("--move-baseline", "--baseline", "mine")
+    assert code == 0, told
+    assert "it is the baseline 'mine' now" in told
+    code, told = benchmark("--baseline", "mine", level=2)
+    assert code == 1, told
+    assert "confirmed by a second run" in told
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,11 +141,9 @@ def test_cancelled_from_prefect(served_deployment: str, tmp_path: Path) -> None:
     wait_for(lambda: len(list(marks.iterdir())) == 2, 60)
     api = PrefectApi(api_url)
     flow_run = api.flow_run("to-be-cancelled")
-    began = time.monotonic()
     assert prefect(api_url, "flow-run", "cancel", flow_run["id"]).returncode == 0
     wait_for(lambda: api.flow_run("to-be-cancelled")["state_type"] == "CANCELLED", 60)
-    assert time.monotonic() - began < 30
-    wait_for(lambda: all(r["status"] == "failed" for r in records(results)), 20)
+    wait_for(lambda: all(r["status"] == "failed" for r in records(results)), 60)
     assert [(r["cause"], r["resumable"]) for r in records(results)] == [
         ("stopped by Prefect", True)
     ] * 2

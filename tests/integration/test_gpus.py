@@ -125,7 +125,7 @@ def test_a_killed_worker_and_a_killed_sweep_free_their_slots(on_gpus: Lab) -> No
     for mark in (on_gpus.folder / "marks").iterdir():
         mark.unlink()
     os.kill(sweep.pid, signal.SIGKILL)
-    sweep.communicate(timeout=30)
+    sweep.communicate(timeout=90)
     assert on_gpus.told(waiting) == "2 of 2 succeeded"
 
 
@@ -138,7 +138,7 @@ def test_a_slot_that_nothing_follows_in_is_free_with_its_worker(on_gpus: Lab) ->
     assert [run["gpu"] for run in on_gpus.found("other")] == [quick["gpu"]]
     assert not Path(f"/proc/{quick['pid']}").exists(), "what idled there held memory of the GPU"
     long.send_signal(signal.SIGINT)
-    long.communicate(timeout=30)
+    long.communicate(timeout=90)
 
 
 @pytest.mark.slow

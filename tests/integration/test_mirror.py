@@ -70,7 +70,7 @@ def test_what_the_server_lost_or_left_open_is_put_right_with_its_times(bench: Be
     )
     clean, mended = told["clean"], told["mended"]
     assert (clean["recorded"], clean["made"], clean["mended"]) == (60, 0, 0)
-    assert clean["seconds"] < 10
+    assert clean["seconds"] < 60
     assert told["before"] == [54, 3, 3]
     assert (mended["recorded"], mended["made"], mended["mended"]) == (54, 3, 3)
     assert mended["unmirrored"] == 0
@@ -123,8 +123,8 @@ def test_server_gone_for_good_the_flow_returns_in_time(bench: Bench) -> None:
     assert told["reachable"] is False
     assert told["unmirrored"] > 0
     assert told["raised"] == "ConnectError"
-    assert told["returned"] - told["runs_ended"] < 25
-    assert exited - told["returned"] < 15
+    assert told["returned"] - told["runs_ended"] < 100
+    assert exited - told["returned"] < 60
     assert told["retries"] > 0, "what was made short for one flow is as before after it"
 
 

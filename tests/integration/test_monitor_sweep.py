@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from argus_tasks import ExpRunner, sweep_flow
+from argus_tasks.orchestration import key_plots
 from tests.argus_server import ArgusServer, Faults
-from tests.support import told_experiments
+from tests.support import experiments, told_experiments
 from tests.support.delivery import assert_accounts_meet, epochs_of
 from tests.support.told import assert_told_well, jobs_told, kinds
 from tests.support.told_experiments import EPOCHS
@@ -101,7 +102,7 @@ def test_every_kind_of_end(
     assert done["status"] == "DONE"
     assert done["metrics"] == {"loss": 0.25}
     assert done["train_epochs"] == EPOCHS
-    assert 0 < done["elapsed_s"] < 10
+    assert 0 < done["elapsed_s"] < 120
     assert "cpu_s" in done["resources"]
     assert ("peak_ram_mb" in done["resources"]) == (mode in ISOLATED)
     assert last["mlp-nile-s3-skip"]["data"]["status"] == "SKIPPED"
@@ -249,6 +250,30 @@ def test_a_failed_batch_is_opened_again_and_a_done_one_goes_on_as_the_next(
     start({"x": 5}, {"x": 1})
     assert monitor.batch(f"{first}.3")["start"]["continues"] == second
     assert {row["batch_id"] for row in monitor.rows()} == {first, second, f"{first}.3"}
+
+
+def test_a_sweep_that_lasts_leaves_its_key_plots_with_the_job_that_leads(
+    served: str, monitor: ArgusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_plots, "LEAST_S", 0.0)
+    monkeypatch.setattr(key_plots, "WAIT_S", 60.0)
+    configs = [{"x": x} for x in (3, 1, 2)]
+    started = {"results_root": tmp_path / "r", "name": "plotted", "project": "p"}
+    summary = sweep_flow(configs, experiments.score, **started)
+    assert summary.ok
+    assert monitor.wait_for(lambda server: len(server.artifacts) == 3, 60)
+    batch_id = only_batch(monitor)
+    assert len(assert_told_well(monitor, batch_id)) == 3
+    batch = monitor.batch(batch_id)
+    assert (batch["status"], batch["n_done"], batch["n_failed"]) == ("done", 3, 0)
+    ((job_id, label),) = {(one["id"], one["label"]) for one in monitor.artifacts}
+    assert label == "sweep"
+    assert monitor.job(job_id)["end"]["metrics"]["score"] == 6
+    assert {one["name"] for one in monitor.artifacts} == {
+        "leaderboard.svg",
+        "effect-x.svg",
+        "curves-loss-valid.svg",
+    }
 
 
 def test_each_call_of_a_runner_is_a_batch(

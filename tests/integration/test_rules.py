@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +76,7 @@ def test_too_many_failures_stop_it_and_the_same_call_goes_on(
 def test_time_that_is_over_stops_what_runs(served: str, results_root: Path, marks: Path) -> None:
     def start(max_runtime: str | float) -> Any:
         return sweep_flow(
-            configs(marks, "A", 4, seconds=1.5),
+            configs(marks, "A", 4),
             experiments.breaks,
             name="long",
             results_root=results_root,
@@ -86,10 +85,10 @@ def test_time_that_is_over_stops_what_runs(served: str, results_root: Path, mark
             stop_grace_s=0.1,
         )
 
-    began = time.monotonic()
-    summary = start(0.5)
-    assert time.monotonic() - began < 20
-    assert summary.reasons == ["stopped by max_runtime: its 0.5s are over"]
+    (marks / "held").touch()
+    summary = start(4)
+    (marks / "held").unlink()
+    assert summary.reasons == ["stopped by max_runtime: its 4s are over"]
     assert (summary.stopped, summary.succeeded) == (2, 0)
     cut = records(results_root)
     assert {(r["status"], r["cause"], r["resumable"]) for r in cut} == {

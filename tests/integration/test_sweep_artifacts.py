@@ -85,7 +85,7 @@ def test_a_short_sweep_shows_its_outcome_alone(served: str, results_root: Path) 
 def fake_session() -> Any:
     snapshot = Snapshot(2, 1, 0, 0, 1, 0, 1.0, None, (), None)
     return SimpleNamespace(
-        request=SimpleNamespace(name="n", results_root=Path("r")),
+        request=SimpleNamespace(name="n", results_root=Path("r"), search=None),
         plan=SimpleNamespace(runs=(), to_do=(), batch_id="b"),
         progress=SimpleNamespace(snapshot=lambda: snapshot),
         stopping=False,
@@ -99,7 +99,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(artifacts, "FIRST_S", 0.01)
     monkeypatch.setattr(artifacts, "EVERY_S", 0.01)
-    monkeypatch.setattr(artifacts, "_CALL_LIMIT_S", 1.5)
+    monkeypatch.setattr(artifacts, "_CALL_LIMIT_S", 6.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if answers:
@@ -110,8 +110,8 @@ def test_a_server_that_does_not_answer_holds_nobody_up(
             with SweepArtifacts(fake_session(), "00000000-0000-0000-0000-000000000000") as shower:
                 time.sleep(0.1)
                 shower.finish()
-            assert time.monotonic() - began < 1.4
-            shower._thread.join(20)
+            assert time.monotonic() - began < 5
+            shower._thread.join(60)
             assert not shower._thread.is_alive()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks import BadInput, ExpRunner, RunMetadata, SweepFailed, sweep_flow
+from argus_tasks import BadInput, ExpRunner, RunContext, RunMetadata, SweepFailed, sweep_flow
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.orchestration.mirror import Mirror, SettleReport
 from tests.support import experiments
@@ -259,6 +259,31 @@ def test_async_experiments(mode: str, served: str, results_root: Path) -> None:
     assert json.loads(metrics.read_text()) == {"y": 1}
 
 
+@pytest.mark.parametrize("mode", ["sequential", "thread"])
+def test_experiments_that_use_prefect_themselves(
+    mode: str, served: str, results_root: Path
+) -> None:
+    from prefect import get_run_logger, task
+
+    @task
+    def double(x: int) -> int:
+        return 2 * x
+
+    def experiment(ctx: RunContext) -> dict[str, int]:
+        get_run_logger().info("in Prefect's log")
+        return {"called": double(ctx.config["x"]), "sent": double.submit(ctx.config["x"]).result()}
+
+    summary = sweep_flow(
+        [{"x": 4}],
+        experiment,
+        results_root=results_root,
+        mode=mode,  # type: ignore[arg-type]
+    )
+    assert summary.ok
+    metrics = records(results_root)[0]["dir"] / "metrics.json"
+    assert json.loads(metrics.read_text()) == {"called": 8, "sent": 8}
+
+
 def test_in_a_folder_with_a_flows_of_its_own(served: str, tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "__init__.py").write_text("raise SystemExit('the wrong flows')\n")
@@ -318,3 +343,13 @@ def test_a_server_that_does_not_answer_is_named(
     with pytest.raises(ArgusTasksError, match=r"PREFECT_API_URL is 'http://127.0.0.1:9/api'; .*"):
         sweep_flow([{"x": 1}], experiments.noop, results_root=results_root)
     assert not results_root.exists()
+
+
+def test_configs_start_in_their_order(served: str, results_root: Path) -> None:
+    summary = sweep_flow(
+        [{"x": x} for x in range(60)], experiments.noop, results_root=results_root, workers=1
+    )
+    assert summary.ok
+    found = sorted(records(results_root), key=lambda record: str(record["started_at"]))
+    configs = [json.loads((record["dir"] / "config.json").read_text()) for record in found]
+    assert [config["x"] for config in configs] == list(range(60))

@@ -58,9 +58,11 @@ def flaky(ctx: RunContext) -> dict[str, Any]:
 
 
 def spanning(ctx: RunContext) -> None:
-    """Leaves a file that says when it began and when it ended."""
+    """Leaves a file that says when it began and when it ended, which is not before `until`."""
     begun = time.monotonic()
     time.sleep(0.1)
+    while ctx.config.get("until") and not Path(ctx.config["until"]).exists():
+        time.sleep(0.05)
     (Path(ctx.config["marks"]) / ctx.run_id).write_text(f"{begun} {time.monotonic()}")
 
 
@@ -97,7 +99,9 @@ def sleeps(ctx: RunContext) -> dict[str, Any]:
 
 
 def breaks(ctx: RunContext) -> dict[str, Any]:
-    """Fails while a file says that its model is broken."""
+    """Fails while a file says that its model is broken, and lasts while one says that all do."""
+    while Path(ctx.config["marks"], "held").exists():
+        time.sleep(0.02)
     if Path(ctx.config["marks"], f"broken-{ctx.config['model']}").exists():
         raise ImportError(f"no package for run {ctx.run_id}")
     time.sleep(ctx.config.get("seconds", 0))

@@ -28,7 +28,7 @@ class PrefectApi:
         return found
 
     def task_runs(
-        self, flow_run_id: str, *, settled: int, seconds: float = 20
+        self, flow_run_id: str, *, settled: int, seconds: float = 60
     ) -> list[dict[str, Any]]:
         """The flow run's task runs, once so many of them are in a final state."""
         body = {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200}

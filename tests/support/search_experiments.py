@@ -49,6 +49,21 @@ def deadly(ctx: RunContext) -> dict[str, float]:
     return {"other": 1.0} if kind == "mute" else {"loss": 1.0}
 
 
+def mixed(ctx: RunContext) -> dict[str, float] | None:
+    """`kind`s that are good, one that dies, and one that is hopeless and slow."""
+    kind = ctx.config["kind"]
+    if kind == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    value = 9.0 if kind == "hopeless" else 0.1
+    for step in range(300):
+        ctx.report(step, value)
+        if ctx.should_prune():
+            return None
+        if kind == "hopeless":
+            time.sleep(LIMIT_S / 300)
+    return {"loss": value}
+
+
 class TrialPruned(Exception):
     """Known by its name, as Optuna's."""
 

@@ -23,6 +23,8 @@ sys.stdin.readline()
 """
 
 MARK = "SERVER_TEST_MARK"
+# How much longer than on a quiet machine something may take.
+BUSY = 4.0
 
 
 class Bench:
@@ -102,7 +104,8 @@ class Bench:
         """Wait until no process is left; how long it took."""
         begun = time.monotonic()
         while left := self.processes():
-            assert time.monotonic() - begun < limit_s, f"still there after {limit_s} s: {left}"
+            took_s = time.monotonic() - begun
+            assert took_s < BUSY * limit_s, f"still there after {took_s} s: {left}"
             time.sleep(0.1)
         return time.monotonic() - begun
 
@@ -120,9 +123,9 @@ class Holder:
 
     def end(self) -> None:
         """Let it go."""
-        self.process.communicate("go\n", timeout=30)
+        self.process.communicate("go\n", timeout=90)
 
     def kill(self) -> None:
         """SIGKILL it."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=90)

@@ -17,13 +17,13 @@ from argus_tasks.results.direction import Direction
 from argus_tasks.results.effects import effects
 from argus_tasks.results.failures import failures
 from argus_tasks.results.leaderboard import Leaderboard, leaderboard
-from argus_tasks.results.matrix import matrix
+from argus_tasks.results.pivot import pivot_of_best
 from argus_tasks.results.report import plots, tables
 from argus_tasks.results.report.headline import ended_sentence, won_sentences
 from argus_tasks.results.report.markup import Markup, fill, join
 from argus_tasks.results.report.shell import page
-from argus_tasks.results.rows import OddFolder, Row
-from argus_tasks.results.side_text import code_versions, plural
+from argus_tasks.results.rows import OddFolder, Row, codes_of
+from argus_tasks.results.side_text import plural
 from argus_tasks.results.table import value_text
 from argus_tasks.results.timeline import timeline
 from argus_tasks.runs.ledger import SweepFolder
@@ -127,10 +127,9 @@ def _about(request: ReportRequest) -> Markup:
     if begins and ends:
         until = ends[-1][11:16] if ends[-1][:10] == begins[0][:10] else _moment(ends[-1])
         parts.append(f"{_moment(begins[0])} to {until} UTC")
-    versions = code_versions(rows)
-    if versions:
-        shown = ", ".join(version[:10] for version in versions[:3])
-        parts.append(f"code {shown}{' and others' if len(versions) > 3 else ''}")
+    codes = codes_of(rows)
+    if codes:
+        parts.append(f"code {', '.join(codes[:3])}{' and others' if len(codes) > 3 else ''}")
     hosts = list(dict.fromkeys(row.host_kind for row in rows if row.host_kind))
     if hosts:
         parts.append(hosts[0] if len(hosts) == 1 else f"{len(hosts)} kinds of host")
@@ -168,13 +167,13 @@ def _winners(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> Markup
 
 
 def _matrix(board: Leaderboard, axes: Axes) -> Markup:
-    found = matrix(board, axes)
+    found = pivot_of_best(board, axes)
     if found is None:
         return Markup()
     return fill(
         "{}<p class=small>{}: mean ± standard deviation over seeds of each {}’s best config; best"
         " and worst of each column marked.</p>",
-        tables.matrix_table(found, board, axes),
+        tables.matrix_table(found),
         board.metric,
         axes.model,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from argus_tasks.results.curves import CurvePanel
 from argus_tasks.results.effects import Effect
 from argus_tasks.results.history import History, Series
+from argus_tasks.results.leaderboard import Leaderboard
 from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import (
     BAD,
@@ -26,6 +27,7 @@ from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 MOST_BARS = 2000
 """With more attempts than this only their number at each moment is drawn."""
 _MOST_DOTS = 400
+_MOST_GROUPS = 20
 _DASHES: tuple[object, ...] = (
     "-",
     "--",
@@ -70,6 +72,36 @@ def curve_plot(panel: CurvePanel, colours: dict[str, int]) -> Markup:
             axes.legend(fontsize=8, loc="best")
         names = ", ".join(curve.name for curve in panel.curves)
         return svg_of(drawn, f"{panel.metric} by step {panel.dataset}: {names}")
+
+
+def board_plot(board: Leaderboard, names: Mapping[int, str]) -> Markup:
+    """The best groups by the metric, each with its 95 % interval; `names` by `id(group)`."""
+    assert board.metric is not None
+    metric = board.metric
+    shown = [group for group in board.groups if metric in group.metrics][:_MOST_GROUPS]
+    spreads = [group.metrics[metric] for group in shown]
+    labels = [plain(names[id(group)], 40) for group in shown]
+    with figure(6.4, 0.9 + 0.24 * len(shown)) as drawn:
+        axes = drawn.subplots()
+        axes.errorbar(
+            [spread.mean for spread in spreads],
+            range(len(shown)),
+            xerr=[spread.half_width or 0.0 for spread in spreads],
+            fmt="o",
+            color=SERIES[0],
+            ecolor=MUTED,
+            elinewidth=1.2,
+            markersize=4.5,
+        )
+        axes.set_yticks(range(len(shown)), labels)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        better = "lower" if board.direction == "min" else "higher"
+        axes.set_title(f"{plain(metric)}: the best {len(shown)}, {better} is better", loc="left")
+        told = ", ".join(
+            f"{label} {spread.mean:.3g}" for label, spread in zip(labels, spreads, strict=True)
+        )
+        return svg_of(drawn, f"{metric} of the best: {told}")
 
 
 def effect_plot(effect: Effect, ylabel: str) -> Markup:

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,18 @@ def svg_of(drawn: Figure, description: str) -> Markup:
         "http://www.w3.org/1999/xlink",
     )
     return Markup(head + text[text.index(">") :])
+
+
+def standing_alone(drawn: Markup) -> str:
+    """A figure of `svg_of` as a file of its own, in the page's light colours."""
+    css = files(__package__).joinpath("report.css").read_text("utf-8")
+    colours = css[: css.index("}") + 1]
+    head, _, body = drawn.partition(">")
+    return (
+        f'{head} xmlns="http://www.w3.org/2000/svg">'
+        f"<style>{colours}</style>"
+        f'<rect width="100%" height="100%" style="fill: var(--card)"/>{body}'
+    )
 
 
 def _variable(found: re.Match[str]) -> str:

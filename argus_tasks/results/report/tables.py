@@ -12,12 +12,12 @@ from argus_tasks.results.contests import Contest, Noise
 from argus_tasks.results.effects import METHOD, Effects
 from argus_tasks.results.failures import Failures
 from argus_tasks.results.leaderboard import SEED, Group, Leaderboard, Spread, spread
-from argus_tasks.results.matrix import Matrix
+from argus_tasks.results.pivot import Pivot
 from argus_tasks.results.report.headline import lead_text
 from argus_tasks.results.report.markup import Markup, fill, join
 from argus_tasks.results.rows import Row
 from argus_tasks.results.side_text import plural
-from argus_tasks.results.table import keys_shown, number_specs, titles_of, value_text
+from argus_tasks.results.table import code_text, keys_shown, number_specs, titles_of, value_text
 
 MOST_GROUPS = 300
 _MOST_RUNS = 12
@@ -112,11 +112,13 @@ def leaderboard_table(board: Leaderboard, root: Path) -> Markup:
         for name, texts in zip(metrics, columns, strict=True):
             found = group.metrics.get(name)
             cells.append(_number(found.mean if found else None, texts[index]))
+        if board.has_codes:
+            cells.append(_value(code_text(group)))
         cells.append(_number(len(group.rows), _count(group, board.metric)))
         cells.append(_mean(seconds[index]))
         if has_memory:
             cells.append(_mean(memory[index]))
-        cells.append(_runs(group, board.metric, root))
+        cells.append(_runs(group, board, root))
         lines.append(fill("<tr>{}</tr>", join(cells)))
     order = "descending" if board.direction == "max" else "ascending"
     heads = [fill("<th scope=col class=n>#</th>")]
@@ -125,6 +127,8 @@ def leaderboard_table(board: Leaderboard, root: Path) -> Markup:
         fill("<th scope=col class=n{}>{}</th>", Markup(f" aria-sort={order}" if not at else ""), n)
         for at, n in enumerate(metrics)
     ]
+    if board.has_codes:
+        heads.append(fill("<th scope=col>code</th>"))
     heads += [fill("<th scope=col class=n>{}</th>", name) for name in ("n", "seconds")]
     if has_memory:
         heads.append(fill("<th scope=col class=n>peak MB</th>"))
@@ -137,33 +141,27 @@ def leaderboard_table(board: Leaderboard, root: Path) -> Markup:
     )
 
 
-def matrix_table(found: Matrix, board: Leaderboard, axes: Axes) -> Markup:
+def matrix_table(found: Pivot) -> Markup:
     """Models by datasets; best and worst of each dataset carry a word."""
-    assert board.metric is not None
-    texts: dict[tuple[str, str], str] = {}
-    for dataset in found.datasets:
-        places = [(model, dataset) for model in found.models if (model, dataset) in found.cells]
-        spreads = [found.cells[place].metrics[board.metric] for place in places]
-        texts |= zip(places, _texts(spreads), strict=True)
+    columns = [_texts([row[at] for row in found.cells]) for at in range(len(found.column_values))]
     lines = []
-    for model in found.models:
+    for index, value in enumerate(found.row_values):
         cells = []
-        for dataset in found.datasets:
+        for at, texts in enumerate(columns):
             look, word = "", Markup()
-            if model in found.best.get(dataset, ()):
+            if index in found.best(at):
                 look, word = " best", fill("<span class=mark>▲ best</span>")
-            elif model in found.worst.get(dataset, ()):
+            elif index in found.worst(at):
                 look, word = " worst", fill("<span class=mark>▽ worst</span>")
-            text = texts.get((model, dataset), "-")
-            cells.append(fill('<td class="n{}">{}{}</td>', look, text, word))
-        lines.append(fill("<tr><th scope=row>{}</th>{}</tr>", model, join(cells)))
-    model, dataset = titles_of([str(axes.model), str(axes.dataset)])
+            cells.append(fill('<td class="n{}">{}{}</td>', look, texts[index], word))
+        lines.append(fill("<tr><th scope=row>{}</th>{}</tr>", value_text(value), join(cells)))
+    model, dataset = titles_of([found.row_key, found.column_key])
     return fill(
         "<div class=scroll tabindex=0 role=region aria-label='Model by dataset'><table>"
         "<thead><tr><th scope=col>{} \\ {}</th>{}</tr></thead><tbody>{}</tbody></table></div>",
         model,
         dataset,
-        join(fill("<th scope=col class=n>{}</th>", name) for name in found.datasets),
+        join(fill("<th scope=col class=n>{}</th>", value_text(v)) for v in found.column_values),
         join(lines),
     )
 
@@ -240,8 +238,8 @@ def _failure(found: Failures, root: Path) -> Markup:
     )
 
 
-def _runs(group: Group, metric: str | None, root: Path) -> Markup:
-    lines = []
+def _runs(group: Group, board: Leaderboard, root: Path) -> Markup:
+    lines, metric = [], board.metric
     for row in group.rows[:_MOST_RUNS]:
         what = [] if row.config.get(SEED) is None else [f"seed {value_text(row.config[SEED])}"]
         value = row.metrics.get(metric) if metric else None
@@ -250,6 +248,8 @@ def _runs(group: Group, metric: str | None, root: Path) -> Markup:
         else:
             what.append(": ".join(t for t in (row.status, row.cause or row.error_type) if t))
         what.append(row.path.name)
+        if board.has_codes and row.code:
+            what.append(f"code {row.code}")
         lines.append(fill("<li>{}{}</li>", ", ".join(what), _command(root, row)))
     hidden = len(group.rows) - _MOST_RUNS
     if hidden > 0:

@@ -144,7 +144,10 @@ class SearchTrials(Trials):
     def _ask(self, place: PlannedRun) -> PlannedRun:
         trial = self._study.ask(_number(place))
         run = self._namer.run(place.index, trial.number, trial.params)
-        self._folder.add_to_plan(plan_line(run))
+        try:
+            self._folder.add_to_plan(plan_line(run))
+        except OSError as error:  # the study has it; the next start writes the plan anew
+            log.warning("trial %s is not in the plan: %s", trial.number, error)
         return run
 
     def _place(self, run: PlannedRun) -> PlannedRun | None:

@@ -77,7 +77,7 @@ print(embedded.hold(idle_s=0)._record.instance)
 """
     at = str(time.time() + 2)
     processes = [bench.python(code, at) for _ in range(6)]
-    told = {process.communicate(timeout=30)[0] for process in processes}
+    told = {process.communicate(timeout=90)[0] for process in processes}
     assert len(told) == 1
     with locks.exclusive(bench.folder() / "start.lock"):  # only one looks and starts at a time
         late = bench.holder(idle_s=0)

@@ -241,7 +241,10 @@ def test_resuming_is_put_over_ztxexps_where_it_was_asked() -> None:
             "ship (~/orchestration/shipping.py:1);send (prefect/client.py:3)",
             "Prefect client: events",
         ),
-        ("run (prefect/task_engine.py:1);config (~/orchestration/config_task.py:4)", "flow"),
+        (
+            "run (prefect/task_engine.py:1);config (~/orchestration/config_task.py:4)",
+            "sweep and flow",
+        ),
         ("config (~/x.py:4);take (~/runs/claims.py:1);w (~/base/files.py:2)", "claims"),
         ("a (~/runs/ledger.py:1);dumps (json/__init__.py:1)", "ledger"),
         ("a (~/sweep/isolation/pool.py:1);send (socket.py:1)", "IPC"),

@@ -278,15 +278,18 @@ def test_sub_env(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sub_env("$A-${A}", A=1) == "1-1"
 
 
-def test_leaving_is_quick_with_a_healthy_server(server: ArgusServer) -> None:
+def test_leaving_is_quick_with_a_healthy_server(
+    server: ArgusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import time
 
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "60")
     with Reporter(batch_id="b", **QUIET) as r, r.job("j") as j:
         for epoch in range(100):
             j.epoch(epoch)
         assert server.wait_for(lambda one: bool(one.rows("b", "env_snapshot")))
         began = time.monotonic()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 20
     assert server.batch("b")["status"] == "done"
     assert [box.segments() for box in outboxes()] == [[]]
 

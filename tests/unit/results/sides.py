@@ -26,7 +26,7 @@ def row(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, **more: An
 
 def side(rows: Sequence[Row], **more: Any) -> Side:
     values: dict[str, Any] = dict.fromkeys(Side.__dataclass_fields__)
-    return Side(**values | {"label": "a side", "rows": tuple(rows)} | more)
+    return Side(**values | {"label": "a side", "rows": tuple(rows), "ignore_keys": ()} | more)
 
 
 def cells(values: Mapping[str, Sequence[float | None]], metric: str = "mse", **more: Any) -> Side:

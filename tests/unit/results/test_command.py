@@ -130,10 +130,10 @@ def test_a_config_key_with_the_name_of_a_metric(
     assert main(["results", str(tmp_path), "--csv"]) == 0
     header, line = capsys.readouterr().out.splitlines()
     assert header == (
-        "rank,config.mse,config.rank,runs,succeeded,failed,skipped,running,mse,mse_std,mse_low,"
-        "mse_high,mse_n"
+        "rank,config.mse,config.rank,runs,succeeded,failed,skipped,running,code,mse,mse_std,"
+        "mse_low,mse_high,mse_n"
     )
-    assert line == "1,huber,3,1,1,0,0,0,0.5,,,,1"
+    assert line == "1,huber,3,1,1,0,0,0,,0.5,,,,1"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from argus_tasks.results.curves import learning_curves
 from argus_tasks.results.effects import Effects, effects
 from argus_tasks.results.failures import failures
 from argus_tasks.results.leaderboard import leaderboard
-from argus_tasks.results.matrix import matrix
+from argus_tasks.results.pivot import pivot_of_best
 from argus_tasks.results.report.headline import won_sentences
 from argus_tasks.results.rows import Row
 from argus_tasks.results.timeline import CUT_OFF, timeline
@@ -162,13 +162,13 @@ def test_the_matrix_marks_the_best_and_the_worst_of_each_dataset() -> None:
     board = leaderboard(
         runs({("a", "x"): [1.0], ("b", "x"): [2.0], ("a", "y"): [4.0], ("c", "y"): [3.0]}, "loss")
     )
-    found = matrix(board, axes_of(board))
+    found = pivot_of_best(board, axes_of(board))
     assert found is not None
-    assert found.models == ("a", "b", "c")
-    assert found.datasets == ("x", "y")
-    assert found.best == {"x": {"a"}, "y": {"c"}}
-    assert found.worst == {"x": {"b"}, "y": {"a"}}
-    assert ("b", "y") not in found.cells
+    assert found.row_values == ("a", "b", "c")
+    assert found.column_values == ("x", "y")
+    assert [found.best(0), found.best(1)] == [{0}, {2}]
+    assert [found.worst(0), found.worst(1)] == [{1}, {0}]
+    assert found.cells[1][1] is None
 
 
 def found_effects(rows: list[Row]) -> Effects:

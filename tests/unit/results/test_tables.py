@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -153,6 +154,30 @@ def test_a_matrix(some_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "| gbm | **312.5 ± 12.5** |" in capsys.readouterr().out
 
 
+def test_rows_of_different_code_are_marked(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def board() -> str:
+        assert main(["results", str(tmp_path)]) == 0
+        return capsys.readouterr().out
+
+    one, two = "2e0bdbe46b2d", "2e0bdbe46b2d+0a1b2c3d"
+    make_run({"x": 1, "seed": 0}, {"m": 1.0}, code=one)
+    make_run({"x": 2, "seed": 0}, {"m": 2.0}, code=one)
+    assert ["#", "x", "m", "n"] in [line.split() for line in board().splitlines()]
+    make_run({"x": 1, "seed": 1}, {"m": 1.0}, code=two)
+    make_run({"x": 3, "seed": 0}, {"m": 3.0}, code=two)
+    make_run({"x": 4, "seed": 0}, status="failed", code="none that counts")
+    lines = [line.split() for line in board().splitlines()]
+    assert ["#", "x", "m", "code", "n"] in lines
+    assert [line[-3:-1] for line in lines if line[:2] == ["1", "1"]] == [["2", "codes"]]
+    assert [line[-2] for line in lines if line[:2] in (["2", "2"], ["3", "3"])] == [one, two]
+    assert "runs were made by different code" in " ".join(" ".join(line) for line in lines)
+    assert main(["results", str(tmp_path), "--csv"]) == 0
+    codes = [row["code"] for row in csv.DictReader(capsys.readouterr().out.splitlines())]
+    assert codes == [f"{one}; {two}", one, two, ""]
+
+
 def test_the_leaderboard_for_a_paper(some_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["results", str(some_runs), "--markdown", "--top", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -172,7 +197,7 @@ def test_keys_of_a_matrix(some_runs: Path) -> None:
     with pytest.raises(BadInput, match="no run has a config key 'modle'"):
         pivot(rows, "modle", "dataset")
     found = pivot(rows, "model", "dataset", "mse")
-    assert [found.best(0), found.worst(0)] == [0, 2]
+    assert [found.best(0), found.worst(0)] == [{0}, {2}]
 
 
 def test_time_and_memory_in_the_leaderboard(some_runs: Path) -> None:

@@ -12,6 +12,8 @@ from scipy import stats
 from argus_tasks.base.errors import BadInput
 from argus_tasks.results.comparison_text import comparison_lines, json_value, sentence
 from argus_tasks.results.min_effect import MinEffect, min_effect_of
+from argus_tasks.results.side_text import side_text
+from argus_tasks.results.sides import Side
 from argus_tasks.results.statistics import holm, judge, shared_variance
 from argus_tasks.results.verdict import Verdict, compare
 from benchmarks.verdict import NOISE, SHIFT, figures, named_worse, values
@@ -96,7 +98,7 @@ def test_worse_and_better_are_named() -> None:
     turned = compare(first, second, direction="max")
     assert [cell.config["model"] for cell in turned.those(Verdict.WORSE)] == ["c"]
     assert compare(second, first, direction="max").verdict is Verdict.WORSE
-    only_better = compare(first, second.only([found.cells[2].key]))
+    only_better = compare(first, second.only([found.cells[2].key], ()))
     assert only_better.verdict is Verdict.BETTER
     assert only_better.cells[0].reason == "not in the second"
 
@@ -177,7 +179,7 @@ def test_seeds_pair_where_they_can() -> None:
             cells({"a": NOISY}),
             side(
                 [
-                    row({"model": "a", "seed": n}, {"mse": v}, code_version="cafe" if n else "beef")
+                    row({"model": "a", "seed": n}, {"mse": v}, code="cafe" if n else "beef")
                     for n, v in enumerate(NOISY)
                 ]
             ),
@@ -206,13 +208,33 @@ def test_not_comparable(first: Any, second: Any, reason: str) -> None:
 
 
 def test_what_is_allowed_to_differ() -> None:
-    first = cells({"a": NOISY}, host_kind="A", data_version="1", code_version="1")
-    second = cells({"a": NOISY}, host_kind="B", data_version="2", code_version="2")
+    first = cells({"a": NOISY}, host_kind="A", data_version="1", code="1")
+    second = cells({"a": NOISY}, host_kind="B", data_version="2", code="2")
     assert compare(first, second).verdict is Verdict.NOT_COMPARABLE
     assert compare(first, second, allow=["host"]).verdict is Verdict.NOT_COMPARABLE
     assert compare(first, second, allow=["host", "data"]).verdict is Verdict.NO_EVIDENCE
     with pytest.raises(BadInput, match="allow has 'hosts'; expected host, data, code"):
         compare(first, second, allow=["hosts"])
+
+
+def test_what_either_side_ignores_makes_no_other_cell() -> None:
+    def one(device: str, ignore_keys: tuple[str, ...], **more: Any) -> Side:
+        rows = [
+            row({"a": 1, "seed": n, "device": device, **more}, {"mse": m})
+            for n, m in enumerate(NOISY)
+        ]
+        return side(rows, ignore_keys=ignore_keys)
+
+    found = compare(one("cpu", ()), one("cuda", ("device",)))
+    assert [cell.verdict for cell in found.cells] == [Verdict.NO_EVIDENCE]
+    assert found.cells[0].config == {"a": 1}
+    assert found.ignore_keys == {"device"}
+    again = found.before.only([found.cells[0].key], found.ignore_keys)
+    assert len(again.rows) == len(NOISY)
+    other = compare(one("cpu", ()), one("cuda", ()))
+    assert {cell.verdict for cell in other.cells} == {Verdict.NOT_COMPARABLE}
+    two = compare(one("cpu", ("device",), threads=1), one("cuda", ("threads",)))
+    assert [cell.pairs for cell in two.cells] == [len(NOISY)]
 
 
 def test_a_data_version_in_the_config_makes_no_other_cell() -> None:
@@ -292,3 +314,12 @@ def test_for_other_programs() -> None:
     assert "a (+0.02%)" in sentence(tiny) or "all (+0.02%)" in sentence(tiny)
     lines = comparison_lines(found)
     assert any(line.startswith("worse") and "+100.0%" in line for line in lines)
+
+
+def test_a_side_says_that_its_work_tree_had_more_than_the_commit() -> None:
+    commit = "0123456789ab"
+    rows = [
+        row({"seed": seed}, {"mse": 1}, code=f"{commit}{beside}")
+        for seed, beside in enumerate(("", "+89abcdef", "+89abcdef"))
+    ]
+    assert side_text(side(rows)).endswith("code 0123456789ab, 0123456789ab+89abcdef")

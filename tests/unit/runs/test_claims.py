@@ -45,7 +45,7 @@ def claim_of_a_dead_process(root: Path) -> None:
         f"c = Claims(Path({str(root)!r}), 'batch-0'); c.open()\n"
         f"assert c.take({DIGEST!r}, 'run-0'); os._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=90)
 
 
 def test_one_takes_it_and_the_next_after_it_was_given_back(results_root: Path) -> None:
@@ -177,5 +177,5 @@ def test_many_processes_and_threads_at_once(results_root: Path) -> None:
         assert racer.stdout is not None
         taken += int(racer.stdout.readline())
     for racer in racers:
-        racer.communicate("end\n", timeout=30)
+        racer.communicate("end\n", timeout=90)
     assert taken == 200

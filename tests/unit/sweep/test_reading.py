@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.sweep.defaults import default_project, default_results_root
+from argus_tasks.sweep.defaults import default_project, default_results_root, results_root_here
 from argus_tasks.sweep.spec import SweepSpec, load_sweep_file
 
 
@@ -197,6 +197,11 @@ def test_the_home_of_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert default_results_root(inside) == inside.parent / "results"
     assert default_project(outside) == "plain"
     assert default_results_root(outside) == outside / "results"
+
+    monkeypatch.chdir(inside)  # what reads looks here first
+    assert results_root_here() == inside.parent / "results"
+    (inside / "results").mkdir()
+    assert results_root_here().absolute() == inside / "results"
 
 
 def test_a_spec_does_not_change_and_can_be_sent(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_ledger_has_a_line_for_each_start_and_end(results_root: Path) -> Non
     ]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -229,7 +229,7 @@ def test_a_stop_cuts_runs_and_the_next_start_takes_them_up(
 ) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    base = {"marks": str(marks), "heeds_stop": heeds_stop, "seconds": 3}
+    base = {"marks": str(marks), "heeds_stop": heeds_stop, "seconds": 12}
     configs = [{**base, "x": x} for x in range(4)]
     options: dict[str, Any] = {"mode": mode, "stop_grace_s": 0.0}
     session = SweepSession(request_for(configs, experiments.slow, results_root, **options))
@@ -245,7 +245,7 @@ def test_a_stop_cuts_runs_and_the_next_start_takes_them_up(
     began = time.monotonic()
     summary = run_session(session)
     stopper.join()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 11
     assert (summary.succeeded, summary.stopped, summary.not_started) == (0, 2, 2)
     cut = records(results_root)
     assert [(r["status"], r["cause"], r["error_type"], r["resumable"]) for r in cut] == [
@@ -329,7 +329,7 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     finally:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    wait_for(lambda: not with_mark(mark), 5)
+    wait_for(lambda: not with_mark(mark), 30)
 
 
 def with_mark(value: str) -> list[int]:

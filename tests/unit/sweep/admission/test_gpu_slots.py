@@ -70,7 +70,7 @@ def test_another_processes_slot_is_taken_and_comes_back_with_its_death(tmp_path:
     assert isinstance(held, Held)
     assert held.reason == "waiting for a GPU: other sweeps have 1 of 2"
     holder.kill()
-    holder.communicate(timeout=20)
+    holder.communicate(timeout=90)
     assert changed.wait(20)
     assert entered(gate, 1).environment["CUDA_VISIBLE_DEVICES"] == "1"
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.main import main
+from argus_tasks.runs.ledger import batches
 from argus_tasks.runs.summary import RunSummary
 from argus_tasks.runs.verifying import verify
 from argus_tasks.sweep.plan import Action, make_plan
+from argus_tasks.sweep.recipe import request_of
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.resolve import resolve
 from argus_tasks.sweep.session import SweepSession
@@ -128,8 +132,27 @@ def test_how_runs_end_is_told(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
-@pytest.mark.parametrize("mode", ["process_pool", "thread", "sequential"])
-@pytest.mark.parametrize("raises", [False, True])
+def test_what_could_not_be_told_any_more_is_told_by_the_next_start(tmp_path: Path) -> None:
+    space = {"kind": {"choice": ["raise", "mute", "well"]}}
+    options = {"sampler": "grid", "n_trials": None, "space": space}
+    session = SweepSession(request(tmp_path, search_experiments.deadly, **options))
+    trials: Any = session.trials
+    trials._study.tell = lambda *_: None  # killed between a run's end and this, three times
+    assert run_session(session).failed == 1
+    assert states(tmp_path) == ["RUNNING"] * 3
+
+    asked = request(tmp_path, search_experiments.deadly, **options)
+    assert make_plan(asked).to_do == ()
+    again = run_session(SweepSession(asked))
+    assert (again.succeeded, again.reused, again.failed) == (2, 2, 1)
+    told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
+    assert told == {"raise": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
+    assert len(records(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "raises"), [("process_pool", False), ("thread", False), ("sequential", True)]
+)
 def test_a_hopeless_trial_is_given_up(tmp_path: Path, mode: str, raises: bool) -> None:
     # Five good ones first: the median pruner wants these before it judges.
     options: dict[str, Any] = {
@@ -243,6 +266,84 @@ def test_what_needs_all_configs_is_refused(
         request(tmp_path, **options)
 
 
+RERUN = """
+def run(ctx):
+    if ctx.config["x"] == 1 and not open("allowed").read():
+        raise ValueError("not allowed")
+    return {"loss": ctx.config["x"]}
+"""
+
+
+def test_the_commands_know_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    Path("exp.py").write_text(RERUN)
+    Path("allowed").write_text("")
+    Path("sweep.yaml").write_text(
+        "experiment: exp:run\nproject: p\nresults_root: results\nexecution: {workers: 1}\n"
+        "search: {sampler: grid, metric: loss, direction: min, space: {x: {int: [1, 3]}}}\n"
+    )
+    assert "grid, 3 trials over x; min loss" in said("plan", "sweep.yaml")
+    assert not Path("results").exists()
+    first = resolve("sweep.yaml")
+    assert run_session(SweepSession(first)).failed == 1
+    root = first.results_root
+    assert "3 configs: 2 succeeded, 1 failed" in said("status", "--results-root", "results")
+    out = said("plan", "sweep.yaml")
+    assert "2 succeeded already, reused" in out
+    assert "1 failed already, left" in out
+    for what in ("results", "sweep.yaml"):
+        assert "1 of 3 configs" in said("rerun", what, "--failed", "--dry-run")
+
+    Path("allowed").write_text("yes")
+    Path("sweep.yaml").unlink()  # the record is enough
+    (folder,) = batches(root)
+    again = request_of(folder)
+    (failed,) = [run for run in make_plan(again).runs if run.action is Action.LEAVE]
+    session = SweepSession(replace(again, only=frozenset({str(failed.digest)})))
+    assert run_session(session).sentence() == "1 of 1 succeeded"
+    assert [line["index"] for line in plan_lines(root)] == [0, 1, 2]
+    assert sorted(states(root)) == ["COMPLETE", "COMPLETE", "FAIL"]  # what was told stays
+    assert make_plan(request_of(folder)).count(Action.REUSE) == 3
+    assert verify(root).findings == []
+
+
+def test_status_counts_what_has_not_been_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = SweepSession(request(tmp_path, n_trials=8))
+    session.progress.on_ended = lambda _: session.stop("user")
+    run_session(session)
+    assert main(["status", "--results-root", str(tmp_path)]) == 0
+    assert "8 configs: 1 succeeded, 7 not started" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (-1, ["was run, and no trial of the plan has its config", "1 of 3 trials are not there"]),
+        (0, ["its trials are not those from 0 to 1", "was run, and no", "1 of 3 trials are not"]),
+    ],
+)
+def test_a_trial_that_is_gone_from_the_plan_is_found(
+    tmp_path: Path, line: int, found: list[str]
+) -> None:
+    run(tmp_path, n_trials=3)
+    assert verify(tmp_path).findings == []
+    (path,) = tmp_path.glob(".sweep/*/plan.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    del lines[line]
+    path.write_text("".join(lines))
+    told = [finding.sentence for finding in verify(tmp_path).findings]
+    assert len(told) == len(found)
+    assert all(part in sentence for part, sentence in zip(found, told, strict=True))
+
+
 def test_a_script_is_searched_too(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(
         "command: [python, -c, 'print(\"METRIC loss=\" + str({x} ** 2))']\n"
@@ -252,6 +353,44 @@ def test_a_script_is_searched_too(tmp_path: Path) -> None:
     assert run_session(SweepSession(asked)).succeeded == 3
     for trial in study(tmp_path / "results").trials:
         assert trial.value == pytest.approx(trial.params["x"] ** 2)
+
+
+PRUNED_SCRIPT = """
+import sys, time
+good = sys.argv[1] != "5"
+for step in range(30):
+    print(f"METRIC loss={0.1 if good else 9.0} step={step}")
+    if not good:
+        time.sleep(2)
+"""
+
+
+@pytest.mark.slow
+def test_a_hopeless_script_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PRUNED_SCRIPT)
+    (tmp_path / "sweep.json").write_text(
+        json.dumps(
+            {
+                "command": [sys.executable, "train.py", "{x}"],
+                "search": {
+                    "sampler": "grid",
+                    "metric": "loss",
+                    "direction": "min",
+                    "pruner": "median",
+                    "space": {"x": {"int": [0, 5]}},
+                },
+                "execution": {"workers": 2},
+            }
+        )
+    )
+    asked = resolve(tmp_path / "sweep.json", results_root=tmp_path / "results", project="p")
+    assert run_session(SweepSession(asked)).sentence() == "5 of 6 succeeded, 1 skipped"
+    told = {trial.params["x"]: trial.state.name for trial in study(tmp_path / "results").trials}
+    assert told == {**dict.fromkeys(range(5), "COMPLETE"), 5: "PRUNED"}
+    (pruned,) = [run for run in records(tmp_path / "results") if run["status"] == "skipped"]
+    assert pruned["cause"] == "pruned"
+    lines = (pruned["dir"] / "reports.jsonl").read_text().splitlines()
+    assert len(lines) < 30
 
 
 KILLED = """

@@ -64,8 +64,7 @@ def test_a_seed_gives_the_same_trials_however_often_it_is_opened(
     other = go_on(opened(tmp_path / "other", seed=1, **options), 0, 12)
     assert parts == whole
     assert other != whole
-    if sampler == "grid":
-        assert len({tuple(params.values()) for params in whole}) == 12
+    assert len({tuple(params.values()) for params in whole}) == 12
 
 
 def test_a_trial_that_was_cut_off_while_it_was_asked_is_asked_to_the_end(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""`argus-tasks benchmark FILE`: one night of a benchmark, now."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from argus_tasks.cli.codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
+from argus_tasks.cli.compare import EXIT_NOT_COMPARABLE, add_comparing
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "benchmark",
+        help="run a sweep afresh and say whether it is worse than a baseline",
+        description="Run a sweep file as a fresh batch and compare it with a baseline, as"
+        " benchmark/nightly does: what looks worse is run a second time before it counts.",
+        epilog="exit codes: 0 not worse, or no baseline yet, 1 worse both times, or some runs"
+        " failed, 2 bad input, 3 nothing comparable, 130 interrupted",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, with `repeats`")
+    parser.add_argument("--baseline", metavar="NAME", help="the baseline (default: nightly)")
+    add_comparing(parser)
+    parser.add_argument(
+        "--move-baseline",
+        action="store_true",
+        help="make this the baseline where there is none, or where it is better",
+    )
+    parser.add_argument("--results-root", metavar="DIR", help="where run folders go")
+    parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
+    parser.set_defaults(handler=benchmark)
+
+
+def benchmark(args: argparse.Namespace) -> int:
+    """Run it; the exit code is the verdict."""
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.cli.prefect import using_prefect
+    from argus_tasks.results.min_effect import min_effect_of
+    from argus_tasks.results.needs import needs_scipy
+    from argus_tasks.sweep.resolve import resolve
+
+    needs_scipy()
+    # What is wrong is said before a server is started.
+    resolve(args.file, results_root=args.results_root, workers=args.workers)
+    if args.min_effect is not None:
+        min_effect_of(args.min_effect)
+    names = ("baseline", "metric", "direction", "min_effect", "results_root", "workers")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    allow = [word.strip() for word in args.allow.split(",") if word.strip()]
+    with using_prefect(notice=print):
+        from argus_tasks.flows.benchmark import benchmark_flow
+
+        state = benchmark_flow(
+            str(args.file),
+            **given,
+            allow=allow,
+            move_baseline=args.move_baseline,
+            return_state=True,
+        )
+        error = state.result(raise_on_failure=False) if state.is_failed() else None
+    if isinstance(error, BadInput):
+        raise error
+    print(state.message)
+    if state.is_completed():
+        return EXIT_OK
+    if state.is_cancelled():
+        return EXIT_INTERRUPTED
+    return EXIT_NOT_COMPARABLE if state.name == "NotComparable" else EXIT_SOME_FAILED

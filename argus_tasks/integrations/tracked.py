@@ -1,0 +1,57 @@
+"""What trackers of other tools tell of a run: its name, its config, its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from argus_tasks.base.files import dumps, read_json
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.nested import flatten
+from argus_tasks.runs.context import MetricEvent, RunContext, curve_name
+from argus_tasks.runs.layout import METRICS_JSON, SUCCEEDED
+from argus_tasks.runs.record import record_of
+
+_SPLITS = {"valid": "val", "validation": "val"}
+
+
+def name_of(ctx: RunContext) -> tuple[str, str]:
+    """The run's readable name and its batch, the run's id and nothing where they are not known."""
+    record = record_of(str(ctx.run_dir)) or {}
+    return str(record.get("job_id") or ctx.run_id), str(record.get("batch_id") or "")
+
+
+def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """The config's values by dotted key, each as a text."""
+    plain = {key: to_jsonable(value) for key, value in flatten(config).items()}
+    return {key: value if isinstance(value, str) else dumps(value) for key, value in plain.items()}
+
+
+def points_of(event: MetricEvent) -> dict[str, float]:
+    """The numbers of a point of the curves, named as the monitor has them: `train_loss`."""
+    split = _SPLITS.get(event.split, event.split)
+    return {curve_name(key, split): value for key, value in numbers_of(event.metrics).items()}
+
+
+def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, float]:
+    """The numbers of the run's `metrics.json`; none where it has none, or has not succeeded."""
+    if summary.get("status") != SUCCEEDED:
+        return {}
+    try:
+        written = read_json(ctx.run_dir / METRICS_JSON)
+    except (OSError, ValueError):
+        return {}
+    return numbers_of(written) if isinstance(written, dict) else {}
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the metrics by dotted key; what is none is left out."""
+    numbers: dict[str, float] = {}
+    for key, value in flatten(metrics).items():
+        if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+            continue
+        try:
+            numbers[key] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers
