@@ -33,7 +33,10 @@ def sweep(
         Field(description="A list of configs, or the path of a sweep file."),
     ] = None,
     experiment: Annotated[
-        str | None, Field(description="The function to run: 'package.module:function'.")
+        str | None,
+        Field(
+            description="What to run: 'package.module:function', or 'command:python x.py {key}'."
+        ),
     ] = None,
     name: Annotated[str | None, Field(description="The sweep's name.")] = None,
     project: Annotated[str | None, Field(description="The project it belongs to.")] = None,

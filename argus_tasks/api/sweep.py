@@ -68,7 +68,8 @@ def sweep_flow(
 
     Args:
         configs: a list of mappings, a `SweepSpec`, or the path of a sweep file.
-        experiment: a function `fn(ctx) -> dict | None`, or its path `package.module:function`.
+        experiment: a function `fn(ctx) -> dict | None`, or its path `package.module:function`; a
+            command line `command:python train.py --lr {lr}`; a Hydra app `hydra:path/to/app.py`.
         name: the sweep's name; by default the sweep file's stem or the function's name.
         project: by default the name of git's top folder, else of the working folder.
         results_root: where the run folders go; by default `results/` there.

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.base.errors import ArgusTasksError, BadInput, MissingExtra
 from argus_tasks.cli.codes import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.handler(args)
         sys.stdout.flush()
-    except BadInput as error:
+    except (BadInput, MissingExtra) as error:
         print(f"argus-tasks: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except ArgusTasksError as error:

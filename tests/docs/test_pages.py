@@ -82,6 +82,21 @@ def test_python_snippets_run(page: str, tmp_path: Path, api_url: str) -> None:
             assert expected in done.stdout
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_sweep_files_are_ones(page: Path, tmp_path: Path) -> None:
+    for _, kind, code in SNIPPET.findall(page.read_text()):
+        if kind == "yaml" and re.search("^(experiment|command):", code, re.MULTILINE):
+            (tmp_path / "sweep.yaml").write_text(code)
+            load_sweep_file(tmp_path / "sweep.yaml", environ={"USER": "ada"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_snippets_are_python(page: Path) -> None:
+    for _, kind, code in SNIPPET.findall(page.read_text()):
+        if kind == "python":
+            compile(code, str(page), "exec")
+
+
 def test_the_reporters_snippet_runs_without_a_server(tmp_path: Path) -> None:
     (code,) = snippets("docs/events.md", "python")
     (tmp_path / "plots").mkdir()
@@ -106,10 +121,12 @@ def test_commands_are_commands(page: Path) -> None:
     found = SNIPPET.findall(page.read_text())
     lines = [line for _, kind, code in found if kind == "sh" for line in code.splitlines()]
     ours = [line for line in lines if line.startswith("argus-tasks ")]
+    parser = build_parser() if ours else None
     assert len(ours) >= 7 or page.name != "README.md" or page.parent != ROOT
     for line in ours:
+        assert parser is not None
         try:
-            build_parser().parse_args(shlex.split(line.split("&&")[0], comments=True)[1:])
+            parser.parse_args(shlex.split(line.split("&&")[0], comments=True)[1:])
         except SystemExit:
             pytest.fail(f"{name(page)}: {line}")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -52,6 +52,10 @@ FILES = {
     ),
     "hydra.yaml": "experiment: hydra:app.py\ngrid: {lr: [1]}\n",
     "mlflow.yaml": "experiment: job:run\ngrid: {lr: [1]}\ntrackers: [mlflow]\n",
+    "search.yaml": (
+        "experiment: job:run\n"
+        "search: {n_trials: 2, metric: loss, direction: min, space: {lr: {uniform: [0, 1]}}}\n"
+    ),
     "wandb.yaml": "experiment: job:run\ngrid: {lr: [1]}\ntrackers: [wandb]\n",
 }
 
@@ -60,13 +64,16 @@ COMMANDS: list[tuple[str, list[str], int]] = [
     ("hydra", ["plan", "hydra.yaml"], 2),
     ("mlflow", ["plan", "mlflow.yaml"], 2),
     ("wandb", ["plan", "wandb.yaml"], 2),
+    ("optuna", ["plan", "search.yaml"], 2),
     ("dask", ["run", "sweep.yaml", "--mode", "dask"], 2),
     ("ray", ["run", "sweep.yaml", "--mode", "ray"], 2),
     ("report", ["report", "made"], 1),
     ("stats", ["compare", "made", "made"], 1),
     ("parquet", ["results", "made", "--parquet", "x.parquet"], 1),
 ]
-IMPORTS: list[tuple[str, str]] = []
+IMPORTS: list[tuple[str, str]] = [
+    (name, f"argus_tasks.integrations.{name}") for name in ("lightning", "keras", "hydra")
+]
 
 ASK = """
 import contextlib, importlib, io, json, sys

@@ -83,7 +83,11 @@ def test_one_that_raises(mode: Any, method: str, results_root: Path, tmp_path: P
         assert log.count(f"Odd.{method} failed: ") == 1
 
 
-@pytest.mark.parametrize("options", [{}, {"fresh_process": True}, {"mode": "sequential"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"fresh_process": True}, marks=pytest.mark.slow), {"mode": "sequential"}],
+    ids=str,
+)
 def test_one_that_hangs_is_given_up(
     options: dict[str, Any], results_root: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +137,7 @@ def test_making_one_may_take_longer_but_not_for_ever() -> None:
     assert lines == ["gone.made failed: ConnectionError('no server')"]
 
 
+@pytest.mark.slow
 def test_one_that_many_wait_for_is_not_taken_for_one_that_hangs() -> None:
     class Slow(Odd):
         def __init__(self) -> None:
