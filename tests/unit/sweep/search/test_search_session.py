@@ -117,7 +117,7 @@ def test_equal_trials_are_one_run(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
-def test_how_runs_end_is_told(tmp_path: Path) -> None:
+def test_how_runs_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     space = {"kind": {"choice": ["raise", "segfault", "mute", "well"]}}
     options = {"sampler": "grid", "n_trials": None, "space": space, "mode": "process_pool"}
     summary = run(tmp_path, search_experiments.deadly, workers=2, **options)
@@ -125,10 +125,14 @@ def test_how_runs_end_is_told(tmp_path: Path) -> None:
     told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
     assert told == {"raise": "FAIL", "segfault": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
 
+    assert "has no number 'loss': its trial failed" in caplog.text
+    caplog.clear()
+
     plan = make_plan(request(tmp_path, search_experiments.deadly, workers=2, **options))
     assert plan.to_do == ()  # a failed trial stays failed
     again = run(tmp_path, search_experiments.deadly, workers=2, **options)
     assert (again.succeeded, again.reused, again.failed, again.skipped) == (2, 2, 2, 0)
+    assert caplog.text == ""
     assert verify(tmp_path).findings == []
 
 
