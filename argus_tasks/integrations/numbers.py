@@ -13,11 +13,12 @@ def number(value: Any) -> float | None:
     """A number, a tensor's or an array's only one; None where it is no number."""
     if isinstance(value, int | float):
         return value
+    if isinstance(value, str | bytes):
+        return None
     try:
-        item = value.item()
+        return float(value)
     except Exception:  # noqa: BLE001 - it may be anything
         return None
-    return item if isinstance(item, int | float) else None
 
 
 def curves(logged: Mapping[str, Any], *, loss: str = "train_loss") -> dict[str, float]:
