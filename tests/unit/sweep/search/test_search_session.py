@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,13 @@ def test_another_space_is_another_search(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="base is not what it was"):
         make_plan(request(tmp_path, base={"seconds": 0}))
     assert make_plan(request(tmp_path, space=GRID, fresh=True)).to_do
+
+
+def test_a_night_is_of_fixed_configs(tmp_path: Path) -> None:
+    from argus_tasks.orchestration.benchmark import dated
+
+    with pytest.raises(BadInput, match="search draws other configs each night"):
+        dated(request(tmp_path), datetime.now(UTC))
 
 
 def test_a_plan_starts_and_writes_nothing(tmp_path: Path) -> None:
