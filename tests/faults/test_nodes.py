@@ -104,6 +104,50 @@ def test_what_the_engine_sends_again_is_not_run_twice(results_root: Path, tmp_pa
     assert summary.failed == 1
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_is_gone_is_named_and_the_next_start_goes_on(
+    results_root: Path, tmp_path: Path
+) -> None:
+    configs = configs_for(tmp_path, *[{"heeds": False}] * 3)
+    marks = tmp_path / "marks"
+
+    def session(address: str) -> SweepSession:
+        return SweepSession(
+            request_for(configs, naps, results_root, mode="dask", address=address, workers=2)
+        )
+
+    with dask_cluster(tmp_path) as address:
+        lost = session(address)
+        runner = threading.Thread(target=run_session, args=(lost,))
+        runner.start()
+        wait_for(lambda: len([m for m in marks.iterdir() if m.read_text()]) == 2)
+        (scheduler,) = [
+            pid
+            for pid, command in processes_with(str(tmp_path)).items()
+            if " scheduler --port" in command
+        ]
+        os.kill(scheduler, signal.SIGKILL)
+        runner.join(120)
+        assert not runner.is_alive()
+    assert (lost.summary().failed, lost.summary().succeeded) == (3, 0)
+    found = records(results_root)
+    assert {(record["status"], record["cause"]) for record in found} == {("failed", "node lost")}
+    assert any("no dask scheduler answers there" in record["error_message"] for record in found)
+
+    (tmp_path / "again").mkdir()
+    with dask_cluster(tmp_path / "again") as address:
+        again = session(address)
+        assert len(again.plan.to_do) == 3
+        runner = threading.Thread(target=run_session, args=(again,))
+        runner.start()
+        wait_for(lambda: sum(r["status"] == "running" for r in records(results_root)) == 2)
+        again.stop("user")
+        again.end_workers(now=True)
+        runner.join(120)
+        assert not runner.is_alive()
+    assert again.summary().stopped == 2
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
