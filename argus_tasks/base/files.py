@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 
@@ -25,7 +26,7 @@ def write_bytes_whole(path: Path | str, data: bytes, *, sync: bool = False) -> N
     `sync` also flushes file and folder to the disk, for what must survive a power cut.
     """
     target = os.fspath(path)
-    beside = f"{target}.{os.getpid()}.tmp"
+    beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         while data:
