@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure as Drawing
 
 from benchmarks.check import figures_of
 from benchmarks.curves import curves_of
-
-mpl.use("svg")
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure as Drawing
 
 Results = Mapping[str, Mapping[str, Any]]
 OURS, PEER, LATER = "#0b6e4f", "#8a8f98", "#d08c2a"
@@ -23,12 +20,12 @@ def write(results: Results, folder: Path) -> None:
     """Write every plot that there are results for."""
     folder.mkdir(parents=True, exist_ok=True)
     # The same results make the same bytes: no date, no random ids.
-    mpl.rcParams.update({"svg.hashsalt": "argus-tasks", "svg.fonttype": "none", "font.size": 9})
-    drawings = {"overhead": _overhead(results), "life": _life(results), "curves": _curves(results)}
-    for name, drawing in drawings.items():
-        if drawing is not None:
-            drawing.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
-            plt.close(drawing)
+    with mpl.rc_context({"svg.hashsalt": "argus-tasks", "svg.fonttype": "none", "font.size": 9}):
+        for name, draw in (("overhead", _overhead), ("life", _life), ("curves", _curves)):
+            drawing = draw(results)
+            if drawing is not None:
+                path = folder / f"{name}.svg"
+                drawing.savefig(path, metadata={"Date": None}, bbox_inches="tight")
 
 
 def _overhead(results: Results) -> Drawing | None:
@@ -43,7 +40,8 @@ def _overhead(results: Results) -> Drawing | None:
         return None
     ordered = sorted(bars.items(), key=lambda of: -of[1][0])
     names = [name for name, _ in ordered]
-    drawing, axes = plt.subplots(figsize=(7.5, 0.32 * len(names) + 0.9))
+    drawing = Drawing(figsize=(7.5, 0.32 * len(names) + 0.9))
+    axes = drawing.subplots()
     later = [max(caught_up, work) for _, (work, caught_up) in ordered]
     axes.barh(names, later, color=LATER, label="server caught up, or call returned")
     colors = [OURS if name == "ours" else PEER for name in names]
@@ -65,7 +63,8 @@ def _life(results: Results) -> Drawing | None:
         return None
     parts = results["life"]["life_ms"]
     colors = mpl.colormaps["tab20"]
-    drawing, axes = plt.subplots(figsize=(7.5, 1.3))
+    drawing = Drawing(figsize=(7.5, 1.3))
+    axes = drawing.subplots()
     left = 0.0
     for place, (name, value) in enumerate(parts.items()):
         axes.barh([""], [value], left=left, color=colors(place % 20), label=f"{name} {value:.2f}")
@@ -81,7 +80,8 @@ def _curves(results: Results) -> Drawing | None:
     curves = curves_of(figures_of(results))
     if not curves:
         return None
-    drawing, axes = plt.subplots(figsize=(7.5, 4))
+    drawing = Drawing(figsize=(7.5, 4))
+    axes = drawing.subplots()
     for name, points in curves.items():
         scale = 1e-3 if "memory" in name else 1.0  # MB as GB: the same axis serves
         label = f"{name} (GB)" if "memory" in name else f"{name} (s)"

@@ -80,6 +80,13 @@ def duration_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def expected(shot: Snapshot) -> str:
+    """When the end is expected; `starting` while workers and Prefect's server get ready."""
+    if shot.eta_s is None and not shot.running and shot.reused == shot.done < shot.total:
+        return "starting"
+    return f"eta {duration_text(shot.eta_s)}"
+
+
 def failure_line(news: Ended) -> str:
     """One line on a run that failed: which, why, where to look."""
     ending = news.outcome.ending
@@ -134,7 +141,7 @@ class _Plain:
         say(
             f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
             f" elapsed {duration_text(shot.elapsed_s)}"
-            f"{'' if stopping else f', eta {duration_text(shot.eta_s)}'}"
+            f"{'' if stopping else f', {expected(shot)}'}"
             f"{self._best and f', best {self._best}'}{stopping}{_holding(self._session, ', ')}"
             f"{_recording(shot, ', ')}"
         )
@@ -178,7 +185,7 @@ class _Live:
         running = ", ".join(snapshot.running_names[:_SHOWN_NAMES])
         more = len(snapshot.running_names) - _SHOWN_NAMES
         parts = [
-            "stopping" if self._session.stopping else f"eta {duration_text(snapshot.eta_s)}",
+            "stopping" if self._session.stopping else expected(snapshot),
             f"{snapshot.failed} failed" if snapshot.failed else "",
             _holding(self._session),
             f"best {best}" if best else "",

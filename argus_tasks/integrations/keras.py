@@ -74,8 +74,6 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
     @guarded(default=None)
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Open what is reported to."""
-        if self._training is not None:
-            self._end(None)
         self._forget()
         if _rank() != 0:
             return
@@ -182,7 +180,8 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         optimizer = getattr(self._trained(), "optimizer", None)
         if optimizer is None:
             return None
-        rate = number(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        variable = optimizer.learning_rate
+        rate = number(getattr(variable, "value", variable))
         return None if rate is None else float(f"{rate:.7g}")  # it has single precision
 
 

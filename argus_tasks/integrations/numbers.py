@@ -13,19 +13,19 @@ def number(value: Any) -> float | None:
     """A number, a tensor's or an array's only one; None where it is no number."""
     if isinstance(value, int | float):
         return value
+    if isinstance(value, str | bytes):
+        return None
     try:
-        item = value.item()
+        return float(value)
     except Exception:  # noqa: BLE001 - it may be anything
         return None
-    return item if isinstance(item, int | float) else None
 
 
-def curves(logged: Mapping[str, Any], *, loss: str = "train_loss") -> dict[str, float]:
+def curves(logged: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among what was logged, the losses under the names that a monitor draws.
 
-    `train/loss`, `valid_loss` and the like are `train_loss` and `val_loss`; a plain `loss` is
-    what `loss` says. Of a metric that was logged by step and by epoch, the epoch's is taken, under
-    the metric's own name.
+    `loss`, `train/loss`, `valid_loss` and the like are `train_loss` and `val_loss`. Of a metric
+    that was logged by step and by epoch, the epoch's is taken, under the metric's own name.
     """
     found: dict[str, float] = {}
     for name, value in logged.items():
@@ -37,13 +37,13 @@ def curves(logged: Mapping[str, Any], *, loss: str = "train_loss") -> dict[str, 
             plain = stem
         taken = number(value)
         if taken is not None:
-            found[_curve(plain, loss)] = taken
+            found[_curve(plain)] = taken
     return found
 
 
-def _curve(name: str, loss: str) -> str:
+def _curve(name: str) -> str:
     if name == "loss":
-        return loss
+        return "train_loss"
     match = _LOSS.fullmatch(name)
     if match is None:
         return name

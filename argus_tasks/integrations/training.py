@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ class Stopped(Exception):
 
 
 class Unfinished(Exception):
-    """The process ended, and this had not."""
+    """Something else began, or the process ended, and this had not."""
 
 
 class Training(Protocol):
@@ -58,7 +59,13 @@ def open_training(
 ) -> Training:
     """Where the training reports to: `job` where one is given; the run whose experiment trains;
     the job that is open here; else a job of its own, in the reporter that was entered last or in a
-    batch of its own, which both end with it."""
+    batch of its own, which both end with it.
+
+    A thread trains one thing at a time: a job of its own that an exception has left open in this
+    thread, and whose framework has not said so, ends here.
+    """
+    for left in [one for one in _open if one.thread == threading.get_ident()]:
+        left.end(Unfinished("another training has begun"))
     run = running.current()
     if job is None and run is not None:
         return _InRun(run)
@@ -130,6 +137,7 @@ class _OwnJob(_InJob):
         batch_prefix: str,
         batch_id: str | None,
     ) -> None:
+        self.thread = threading.get_ident()
         self._who = "the monitor"
         self._stack = ExitStack()
         reporter = active.innermost()

@@ -23,7 +23,7 @@ from tests.argus_server import ArgusServer
 from tests.integration.test_stopping import wait_for
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.told import assert_told_well, jobs_told, kinds
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["a", "b", "c", "d", "e", "f", "segfault", "hopeless"]
@@ -153,7 +153,9 @@ def test_a_killed_search_goes_on_with_each_trial_once(api_url: str, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_the_example_runs_by_its_command(api_url: str, tmp_path: Path) -> None:
+def test_the_example_runs_by_its_command_and_is_told(
+    api_url: str, monitor: ArgusServer, tmp_path: Path
+) -> None:
     leave = shutil.ignore_patterns("results", "__pycache__")
     shutil.copytree(ROOT / "examples" / "search", tmp_path / "examples" / "search", ignore=leave)
     out = said(tmp_path, api_url, "run", "examples/search/sweep.yaml")
@@ -161,3 +163,9 @@ def test_the_example_runs_by_its_command(api_url: str, tmp_path: Path) -> None:
     assert "best accuracy 0.9" in out
     states = {trial.state.name for trial in study(tmp_path / "examples/search/results").trials}
     assert states == {"COMPLETE", "PRUNED"}
+    (batch_id,) = {row["batch_id"] for row in monitor.rows()}
+    assert_told_well(monitor, batch_id)
+    jobs = jobs_told(monitor, batch_id).values()
+    numbers = [job[0]["data"]["optuna"]["trial_number"] for job in jobs]
+    assert sorted(numbers) == list(range(30))
+    assert all("job_epoch" in kinds(job) for job in jobs)

@@ -36,13 +36,12 @@ def stop_pressed(monitor: ArgusServer, jobs: int = 1) -> Iterator[None]:
 
     over = threading.Event()
 
-    def begun(server: ArgusServer) -> bool:
-        told = [row for row in server.rows(event_type="job_epoch") if row["data"]["epoch"] == 1]
-        return over.is_set() or len({row["job_id"] for row in told}) >= jobs
-
     def press() -> None:
-        if monitor.wait_for(begun, 120) and not over.is_set():
-            monitor.press_stop(batches(monitor)[-1], by="alice")
+        while not over.wait(0.1):
+            epochs = monitor.rows(event_type="job_epoch")
+            if len({row["job_id"] for row in epochs if row["data"]["epoch"] == 1}) >= jobs:
+                monitor.press_stop(batches(monitor)[-1], by="alice")
+                return
 
     thread = threading.Thread(target=press)
     thread.start()

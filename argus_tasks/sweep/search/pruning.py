@@ -13,6 +13,7 @@ from argus_tasks.runs.reports import ReportReader
 from argus_tasks.sweep.search.study import Study
 
 LOOK_S = 0.05
+_LEAVE_S = 2.0
 
 log = logging.getLogger("argus_tasks")
 
@@ -46,7 +47,7 @@ class Pruning:
         """Look no more."""
         self._over.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_LEAVE_S)
 
     def file(self, run_id: str) -> str | None:
         """The file that tells a run to end; None where none is ever told so."""

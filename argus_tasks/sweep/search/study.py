@@ -107,6 +107,8 @@ class Study:
             study = optuna.load_study(study_name=self._name, storage=self._storage(looking=True))
         except KeyError:
             return []
+        except Exception as error:
+            raise self._unusable(error) from error
         try:
             self._check_same(study)
             return [_known(trial) for trial in study.get_trials(deepcopy=False)]
@@ -118,14 +120,17 @@ class Study:
         import optuna
 
         _hush()
-        self._study = study = optuna.create_study(
-            study_name=self._name,
-            storage=self._storage(looking=False),
-            sampler=self._sampler(0),
-            pruner=_pruner(self._search),
-            direction="minimize" if self._search.direction == "min" else "maximize",
-            load_if_exists=True,
-        )
+        try:
+            self._study = study = optuna.create_study(
+                study_name=self._name,
+                storage=self._storage(looking=False),
+                sampler=self._sampler(0),
+                pruner=_pruner(self._search),
+                direction="minimize" if self._search.direction == "min" else "maximize",
+                load_if_exists=True,
+            )
+        except Exception as error:
+            raise self._unusable(error) from error
         if _DEFINITION not in study.user_attrs:
             study.set_user_attr(_DEFINITION, self._definition)
         self._check_same(study)
@@ -160,6 +165,10 @@ class Study:
                 trial = study.ask()
                 self._trials[trial.number] = trial
             return KnownTrial(trial.number, TrialState.RUNNING, self._space.suggest(trial))
+
+    def has_been_told(self, number: int) -> bool:
+        """Whether the trial has ended, for the study."""
+        return number in self._finished
 
     def report(self, number: int, step: int, value: float) -> None:
         """An intermediate value; of several with one step the first counts."""
@@ -241,6 +250,13 @@ class Study:
         if self._search.sampler == "tpe":
             return samplers.TPESampler(seed=seed, constant_liar=self._workers > 1)
         return _grid_sampler(self._space.grid(), self._search.seed)
+
+    def _unusable(self, error: Exception) -> BadInput:
+        where = self._search.storage or self._folder / STUDY_FILE
+        return BadInput(
+            f"search.storage is '{where}', which cannot be used ({type(error).__name__}: {error});"
+            " expected a journal file or a database of Optuna's."
+        )
 
     def _check_same(self, study: OptunaStudy) -> None:
         """The trials of one study are of one search."""

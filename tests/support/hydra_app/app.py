@@ -10,6 +10,9 @@ import hydra
 from omegaconf import DictConfig
 
 from argus_tasks import emit
+from argus_tasks.reporting import reporter
+
+reporter.STOP_POLL_S = 0.1  # a test does not wait long for its stop
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="config")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from argus_tasks.base.errors import BadInput
@@ -182,6 +182,9 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example("a\\'b")
+@example("\\")
+@example("'\\\\'")
 def test_hydra_reads_a_value_as_it_is(value: Any) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

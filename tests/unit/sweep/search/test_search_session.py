@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_equal_trials_are_one_run(tmp_path: Path) -> None:
     assert verify(tmp_path).findings == []
 
 
-def test_how_runs_end_is_told(tmp_path: Path) -> None:
+def test_how_runs_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     space = {"kind": {"choice": ["raise", "segfault", "mute", "well"]}}
     options = {"sampler": "grid", "n_trials": None, "space": space, "mode": "process_pool"}
     summary = run(tmp_path, search_experiments.deadly, workers=2, **options)
@@ -125,10 +126,14 @@ def test_how_runs_end_is_told(tmp_path: Path) -> None:
     told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
     assert told == {"raise": "FAIL", "segfault": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
 
+    assert "has no number 'loss': its trial failed" in caplog.text
+    caplog.clear()
+
     plan = make_plan(request(tmp_path, search_experiments.deadly, workers=2, **options))
     assert plan.to_do == ()  # a failed trial stays failed
     again = run(tmp_path, search_experiments.deadly, workers=2, **options)
     assert (again.succeeded, again.reused, again.failed, again.skipped) == (2, 2, 2, 0)
+    assert caplog.text == ""
     assert verify(tmp_path).findings == []
 
 
@@ -232,6 +237,13 @@ def test_another_space_is_another_search(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="base is not what it was"):
         make_plan(request(tmp_path, base={"seconds": 0}))
     assert make_plan(request(tmp_path, space=GRID, fresh=True)).to_do
+
+
+def test_a_night_is_of_fixed_configs(tmp_path: Path) -> None:
+    from argus_tasks.orchestration.benchmark import dated
+
+    with pytest.raises(BadInput, match="search draws other configs each night"):
+        dated(request(tmp_path), datetime.now(UTC))
 
 
 def test_a_plan_starts_and_writes_nothing(tmp_path: Path) -> None:

@@ -97,6 +97,14 @@ def test_a_torn_end_is_cut_away(tmp_path: Path) -> None:
     assert states == [TrialState.COMPLETE] * 5
 
 
+def test_a_storage_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / STUDY_FILE).write_text("no journal\nat all\n")
+    with pytest.raises(BadInput, match=r"study\.journal', which cannot be used"):
+        study_in(tmp_path).look()
+    with pytest.raises(BadInput, match="'nosuch://x', which cannot be used"):
+        study_in(tmp_path, storage="nosuch://x").open()
+
+
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     assert study_in(tmp_path / "none").look() == []
     assert study_in(tmp_path, storage=str(tmp_path / "given")).look() == []
