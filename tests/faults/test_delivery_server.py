@@ -16,6 +16,7 @@ from tests.support.delivery import (
     send_rest,
     start,
 )
+from tests.support.waiting import wait_for
 
 TRAIN = """
 with Reporter("t", batch_id="b", **QUIET) as r, r.job("train") as j:
@@ -87,8 +88,8 @@ def test_killed_in_the_middle_and_back(outbox: Path, tmp_path: Path) -> None:
                 for e in range(8_000):
                     j.epoch(e)
                     if e == 1_000:
-                        time.sleep(1.5)
                         print("mark", flush=True)
+                        sys.stdin.readline()
                 print("all", flush=True)
                 time.sleep(1.0)
             """,
@@ -96,8 +97,12 @@ def test_killed_in_the_middle_and_back(outbox: Path, tmp_path: Path) -> None:
             url=server.url,
         )
         assert child.stdout is not None
+        assert child.stdin is not None
         assert child.stdout.readline()
+        wait_for(lambda: bool(server.rows("b")))
         server.kill()
+        child.stdin.write("go\n")
+        child.stdin.flush()
         assert child.stdout.readline() == "all\n"
         before = len(server.rows("b"))
         assert 0 < before < 2_000

@@ -52,6 +52,7 @@ def test_a_batch_from_start_to_end(server: ArgusServer) -> None:
             j.metrics({"mse": 0.1})
             j.metrics({"mae": 0.2, "mse": 0.3})
         assert get_batch_id() == r.batch_id
+        assert server.wait_for(lambda one: bool(one.rows(r.batch_id, "env_snapshot")))
     assert kinds(server, r.batch_id) == [
         "batch_start",
         "job_start",
@@ -151,6 +152,7 @@ def test_resuming_sends_batch_start_again_after_what_was_left(
     server.heal()
     with Reporter(resume_from="b", **QUIET) as r, r.job("j") as j:
         j.epoch(1)
+        assert server.wait_for(lambda one: bool(one.rows("b", "env_snapshot")))
     found = kinds(server, "b")
     assert found[:5] == ["batch_start", "job_start", "job_epoch", "job_failed", "batch_failed"]
     assert found[5:] == ["batch_start", "job_start", "job_epoch", "job_done", "batch_done"]
@@ -276,6 +278,23 @@ def test_sub_env(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_B", "x")
     assert sub_env("${A_B}/$A_B/${NOPE}/$NOPE/$", A=1) == "x/x/${NOPE}/$NOPE/$"
     assert sub_env("$A-${A}", A=1) == "1-1"
+
+
+def test_an_environment_that_somebody_else_gathers_may_come_after_the_end(
+    server: ArgusServer,
+) -> None:
+    gathered = threading.Event()
+    reporter = Reporter(batch_id="b", **QUIET)
+    reporter.environment = lambda: {"python_version": "3"} if gathered.wait(60) else {}
+    reporter.__enter__()
+    active.pop(reporter)
+    reporter.end(None)
+    assert server.wait_for(lambda one: one.batch("b").get("status") == "done")
+    assert not server.rows("b", "env_snapshot")
+    gathered.set()
+    reporter.leave(30)
+    assert server.batch("b")["env"] == {"python_version": "3"}
+    assert server.batch("b")["status"] == "done"
 
 
 def test_leaving_is_quick_with_a_healthy_server(
