@@ -62,3 +62,15 @@ def configs(n: int, seconds: float = 0.0) -> list[dict[str, Any]]:
         }
         for index in range(n)
     ]
+
+
+def stubborn(ctx: Any) -> None:
+    """Writes down when it runs and when it is told to stop, which it does not."""
+    folder = Path(ctx.config["folder"])
+    (folder / f"ran-{ctx.config['index']}").write_text(str(time.time()))
+    while not ctx.stopped:
+        time.sleep(0.005)
+    heard = folder / f"heard-{ctx.config['index']}.new"
+    heard.write_text(str(time.time()))
+    heard.rename(folder / f"heard-{ctx.config['index']}")
+    time.sleep(120)

@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.files import write_json
-from benchmarks import check, control, efficiency, emit, life, monitor, page, resume, starting
+from benchmarks import (
+    check,
+    control,
+    efficiency,
+    emit,
+    life,
+    monitor,
+    page,
+    resume,
+    starting,
+    stopping,
+)
 from benchmarks import verdict as verdicts
 from benchmarks.harness import ROOT, say
 from benchmarks.overhead import OTHERS, OURS, PREFECT, ZTXEXP, compare
@@ -110,6 +121,7 @@ STEPS = (
     ),
     Step("efficiency-60-of-2-s", lambda: efficiency.measure("60 of 2 s", 3)),
     Step("control", lambda: control.measure(("control", "limit"), 3)),
+    Step("stopping", lambda: stopping.measure(5)),
     Step("monitor", lambda: monitor.compare(1000, 5, WORKERS)),
 )
 
