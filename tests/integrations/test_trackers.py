@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,12 @@ import pytest
 
 from argus_tasks.runs.metadata import RunMetadata
 from argus_tasks.sweep.session import SweepSession
+from tests.argus_server import ArgusServer
+from tests.support.callbacks import batches
 from tests.support.sessions import records, request_for, run_configs, run_session
+from tests.support.told import assert_told_well
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "trackers"
 
 
 def train(ctx: Any) -> dict[str, Any] | None:
@@ -187,3 +197,28 @@ def test_a_stopped_run_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:
         ("KILLED", "failed", {"train_loss": 1.0}),
         ("FINISHED", "succeeded", {"train_loss": 1.0, "acc": 1.0}),
     ]
+
+
+def test_the_example_by_its_command(monitor: ArgusServer, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    here = tmp_path / "examples" / "trackers"
+    shutil.copytree(EXAMPLE, here, ignore=shutil.ignore_patterns("results"))
+    (command,) = re.findall(r"```sh\n(.*?)\n```", (EXAMPLE / "README.md").read_text())
+    program, *words = shlex.split(command)
+    assert program == "argus-tasks"
+    done = subprocess.run(
+        [sys.executable, "-m", "argus_tasks", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    (batch_id,) = batches(monitor)
+    assert len(assert_told_well(monitor, batch_id)) == 3
+    assert monitor.batch(batch_id)["status"] == "done"
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert len(MlflowClient(store).search_runs(["1"])) == 3
+    assert len(list(here.glob("results/*/wandb/offline-run-*"))) == 3
