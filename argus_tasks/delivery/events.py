@@ -37,7 +37,6 @@ JOB_EVENTS = frozenset({"job_start", "job_epoch", "job_done", "job_failed", "log
 # What yields first when there is no room: the higher class.
 LIFECYCLE, EPOCH, SNAPSHOT, LOG = 0, 1, 2, 3
 CLASS_OF = {"job_epoch": EPOCH, "resource_snapshot": SNAPSHOT, "log_line": LOG}
-CLASS_NAMES = ("lifecycle", "job_epoch", "resource_snapshot", "log_line")
 
 _ID_START = len('{"event_id":"')
 _PREFIX_END = _ID_START + 24

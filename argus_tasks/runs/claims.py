@@ -233,12 +233,6 @@ def standing_claims(results_root: Path) -> list[Claim]:
     return [claim for claim in found if claim is not None]
 
 
-def seems_held(results_root: Path, digest: str) -> bool:
-    """Whether somebody who may live holds a digest, as far as looking alone can say."""
-    claim = read_claim(f"{claims_folder(results_root)}/{digest}")
-    return claim is not None and not seems_dead(claim)
-
-
 def seems_dead(claim: Claim) -> bool:
     """Whether a claim's owner is no more; another host's by this host's clock."""
     here = this_process()

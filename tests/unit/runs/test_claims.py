@@ -20,7 +20,7 @@ from argus_tasks.runs.claims import (
     claims_folder,
     read_claim,
     release,
-    seems_held,
+    seems_dead,
     standing_claims,
 )
 
@@ -66,7 +66,7 @@ def test_one_takes_it_and_the_next_after_it_was_given_back(results_root: Path) -
 
 def test_a_dead_process_s_claim_is_taken_over(results_root: Path) -> None:
     claim_of_a_dead_process(results_root)
-    assert not seems_held(results_root, DIGEST)
+    assert [seems_dead(one) for one in standing_claims(results_root)] == [True]
     claims = opened(results_root)
     assert claims.take(DIGEST, "run-1") is not None
     taken_over = claims.taken_over(DIGEST)
