@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.server import locks
+from argus_tasks.server.automations import watch_only_if_wanted
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
 from argus_tasks.server.recording import record_sooner
+from argus_tasks.server.rows import write_by_rows
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def main() -> None:
     preparing.start()
     config = _load_application()  # takes seconds, as does a migration: side by side
     record_sooner()
+    write_by_rows()
+    watch_only_if_wanted()
     preparing.join()
     if preparing.error is not None:
         _say(f"cannot make the database: {preparing.error}")

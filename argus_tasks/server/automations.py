@@ -1,0 +1,39 @@
+"""Has the embedded server read events for its automations only while there are any.
+
+Prefect parses each event and puts it in order for automations, whether one exists or not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+TRIGGERS = "prefect.server.events.triggers"
+
+
+def watch_only_if_wanted() -> bool:
+    """Called in the server's process when Prefect's application is loaded and not yet started.
+
+    False where this Prefect watches otherwise: then it reads every event.
+    """
+    watching: Any = sys.modules.get(TRIGGERS)
+    watch = getattr(watching, "consumer", None)
+    automations = getattr(watching, "automations_by_id", None)
+    if not callable(watch) or not isinstance(automations, dict):
+        return False
+
+    @asynccontextmanager
+    async def watch_if_wanted(*args: Any, **words: Any) -> AsyncIterator[Any]:
+        async with watch(*args, **words) as handle:
+
+            async def handle_if_wanted(message: Any) -> None:
+                # looked up each time: Prefect may put another table in its place
+                if watching.automations_by_id:
+                    await handle(message)
+
+            yield handle_if_wanted
+
+    watching.consumer = watch_if_wanted
+    return True
