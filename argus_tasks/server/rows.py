@@ -35,7 +35,7 @@ def write_by_rows() -> bool:
         json_type, time_type = types.JSON, types.Timestamp
     except (ImportError, AttributeError):
         return False
-    from sqlalchemy import event
+    from sqlalchemy import event, insert
     from sqlalchemy.dialects.sqlite import Insert
     from sqlalchemy.engine import Engine
     from sqlalchemy.orm import Session
@@ -43,7 +43,7 @@ def write_by_rows() -> bool:
     class RowsInsert(Insert):
         """An INSERT that keeps the rows beside its text."""
 
-        inherit_cache = True
+        inherit_cache = False
         rows: Sequence[Mapping[str, Any]] = ()
 
         def values(self, *args: Any, **words: Any) -> Any:
@@ -57,14 +57,15 @@ def write_by_rows() -> bool:
         statement = state.statement
         if not isinstance(statement, RowsInsert) or not statement.rows:
             return None
-        plain = statement._generate()
+        connection = state.session.connection(bind_arguments={"clause": statement})
+        plain: Any = statement._generate()
         plain.rows = ()
-        options: dict[str, Any] = {"dml_strategy": "raw"}
-        if plain._post_values_clause is not None:
-            options["compiled_cache"] = None  # SQLAlchemy has no key for ON CONFLICT, and warns
-        connection = state.session.connection(bind_arguments={"clause": plain})
+        if plain._returning:  # of all rows at once, as only one text with all of them can
+            return state.session.execute(Insert.values(plain, list(statement.rows)))
+        if plain._post_values_clause is None and not plain._prefixes:
+            plain = insert(statement.table)  # SQLAlchemy keeps its text; not so with ON CONFLICT
         with _all_or_none(connection):
-            return state.session.execute(plain, statement.rows, execution_options=options)
+            return connection.execute(plain, statement.rows)
 
     statements.insert = lambda _self, table: RowsInsert(table)
     event.listen(Session, "do_orm_execute", execute_rows)
