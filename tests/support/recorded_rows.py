@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -83,7 +83,13 @@ async def record(batches: list[list[dict[str, Any]]], whose: str) -> dict[str, A
                 await session.execute(db.queries.insert(db.Event).values(rows))
             except IntegrityError:
                 refused += 1
-    return {"refused": refused, "most_values": max(seen)}
+    rows[-1]["id"] = os.urandom(16).hex()
+    insert = db.queries.insert(db.Event).values(rows).returning(db.Event.id)
+    with suppress(InterruptedError):
+        async with db.session_context(begin_transaction=True) as session:
+            returned = len((await session.scalars(insert)).all())
+            raise InterruptedError  # the tables are as before
+    return {"refused": refused, "returned": returned, "most_values": max(seen)}
 
 
 @contextmanager

@@ -114,3 +114,7 @@ def test_a_batch_is_written_wholly_or_not_at_all(written: dict[str, Any]) -> Non
 
 def test_the_text_is_that_of_one_row(written: dict[str, Any]) -> None:
     assert written["ours"]["most_values"] < 50 < written["prefects"]["most_values"]
+
+
+def test_an_insert_that_returns_its_rows_returns_all(written: dict[str, Any]) -> None:
+    assert written["ours"]["returned"] == written["prefects"]["returned"] == 20
