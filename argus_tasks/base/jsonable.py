@@ -41,18 +41,20 @@ def _convert(
         return _float(value, nonfinite, path)
     if depth >= _MAX_DEPTH or id(value) in above:
         return "<too deep>" if depth >= _MAX_DEPTH else "<refers to itself>"
-    if isinstance(value, Mapping | list | tuple | Set):
-        above = above | {id(value)}
+    above.add(id(value))
     try:
         return _compound(value, nonfinite, path, depth + 1, above)
     except Exception as error:  # noqa: BLE001 - whatever a user's object raises, it is told
         return f"<unreadable {kind.__name__}: {type(error).__name__}>"
+    finally:
+        above.discard(id(value))
 
 
 def _compound(
     value: Any, nonfinite: dict[str, str] | None, path: str, depth: int, above: set[int]
 ) -> Json:
-    if isinstance(value, Mapping):
+    kind = type(value)  # asked first: an abstract class takes its time to say no
+    if kind is dict or (kind is not list and isinstance(value, Mapping)):
         return {
             (text := key_text(key)): _convert(
                 item, nonfinite, f"{path}.{text}" if path else text, depth, above
@@ -121,6 +123,8 @@ def _float(value: float, nonfinite: dict[str, str] | None, path: str) -> float |
 
 def _text(value: str) -> str:
     """The text, with lone surrogates (not encodable as UTF-8) replaced."""
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 from argus_tasks.runs.layout import (
@@ -30,6 +31,8 @@ RUN_FILES = (
     RUN_LOG,
 )
 
+_CHUNK = 1 << 16
+
 
 def hashes_of(run_dir: str) -> dict[str, Any]:
     """SHA-256 (hex) of each of the run's files that are there.
@@ -51,16 +54,12 @@ def hash_of(path: str, size: int | None = None) -> tuple[str, int]:
 
     Errors: OSError.
     """
-    digest = hashlib.sha256()
-    left = size
-    with open(path, "rb", buffering=0) as handle:  # noqa: PTH123 - hot path, text paths
-        count = 0
-        while left is None or left > 0:
-            data = handle.read(1 << 20 if left is None else min(left, 1 << 20))
-            if not data:
-                break
+    digest, count = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while data := os.read(descriptor, _CHUNK if size is None else min(size - count, _CHUNK)):
             digest.update(data)
             count += len(data)
-            if left is not None:
-                left -= len(data)
+    finally:
+        os.close(descriptor)
     return digest.hexdigest(), count

@@ -91,7 +91,7 @@ class RunRecord:
         Returns the config's values that JSON cannot say, by dotted path (written as null).
         """
         for folder in (self.key.run_dir, self._path(ARTIFACTS), self._path(CHECKPOINTS)):
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path, text paths
+            _make_folder(folder)
         nonfinite: dict[str, str] = {}
         write_text_whole(self._path(CONFIG_JSON), pretty(to_jsonable(config, nonfinite)))
         return nonfinite
@@ -188,9 +188,18 @@ def record_of(run_dir: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)  # noqa: PTH102 - hot path, text paths
+    except OSError:  # it is there already; else the error is told again
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+
+
 def pretty(value: Json) -> str:
     """JSON with one top-level key a line: quick to write, and still read by people."""
     if not isinstance(value, dict) or not value:
         return dumps(value) + "\n"
-    lines = ",\n".join(f"  {dumps(key)}: {dumps(item)}" for key, item in value.items())
+    lines = ",\n".join(
+        f"  {dumps(key)}: {'null' if item is None else dumps(item)}" for key, item in value.items()
+    )
     return f"{{\n{lines}\n}}\n"

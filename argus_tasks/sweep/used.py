@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from argus_tasks.base.files import read_whole
 
 _RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 _PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
@@ -35,7 +36,11 @@ class Used:
         if self._isolated:
             # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
             with suppress(OSError):
-                Path("/proc/self/clear_refs").write_bytes(b"5")
+                descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, b"5")
+                finally:
+                    os.close(descriptor)
 
     def taken(self) -> dict[str, float]:
         """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
@@ -58,7 +63,7 @@ class Used:
 
 def _peak_mb() -> float:
     try:
-        found = _PEAK.search(Path("/proc/self/status").read_bytes())
+        found = _PEAK.search(read_whole("/proc/self/status"))
     except OSError:
         found = None
     if found:
