@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-
 # `json.dumps` with settings makes an encoder a call; what is JSON already refers to nothing twice.
 _COMPACT = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False

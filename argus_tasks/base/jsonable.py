@@ -16,6 +16,7 @@ from uuid import UUID
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MAX_DEPTH = 40
+_PLAIN = frozenset({type(None), bool, int})
 
 
 def to_jsonable(value: Any, nonfinite: dict[str, str] | None = None, path: str = "") -> Json:
@@ -53,8 +54,17 @@ def _convert(
 def _compound(
     value: Any, nonfinite: dict[str, str] | None, path: str, depth: int, above: set[int]
 ) -> Json:
-    kind = type(value)  # asked first: an abstract class takes its time to say no
-    if kind is dict or (kind is not list and isinstance(value, Mapping)):
+    kind = type(value)
+    if kind is dict:  # nearly always; most of what is in it is JSON already
+        return {
+            (text := key if type(key) is str and key.isascii() else key_text(key)): (
+                item
+                if (of := type(item)) in _PLAIN or (of is str and item.isascii())
+                else _convert(item, nonfinite, f"{path}.{text}" if path else text, depth, above)
+            )
+            for key, item in value.items()
+        }
+    if kind is not list and isinstance(value, Mapping):
         return {
             (text := key_text(key)): _convert(
                 item, nonfinite, f"{path}.{text}" if path else text, depth, above

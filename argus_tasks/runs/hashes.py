@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from argus_tasks.runs.layout import (
@@ -34,13 +36,16 @@ RUN_FILES = (
 _CHUNK = 1 << 16
 
 
-def hashes_of(run_dir: str) -> dict[str, Any]:
-    """SHA-256 (hex) of each of the run's files that are there.
+def hashes_of(run_dir: str, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """SHA-256 (hex) of each of the run's files that are there; those that are `known` are not read.
 
     `run.log` has `[SHA-256, bytes]`: a process that the experiment has left running may add to it.
     """
     found: dict[str, Any] = {}
     for name in RUN_FILES:
+        if name in known:
+            found[name] = known[name]
+            continue
         try:
             digest, size = hash_of(f"{run_dir}/{name}")
         except OSError:
