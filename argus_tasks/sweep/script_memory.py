@@ -15,8 +15,9 @@ from argus_tasks.runs.process_usage import ProcessUsage
 from argus_tasks.sweep.isolation.kin import descendants
 
 _RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
-_OF_ONE, _OF_ALL = 50, 200
-"""How many times longer than it took a look is from the next: at one process, at all."""
+_PATIENCE = 100
+"""How many times longer than the CPU time it took a look is from the next: at the script alone,
+and, which takes longer, at all that come from it."""
 
 
 def peak_mb_of(pid: int | str) -> float | None:
@@ -55,13 +56,14 @@ class ScriptMemory:
         if self._most_mb > (peak_mb_of("self") or 0.0):
             self._next_one = self._next_all = float("inf")
             return
+        began = time.thread_time()
         if now >= self._next_one:
             self._see(self._pid)
-            self._next_one = _after(now, _OF_ONE)
+            self._next_one = now + _PATIENCE * (time.thread_time() - began)
         if now >= self._next_all:
             for pid in descendants(self._pid):
                 self._see(pid)
-            self._next_all = _after(now, _OF_ALL)
+            self._next_all = now + _PATIENCE * (time.thread_time() - began)
 
     def usage(self, told: resource.struct_rusage) -> ProcessUsage:
         """What the script has used, now that it has ended and `wait4` has told this."""
@@ -73,8 +75,3 @@ class ScriptMemory:
 
     def _see(self, pid: int) -> None:
         self._most_mb = max(self._most_mb, peak_mb_of(pid) or 0.0)
-
-
-def _after(began: float, times: int) -> float:
-    now = time.monotonic()
-    return now + times * (now - began)
