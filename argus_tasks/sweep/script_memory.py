@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 
+from argus_tasks.base.files import read_whole
 from argus_tasks.runs.process_usage import ProcessUsage
 from argus_tasks.sweep.isolation.kin import descendants
 
@@ -26,13 +27,10 @@ def peak_mb_of(pid: int | str) -> float | None:
     After `/proc/PID/clear_refs` it is counted anew.
     """
     try:
-        with open(f"/proc/{pid}/status", "rb") as handle:  # noqa: PTH123 - often, text paths
-            for line in handle:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1]) / 1024
+        told = read_whole(f"/proc/{pid}/status").partition(b"\nVmHWM:")[2]
+        return int(told[: told.index(b" kB")]) / 1024
     except (OSError, ValueError):
-        pass
-    return None
+        return None
 
 
 def told_peak_mb(usage: resource.struct_rusage) -> float:

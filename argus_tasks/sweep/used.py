@@ -7,7 +7,6 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from argus_tasks.runs.process_usage import ProcessUsage
@@ -33,7 +32,11 @@ class Used:
         if self._isolated:
             # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
             with suppress(OSError):
-                Path("/proc/self/clear_refs").write_bytes(b"5")
+                descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, b"5")
+                finally:
+                    os.close(descriptor)
 
     def taken(self) -> dict[str, float]:
         """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
