@@ -87,6 +87,12 @@ class RunContext:
     _below: list[ProcessUsage] = field(default_factory=list, repr=False)
     """What the process that did the run's work in place of this one has used."""
 
+    @staticmethod
+    def current() -> RunContext | None:
+        """The run whose experiment is being called, for code that is not handed it, such as a Hydra
+        app; None outside of a sweep, and in scripts that it runs."""
+        return running.current()
+
     @property
     def artifacts_dir(self) -> Path:
         """Where the run's own files go."""
