@@ -5,6 +5,8 @@ VENV := .venv
 OTHER_VENV := .venv-integrations
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The files in their order: the long ones come first, and the unit tests fill up what is left.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo docs test test-all test-integrations lint format bench bench-full bench-check bench-accept bench-pages serve clean
@@ -29,11 +31,11 @@ demo: $(STAMP) ## run the forecast benchmark end to end: its leaderboard, and a 
 
 test: $(STAMP) ## the tests without the slow ones (under 10 minutes on two cores)
 	@echo "==> tests (without those marked slow)"
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: test ## make test, and the slow rest
 	@echo "==> the slow tests"
-	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 $(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integrations.txt
 	@echo "==> making $(OTHER_VENV), with what is too heavy for $(VENV) (minutes, once)"
@@ -43,7 +45,7 @@ $(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integration
 
 test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: frameworks, mode ray
 	@echo "==> Lightning, Keras, Hydra and the like, in real trainings; mode ray"
-	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py -n 2 --dist loadfile
+	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py $(PARALLEL)
 
 $(VENV)/.docs-installed: $(STAMP)
 	@echo "==> adding what makes the site to $(VENV)"

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,34 @@ from benchmarks.figures import Figures, figure, ratio_figure
 from benchmarks.harness import ROOT, header, in_turns, say
 
 SDKS = ("argus-reporter", "argus-tasks")
+FLOOR = "floor"
 BURST = 20_000
 PACED = 1_500
 PACE_S = 0.002
+
+
+class Floor:
+    """What no reporter can be cheaper than on this machine: an epoch's numbers as JSON, and one
+    write of an event's size. No time, no ids, no lock, no thread, and nothing is sent."""
+
+    def __init__(self, *_batch: object, **_options: object) -> None:
+        self._descriptor = tempfile.mkstemp(dir=os.environ["HOME"])[0]
+        self._rest = b" " * 260 + b"\n"
+
+    def __enter__(self) -> Floor:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+
+    def job(self, _name: str) -> nullcontext[Floor]:
+        """Its own job."""
+        return nullcontext(self)
+
+    def epoch(self, epoch: int, **numbers: float) -> None:
+        """One write call."""
+        text = json.dumps({"epoch": epoch, **numbers})
+        os.write(self._descriptor, text.encode() + self._rest)
 
 
 def child(sdk: str, mode: str, url: str) -> dict[str, Any]:
@@ -34,7 +60,9 @@ def child(sdk: str, mode: str, url: str) -> dict[str, Any]:
 
     logging.disable(logging.CRITICAL)
     reporter: Any
-    if sdk == "argus-tasks":
+    if sdk == FLOOR:
+        reporter = Floor
+    elif sdk == "argus-tasks":
         from argus_tasks import Reporter
 
         reporter = Reporter
@@ -107,16 +135,21 @@ def reading(sdk: str, mode: str) -> dict[str, Any]:
 
 
 def measure(
-    pairs: int, modes: Sequence[str] = ("burst", "paced", "steady"), limit_s: float | None = None
+    pairs: int,
+    modes: Sequence[str] = ("burst", "paced", "steady"),
+    limit_s: float | None = None,
+    *,
+    with_floor: bool = False,
 ) -> dict[str, Any]:
     """The whole benchmark, as the JSON it writes; the limit is for the turns of each mode."""
     options = {"burst": BURST, "paced": PACED, "pace_s": PACE_S, "pairs": pairs}
+    sdks = (*SDKS, FLOOR) if with_floor else SDKS
     about = header("emit", {**options, "limit_s": limit_s}, (SDKS[0], "httpx", "requests"))
     results: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for mode in modes:
-        say(f"{mode}: {pairs} pairs, the two in turn")
-        results[mode] = {sdk: [] for sdk in SDKS}
-        for turn, sdk in in_turns(SDKS, pairs, limit_s):
+        say(f"{mode}: {pairs} rounds of {' and '.join(sdks)}, in turn")
+        results[mode] = {sdk: [] for sdk in sdks}
+        for turn, sdk in in_turns(sdks, pairs, limit_s):
             if turn:
                 results[mode][sdk].append(reading(sdk, mode))
     return {**about, "results": results, "figures": emit_figures(results)}
@@ -137,13 +170,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--modes", nargs="+", default=["burst", "paced", "steady"])
+    parser.add_argument("--floor", action="store_true", help="measure json.dumps and os.write too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument("--child", nargs=3, metavar=("SDK", "MODE", "URL"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(*args.child)))
         return
-    result = measure(args.pairs, args.modes)
+    result = measure(args.pairs, args.modes, with_floor=args.floor)
     for mode in args.modes:
         _table(mode, result["results"][mode])
     if args.json:
@@ -160,6 +194,10 @@ def _table(mode: str, results: dict[str, list[dict[str, Any]]]) -> None:
         pairs = zip(*(results[sdk] for sdk in SDKS), strict=True)
         ratio = statistics.median(our[name] / (their[name] or 1e-9) for their, our in pairs)
         print(f"  {name:26}{theirs:16.3f}{ours:16.3f}{ratio:10.3f}")
+    if FLOOR in results:
+        for name in ("median_us", "p99_us"):
+            floor = statistics.median(one[name] for one in results[FLOOR])
+            print(f"  {name + ' of the floor':26}{'':16}{floor:16.3f}")
 
 
 if __name__ == "__main__":

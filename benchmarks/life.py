@@ -125,12 +125,12 @@ def measure(n: int, workers: int = 2) -> dict[str, Any]:
             str(raw),
             "--",
         ]
-        one_round(OURS, Task(20, workers), server)
+        one_round(OURS, Task(20, workers), server, Path(folder))
         say(f"a round of {n} that nobody watches")
-        outer = one_round(OURS, Task(n, workers), server)
+        outer = one_round(OURS, Task(n, workers), server, Path(folder))
         say("a round that py-spy watches")
         watched = replace(OURS, under=(spy, *words))
-        one_round(watched, Task(n, workers), server)
+        one_round(watched, Task(n, workers), server, Path(folder))
         counted = samples_by_group(raw.read_text().splitlines())
     result["outer"] = outer
     result["samples"] = dict(counted)

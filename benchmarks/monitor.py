@@ -43,7 +43,7 @@ def compare(n: int, pairs: int, workers: int) -> dict[str, Any]:
             outbox = {"ARGUS_OUTBOX_DIR": f"{home}/outbox-{turn}-{len(name)}"}
             environment = {**_QUIET_LOG, **more, **(outbox if more else {})}
             entry = Entry("ours", "sweep_flow(configs, noop, mode='process_pool')", environment)
-            figures = one_round(entry, Task(n if turn else 20, workers), server)
+            figures = one_round(entry, Task(n if turn else 20, workers), server, Path(home))
             if turn:
                 rounds.setdefault(name, []).append(figures)
                 print(f"==> {turn}/{pairs} {name}: {figures['work_ms']}", file=sys.stderr)

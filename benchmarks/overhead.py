@@ -126,7 +126,7 @@ def compare(
                 first = 0 if warm and entry.name not in fewer else 1
                 if entry.name in missing or not first <= turn <= fewer.get(entry.name, pairs):
                     continue
-                figures = _one(entry, task if turn else replace(task, n=20), server)
+                figures = _one(entry, task if turn else replace(task, n=20), server, Path(home))
                 if "missing" in figures:
                     missing[entry.name] = figures["missing"]
                     say(f"{entry.name} is left out: {figures['missing']}")
@@ -147,9 +147,9 @@ def compare(
     return result
 
 
-def _one(entry: Entry, task: Task, server: PrefectServer) -> Mapping[str, Any]:
+def _one(entry: Entry, task: Task, server: PrefectServer, place: Path) -> Mapping[str, Any]:
     try:
-        return one_round(entry, task, server)
+        return one_round(entry, task, server, place)
     except ContestantFailed as error:
         if entry.name == OURS.name:
             raise

@@ -38,36 +38,40 @@ class Task:
     seconds: float = 0.0  # of each job
 
 
-def one_round(entry: Entry, task: Task, server: PrefectServer) -> dict[str, Any]:
+def one_round(entry: Entry, task: Task, server: PrefectServer, place: Path) -> dict[str, Any]:
     """Run one contestant once. Returns its figures, or `{"missing": why}`.
+
+    Its files are left in a new folder in `place`, to be deleted when the benchmark is over: ext4
+    without a journal passes over what was deleted in the last minutes, one by one, whenever a file
+    is made, which the next contestant would pay for.
 
     Where the server never got to know of all task runs, `caught_up_ms` is None.
     Errors: ContestantFailed.
     """
     n = max(10, task.n // entry.share)
     server.wait_until_quiet()
-    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-        root = Path(folder) / "results"
-        words = ["--n", str(n), "--workers", str(task.workers), "--results-root", str(root)]
-        words += ["--job", task.job, "--seconds", str(task.seconds)]
-        command = [*entry.under, entry.python, "-m", "benchmarks.contestants", entry.name, *words]
-        environment = {
-            **clean_environment(Path(folder)),
-            **entry.environment,
-            **server.environment(ours=entry.name == "ours"),
-        }
-        server_before = server.cpu_s()
-        timeout_s = max(180, (0.5 + 4 * task.seconds) * n)
-        with Contestant(command, environment, timeout_s) as contestant:
-            told = contestant.told()
-            if "missing" in told:
-                return {"missing": told["missing"]}
-            recorded, caught_up_at = told["task_runs"], told["returned_at"]
-            if told["task_runs"]:
-                recorded, caught_up_at = _catch_up(server, contestant.spawned_at, told["task_runs"])
-            finished = contestant.finished()
-        server.wait_until_quiet()
-        work_ended_at = told["work_ended_at"] or _last_end(root)
+    folder = Path(tempfile.mkdtemp(prefix="round-", dir=place))
+    root = folder / "results"
+    words = ["--n", str(n), "--workers", str(task.workers), "--results-root", str(root)]
+    words += ["--job", task.job, "--seconds", str(task.seconds)]
+    command = [*entry.under, entry.python, "-m", "benchmarks.contestants", entry.name, *words]
+    environment = {
+        **clean_environment(folder),
+        **entry.environment,
+        **server.environment(ours=entry.name == "ours"),
+    }
+    server_before = server.cpu_s()
+    timeout_s = max(180, (0.5 + 4 * task.seconds) * n)
+    with Contestant(command, environment, timeout_s) as contestant:
+        told = contestant.told()
+        if "missing" in told:
+            return {"missing": told["missing"]}
+        recorded, caught_up_at = told["task_runs"], told["returned_at"]
+        if told["task_runs"]:
+            recorded, caught_up_at = _catch_up(server, contestant.spawned_at, told["task_runs"])
+        finished = contestant.finished()
+    server.wait_until_quiet()
+    work_ended_at = told["work_ended_at"] or _last_end(root)
     started_at = told["started_at"]
 
     def per_config(seconds: float) -> float:

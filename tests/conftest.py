@@ -62,7 +62,7 @@ def api_url(_homes: None) -> Iterator[str]:
     """A real Prefect server's address: the embedded one, in this session's own folders."""
     from argus_tasks.server.embedded import hold
 
-    with hold() as held:
+    with hold(idle_s=1) as held:  # what its last user waits for at the end
         held.wait_healthy()
         yield held.api_url
 

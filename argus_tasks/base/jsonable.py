@@ -16,6 +16,7 @@ from uuid import UUID
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MAX_DEPTH = 40
+_PLAIN = frozenset({type(None), bool, int})
 
 
 def to_jsonable(value: Any, nonfinite: dict[str, str] | None = None, path: str = "") -> Json:
@@ -41,18 +42,29 @@ def _convert(
         return _float(value, nonfinite, path)
     if depth >= _MAX_DEPTH or id(value) in above:
         return "<too deep>" if depth >= _MAX_DEPTH else "<refers to itself>"
-    if isinstance(value, Mapping | list | tuple | Set):
-        above = above | {id(value)}
+    above.add(id(value))
     try:
         return _compound(value, nonfinite, path, depth + 1, above)
     except Exception as error:  # noqa: BLE001 - whatever a user's object raises, it is told
         return f"<unreadable {kind.__name__}: {type(error).__name__}>"
+    finally:
+        above.discard(id(value))
 
 
 def _compound(
     value: Any, nonfinite: dict[str, str] | None, path: str, depth: int, above: set[int]
 ) -> Json:
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is dict:  # nearly always; most of what is in it is JSON already
+        return {
+            (text := key if type(key) is str and key.isascii() else key_text(key)): (
+                item
+                if (of := type(item)) in _PLAIN or (of is str and item.isascii())
+                else _convert(item, nonfinite, f"{path}.{text}" if path else text, depth, above)
+            )
+            for key, item in value.items()
+        }
+    if kind is not list and isinstance(value, Mapping):
         return {
             (text := key_text(key)): _convert(
                 item, nonfinite, f"{path}.{text}" if path else text, depth, above
@@ -121,6 +133,8 @@ def _float(value: float, nonfinite: dict[str, str] | None, path: str) -> float |
 
 def _text(value: str) -> str:
     """The text, with lone surrogates (not encodable as UTF-8) replaced."""
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

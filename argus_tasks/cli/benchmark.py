@@ -20,7 +20,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         " failed, 2 bad input, 3 nothing comparable, 130 interrupted",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, with `repeats`")
-    parser.add_argument("--baseline", metavar="NAME", help="the baseline (default: nightly)")
+    parser.add_argument(
+        "--baseline", metavar="NAME", default="nightly", help="the baseline (default: nightly)"
+    )
     add_comparing(parser)
     parser.add_argument(
         "--move-baseline",
@@ -36,13 +38,15 @@ def benchmark(args: argparse.Namespace) -> int:
     """Run it; the exit code is the verdict."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.cli.prefect import using_prefect
+    from argus_tasks.results.baselines import check_baseline
     from argus_tasks.results.min_effect import min_effect_of
     from argus_tasks.results.needs import needs_scipy
     from argus_tasks.sweep.resolve import resolve
 
     needs_scipy()
     # What is wrong is said before a server is started.
-    resolve(args.file, results_root=args.results_root, workers=args.workers)
+    asked = resolve(args.file, results_root=args.results_root, workers=args.workers)
+    check_baseline(asked.results_root, args.baseline, may_make=args.move_baseline)
     if args.min_effect is not None:
         min_effect_of(args.min_effect)
     names = ("baseline", "metric", "direction", "min_effect", "results_root", "workers")

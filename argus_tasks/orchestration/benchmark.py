@@ -17,7 +17,12 @@ from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.base.files import write_json
 from argus_tasks.base.ids import canonical_json, slug
 from argus_tasks.orchestration.artifacts import report_words, show_verdict
-from argus_tasks.results.baselines import baseline_names, read_baseline, set_baseline
+from argus_tasks.results.baselines import (
+    baseline_names,
+    check_baseline,
+    read_baseline,
+    set_baseline,
+)
 from argus_tasks.results.comparison_text import (
     cell_names,
     comparison_lines,
@@ -68,6 +73,7 @@ def terms_of(
     terms = Terms(
         baseline, metric, direction, min_effect_of(min_effect), tuple(allow), move_baseline
     )
+    check_baseline(root, baseline, may_make=move_baseline)
     if baseline in baseline_names(root):
         side = read_baseline(root, baseline).side
         compare(side, side, metric, direction, terms.min_effect, allow=terms.allow)

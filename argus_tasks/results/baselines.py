@@ -70,6 +70,16 @@ def read_baseline(root: Path, name: str) -> Baseline:
     return baseline_from(path)
 
 
+def check_baseline(root: Path, name: str, *, may_make: bool) -> None:
+    """Raise BadInput for what is no name, and for one that is not there while others are: it is
+    mistyped, unless the caller is to make it (`may_make`). Where there is none at all, it is the
+    first that is to be.
+    """
+    path = _path(root, name)
+    if baseline_names(root) and not path.exists() and not may_make:
+        read_baseline(root, name)
+
+
 def baseline_from(path: Path) -> Baseline:
     """The baseline in a file. Errors: BadInput, where it cannot be read as one."""
     try:

@@ -47,12 +47,14 @@ class Claim:
     def stands(self) -> bool:
         """Whether the file still says this; where it cannot be read, it is taken to."""
         try:
-            found = _read(self.path)
+            said = read_json(self.path)
         except FileNotFoundError:
             return False
         except (OSError, ValueError):
             return True
-        return (found.claimant, found.run_id) == (self.claimant, self.run_id)
+        if not isinstance(said, dict):
+            return True
+        return said.get("claimant") == self.claimant and said.get("run_id") == self.run_id
 
 
 class Claims:

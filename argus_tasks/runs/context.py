@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from argus_tasks.base.here import Here
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.process_usage import ProcessUsage
 from argus_tasks.runs.reports import NoSearch, TrialSide
 from argus_tasks.runs.sink import NoMonitor, RunSink
 from argus_tasks.runs.trackers import Tracker
@@ -84,8 +84,14 @@ class RunContext:
     _saw_prune: bool = field(default=False, repr=False)
     _epochs: int = field(default=0, repr=False)
     _last_epoch: int | None = field(default=None, repr=False)
-    _below: list[resource.struct_rusage] = field(default_factory=list, repr=False)
+    _below: list[ProcessUsage] = field(default_factory=list, repr=False)
     """What the process that did the run's work in place of this one has used."""
+
+    @staticmethod
+    def current() -> RunContext | None:
+        """The run whose experiment is being called, for code that is not handed it, such as a Hydra
+        app; None outside of a sweep, and in scripts that it runs."""
+        return running.current()
 
     @property
     def artifacts_dir(self) -> Path:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from argus_tasks.runs.layout import (
@@ -30,14 +33,19 @@ RUN_FILES = (
     RUN_LOG,
 )
 
+_CHUNK = 1 << 16
 
-def hashes_of(run_dir: str) -> dict[str, Any]:
-    """SHA-256 (hex) of each of the run's files that are there.
+
+def hashes_of(run_dir: str, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """SHA-256 (hex) of each of the run's files that are there; those that are `known` are not read.
 
     `run.log` has `[SHA-256, bytes]`: a process that the experiment has left running may add to it.
     """
     found: dict[str, Any] = {}
     for name in RUN_FILES:
+        if name in known:
+            found[name] = known[name]
+            continue
         try:
             digest, size = hash_of(f"{run_dir}/{name}")
         except OSError:
@@ -51,16 +59,12 @@ def hash_of(path: str, size: int | None = None) -> tuple[str, int]:
 
     Errors: OSError.
     """
-    digest = hashlib.sha256()
-    left = size
-    with open(path, "rb", buffering=0) as handle:  # noqa: PTH123 - hot path, text paths
-        count = 0
-        while left is None or left > 0:
-            data = handle.read(1 << 20 if left is None else min(left, 1 << 20))
-            if not data:
-                break
+    digest, count = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while data := os.read(descriptor, _CHUNK if size is None else min(size - count, _CHUNK)):
             digest.update(data)
             count += len(data)
-            if left is not None:
-                left -= len(data)
+    finally:
+        os.close(descriptor)
     return digest.hexdigest(), count

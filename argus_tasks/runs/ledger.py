@@ -11,6 +11,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from argus_tasks.base.files import (
 )
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.locks import ProcessLock, locked
 from argus_tasks.base.processes import this_process
 from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
 
@@ -35,6 +36,8 @@ REMOVED = "removed"
 """The event of a line that says that a run's folder was deleted by somebody."""
 TORN = "torn"
 """The event of a line that says that the one before was torn off by a crash."""
+
+_STATE_LOCK = "sweep.lock"
 
 log = logging.getLogger("argus_tasks")
 
@@ -59,7 +62,6 @@ class SweepFolder:
         self._session = ""
         self._unwritten = b""
         self._lock = threading.Lock()
-        self._state_lock = threading.Lock()
 
     def take(self) -> None:
         """Have the batch for this process, until `close` or its death.
@@ -85,30 +87,31 @@ class SweepFolder:
         """Note in `sweep.json` that a session starts, and how it is run (`recipe`, JSON); returns
         the session's id."""
         self.path.mkdir(parents=True, exist_ok=True)
-        state = self.state() or {
-            "schema_version": SWEEP_SCHEMA_VERSION,
-            "batch_id": self.batch_id,
-            "project": identity.project,
-            "name": identity.name,
-            "experiment": identity.experiment,
-            "git_sha": git_sha,
-            "created_at": utc_now_iso(),
-            "created_by": created_by,
-            "sessions": [],
-        }
         session = self._session = new_batch_id("session")
-        state["sessions"].append(
-            {
-                "id": session,
-                "opened_at": utc_now_iso(),
-                "closed_at": None,
-                "how": None,
-                "process": this_process(),
-                "flow_run": None,
-                "recipe": recipe,
+        with self._changing_state():
+            state = self.state() or {
+                "schema_version": SWEEP_SCHEMA_VERSION,
+                "batch_id": self.batch_id,
+                "project": identity.project,
+                "name": identity.name,
+                "experiment": identity.experiment,
+                "git_sha": git_sha,
+                "created_at": utc_now_iso(),
+                "created_by": created_by,
+                "sessions": [],
             }
-        )
-        self._write_state(state)
+            state["sessions"].append(
+                {
+                    "id": session,
+                    "opened_at": utc_now_iso(),
+                    "closed_at": None,
+                    "how": None,
+                    "process": this_process(),
+                    "flow_run": None,
+                    "recipe": recipe,
+                }
+            )
+            self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
         end = os.lseek(self._ledger, 0, os.SEEK_END)
@@ -125,17 +128,17 @@ class SweepFolder:
     def note_session(self, session: str, **facts: Any) -> None:
         """Note facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server
         (`id`, `server`, and `mirrored`: whether that server is known to agree with the ledger)."""
-        with self._state_lock:
-            state = self.state()
-            if state is None:
-                return
-            for entry in state["sessions"]:
-                if entry["id"] == session:
-                    entry |= facts
-            try:
+        try:
+            with self._changing_state():
+                state = self.state()
+                if state is None:
+                    return
+                for entry in state["sessions"]:
+                    if entry["id"] == session:
+                        entry |= facts
                 self._write_state(state)
-            except OSError as error:
-                log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
+        except OSError as error:
+            log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
@@ -196,6 +199,11 @@ class SweepFolder:
             elif fact.get("event") in ("ended", "closed"):
                 found.pop(str(fact.get("run_id")), None)
         return found
+
+    def _changing_state(self) -> AbstractContextManager[None]:
+        """Hold this around reading `sweep.json` to change it: other sessions, and who repairs past
+        ones, change it too. Errors: OSError."""
+        return locked(str(self.path / _STATE_LOCK))
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
         write_text_whole(self.path / SWEEP_JSON, checked_json(state), sync=True)

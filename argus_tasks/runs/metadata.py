@@ -8,7 +8,8 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,12 @@ class RunMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         """The metadata as a dict."""
-        return asdict(self)
+        facts = {name: getattr(self, name) for name in _NAMES}
+        facts["tags"], facts["extras"] = deepcopy(self.tags), deepcopy(self.extras)
+        return facts
+
+
+_NAMES = tuple(each.name for each in fields(RunMetadata))
 
 
 def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import append_line, dumps, read_json, write_text_whole
+from argus_tasks.base.files import (
+    append_line,
+    dumps,
+    read_json,
+    write_bytes_whole,
+    write_text_whole,
+)
 from argus_tasks.base.jsonable import Json, to_jsonable
 from argus_tasks.runs.causes import stopped_by
 from argus_tasks.runs.layout import (
@@ -77,13 +85,18 @@ def stopped_ending(by: str) -> Ending:
 
 @dataclass(slots=True)
 class RunRecord:
-    """`run.json` and `events.jsonl` of one run."""
+    """`run.json` and `events.jsonl` of one run.
+
+    Attributes:
+        last_words: SHA-256 (hex) of `metrics.json` and of the closed `run.json`, as written here.
+    """
 
     key: RunKey
     meta: RunMetadata
     started_at: str = field(default_factory=utc_now_iso)
     spent_s: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
+    last_words: dict[str, str] = field(default_factory=dict)
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Make the folder and write what is known before anything runs.
@@ -91,7 +104,7 @@ class RunRecord:
         Returns the config's values that JSON cannot say, by dotted path (written as null).
         """
         for folder in (self.key.run_dir, self._path(ARTIFACTS), self._path(CHECKPOINTS)):
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path, text paths
+            _make_folder(folder)
         nonfinite: dict[str, str] = {}
         write_text_whole(self._path(CONFIG_JSON), pretty(to_jsonable(config, nonfinite)))
         return nonfinite
@@ -115,7 +128,7 @@ class RunRecord:
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Write `metrics.json`; returns the values that JSON cannot say, as `open` does."""
         nonfinite: dict[str, str] = {}
-        write_text_whole(self._path(METRICS_JSON), pretty(to_jsonable(metrics, nonfinite)))
+        self._last_word(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
         return nonfinite
 
     def error(self, text: str) -> None:
@@ -140,7 +153,7 @@ class RunRecord:
             "resumable": ending.resumable,
             "resources": self.resources,
         }
-        write_text_whole(self._path(RUN_JSON), pretty(to_jsonable(payload)))
+        self._last_word(RUN_JSON, pretty(to_jsonable(payload)))
         return {
             "run_id": self.key.run_id,
             "status": ending.status,
@@ -175,6 +188,11 @@ class RunRecord:
             "resumable": False,
         }
 
+    def _last_word(self, name: str, text: str) -> None:
+        data = text.encode("utf-8")
+        write_bytes_whole(self._path(name), data)
+        self.last_words[name] = sha256(data).hexdigest()
+
     def _path(self, name: str) -> str:
         return f"{self.key.run_dir}/{name}"
 
@@ -188,9 +206,29 @@ def record_of(run_dir: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)  # noqa: PTH102 - hot path, text paths
+    except OSError:  # it is there already; else the error is told again
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+
+
 def pretty(value: Json) -> str:
     """JSON with one top-level key a line: quick to write, and still read by people."""
     if not isinstance(value, dict) or not value:
         return dumps(value) + "\n"
-    lines = ",\n".join(f"  {dumps(key)}: {dumps(item)}" for key, item in value.items())
+    lines = ",\n".join(
+        [f"  {encode_basestring(key)}: {_item(item)}" for key, item in value.items()]
+    )
     return f"{{\n{lines}\n}}\n"
+
+
+def _item(value: Json) -> str:
+    """`dumps`, most of what stands in our files answered at once."""
+    if type(value) is str:
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    return dumps(value)

@@ -138,9 +138,7 @@ def run_attempt(
         except OSError as error:
             outcome = outcome_of_exception(error, time.monotonic() - started)
             return watch.sign(replace(outcome, unwritten=True), 0)
-    if outcome.ending.cause == causes.CLAIM_LOST or disowned():
-        return outcome
-    return replace(outcome, files=hashes_of(assignment.key.run_dir))
+    return replace(outcome, files={}) if disowned() else outcome
 
 
 def _attempt(
@@ -192,8 +190,6 @@ def _attempt(
                     result = _called(function, ctx)
             else:
                 result = _called(function, ctx)
-            unowned = disowned() or assignment.lost
-            metrics = {} if unowned else _written(record, ctx.logger, result)
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
         if os.getpid() != process:
@@ -202,6 +198,11 @@ def _attempt(
             return claim_lost()
         if disowned():
             return Outcome(stopped_ending(stop.by()))
+        if raised is None:
+            try:
+                metrics = _written(record, ctx.logger, result)
+            except BaseException as error:  # noqa: BLE001 - so is what its result cannot be
+                raised = error
         duration_s = time.monotonic() - started
         if type(raised).__name__ == _TERMINATION:
             stop.set(who_terminates())
@@ -218,7 +219,8 @@ def _attempt(
             outcome = outcome_of_exception(raised, duration_s)
         record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
-    return watch.sign(outcome, ctx._epochs)
+    files = hashes_of(assignment.key.run_dir, record.last_words)
+    return watch.sign(replace(outcome, files=files), ctx._epochs)
 
 
 def claim_lost() -> Outcome:

@@ -9,7 +9,7 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -39,7 +39,7 @@ class Experiment:
             nothing is reused.
         path: the import path, where workers import it; or what stands for a function: a command
             line (`command:...`, `shell:...`), a Hydra app (`hydra:...`).
-        pickled: the function itself, where they cannot.
+        pickled: the function itself, where they cannot: see `for_workers`.
         folder: a folder to put on `sys.path` first; None where there is none. Of a command line:
             the one it runs in.
         function: the live function, where the caller gave one.
@@ -69,6 +69,15 @@ class Experiment:
             function: ExperimentFunction = pickle.loads(self.pickled)
             return function
         return _import(str(self.path))
+
+    def for_workers(self) -> Experiment:
+        """The same, fit to be sent to other processes.
+
+        Errors: BadInput for a function that has no import path and cannot be pickled.
+        """
+        if self.function is None or self.path is not None:
+            return self
+        return replace(self, pickled=_by_value(self.function))
 
 
 def experiment_from(given: ExperimentFunction | str, folder: Path | None = None) -> Experiment:
@@ -146,9 +155,7 @@ def _from_function(function: ExperimentFunction) -> Experiment:
     if module != "__main__" and _leads_back(module, qualname, function):
         path = f"{module}:{qualname}"
         return Experiment(name, path, path=path, function=function)
-    return Experiment(
-        name, _code_identity(function), pickled=_by_value(function), function=function
-    )
+    return Experiment(name, _code_identity(function), function=function)
 
 
 def _findable(module: str, folder: str | None) -> bool:

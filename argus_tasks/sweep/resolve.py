@@ -97,6 +97,8 @@ def resolve(
     if mode is not None and mode not in ENGINES:
         execution = execution.model_copy(update={"address": None})
     found = _experiment(experiment, folder) if experiment is not None else experiment_of(spec)
+    if (mode or execution.mode) not in UNISOLATED:
+        found = found.for_workers()
     shaped = asked if searched is None else Space(asked[0], searched).examples()
     check_fit(found, shaped, spec, mode or execution.mode)
     named = name or spec.name or found.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import resource
 import selectors
 import signal
 import subprocess
@@ -12,7 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from argus_tasks.runs.process_usage import ProcessUsage
 from argus_tasks.sweep.isolation.kin import signal_tree
+from argus_tasks.sweep.script_memory import ScriptMemory
 
 _LOOK_S = 0.1
 _SHORTEST_LOOK_S = 0.001
@@ -34,7 +35,7 @@ class ScriptProcess:
         self, words: Sequence[str], cwd: str, environment: Mapping[str, str], *, attached: bool
     ) -> None:
         self.code: int | None = None
-        self.usage: resource.struct_rusage | None = None
+        self.usage: ProcessUsage | None = None
         self._told_at: float | None = None
         self._own_grace_s: float | None = None
         self._killed = False
@@ -48,6 +49,7 @@ class ScriptProcess:
             start_new_session=not attached,
         )
         _running[self._process.pid] = os.getpid()
+        self._memory = ScriptMemory(self._process.pid)
 
     @property
     def told(self) -> bool:
@@ -65,7 +67,8 @@ class ScriptProcess:
     def follow(
         self, take: Callable[[int, bytes], None], look: Callable[[], None], grace_s: float | None
     ) -> None:
-        """Read until it has ended: `take` gets what comes, `look` is called each tenth of a second.
+        """Read until it has ended: `take` gets what comes, `look` is called each tenth of a second,
+        at first more often.
 
         What has been told to end is killed `grace_s` later; None: somebody else sees to it.
         """
@@ -77,7 +80,8 @@ class ScriptProcess:
                 pipes.register(pipe, selectors.EVENT_READ, number)
             pause_s = _SHORTEST_LOOK_S
             while True:
-                for key, _ in pipes.select(_LOOK_S) if pipes.get_map() else ():
+                self._memory.look()
+                for key, _ in pipes.select(pause_s) if pipes.get_map() else ():
                     data = _read(key.fd)
                     if data:
                         take(key.data, data)
@@ -90,7 +94,7 @@ class ScriptProcess:
                 self._hurry(grace_s)
                 if not pipes.get_map():
                     time.sleep(pause_s)
-                    pause_s = min(2 * pause_s, _LOOK_S)
+                pause_s = min(2 * pause_s, _LOOK_S)
             for key in list(pipes.get_map().values()):
                 while data := _read(key.fd):
                     take(key.data, data)
@@ -134,7 +138,7 @@ class ScriptProcess:
         if pid == 0:
             return False
         self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
-        self.usage = usage
+        self.usage = self._memory.usage(usage)
         _running.pop(pid, None)
         # A run's processes end with it: what it has left in its own group.
         with suppress(ProcessLookupError, PermissionError):

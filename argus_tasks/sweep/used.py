@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
-_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
+from argus_tasks.runs.process_usage import ProcessUsage
+from argus_tasks.sweep.script_memory import peak_mb_of, told_peak_mb
 
 
 class Used:
@@ -27,7 +24,7 @@ class Used:
             attempt's then.
     """
 
-    below: Sequence[resource.struct_rusage] = ()
+    below: Sequence[ProcessUsage] = ()
 
     def __init__(self, owner: Mapping[str, Any]) -> None:
         self._isolated = owner.get("pid") != os.getpid()
@@ -35,17 +32,20 @@ class Used:
         if self._isolated:
             # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
             with suppress(OSError):
-                Path("/proc/self/clear_refs").write_bytes(b"5")
+                descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, b"5")
+                finally:
+                    os.close(descriptor)
 
     def taken(self) -> dict[str, float]:
         """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
         cpu_s = self._cpu_s() - self._since_s
         if not self._isolated:  # else they are among its children
-            cpu_s += sum(each.ru_utime + each.ru_stime for each in self.below)
+            cpu_s += sum(each.cpu_s for each in self.below)
         used = {"cpu_s": round(cpu_s, 3)}
         if self.below:
-            peak = max(each.ru_maxrss for each in self.below)
-            return used | {"peak_ram_mb": round(peak / _RSS_UNITS_A_MB, 1)}
+            return used | {"peak_ram_mb": round(max(each.peak_mb for each in self.below), 1)}
         return used | {"peak_ram_mb": _peak_mb()} if self._isolated else used
 
     def _cpu_s(self) -> float:
@@ -57,10 +57,7 @@ class Used:
 
 
 def _peak_mb() -> float:
-    try:
-        found = _PEAK.search(Path("/proc/self/status").read_bytes())
-    except OSError:
-        found = None
-    if found:
-        return round(int(found[1]) / 1024, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_UNITS_A_MB, 1)
+    peak_mb = peak_mb_of("self")
+    if peak_mb is None:
+        peak_mb = told_peak_mb(resource.getrusage(resource.RUSAGE_SELF))
+    return round(peak_mb, 1)

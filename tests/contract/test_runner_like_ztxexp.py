@@ -14,7 +14,11 @@ import pytest
 from argus_tasks import ExpRunner, RunMetadata, RunSummary
 from tests.contract import experiments, peer
 
-MODES = ["sequential", "process_pool", "joblib", "dynamic"]
+MODES = [
+    "sequential",
+    "process_pool",
+    *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("joblib", "dynamic")),
+]
 
 
 def folders_of(root: Path) -> dict[str, Path]:

@@ -61,7 +61,10 @@ def snippets(page: str, language: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/index.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "docs/python.md", pytest.param("docs/index.md", marks=pytest.mark.slow)],
+)
 def test_python_snippets_run(page: str, tmp_path: Path, api_url: str) -> None:
     found = snippets(page, "python")
     assert found

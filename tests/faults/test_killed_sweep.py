@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.test_stopping import ROOT, marks, start, wait_for
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
@@ -84,6 +86,7 @@ def test_the_next_start_takes_up_what_was_cut_and_repairs(api_url: str, tmp_path
     assert api.post("/flow_runs/count", left) == 0
 
 
+@pytest.mark.slow
 def test_two_starts_at_once_share_one_embedded_server(tmp_path: Path) -> None:
     sweeps = []
     for number in (1, 2):

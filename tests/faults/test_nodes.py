@@ -65,6 +65,7 @@ def configs_for(tmp_path: Path, *each: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"marks": str(marks), "x": x, **config} for x, config in enumerate(each)]
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_costs_its_runs_one_retry(results_root: Path, tmp_path: Path) -> None:
     configs = configs_for(tmp_path, {"fells": 1}, {"fells": 9}, *[{}] * 6)
     summary = run_session(
@@ -251,6 +252,7 @@ def test_an_experiment_that_the_nodes_cannot_load_is_one_sentence(
     assert not results_root.exists()
 
 
+@pytest.mark.slow
 def test_an_address_where_nobody_answers_is_one_sentence(results_root: Path) -> None:
     request = request_for([{}], naps, results_root, mode="dask", address="tcp://127.0.0.1:9")
     session = SweepSession(request)

@@ -89,6 +89,7 @@ def both_at_work(torture: Torture) -> tuple[subprocess.Popen[str], subprocess.Po
     return first, second
 
 
+@pytest.mark.slow
 def test_two_supervisors_at_once_run_no_config_twice(api_url: str, tmp_path: Path) -> None:
     torture = Torture(tmp_path, {"PREFECT_API_URL": api_url}, CONFIGS, gated=True)
     for sweep in both_at_work(torture):

@@ -91,7 +91,9 @@ def causes(found: dict[str, dict[str, Any]]) -> dict[str, str | None]:
     return {fault: record["cause"] for fault, record in found.items()}
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    "how", ["process_pool", "fresh", pytest.param("dynamic", marks=pytest.mark.slow), "dask"]
+)
 def test_each_costs_one_run(how: str, results_root: Path, mark: str) -> None:
     found = run_zoo(QUICK, results_root, mark, workers=4, **HOW[how])
     assert causes(found) == QUICK
@@ -119,7 +121,8 @@ def test_each_costs_one_run(how: str, results_root: Path, mark: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["process_pool", "fresh", pytest.param("dask", marks=pytest.mark.slow)]
+    "how",
+    ["process_pool", *(pytest.param(how, marks=pytest.mark.slow) for how in ("fresh", "dask"))],
 )
 def test_each_that_hangs_is_ended(how: str, results_root: Path, mark: str) -> None:
     found = run_zoo(

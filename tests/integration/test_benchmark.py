@@ -138,6 +138,11 @@ def test_from_the_shell_the_exit_code_is_the_verdict(api_url: str, tmp_path: Pat
     code, told = benchmark("--move-baseline", "--baseline", "mine")
     assert code == 0, told
     assert "it is the baseline 'mine' now" in told
+    before = len(list(batches(tmp_path / "results")))
+    code, told = benchmark("--baseline", "mime", level=2)
+    assert code == 2
+    assert told.endswith("; there are mine. Did you mean 'mine'?\n")
+    assert len(list(batches(tmp_path / "results"))) == before
     code, told = benchmark("--baseline", "mine", level=2)
     assert code == 1, told
     assert "confirmed by a second run" in told
@@ -155,6 +160,8 @@ def test_what_else_a_night_can_come_to(api_url: str, example: Path) -> None:
     first = night(api_url, example, move_baseline=True)
     assert first["message"].endswith("it is the baseline 'nightly' now")
     assert "no run has a metric 'mze'" in night(api_url, example, metric="mze")["message"]
+    mistyped = night(api_url, example, baseline="nigthly")
+    assert (mistyped["type"], "there are nightly" in mistyped["message"]) == ("FAILED", True)
     assert len(names(example)) == 1
 
     better = night(api_url, example, metric="skill", direction="min")  # turned round

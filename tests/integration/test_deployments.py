@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,9 @@ def deployed(api: PrefectApi) -> bool:
     )
 
 
-@pytest.fixture
-def served_deployment(api_url: str, tmp_path: Path) -> Iterator[str]:
-    log = tmp_path / "serve.log"
+@pytest.fixture(scope="module")
+def served_deployment(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("serve") / "serve.log"
     with running(api_url, sys.executable, "-m", "deployments.serve", log=log):
         wait_for(lambda: deployed(PrefectApi(api_url)), 60)
         yield api_url
@@ -114,14 +115,14 @@ def test_served(served_deployment: str, tmp_path: Path) -> None:
     assert [run["name"] for run in task_runs] == ["naive-nile", "ridge-nile-penalties1"]
     assert {run["state_type"] for run in task_runs} == {"COMPLETED"}
 
-    failing = run_deployment(api_url, results, *WATCH, configs=[{"dataset": "mars"}])
-    assert failing.returncode == 1
-
-    wrong = prefect(
-        api_url, "deployment", "run", "sweep/default", "--param", 'workers="many"', *WATCH
-    )
-    assert wrong.returncode == 1
-    assert "workers" in wrong.stdout + wrong.stderr
+    with ThreadPoolExecutor(2) as both:
+        failed = both.submit(
+            run_deployment, api_url, results, *WATCH, configs=[{"dataset": "mars"}]
+        )
+        refused = both.submit(run_deployment, api_url, results, "--param", 'workers="many"', *WATCH)
+    assert failed.result().returncode == 1
+    assert refused.result().returncode == 1
+    assert "workers" in refused.result().stdout + refused.result().stderr
 
 
 def test_cancelled_from_prefect(served_deployment: str, tmp_path: Path) -> None:
@@ -151,6 +152,7 @@ def test_cancelled_from_prefect(served_deployment: str, tmp_path: Path) -> None:
     assert states == {"CANCELLED"}
 
 
+@pytest.mark.slow
 def test_through_a_work_pool(api_url: str, tmp_path: Path) -> None:
     results = tmp_path / "results"
     pool = prefect(api_url, "work-pool", "create", "local", "--type", "process", "--overwrite")

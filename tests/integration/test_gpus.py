@@ -129,6 +129,7 @@ def test_a_killed_worker_and_a_killed_sweep_free_their_slots(on_gpus: Lab) -> No
     assert on_gpus.told(waiting) == "2 of 2 succeeded"
 
 
+@pytest.mark.slow
 def test_a_slot_that_nothing_follows_in_is_free_with_its_worker(on_gpus: Lab) -> None:
     long = on_gpus.sweep("long", 2, seconds=[0, 60], workers=2)
     wait_for(lambda: on_gpus.taken() == 1 and len(on_gpus.found("long")) == 1)

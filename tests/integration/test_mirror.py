@@ -89,6 +89,7 @@ def test_what_the_server_lost_or_left_open_is_put_right_with_its_times(bench: Be
     assert "put right by argus-tasks" in made[0][1]
 
 
+@pytest.mark.slow
 def test_server_gone_for_good_the_flow_returns_in_time(bench: Bench) -> None:
     process = script(
         bench,

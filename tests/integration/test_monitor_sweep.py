@@ -11,6 +11,7 @@ import pytest
 
 from argus_tasks import ExpRunner, sweep_flow
 from argus_tasks.orchestration import key_plots
+from argus_tasks.reporting import batch as batch_reporting
 from tests.argus_server import ArgusServer, Faults
 from tests.support import experiments, told_experiments
 from tests.support.delivery import assert_accounts_meet, epochs_of
@@ -24,6 +25,9 @@ TRAIN = "tests.support.told_experiments:train"
 def monitor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArgusServer]:
     monkeypatch.setenv("ARGUS_OUTBOX_DIR", str(tmp_path / "outbox"))
     monkeypatch.setenv("ARGUS_TASKS_RAISE", "1")
+    # A busy machine may need longer than a sweep waits for its monitor.
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "30")
+    monkeypatch.setattr(batch_reporting, "_PATIENCE_WITH_THE_AWAY_S", 30.0)
     with ArgusServer() as server:
         monkeypatch.setenv("ARGUS_URL", server.url)
         yield server

@@ -83,7 +83,7 @@ def marks(tmp_path: Path) -> int:
     ("mode", "sign", "at_once"),
     [
         ("process_pool", signal.SIGINT, 2),
-        ("thread", signal.SIGINT, 2),
+        pytest.param("thread", signal.SIGINT, 2, marks=pytest.mark.slow),
         ("sequential", signal.SIGINT, 1),
         ("process_pool", signal.SIGTERM, 2),
     ],

@@ -93,7 +93,9 @@ def fake_session() -> Any:
     )
 
 
-@pytest.mark.parametrize("answers", [True, False], ids=["silent", "gone"])
+@pytest.mark.parametrize(
+    "answers", [pytest.param(True, marks=pytest.mark.slow), False], ids=["silent", "gone"]
+)
 def test_a_server_that_does_not_answer_holds_nobody_up(
     monkeypatch: pytest.MonkeyPatch, answers: bool
 ) -> None:

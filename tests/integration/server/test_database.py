@@ -65,6 +65,7 @@ def test_a_ready_one_is_left_alone(database: Database) -> None:
     assert database.path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_half_migrated_with_leftovers_keeps_what_it_held(database: Database) -> None:
     head = revision(database.path)
     assert prefect_database(database.path, "downgrade", "-r", "-3").wait(60) == 0

@@ -100,6 +100,7 @@ def _as_soon_as_free(path: Path, limit_s: float = 20) -> int:
             time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_it_waits_for_the_server_that_still_has_the_database_open(bench: Bench) -> None:
     first = bench.holder(idle_s=0)
     first.told()
@@ -146,11 +147,8 @@ def test_with_the_defaults_it_is_gone_within_15_s_of_a_kill(bench: Bench) -> Non
     bench.wait_until_gone(8)
 
 
-@pytest.mark.parametrize(
-    "killed",
-    [False, pytest.param(True, marks=pytest.mark.slow)],
-    ids=["ends", "is killed at its end"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True], ids=["ends", "is killed at its end"])
 def test_all_task_runs_are_in_the_database_when_the_server_has_gone(
     bench: Bench, killed: bool
 ) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.base.files import append_line, read_json, read_json_lines, write_json
+from argus_tasks.base.files import (
+    append_line,
+    read_json,
+    read_json_lines,
+    read_whole,
+    write_json,
+)
 
 
 def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
@@ -48,3 +54,10 @@ def test_a_torn_last_line_costs_that_line(tmp_path: Path) -> None:
         handle.write('{"a":')
     assert list(read_json_lines(target)) == [{"a": 1}]
     assert list(read_json_lines(tmp_path / "none")) == []
+
+
+def test_a_file_is_read_whole_whatever_its_size(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    for size in (0, 1, 65535, 65536, 65537, 300_000):
+        file.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+        assert read_whole(file) == file.read_bytes()

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from argus_tasks.delivery.events import (
     EVENT_TYPES,
+    Clock,
     EventStream,
     Source,
     clean,
+    event_id_of,
     fit_id,
     is_event,
     series_of,
@@ -236,6 +238,29 @@ def test_the_time_is_that_of_the_event() -> None:
         "2027-01-15T08:00:00.999Z",
         "2027-01-15T08:00:01.000Z",
     ]
+
+
+def test_a_clock_tells_each_millisecond_and_may_be_set_back() -> None:
+    begin = 1_800_000_000
+    # In 1/1024 of a second: each moment is exact, and none is rounded up to the next one.
+    moments = [*range(4096), *range(4095, -1, -1), 1, 4000, 999, 86_400 * 1024, 0]
+    now = iter(begin + moment / 1024 for moment in moments)
+    clock = Clock(lambda: next(now))
+    for moment in moments:
+        second, rest = divmod(moment, 1024)
+        day = datetime.datetime.fromtimestamp(begin + second, datetime.UTC)
+        expected = f"{day:%Y-%m-%dT%H:%M:%S}.{rest * 1000 // 1024:03d}Z"
+        assert clock.stamp() == expected
+
+
+def test_an_epoch_and_other_events_are_numbered_together() -> None:
+    stream = EventStream("b", Source("p"))
+    epochs = stream.epochs("j")
+    for _ in range(5_000):
+        last = epochs.line(1, 0.5, None, None, None, {})
+    assert series_of(last) == (stream.prefix, 4_999)
+    assert series_of(stream.build("job_done", "j", {})) == (stream.prefix, 5_000)
+    assert len(event_id_of(last)) == 36
 
 
 def test_secrets_in_values_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:

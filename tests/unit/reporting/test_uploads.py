@@ -125,7 +125,7 @@ def test_uploads_survive_a_restart(server: ArgusServer, tmp_path: Path, outbox: 
 
 
 def test_a_slow_upload_does_not_keep_the_process(server: ArgusServer, tmp_path: Path) -> None:
-    """An upload that is never answered: with its patience at 10 s the process ends long before it
+    """An upload that is never answered: with its patience at 5 s the process ends long before it
     would by the request's own limit."""
     (tmp_path / "a.png").write_text("x")
     server.faults = Faults(black_hole=True, only="artifacts")
@@ -136,7 +136,7 @@ def test_a_slow_upload_does_not_keep_the_process(server: ArgusServer, tmp_path: 
         """,
         outbox=tmp_path / "outbox",
         url=server.url,
-        ARGUS_DRAIN_DEADLINE_S="10",
+        ARGUS_DRAIN_DEADLINE_S="5",
     )
     assert code == 0, err
     assert server.artifacts == []

@@ -12,7 +12,7 @@ import pytest
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
-from argus_tasks.results.baselines import read_baseline, set_baseline, side_of
+from argus_tasks.results.baselines import check_baseline, read_baseline, set_baseline, side_of
 from argus_tasks.results.sides import batch_side
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity
 
@@ -116,6 +116,35 @@ def test_a_baseline_outlives_its_runs(
     code, out = run(capsys, "baseline", "remove", "main", *root)
     assert code == 2
     assert "there is no baseline 'main'" in out
+
+
+def test_a_benchmark_against_a_mistyped_baseline_starts_nothing(
+    make_batch: Callable[..., list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lab.py").write_text("def run(ctx):\n    return {'mse': 1.0}\n")
+    file = tmp_path / "sweep.yaml"
+    file.write_text("{experiment: 'lab:run', results_root: ., grid: {a: [1]}, repeats: 3}")
+    make_batch("monday")
+    set_baseline(tmp_path, "main", batch_side(tmp_path, "monday"))
+    before = sorted(tmp_path.rglob("*"))
+    code, out = run(capsys, "benchmark", file, "--baseline", "mian")
+    assert code == 2
+    assert out.endswith(f"'mian' under {tmp_path}; there are main. Did you mean 'main'?\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_baseline_that_is_to_be_made_need_not_be_there(
+    make_batch: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    check_baseline(tmp_path, "first", may_make=False)
+    make_batch("monday")
+    set_baseline(tmp_path, "main", batch_side(tmp_path, "monday"))
+    check_baseline(tmp_path, "main", may_make=False)
+    check_baseline(tmp_path, "other", may_make=True)
+    with pytest.raises(BadInput, match="there are main"):
+        check_baseline(tmp_path, "other", may_make=False)
+    with pytest.raises(BadInput, match="cannot be a baseline's name"):
+        check_baseline(tmp_path, "a/b", may_make=True)
 
 
 def test_baselines_that_cannot_be(make_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ def test_metrics_of_the_training_are_epochs(
     assert lines(ctx)[0]["metrics"] == given
 
 
+def test_outside_of_a_sweep_there_is_no_run() -> None:
+    assert RunContext.current() is None
+
+
 def test_a_step_below_zero_is_no_epoch(ctx: RunContext, heard: Heard) -> None:
     ctx.log_metric(-1, {"loss": 0.5})
     assert heard.told == []

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from argus_tasks.base.files import read_json
@@ -31,6 +35,37 @@ def test_sessions_are_kept(tmp_path: Path) -> None:
     state = read_json(folder.path / "sweep.json")
     assert [entry["how"] for entry in state["sessions"]] == ["first", "second"]
     assert state["git_sha"] == "abc"
+
+
+def test_two_that_change_it_at_once_keep_each_others_changes(tmp_path: Path) -> None:
+    """Two threads here and a process: no session and no note of one is lost."""
+    rounds = 12
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.unit.runs.test_ledger import open_and_note\n"
+        "open_and_note(Path(sys.argv[1]), int(sys.argv[2]), 'process')\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), str(rounds)]
+    with subprocess.Popen(words) as process, ThreadPoolExecutor(2) as threads:
+        for who in ("one", "other"):
+            threads.submit(open_and_note, tmp_path, rounds, who)
+    assert process.returncode == 0
+    sessions = SweepFolder(tmp_path, "batch-1").sessions()
+    assert len(sessions) == 3 * rounds
+    for entry in sessions:
+        assert entry["how"] == f"closed {entry['recipe']['number']}"
+    told = Counter(entry["recipe"]["who"] for entry in sessions)
+    assert told == {"one": rounds, "other": rounds, "process": rounds}
+
+
+def open_and_note(root: Path, rounds: int, who: str) -> None:
+    for number in range(rounds):
+        folder = SweepFolder(root, "batch-1")
+        recipe = {"who": who, "number": number}
+        session = folder.open_session(IDENTITY, git_sha=None, created_by="me", recipe=recipe)
+        folder.close_session(session, f"closed {number}")
+        folder.close()
 
 
 def test_the_newest_batch_of_the_same_sweep_is_found(tmp_path: Path) -> None:

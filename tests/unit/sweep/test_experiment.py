@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from argus_tasks.base.errors import BadInput
 from argus_tasks.sweep.experiment import experiment_from
 from tests.support import experiments
+from tests.support.sessions import request_for, run_configs
 
 
 def test_a_functions_identity_is_its_import_path() -> None:
@@ -34,6 +36,27 @@ def test_closures_are_their_code_and_values() -> None:
     assert one is not None
     assert one == same
     assert one != other
+
+
+def test_what_cannot_be_sent_is_refused_for_workers_alone(results_root: Path) -> None:
+    """In sequential and thread nothing is sent, so the advice is right."""
+    with open_socket() as held:
+
+        def talks(ctx: Any) -> dict[str, Any]:
+            return {"port": held.getsockname()[1]}
+
+        with pytest.raises(BadInput, match=r"cannot be sent to a worker process .*'thread'\.$"):
+            request_for([{"a": 1}], talks, results_root)
+        assert not results_root.exists()
+        for mode in ("sequential", "thread"):
+            summary = run_configs([{"mode": mode}], talks, results_root, mode=mode)
+            assert (summary.succeeded, summary.failed) == (1, 0)
+
+
+def open_socket() -> socket.socket:
+    opened = socket.socket()
+    opened.bind(("127.0.0.1", 0))
+    return opened
 
 
 def test_what_a_closure_holds_may_have_no_text() -> None:

@@ -377,19 +377,47 @@ for step in range(30):
 """
 
 
+PRUNED_APP = """
+import time
+import hydra
+from argus_tasks import RunContext
+
+@hydra.main(version_base=None, config_path=None)
+def main(cfg):
+    run = RunContext.current()
+    good = cfg.x != 5
+    loss = 0.1 if good else 9.0
+    for step in range(300):
+        run.report(step, loss)
+        if run.should_prune():
+            return None
+        time.sleep(0 if good else 0.2)
+    return {"loss": loss}
+"""
+
+
 @pytest.mark.slow
 def test_a_hopeless_script_is_ended(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PRUNED_SCRIPT)
+    assert_one_is_given_up(tmp_path, {"command": [sys.executable, "train.py", "{x}"]}, "x", 30)
+
+
+def test_a_hopeless_hydra_app_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(PRUNED_APP)
+    assert_one_is_given_up(tmp_path, {"experiment": "hydra:app.py"}, "+x", 300)
+
+
+def assert_one_is_given_up(tmp_path: Path, what: dict[str, Any], key: str, most: int) -> None:
     (tmp_path / "sweep.json").write_text(
         json.dumps(
             {
-                "command": [sys.executable, "train.py", "{x}"],
+                **what,
                 "search": {
                     "sampler": "grid",
                     "metric": "loss",
                     "direction": "min",
                     "pruner": "median",
-                    "space": {"x": {"int": [0, 5]}},
+                    "space": {key: {"int": [0, 5]}},
                 },
                 "execution": {"workers": 2},
             }
@@ -397,12 +425,12 @@ def test_a_hopeless_script_is_ended(tmp_path: Path) -> None:
     )
     asked = resolve(tmp_path / "sweep.json", results_root=tmp_path / "results", project="p")
     assert run_session(SweepSession(asked)).sentence() == "5 of 6 succeeded, 1 skipped"
-    told = {trial.params["x"]: trial.state.name for trial in study(tmp_path / "results").trials}
+    told = {trial.params[key]: trial.state.name for trial in study(tmp_path / "results").trials}
     assert told == {**dict.fromkeys(range(5), "COMPLETE"), 5: "PRUNED"}
     (pruned,) = [run for run in records(tmp_path / "results") if run["status"] == "skipped"]
     assert pruned["cause"] == "pruned"
     lines = (pruned["dir"] / "reports.jsonl").read_text().splitlines()
-    assert len(lines) < 30
+    assert len(lines) < most
 
 
 KILLED = """
