@@ -314,9 +314,16 @@ def test_leaving_is_quick_with_a_healthy_server(
 
 
 def test_no_thread_is_left_behind(server: ArgusServer) -> None:
+    before = set(threading.enumerate())  # other tests of this process hang some on purpose
     with Reporter(batch_id="b", heartbeat=0.1, stop_polling=0.1, resource_snapshot=0.1):
         server.wait_for(lambda one: len(one.rows("b", "log_line")) > 1)
-    assert server.wait_for(lambda _: not [t for t in threading.enumerate() if "argus" in t.name])
+        assert [t for t in set(threading.enumerate()) - before if "argus" in t.name]
+
+    def left() -> list[str]:
+        return [t.name for t in set(threading.enumerate()) - before if "argus" in t.name]
+
+    server.wait_for(lambda _: not left())
+    assert not left()
 
 
 def test_import_loads_nothing_heavy() -> None:
