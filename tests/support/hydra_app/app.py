@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> float:
     if cfg.end == "fails" and cfg.lr > 1:
         raise ValueError("too fast")
     if cfg.end == "interrupted":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` leaves it ignored
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
     return float(cfg.lr * 2)
