@@ -227,12 +227,14 @@ class Relay:
             self._take_in()
             for item in self._coalescer.flush() if drain else self._coalescer.due():
                 shipper.add(item)
-            await shipper.ship()
+            wanted = drain or shipper.due()
+            if wanted:
+                await shipper.ship()
             if drain and not self._inbox and not shipper.waiting and await shipper.confirm():
                 with self._changed:
                     self._drains_done = asked
                     self._changed.notify_all()
-            elif not shipper.waiting or shipper.paused():
+            elif not wanted or not shipper.waiting or shipper.paused():
                 await asyncio.sleep(TICK_S)
         await shipper.close()
 
