@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from contextvars import Context
 
@@ -40,7 +41,8 @@ MAX_WAITING = 20_000
 class Shipper:
     """What waits to be sent, and the connection it goes through."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.waiting: deque[Item] = deque()
         self.sent = 0
         self.lost = 0
@@ -59,7 +61,7 @@ class Shipper:
         """Send it when its turn comes. Past `MAX_WAITING` the oldest is lost, and counted: the
         mirror is settled at the end, memory is not without end."""
         if not self.waiting:
-            self._first_at = time.monotonic()
+            self._first_at, self._emptying = self._clock(), False
         self.waiting.append(item)
         if len(self.waiting) > MAX_WAITING:
             self.waiting.popleft()
@@ -67,15 +69,13 @@ class Shipper:
 
     def due(self) -> bool:
         """Whether enough waits, or has waited for long enough; then true until all is sent."""
-        if not self.waiting:
-            self._emptying = False
-        elif len(self.waiting) >= GATHER or time.monotonic() - self._first_at >= GATHER_S:
+        if len(self.waiting) >= GATHER or self._clock() - self._first_at >= GATHER_S:
             self._emptying = True
-        return self._emptying
+        return bool(self.waiting) and self._emptying
 
     def paused(self) -> bool:
         """Whether the server was away a moment ago."""
-        return time.monotonic() < self._next_try
+        return self._clock() < self._next_try
 
     async def ship(self) -> None:
         """Send the next batch, unless the server is away and was asked a moment ago."""
@@ -141,14 +141,14 @@ class Shipper:
                 len(self.waiting),
             )
         if self.away_since is None:
-            self.away_since = time.monotonic()
+            self.away_since = self._clock()
         # the client confirms every CHECKPOINT_EVERY events, so what is unsure is among the last of
         # them; the server knows events by their ids and takes none twice
         while self._unsure:
             self.waiting.appendleft(self._unsure.pop())
             self.sent -= 1
         client, self._client = self._client, None
-        self._next_try = time.monotonic() + self._pause_s
+        self._next_try = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if client is not None:
             try:
