@@ -33,8 +33,8 @@ LONGEST_PAUSE_S = 5.0
 BATCH = 50
 GATHER = 100
 GATHER_S = 1.0
-"""The server writes what comes together together: an event by itself costs it several times as much as
-one of a hundred, and of quick experiments none needs to be seen sooner."""
+"""The server writes what comes together together: an event by itself costs it several times as much
+as one of a hundred, and of quick experiments none needs to be seen sooner."""
 MAX_WAITING = 20_000
 
 
