@@ -2,7 +2,7 @@
 
 Prefect writes a batch of task runs, states or events as one INSERT whose text holds every value:
 SQLAlchemy builds that text anew for each batch. Writing so took more than half of the server's time
-for a task run. Here the text is that of one row, prepared once and run for each, in one transaction.
+for a task run. Here the text is that of one row, prepared once, run for each in one transaction.
 """
 
 from __future__ import annotations
