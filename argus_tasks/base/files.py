@@ -33,7 +33,7 @@ def write_bytes_whole(path: Path | str, data: bytes, *, sync: bool = False) -> N
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
@@ -77,7 +77,7 @@ def read_json(path: Path | str) -> Any:
 
 def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
     """Append one line with one write call: whole or torn at the very end, never interleaved."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     try:
         os.write(descriptor, (text + "\n").encode("utf-8"))
         if sync:

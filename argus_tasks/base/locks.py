@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN})
 
-_held: set[str] = set()
+# What this process holds: whether having it proves anything, by path.
+_held: dict[str, bool] = {}
 _held_guard = threading.Lock()
 
 
@@ -46,7 +47,7 @@ class ProcessLock:
         with _held_guard:
             if self._path in _held:
                 return False
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -54,9 +55,10 @@ class ProcessLock:
                     os.close(descriptor)
                     if error.errno in _BUSY:
                         return False
+                    error.filename = self._path
                     raise
                 self.proves = False
-            _held.add(self._path)
+            _held[self._path] = self.proves
             self._descriptor, self._pid = descriptor, os.getpid()
             return True
 
@@ -70,7 +72,7 @@ class ProcessLock:
                     os.unlink(self._path)  # noqa: PTH108
             os.close(self._descriptor)
             self._descriptor = -1
-            _held.discard(self._path)
+            _held.pop(self._path, None)
 
 
 def holder_lives(path: str) -> bool:
@@ -84,6 +86,14 @@ def holder_lives(path: str) -> bool:
         return True
     probe.give_back()
     return not probe.proves
+
+
+def is_free(path: str) -> bool:
+    """Whether it is certain that no other process on this machine holds the lock of this file,
+    those of other containers included. False where there is no such file."""
+    if (proves := _held.get(os.path.realpath(path))) is not None:
+        return proves
+    return os.path.exists(path) and not holder_lives(path)  # noqa: PTH110
 
 
 @contextmanager

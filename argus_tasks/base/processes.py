@@ -19,21 +19,34 @@ _ENDED_STATES = ("Z", "X")
 
 
 def this_process() -> dict[str, Any]:
-    """Host, boot, pid and start time of this process, as JSON."""
+    """Host, boot, pid namespace, pid and start time of this process, as JSON."""
     return {
         "host": socket.gethostname(),
         "boot_id": boot_id(),
+        "pid_namespace": pid_namespace(os.getpid()),
         "pid": os.getpid(),
         "pid_started": _own_start(os.getpid()),
     }
 
 
+def is_near(process: Mapping[str, Any]) -> bool:
+    """Whether pids mean the same to that process as to this one: same host, same pid namespace.
+
+    Two containers can share the host's name, and have pids of their own. Older files say no
+    namespace; they count as written in ours.
+    """
+    namespace = process.get("pid_namespace")
+    return process.get("host") == socket.gethostname() and (
+        namespace is None or namespace == pid_namespace(os.getpid())
+    )
+
+
 def is_dead(process: Mapping[str, Any]) -> bool:
     """True where `this_process()`, said earlier by some process, tells of one that is no more.
 
-    A process of another host is never known to be dead.
+    A process of another host, or of another container, is never known to be dead.
     """
-    if process.get("host") != socket.gethostname():
+    if not is_near(process):
         return False
     if process.get("boot_id") != boot_id():
         return True
@@ -66,6 +79,15 @@ def started_at(pid: int) -> str | None:
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return answer.stdout.strip() or None
+
+
+@lru_cache(maxsize=1)
+def pid_namespace(pid: int) -> str | None:  # noqa: ARG001 - a fork's may be another
+    """The pid namespace of this process, whose pid is `pid`; None where there is no such thing."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=1)

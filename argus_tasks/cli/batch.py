@@ -51,9 +51,5 @@ def find_batches(root: Path, said: str | None) -> list[SweepFolder]:
 
 def running_session(folder: SweepFolder) -> dict[str, Any] | None:
     """The batch's session that runs now, as far as its process is known to live."""
-    from argus_tasks.base.processes import is_dead
-
     session: dict[str, Any] = (folder.sessions() or [{"closed_at": "never"}])[-1]
-    if session.get("closed_at") or is_dead(session.get("process") or {}):
-        return None
-    return session
+    return None if folder.is_over(session) else session

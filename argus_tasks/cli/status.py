@@ -48,7 +48,6 @@ def status(args: argparse.Namespace) -> int:
 
 
 def _print_batch(folder: SweepFolder) -> None:
-    from argus_tasks.base.processes import is_dead
     from argus_tasks.sweep.admission.notice import held_now
 
     sessions = folder.sessions()
@@ -60,7 +59,7 @@ def _print_batch(folder: SweepFolder) -> None:
     for session in sessions[-1:]:
         if session.get("closed_at"):
             how = f"ended {session['closed_at'][:19]}: {session.get('how')}"
-        elif is_dead(session.get("process") or {}):
+        elif folder.is_over(session):
             how = "its process is gone; the same command goes on where it was"
         else:
             process = session.get("process") or {}

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 from argus_tasks.base.ids import job_suffix
-from argus_tasks.base.processes import is_dead
 from argus_tasks.orchestration.config_task import TASK_NAME
 from argus_tasks.orchestration.expected import ExpectedRun
 from argus_tasks.orchestration.mirror import repair_flow_run
@@ -84,7 +83,7 @@ def ended_sessions(folder: SweepFolder, server: str) -> Iterator[dict[str, Any]]
     for session in folder.sessions():
         if (session.get("flow_run") or {}).get("server") != server:
             continue
-        if session.get("closed_at") or is_dead(session.get("process") or {}):
+        if folder.is_over(session):
             yield session
 
 

@@ -71,7 +71,7 @@ class Rows:
 
 
 def load_rows(root: str | os.PathLike[str]) -> Rows:
-    """The runs directly under the root; folders whose names begin with a dot are passed over.
+    """The runs directly under the root; links, and names that begin with a dot, are passed over.
 
     A folder that is no run folder (another name, no `run.json`) is passed over too; one that is
     half written or damaged is told in `odd`. Errors: BadInput, where there is no such folder.
@@ -79,7 +79,8 @@ def load_rows(root: str | os.PathLike[str]) -> Rows:
     folder = os.fspath(root)
     try:
         with os.scandir(folder) as entries:
-            names = sorted(e.name for e in entries if e.name[0] != "." and e.is_dir())
+            mine = [e for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False)]
+            names = sorted(entry.name for entry in mine)
     except FileNotFoundError:
         raise BadInput(f"there is no folder {folder!r}; expected a folder of runs.") from None
     except OSError as error:

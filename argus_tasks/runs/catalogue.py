@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.layout import RUN_JSON
+from argus_tasks.runs.layout import RUN_JSON, is_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,15 @@ class KnownRun:
 
 
 def known_run(results_root: Path, run_id: str) -> KnownRun | None:
-    """The run of this id; None where its record cannot be read."""
+    """The run of this id; None where its record cannot be read, or its folder is a link, or the
+    id is a path."""
     folder = f"{results_root}/{run_id}"
+    if not is_plain(run_id) or os.path.islink(folder):  # noqa: PTH114
+        return None
+    return _read(run_id, folder)
+
+
+def _read(run_id: str, folder: str) -> KnownRun | None:
     try:
         with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
             record = json.loads(handle.read())
@@ -48,13 +55,15 @@ def known_run(results_root: Path, run_id: str) -> KnownRun | None:
 
 
 def known_runs(results_root: Path) -> Iterator[KnownRun]:
-    """Every run under the root, oldest name first; a folder whose record is unreadable is none."""
+    """Every run under the root, oldest name first; a folder whose record is unreadable is none,
+    nor is a link."""
     try:
-        names = sorted(entry.name for entry in os.scandir(results_root) if entry.name[0] != ".")
+        with os.scandir(results_root) as found:
+            names = sorted(one.name for one in found if one.name[0] != "." and not one.is_symlink())
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        run = known_run(results_root, name)
+        run = _read(name, f"{results_root}/{name}")
         if run is not None:
             yield run
 

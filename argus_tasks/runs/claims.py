@@ -1,11 +1,16 @@
 """Who is to run a config: a claim is a file a digest under `.sweep/claims/`.
 
 It is written whole beside and put in place by `link()`, which one of many wins, on network disks
-too. It outlives whoever is killed; a dead owner's is taken over by renaming it away first.
+too. Where the file system has no links (exFAT, many drives in the cloud), it is made in place, by a
+create that fails where the file is there; one that is read before it is whole is nobody's, and
+stands for 15 minutes. A claim outlives whoever is killed; a dead owner's is taken over by renaming
+it away first.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import threading
 import time
@@ -19,23 +24,26 @@ from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.locks import locked
-from argus_tasks.base.processes import is_dead, this_process
-from argus_tasks.runs.layout import CLAIMS_FOLDER, SWEEP_FOLDER
-from argus_tasks.runs.ledger import checked_line
+from argus_tasks.base.processes import is_near, this_process
+from argus_tasks.runs.layout import CLAIMS_FOLDER, SWEEP_FOLDER, is_plain
+from argus_tasks.runs.ledger import checked_line, is_gone
 
 RENEW_S = 60.0
 """How often an owner touches its claims, for those who watch from other hosts."""
 DEAD_AFTER_S = 900.0
 """After so long untouched, another host's claim is a dead one's."""
 
-_OWNER_KEYS = ("host", "boot_id", "pid", "pid_started")
+_OWNER_KEYS = ("host", "boot_id", "pid_namespace", "pid", "pid_started")
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK})
 # Those who claim in this process: a claim of a closed one is dead though its process lives.
 _here: set[str] = set()
+
+log = logging.getLogger("argus_tasks")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim as its file has it; `owner` says host, boot, pid and start time."""
+    """A claim as its file has it; `owner` is a `this_process()`."""
 
     path: str
     digest: str
@@ -71,6 +79,7 @@ class Claims:
         self._owner = dict(owner or this_process())
         self._claimant = new_batch_id("claimant")
         self._beside = f"{self._folder}/.{self._claimant}"
+        self._links = True
         self._mine: dict[str, Claim] = {}
         self._taken_over: dict[str, Claim] = {}
         self._lock = threading.Lock()
@@ -100,7 +109,8 @@ class Claims:
                 self._claimant,
                 self._owner,
             )
-            self._write_beside(claim)
+            if self._links:
+                _write(self._beside, claim)
             try:
                 while not self._put(claim):
                     found = read_claim(claim.path)
@@ -108,7 +118,8 @@ class Claims:
                         return None
                     self._put_away(claim.path)
             finally:
-                os.unlink(self._beside)  # noqa: PTH108
+                with suppress(FileNotFoundError):
+                    os.unlink(self._beside)  # noqa: PTH108
             self._mine[digest] = claim
             return claim
 
@@ -149,48 +160,35 @@ class Claims:
 
     def is_dead(self, claim: Claim) -> bool:
         """Whether a claim's owner is known to be no more."""
-        if claim.owner.get("host") == self._owner["host"]:
-            return _dead_here(claim, self._owner)
-        age_s = self._now() - _touched(claim.path)
-        return age_s > DEAD_AFTER_S
+        return _known_dead(claim) or (
+            not is_near(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
+        )
 
     def _now(self) -> float:
         """The file system's own time, in seconds: that of a file that is touched now."""
         probe = f"{self._beside}-clock"
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
         try:
             os.utime(probe)
             return os.stat(probe).st_mtime  # noqa: PTH116
         finally:
             os.unlink(probe)  # noqa: PTH108
 
-    def _write_beside(self, claim: Claim) -> None:
-        text = checked_line(
-            {
-                **{key: claim.owner.get(key) for key in _OWNER_KEYS},
-                "batch_id": claim.batch_id,
-                "run_id": claim.run_id,
-                "digest": claim.digest,
-                "claimant": claim.claimant,
-                "at": utc_now_iso(),
-            }
-        )
-        # A new file each time: the one that is linked must never be written again.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(self._beside, flags, 0o644)
-        try:
-            os.write(descriptor, text.encode("utf-8"))
-        except BaseException:
-            os.unlink(self._beside)  # noqa: PTH108
-            raise
-        finally:
-            os.close(descriptor)
-
     def _put(self, claim: Claim) -> bool:
+        """Put the claim in place; False where one stands there."""
         try:
-            os.link(self._beside, claim.path)
+            if self._links:
+                os.link(self._beside, claim.path)
+            else:
+                _write(claim.path, claim)
         except FileExistsError:
             return False
+        except OSError as error:
+            if not self._links or error.errno not in _NO_LINKS:
+                raise
+            self._links = False
+            log.warning("%s has no hard links: claims are made without", self._folder)
+            return self._put(claim)
         return True
 
     def _put_away(self, path: str) -> None:
@@ -200,6 +198,28 @@ class Claims:
             if found is not None and self.is_dead(found):
                 _remove(path, self._claimant)
                 self._taken_over[found.digest] = found
+
+
+def _write(path: str, claim: Claim) -> None:
+    """A new file each time: one that is linked must never be written again."""
+    text = checked_line(
+        {
+            **{key: claim.owner.get(key) for key in _OWNER_KEYS},
+            "batch_id": claim.batch_id,
+            "run_id": claim.run_id,
+            "digest": claim.digest,
+            "claimant": claim.claimant,
+            "at": utc_now_iso(),
+        }
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, text.encode("utf-8"))
+    except BaseException:
+        os.unlink(path)  # noqa: PTH108
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: str, who: str) -> None:
@@ -220,7 +240,7 @@ def read_claim(path: str) -> Claim | None:
         return _read(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return Claim(path, os.path.basename(path), "", "", "", {})  # noqa: PTH119
 
 
@@ -237,10 +257,9 @@ def standing_claims(results_root: Path) -> list[Claim]:
 
 def seems_dead(claim: Claim) -> bool:
     """Whether a claim's owner is no more; another host's by this host's clock."""
-    here = this_process()
-    if claim.owner.get("host") == here["host"]:
-        return _dead_here(claim, here)
-    return time.time() - _touched(claim.path) > DEAD_AFTER_S
+    return _known_dead(claim) or (
+        not is_near(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
+    )
 
 
 def release(claim: Claim) -> None:
@@ -248,10 +267,11 @@ def release(claim: Claim) -> None:
     _remove(claim.path, new_batch_id("release"))
 
 
-def _dead_here(claim: Claim, here: Mapping[str, Any]) -> bool:
+def _known_dead(claim: Claim) -> bool:
+    here = this_process()
     if all(claim.owner.get(key) == here.get(key) for key in _OWNER_KEYS):
         return claim.claimant not in _here
-    return is_dead(claim.owner)
+    return is_gone(Path(claim.path).parents[2], claim.batch_id, claim.owner)
 
 
 def _touched(path: str) -> float:
@@ -263,7 +283,7 @@ def _touched(path: str) -> float:
 
 def _read(path: str) -> Claim:
     said = read_json(path)
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or not (is_plain(said["batch_id"]) and is_plain(said["run_id"])):
         raise ValueError("no claim")
     return Claim(
         path,

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import append_line, read_json
-from argus_tasks.base.processes import is_dead
 from argus_tasks.runs.catalogue import KnownRun, known_runs
 from argus_tasks.runs.claims import seems_dead, standing_claims
 from argus_tasks.runs.layout import (
@@ -20,8 +19,9 @@ from argus_tasks.runs.layout import (
     METRICS_JSON,
     RUNNING,
     SWEEP_FOLDER,
+    is_plain,
 )
-from argus_tasks.runs.ledger import REMOVED, checked_line
+from argus_tasks.runs.ledger import REMOVED, checked_line, is_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def removable(results_root: Path, wanted: Wanted) -> list[KnownRun]:
     return [
         run
         for run in known_runs(results_root)
-        if not _lives(run)
+        if not _lives(results_root, run)
         and run.digest not in digests
         and run.run_id not in run_ids
         and wanted.fits(run, now)
@@ -90,9 +90,10 @@ def remove(results_root: Path, run: KnownRun) -> None:
     """
     away = results_root / SWEEP_FOLDER / "removing"
     away.mkdir(parents=True, exist_ok=True)
-    ledger = results_root / SWEEP_FOLDER / str(run.record.get("batch_id")) / LEDGER_JSONL
+    batch_id = run.record.get("batch_id")
+    ledger = results_root / SWEEP_FOLDER / str(batch_id) / LEDGER_JSONL
     os.rename(run.run_dir, away / run.run_id)  # noqa: PTH104
-    if ledger.exists():
+    if is_plain(batch_id) and ledger.exists():
         at = utc_now().isoformat()
         facts = {"at": at, "digest": run.digest, "run_id": run.run_id, "event": REMOVED}
         append_line(ledger, checked_line({**facts, "status": run.status}))
@@ -101,9 +102,12 @@ def remove(results_root: Path, run: KnownRun) -> None:
         away.rmdir()
 
 
-def _lives(run: KnownRun) -> bool:
+def _lives(results_root: Path, run: KnownRun) -> bool:
     owner = run.record.get("owner")
-    return run.status == RUNNING and (not isinstance(owner, dict) or not is_dead(owner))
+    return run.status == RUNNING and (
+        not isinstance(owner, dict)
+        or not is_gone(results_root, str(run.record.get("batch_id")), owner)
+    )
 
 
 def _ended_before(run: KnownRun, moment: datetime) -> bool:

@@ -209,7 +209,7 @@ class RunContext:
         if self._metrics_fd is None:
             path = os.path.join(self.run_dir, METRICS_JSONL)  # noqa: PTH118 - hot path
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._metrics_fd = os.open(path, flags, 0o644)
+            self._metrics_fd = os.open(path, flags, 0o666)
         return self._metrics_fd
 
     def _close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 CONFIG_JSON = "config.json"
 RUN_JSON = "run.json"
 META_JSON = "meta.json"
@@ -30,3 +32,8 @@ RUNNING = "running"
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 SKIPPED = "skipped"
+
+
+def is_plain(name: object) -> TypeGuard[str]:
+    """Whether an id read from a file is a name, and no path that leads elsewhere."""
+    return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name

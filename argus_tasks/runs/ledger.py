@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.boot import boot_id
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import (
@@ -27,9 +28,15 @@ from argus_tasks.base.files import (
 )
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.base.locks import ProcessLock, locked
-from argus_tasks.base.processes import this_process
-from argus_tasks.runs.layout import LEDGER_JSONL, PLAN_JSONL, SWEEP_FOLDER, SWEEP_JSON
+from argus_tasks.base.locks import ProcessLock, is_free, locked
+from argus_tasks.base.processes import is_dead, is_near, this_process
+from argus_tasks.runs.layout import (
+    LEDGER_JSONL,
+    PLAN_JSONL,
+    SWEEP_FOLDER,
+    SWEEP_JSON,
+    is_plain,
+)
 
 SWEEP_SCHEMA_VERSION = 1
 REMOVED = "removed"
@@ -38,6 +45,7 @@ TORN = "torn"
 """The event of a line that says that the one before was torn off by a crash."""
 
 _STATE_LOCK = "sweep.lock"
+_BATCH_LOCK = "lock"
 
 log = logging.getLogger("argus_tasks")
 
@@ -58,7 +66,7 @@ class SweepFolder:
         self.batch_id = batch_id
         self.path = results_root / SWEEP_FOLDER / batch_id
         self._ledger: int | None = None
-        self._alone = ProcessLock(str(self.path / "lock"))
+        self._alone = ProcessLock(str(self.path / _BATCH_LOCK))
         self._session = ""
         self._unwritten = b""
         self._lock = threading.Lock()
@@ -113,7 +121,7 @@ class SweepFolder:
             )
             self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
+        self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o666)
         end = os.lseek(self._ledger, 0, os.SEEK_END)
         if end and os.pread(self._ledger, 1, end - 1) != b"\n":
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
@@ -156,9 +164,16 @@ class SweepFolder:
         state = self.state()
         return list(state["sessions"]) if state else []
 
+    def is_over(self, session: Mapping[str, Any]) -> bool:
+        """Whether a session was closed, or its process is known to be gone."""
+        root, process = self.path.parents[1], session.get("process") or {}
+        return bool(session.get("closed_at")) or is_gone(root, self.batch_id, process)
+
     def facts(self) -> Iterator[dict[str, Any]]:
-        """The ledger's lines, those of all sessions."""
-        yield from read_json_lines(self.path / LEDGER_JSONL)
+        """The ledger's lines, those of all sessions; one whose run id is a path is passed over."""
+        for line in read_json_lines(self.path / LEDGER_JSONL):
+            if isinstance(line, dict) and is_plain(line.get("run_id", "none")):
+                yield line
 
     def job_ids(self) -> dict[str, str]:
         """The job id of each digest in the plan of the batch's last session."""
@@ -223,6 +238,19 @@ class SweepFolder:
         except (OSError, ValueError):
             return None
         return state if isinstance(state, dict) and "sessions" in state else None
+
+
+def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bool:
+    """Whether a process that had a batch is known to be no more.
+
+    Of another container on this machine, whose pids say nothing here, the batch's lock tells.
+    """
+    return is_dead(process) or (
+        process.get("boot_id") == boot_id() is not None
+        and not is_near(process)
+        and is_plain(batch_id)
+        and is_free(f"{results_root}/{SWEEP_FOLDER}/{batch_id}/{_BATCH_LOCK}")
+    )
 
 
 def batches(results_root: Path) -> list[SweepFolder]:

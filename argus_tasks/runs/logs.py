@@ -22,7 +22,7 @@ class RunLog(logging.Handler):
         super().__init__()
         self.setFormatter(_FORMAT)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self.descriptor = os.open(path, flags, 0o644)
+        self.descriptor = os.open(path, flags, 0o666)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the record; one that finds no room on the disk is lost, and costs no run."""

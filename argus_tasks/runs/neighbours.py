@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.processes import is_dead
-from argus_tasks.runs.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOLDER
+from argus_tasks.runs.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOLDER, is_plain
 from argus_tasks.runs.ledger import TORN, batches, checked_line
 
 
@@ -67,8 +66,8 @@ class Neighbours:
         for folder in batches(results_root):
             path = f"{folder.path}/{LEDGER_JSONL}"
             self._tails[folder.batch_id] = _Tail(path, _size(path))
-            session = (folder.sessions() or [{}])[-1]
-            if not session.get("closed_at") and not is_dead(session.get("process") or {}):
+            session = (folder.sessions() or [{"closed_at": "never"}])[-1]
+            if not folder.is_over(session):
                 self._watched.add(folder.batch_id)
 
     def note_start(self, batch_id: str) -> None:
@@ -79,7 +78,7 @@ class Neighbours:
         self._batch_id = batch_id
         line = checked_line({"at": utc_now_iso(), "batch_id": batch_id}) + "\n"
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self._starts.path, flags, 0o644)
+        descriptor = os.open(self._starts.path, flags, 0o666)
         try:
             end = os.lseek(descriptor, 0, os.SEEK_END)
             if end and os.pread(descriptor, 1, end - 1) != b"\n":  # torn off by a crash
@@ -93,7 +92,7 @@ class Neighbours:
         """The run id that others last started or ended for a digest since this was made."""
         for line in self._starts.lines():
             batch_id = line.get("batch_id")
-            if isinstance(batch_id, str) and batch_id != self._batch_id:
+            if is_plain(batch_id) and batch_id != self._batch_id:
                 self._watched.add(batch_id)
         for batch_id in self._watched:
             tail = self._tails.get(batch_id)
@@ -101,7 +100,7 @@ class Neighbours:
                 path = f"{self._root}/{SWEEP_FOLDER}/{batch_id}/{LEDGER_JSONL}"
                 tail = self._tails[batch_id] = _Tail(path)
             for line in tail.lines():
-                if line.get("digest") and line.get("run_id"):
+                if line.get("digest") and is_plain(line.get("run_id")):
                     self._last[line["digest"]] = line["run_id"]
         return self._last.get(digest)
 

@@ -94,7 +94,7 @@ class SearchTrial:
         """Append a line, in one write."""
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o644)
+            self._descriptor = os.open(self._path, flags, 0o666)
         line: dict[str, Json] = {"step": step, "value": value}
         if not math.isfinite(value):
             line |= {"value": None, "nonfinite": str(value)}

@@ -103,5 +103,5 @@ class ToldFile:
         with self._lock, suppress(OSError):
             if self._descriptor < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags, 0o644)
+                self._descriptor = os.open(self._path, flags, 0o666)
             os.write(self._descriptor, line.encode())

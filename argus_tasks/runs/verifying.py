@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.processes import is_dead
 from argus_tasks.runs.checked_files import CheckedFiles, Verdict
 from argus_tasks.runs.claims import standing_claims
 from argus_tasks.runs.hashes import hash_of
@@ -28,6 +27,7 @@ from argus_tasks.runs.layout import (
     SUCCEEDED,
     SWEEP_FOLDER,
     SWEEP_JSON,
+    is_plain,
 )
 from argus_tasks.runs.ledger import REMOVED, TORN, SweepFolder, batches, json_holds, line_holds
 from argus_tasks.runs.told import MONITOR_JSONL
@@ -113,7 +113,7 @@ class _Check:
             self._check_environment(folder, session)
             if session.get("closed_at"):
                 self._closed_sessions.add(str(session.get("id")))
-            elif not is_dead(session.get("process") or {}):
+            elif not folder.is_over(session):
                 self._live_sessions.add(str(session.get("id")))
         for fact in self._files.lines(folder.path / LEDGER_JSONL):
             self._take_in(folder, fact)
@@ -138,6 +138,9 @@ class _Check:
     def _take_in(self, folder: SweepFolder, fact: Mapping[str, Any]) -> None:
         run_id, event = str(fact.get("run_id")), fact.get("event")
         if event == TORN:
+            return
+        if not is_plain(run_id):
+            self._files.find(folder.path / LEDGER_JSONL, f"{run_id!r} is no run's id")
             return
         run = self._runs.setdefault(run_id, _Run(fact.get("digest")))
         if event == REMOVED:
@@ -201,7 +204,9 @@ class _Check:
         there = {
             entry.name
             for entry in os.scandir(self._root)
-            if entry.name[0] != "." and entry.is_dir() and Path(entry.path, RUN_JSON).exists()
+            if entry.name[0] != "."
+            and entry.is_dir(follow_symlinks=False)
+            and Path(entry.path, RUN_JSON).exists()
         }
         return sorted(there | set(self._runs))
 
@@ -216,6 +221,9 @@ class _Check:
         if run.removed:
             return
         self.verdict.runs += 1
+        if folder.is_symlink():
+            self._files.find(folder, "is a link, which is not followed")
+            return
         if not folder.is_dir():
             if run.over:
                 self._files.find(folder, "its folder is gone, and nothing says who removed it")

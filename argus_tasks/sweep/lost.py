@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import job_suffix
-from argus_tasks.base.processes import is_dead
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.causes import PARENT_LOST
 from argus_tasks.runs.layout import ERROR_LOG, METRICS_JSON, RUNNING, SKIPPED, SUCCEEDED
@@ -93,7 +92,7 @@ def _is_lost(folder: SweepFolder, flow_run_id: str | None) -> bool:
     last = (folder.sessions() or [{}])[-1]
     if flow_run_id is not None and (last.get("flow_run") or {}).get("id") != flow_run_id:
         return False
-    return bool(last.get("closed_at")) or is_dead(last.get("process") or {})
+    return folder.is_over(last)
 
 
 def _close(folder: SweepFolder) -> tuple[str, int] | None:
