@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from argus_tasks.api.interrupts import ctrl_c_stops
 from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.folders import explained
 from argus_tasks.runs.summary import RunSummary, SweepStopped
 from argus_tasks.server.embedded import HeldServer, hold
 from argus_tasks.server.profile import configured_api_url
@@ -79,7 +80,9 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
     if inside or configured_api_url() is not None:
         yield None
         return
-    with hold(notice=notice) as held:
+    with explained():
+        held = hold(notice=notice)
+    with held:
         environment = held.environment()
         # Prefect's address is not among them: read once at import, it would outlive the server.
         added = {name: environment[name] for name in environment if "proxy" in name.lower()}

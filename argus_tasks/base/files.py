@@ -21,27 +21,40 @@ def dumps(value: Any) -> str:
     return _COMPACT.encode(value)
 
 
-def write_text_whole(path: Path | str, text: str, *, sync: bool = False) -> None:
+PRIVATE = 0o600
+"""The mode of a file that only its owner is to read."""
+SHARED = 0o666
+"""The mode of a file of which the umask says who may read and write it."""
+
+
+def write_text_whole(
+    path: Path | str, text: str, *, sync: bool = False, mode: int = SHARED
+) -> None:
     """`write_bytes_whole` of a text, as UTF-8."""
-    write_bytes_whole(path, text.encode("utf-8"), sync=sync)
+    write_bytes_whole(path, text.encode("utf-8"), sync=sync, mode=mode)
 
 
-def write_bytes_whole(path: Path | str, data: bytes, *, sync: bool = False) -> None:
+def write_bytes_whole(
+    path: Path | str, data: bytes, *, sync: bool = False, mode: int = SHARED
+) -> None:
     """Write beside, then rename: a reader sees the old content or the new, whatever kills us.
 
-    `sync` also flushes file and folder to the disk, for what must survive a power cut.
+    `sync` also flushes file and folder to the disk, for what must survive a power cut. Errors:
+    OSError, which names the file.
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
         if sync:
             os.fsync(descriptor)
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
         _remove_quietly(beside)
+        if isinstance(error, OSError):
+            error.filename = target
         raise
     os.close(descriptor)
     os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
@@ -77,7 +90,7 @@ def read_json(path: Path | str) -> Any:
 
 def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
     """Append one line with one write call: whole or torn at the very end, never interleaved."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
     try:
         os.write(descriptor, (text + "\n").encode("utf-8"))
         if sync:

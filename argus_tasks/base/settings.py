@@ -5,7 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from argus_tasks.base.errors import BadInput
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+def user_home() -> Path:
+    """The user's home folder. Errors: BadInput where there is none."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise BadInput(
+            f"user {os.getuid()} has no home folder; set HOME to a folder that can be written to."
+        ) from error
 
 
 def flag(name: str) -> bool:
@@ -16,22 +28,21 @@ def flag(name: str) -> bool:
 def state_home() -> Path:
     """Where this package keeps what must last: `$XDG_STATE_HOME/argus-tasks`, by default
     `~/.local/state/argus-tasks`. The folder may not exist yet."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
-    return root / "argus-tasks"
+    return _home("XDG_STATE_HOME", ".local/state") / "argus-tasks"
 
 
 def config_home() -> Path:
     """Where a user's settings lie: `$XDG_CONFIG_HOME/argus-tasks`, by default
     `~/.config/argus-tasks`. The folder may not exist yet."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".config"
-    return root / "argus-tasks"
+    return _home("XDG_CONFIG_HOME", ".config") / "argus-tasks"
 
 
 def cache_home() -> Path:
     """Where this package keeps what it can make again: `$XDG_CACHE_HOME/argus-tasks`, by default
     `~/.cache/argus-tasks`. The folder may not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
-    return root / "argus-tasks"
+    return _home("XDG_CACHE_HOME", ".cache") / "argus-tasks"
+
+
+def _home(variable: str, below_home: str) -> Path:
+    base = os.environ.get(variable, "")
+    return Path(base) if base.startswith("/") else user_home() / below_home

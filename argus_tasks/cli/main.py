@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput, MissingExtra
+from argus_tasks.base.folders import explained
 from argus_tasks.cli.codes import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -80,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return EXIT_OK
     try:
-        code: int = args.handler(args)
+        with explained():
+            code: int = args.handler(args)
         sys.stdout.flush()
     except (BadInput, MissingExtra) as error:
         print(f"argus-tasks: {error}", file=sys.stderr)

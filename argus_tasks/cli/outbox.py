@@ -124,17 +124,18 @@ def _send(args: argparse.Namespace) -> int:
     left = 0
     for outbox, server in jobs:
         if server is not None:
-            left += _send_one(outbox, server, args.timeout)
+            left += _send_one(outbox, server, args.timeout, args.url)
     return 1 if left else 0
 
 
-def _send_one(outbox: Outbox, url: str, timeout_s: float) -> int:
+def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> int:
     from argus_tasks.delivery.sender import Sender
     from argus_tasks.delivery.transport import HttpTransport
     from argus_tasks.reporting.target import token_source
 
     before = sum(account.waiting for account in outbox.accounts())
-    token = token_source()
+    token = token_source(url=url, named=named)
+    outbox.create()
     sender = Sender(outbox, lambda: HttpTransport(url, token))
     sender.start()
     try:

@@ -19,6 +19,7 @@ from typing import Any
 
 from argus_tasks.base.boot import short_boot_id
 from argus_tasks.base.files import append_line, dumps, read_json, write_json, write_text_whole
+from argus_tasks.base.folders import make_private
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import holder_lives, locked
 from argus_tasks.base.mounts import on_network
@@ -90,8 +91,8 @@ class Outbox:
         self.limit_bytes = limit_from_environment() if limit_bytes is None else limit_bytes
 
     def create(self, url: str | None = None) -> Outbox:
-        """Make the folder where it is not there. Errors: OSError."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder where it is not there. Errors: OSError, also where it is another's."""
+        make_private(self.folder)
         for name in ("batches", "uploads"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         if url and not (self.folder / "server.json").exists():

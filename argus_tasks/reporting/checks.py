@@ -54,8 +54,8 @@ def server() -> list[Finding]:
     if url is None:
         said = "no server (ARGUS_URL or configs/monitor.yaml): nothing is sent"
         return [Finding("warning", "monitor", said)]
-    found = _token()
-    transport = HttpTransport(url, tokens())
+    found = _token(url)
+    transport = HttpTransport(url, tokens(url=url))
     try:
         answer = transport.reach()
     finally:
@@ -79,11 +79,11 @@ def server() -> list[Finding]:
     return found
 
 
-def _token() -> list[Finding]:
+def _token(url: str) -> list[Finding]:
     if os.environ.get("ARGUS_TOKEN", "").strip():
         return [Finding("good", "token", "from ARGUS_TOKEN")]
     path = token_file()
-    text, problem = read_token_file(path)
+    text, problem = read_token_file(path, url)
     if problem:
         return [Finding("broken", "token", problem)]
     if text:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from argus_tasks.base.errors import BadInput
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.delivery.events import (
@@ -92,7 +93,7 @@ class Reporter:
         self._stop_s = interval_s("stop_polling", stop_polling, STOP_POLL_S)
         self._snapshot_s = interval_s("resource_snapshot", resource_snapshot, SNAPSHOT_S)
         self._url = target.server_url(monitor_url)
-        self._token = target.token_source(token)
+        self._token = target.token_source(token, url=self._url, named=monitor_url)
         self._experiment_type = experiment_type
         self._project = source_project
         self._command = command
@@ -256,7 +257,11 @@ class Reporter:
             )
             return
         self._source = environment.source(self._project, self._command)
-        link = open_link(self._url, self._token)
+        try:
+            link = open_link(self._url, self._token)
+        except (OSError, BadInput) as error:
+            log.warning("argus-tasks: events are not kept: %s", error)
+            return
         self._link = link
         emitter = Emitter(link.writer, self._batch_id, self._source)
         self._sink = OutboxSink(emitter)

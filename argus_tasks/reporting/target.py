@@ -63,16 +63,22 @@ def token_file() -> Path:
     return Path(given).expanduser() if given else config_home() / "token"
 
 
-def token_source(given: str | None = None) -> Callable[[], str | None]:
-    """Asks for the token at each request: the argument, ARGUS_TOKEN, or the token file, which only
-    its owner may be able to read. A better token is taken up while the process runs."""
+def token_source(
+    given: str | None = None, *, url: str | None, named: str | None = None
+) -> Callable[[], str | None]:
+    """Asks for the token for the server at `url` at each request: the argument, ARGUS_TOKEN, or the
+    token file. A better token is taken up while the process runs.
+
+    The file's own token goes to the servers that the user has named only: by an argument (`named`)
+    or ARGUS_URL. What `configs/monitor.yaml` of a folder names needs a line of its own in the file.
+    """
     warned: list[str] = []
 
     def token() -> str | None:
         value = given or os.environ.get("ARGUS_TOKEN", "").strip()
         if value:
             return value
-        text, problem = read_token_file(token_file())
+        text, problem = read_token_file(token_file(), url, named)
         if problem and problem not in warned:
             warned.append(problem)
             log.warning("argus-tasks: %s", problem)
@@ -81,17 +87,44 @@ def token_source(given: str | None = None) -> Callable[[], str | None]:
     return token
 
 
-def read_token_file(path: Path) -> tuple[str | None, str]:
-    """The token in a file, and what keeps it from being used."""
+def read_token_file(
+    path: Path, url: str | None, named: str | None = None
+) -> tuple[str | None, str]:
+    """The token in a file for the server at `url`, and what keeps it from being used. A line is a
+    token, or a server's URL and its token; only the owner may be able to read the file."""
     try:
         with path.open(encoding="utf-8") as handle:
-            if os.fstat(handle.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            found = os.fstat(handle.fileno())
+            if found.st_uid != os.geteuid():
+                return None, f"{path} belongs to another user"
+            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 return None, f"{path} can be read by others; do: chmod 600 {path}"
-            return handle.read().strip() or None, ""
+            lines = [line.split() for line in handle if line.strip()]
     except FileNotFoundError:
         return None, ""
     except (OSError, UnicodeDecodeError) as error:
         return None, f"{path} cannot be read: {error}"
+    server = _server(url)
+    for words in lines:
+        if len(words) == 2 and _server(words[0]) == server:
+            return words[1], ""
+    alone = next((words[0] for words in lines if len(words) == 1), None)
+    if alone and server not in (_server(named), _server(os.environ.get("ARGUS_URL"))):
+        shown = redact(url or "no server")
+        return None, (
+            f"the token in {path} is not sent to {shown}, which a file of the working folder names;"
+            f" set ARGUS_URL, or put the line '{shown} TOKEN' there"
+        )
+    return alone, ""
+
+
+def _server(url: str | None) -> tuple[str, str, int | None, str] | None:
+    """What of a URL says which server it is."""
+    if not url or not _is_url(url):
+        return None
+    parts = urlsplit(url.strip())
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, str(parts.hostname), port, parts.path.rstrip("/")
 
 
 def _is_url(text: str) -> bool:

@@ -25,7 +25,7 @@ from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.locks import locked
 from argus_tasks.base.processes import is_near, this_process
-from argus_tasks.runs.layout import CLAIMS_FOLDER, SWEEP_FOLDER, is_plain
+from argus_tasks.runs.layout import CLAIMS_FOLDER, STARTS_JSONL, SWEEP_FOLDER, is_plain
 from argus_tasks.runs.ledger import checked_line, is_gone
 
 RENEW_S = 60.0
@@ -35,6 +35,7 @@ DEAD_AFTER_S = 900.0
 
 _OWNER_KEYS = ("host", "boot_id", "pid_namespace", "pid", "pid_started")
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK})
+_TAKE_OVER = ".take-over"
 # Those who claim in this process: a claim of a closed one is dead though its process lives.
 _here: set[str] = set()
 
@@ -193,7 +194,7 @@ class Claims:
 
     def _put_away(self, path: str) -> None:
         """Remove a dead owner's claim. Only who has the lock does, so a live one is never met."""
-        with locked(f"{self._folder}/.take-over"):
+        with locked(f"{self._folder}/{_TAKE_OVER}"):
             found = read_claim(path)
             if found is not None and self.is_dead(found):
                 _remove(path, self._claimant)
@@ -232,6 +233,13 @@ def _remove(path: str, who: str) -> None:
 def claims_folder(results_root: Path) -> str:
     """Where the claims of a results root lie."""
     return f"{results_root}/{SWEEP_FOLDER}/{CLAIMS_FOLDER}"
+
+
+def shared_files(results_root: Path) -> list[str]:
+    """What every session writes to, whose ever it is."""
+    claims = claims_folder(results_root)
+    starts = f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}"
+    return [os.fspath(results_root), claims, f"{claims}/{_TAKE_OVER}", starts]
 
 
 def read_claim(path: str) -> Claim | None:

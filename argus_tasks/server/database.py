@@ -20,6 +20,7 @@ from pathlib import Path
 from argus_tasks.base import settings
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.folders import make_private
 from argus_tasks.server import configuration
 from argus_tasks.server.folder import Folder
 
@@ -81,10 +82,16 @@ class Database:
             told.append(f"{self.path} made from {source}, with all that it held")
             self._put_in_place(work)
             return told
-        if not self.has_template():
-            self._make_template()
         work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
-        shutil.copyfile(self._template, work)
+        try:
+            make_private(self._template.parent)
+            if not self.has_template():
+                self._make_template()
+            shutil.copyfile(self._template, work)
+        except OSError as error:
+            told.append(f"the cache folder cannot be used: {error}")
+            _remove_database(work)
+            self._upgrade(work)
         self._put_in_place(work)
         return told
 
@@ -97,7 +104,6 @@ class Database:
         return [path for path in (self.path, *others) if path.is_file()]
 
     def _make_template(self) -> None:
-        self._template.parent.mkdir(parents=True, exist_ok=True)
         work = self._template.with_name(f"{self._template.name}.{os.getpid()}.migrating")
         try:
             self._upgrade(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from argus_tasks.base import settings
 from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.processes import pid_namespace
 
 LOG_TAIL_LINES = 15
 
@@ -123,9 +125,11 @@ class Folder:
         (self.root / "keep").unlink(missing_ok=True)
 
     def pid_of(self, instance: str) -> int | None:
-        """The process of a server; None before it has told."""
+        """The process of a server; None before it has told, and where its pid means another process
+        here: it runs in another container."""
         try:
-            return int(self.alive(instance).read_text())
+            pid, _, namespace = self.alive(instance).read_text().partition(" ")
+            return int(pid) if namespace in ("", str(pid_namespace(os.getpid()))) else None
         except (OSError, ValueError):
             return None
 

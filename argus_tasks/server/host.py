@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.processes import pid_namespace
 from argus_tasks.server import locks
 from argus_tasks.server.automations import watch_only_if_wanted
 from argus_tasks.server.configuration import prefect_version
@@ -42,7 +43,7 @@ def main() -> None:
     for descriptor in (args.socket_fd, args.alive_fd):
         os.set_inheritable(descriptor, False)
     folder = Folder(Path(args.folder))
-    folder.alive(args.instance).write_text(str(os.getpid()))
+    folder.alive(args.instance).write_text(f"{os.getpid()} {pid_namespace(os.getpid())}")
     database = Database(folder, prefect_version())
     _wait_for_predecessor(folder)
     os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url

@@ -37,7 +37,11 @@ def take_hold(path: Path) -> None:
         if hold.pid != os.getpid():  # the first time, or after a fork
             hold.pid, hold.count = os.getpid(), 0
         if hold.count == 0:
-            fcntl.lockf(hold.descriptor, fcntl.LOCK_SH)
+            try:
+                fcntl.lockf(hold.descriptor, fcntl.LOCK_SH)
+            except OSError as error:  # a file system without locks
+                error.filename = os.fspath(path)
+                raise
         hold.count += 1
 
 

@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.settings import user_home
+
 API_URL = "PREFECT_API_URL"
 EMBEDDED_URL = "ARGUS_TASKS_EMBEDDED_API_URL"
 """Beside PREFECT_API_URL in the environment of a process that uses the embedded server: tells our
@@ -47,7 +49,7 @@ def _profiles_path() -> Path:
     if chosen:
         return Path(chosen)
     home = os.environ.get("PREFECT_HOME")
-    return (Path(home) if home else Path.home() / ".prefect") / "profiles.toml"
+    return (Path(home) if home else user_home() / ".prefect") / "profiles.toml"
 
 
 def _table(path: Path, *keys: str) -> dict[str, Any]:

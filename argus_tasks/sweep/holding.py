@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -10,7 +12,7 @@ from dataclasses import replace
 
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.runs.catalogue import KnownRun, known_run
-from argus_tasks.runs.claims import Claim, Claims
+from argus_tasks.runs.claims import Claim, Claims, shared_files
 from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.late import close_lost
 from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
@@ -46,6 +48,13 @@ class Holding:
         self.settled: dict[int, KnownRun] = {}
         self.on_settled: Callable[[PlannedRun, KnownRun], None] = lambda *_: None
 
+    def check(self) -> None:
+        """Errors: OSError where what sessions share on the results root cannot be written to."""
+        if self._neighbours is not None:
+            for path in shared_files(self._root):
+                if os.path.exists(path) and not os.access(path, os.W_OK):  # noqa: PTH110
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
     def open(self, folder: SweepFolder, to_do: Iterable[PlannedRun]) -> None:
         """Tell other sessions of this one, and close the runs that dead ones have left running.
 
@@ -66,9 +75,14 @@ class Holding:
             if started.get("digest"):
                 lost[run_id] = str(started["digest"])
         for run_id, digest in lost.items():
-            if self._claims.take(digest, run_id) is not None:
-                self._put_right(digest, run_id)
-                self._claims.give_back(digest)
+            try:
+                if self._claims.take(digest, run_id) is not None:
+                    self._put_right(digest, run_id)
+                    self._claims.give_back(digest)
+            except OSError as error:
+                log.warning(
+                    "%s, which a dead session left running, is not closed: %s", run_id, error
+                )
 
     def take(self, run: PlannedRun) -> PlannedRun | None:
         """The config as it is to be run now, once it is ours; None where it is not.

@@ -143,18 +143,21 @@ class SweepSession:
             self._executor.check()
 
     def make_root(self) -> None:
-        """Make the results root. Errors: BadInput where it cannot be made."""
+        """Make the results root, and have the batch. Errors: BadInput where it cannot be written
+        to, or somebody else runs the batch."""
         root = self.request.results_root
         try:
             root.mkdir(parents=True, exist_ok=True)
+            self.folder.take()
+            self.holding.check()
         except OSError as error:
             raise BadInput(
-                f"results_root is '{root}'; expected a folder that can be made: {error.strerror}."
+                f"results_root is '{root}'; expected a folder that can be written to:"
+                f" {error.strerror} ({error.filename})."
             ) from error
 
     def __enter__(self) -> SweepSession:
         self.make_root()
-        self.folder.take()
         self.session_id = self.folder.open_session(
             self.plan.identity,
             git_sha=self.plan.git_sha,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.folders import make_private
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.base.settings import state_home
 from argus_tasks.sweep.admission.again import Again
@@ -64,7 +65,7 @@ class GpuSlots(Resource):
     ) -> None:
         folder = folder or slot_folder()
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(folder)
         except OSError as error:
             raise ArgusTasksError(f"{folder}, for GPU slots, cannot be made: {error}") from error
         self._folder = folder

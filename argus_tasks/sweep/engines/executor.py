@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.files import write_bytes_whole
+from argus_tasks.base.files import PRIVATE, write_bytes_whole
 from argus_tasks.runs import causes
 from argus_tasks.sweep.attempt import Assignment, Outcome
 from argus_tasks.sweep.engines.messages import (
@@ -214,7 +214,7 @@ class EngineExecutor:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._made = missing
-            write_bytes_whole(self._file, self._data)
+            write_bytes_whole(self._file, self._data, mode=PRIVATE)
         except OSError as error:
             raise BadInput(
                 f"results_root is '{self._file.parents[1]}'; expected a folder that can be"

@@ -225,7 +225,7 @@ def read_setup(sender: Sender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSe
             raise BadInput(
                 f"results_root is not shared: what {sender.host} writes to"
                 f" '{file.parents[1]}' is not seen by the node {socket.gethostname()};"
-                " expected a folder on a file system that both have at this path."
+                " expected a folder on a file system that both have at this path, as the same user."
             )
         time.sleep(_LOOK_S)
 
