@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from argus_tasks.base import settings
@@ -85,13 +85,11 @@ class Database:
         work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
         try:
             make_private(self._template.parent)
-            if not self.has_template():
-                self._make_template()
             shutil.copyfile(self._template, work)
-        except OSError as error:
-            told.append(f"the cache folder cannot be used: {error}")
+        except OSError:  # there is none yet, or no cache folder of ours
             _remove_database(work)
             self._upgrade(work)
+            told += self._keep_template(work)
         self._put_in_place(work)
         return told
 
@@ -103,13 +101,18 @@ class Database:
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         return [path for path in (self.path, *others) if path.is_file()]
 
-    def _make_template(self) -> None:
+    def _keep_template(self, empty: Path) -> list[str]:
+        """Keep a copy for the next first start; what kept it from that, for the log."""
         work = self._template.with_name(f"{self._template.name}.{os.getpid()}.migrating")
         try:
-            self._upgrade(work)
+            make_private(self._template.parent)
+            shutil.copyfile(empty, work)
             work.replace(self._template)
-        finally:
-            _remove_database(work)
+        except OSError as error:
+            with suppress(OSError):
+                work.unlink(missing_ok=True)
+            return [f"no copy is kept for the next first start: {error}"]
+        return []
 
     def _upgrade(self, work: Path) -> None:
         environment = {
