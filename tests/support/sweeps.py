@@ -30,12 +30,13 @@ class Sweep:
         experiment: str = "slow",
     ) -> None:
         folder.mkdir()
+        self.n = n
         self.folder = folder
         self.results = folder / "results"
         self.environment = {**environment, "PYTHONPATH": str(ROOT)}
-        self._marks = folder / "marks"
-        self._marks.mkdir()
-        base = f"{{marks: {self._marks}, seconds: {seconds}}}" if experiment == "slow" else "{}"
+        self.marks = folder / "marks"
+        self.marks.mkdir()
+        base = f"{{marks: {self.marks}, seconds: {seconds}}}" if experiment == "slow" else "{}"
         (folder / "sweep.yaml").write_text(
             f"name: {folder.name}\n"
             f"experiment: tests.support.experiments:{experiment}\n"
@@ -63,7 +64,7 @@ class Sweep:
 
     def started(self) -> int:
         """How many runs have been started so far, by their own marks."""
-        return len(list(self._marks.iterdir()))
+        return len(list(self.marks.iterdir()))
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         """Wait for it, looking often, while the sweep that was started last runs."""

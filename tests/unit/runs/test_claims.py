@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from argus_tasks.base.processes import this_process
 from argus_tasks.runs.claims import (
     DEAD_AFTER_S,
+    Claim,
     Claims,
     claims_folder,
     read_claim,
@@ -23,6 +25,7 @@ from argus_tasks.runs.claims import (
     seems_dead,
     standing_claims,
 )
+from tests.support.poor_disk import poor_disk
 
 DIGEST = "d" * 64
 ELSEWHERE = {**this_process(), "host": "elsewhere"}
@@ -92,6 +95,40 @@ def test_another_boot_or_start_time_is_dead(results_root: Path, changed: dict[st
     assert opened(results_root).take(DIGEST, "run-1") is not None
 
 
+def test_another_pid_namespace_is_another_host(results_root: Path) -> None:
+    """Two containers can have one host name and one boot: a pid of the other says nothing."""
+    owner = {**this_process(), "pid_namespace": "pid:[1]", "pid": 2**22 + 1}
+    claim = opened(results_root, owner).take(DIGEST, "run-0")
+    assert claim is not None
+    here = opened(results_root)
+    assert not seems_dead(claim)
+    assert here.take(DIGEST, "run-1") is None
+    age(claim.path, DEAD_AFTER_S + 20)
+    assert seems_dead(claim)
+    assert here.take(DIGEST, "run-1") is not None
+
+
+def test_a_claim_of_an_earlier_version_says_no_pid_namespace(results_root: Path) -> None:
+    owner = {**this_process(), "pid_namespace": None}
+    assert opened(results_root, owner).take(DIGEST, "run-0") is not None
+    assert opened(results_root).take(DIGEST, "run-1") is None, "its process is this one"
+    dead = {**owner, "pid": 2**22 + 1}
+    assert opened(results_root, dead).take("e" * 64, "run-0") is not None
+    assert opened(results_root).take("e" * 64, "run-1") is not None
+
+
+@pytest.mark.parametrize("word", ["batch_id", "run_id"])
+@pytest.mark.parametrize("path", ["../../elsewhere", "/elsewhere", "..", ""])
+def test_a_claim_with_a_path_for_an_id_is_nobody_s(
+    results_root: Path, word: str, path: str
+) -> None:
+    claim = opened(results_root).take(DIGEST, "run-0")
+    assert claim is not None
+    said = json.loads(Path(claim.path).read_text())
+    Path(claim.path).write_text(json.dumps({**said, word: path}))
+    assert read_claim(claim.path) == Claim(claim.path, DIGEST, "", "", "", {})
+
+
 def test_another_host_s_claim_is_dead_after_a_quarter_of_an_hour(results_root: Path) -> None:
     claim = opened(results_root, ELSEWHERE).take(DIGEST, "run-0")
     assert claim is not None
@@ -136,6 +173,41 @@ def test_a_torn_claim_is_nobody_s_until_it_is_old(results_root: Path) -> None:
     assert claims.take(DIGEST, "run-1") is not None
 
 
+def refused(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_without_links_it_is_said_once(
+    results_root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "link", refused)
+    claims = opened(results_root)
+    for digest in "abc":
+        assert claims.take(digest * 64, "run-1") is not None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{claims_folder(results_root)} has no hard links: claims are made without"
+    ]
+    assert opened(results_root).take("a" * 64, "run-2") is None
+    claims.close()
+    assert list(Path(claims_folder(results_root)).iterdir()) == []
+
+
+def test_a_claim_that_finds_no_room_without_links_leaves_nothing(
+    results_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refused)
+    claims = opened(results_root)
+    assert claims.take("a" * 64, "run-1") is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            claims.take(DIGEST, "run-1")
+    assert opened(results_root).take(DIGEST, "run-2") is not None
+
+
 RACE = """
 import sys
 from pathlib import Path
@@ -149,15 +221,24 @@ sys.stdin.readline()
 """
 
 
-def test_many_processes_and_threads_at_once(results_root: Path) -> None:
-    """Half of the claims are a dead process's; each is taken exactly once all the same."""
+@pytest.mark.parametrize("links", [True, False])
+def test_many_processes_and_threads_at_once(
+    results_root: Path, tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the claims are a dead process's; each is taken exactly once all the same, on a file
+    system without hard links as well."""
+    environment = os.environ | ({} if links else poor_disk(tmp_path, no_links=results_root))
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
     dead = Claims(results_root, "batch-0", owner={**this_process(), "pid": 2**22 + 1})
     dead.open()
     for digest in range(0, 200, 2):
         assert dead.take(f"{digest:064x}", "run-dead") is not None
     command = [sys.executable, "-c", RACE, str(results_root)]
     racers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
         for _ in range(3)
     ]
     for racer in racers:

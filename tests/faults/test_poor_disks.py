@@ -1,0 +1,102 @@
+"""File systems that lack something: hard links, locks, room, or the right to write.
+
+The first two are played by a library in front of the system's (`tests/support/poor_disk.c`): a real
+file system without links (exFAT) is not on every machine.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.poor_disk import poor_disk
+from tests.support.sweeps import ROOT, Sweep
+
+
+def counted(sweep: Sweep) -> dict[int, int]:
+    """How often each config has been started, by its own marks."""
+    marks = [mark.name.partition("-")[0] for mark in sweep.marks.iterdir()]
+    return {x: marks.count(str(x)) for x in range(sweep.n)}
+
+
+@pytest.mark.slow
+def test_without_links_a_killed_sweep_goes_on_and_two_share_the_work(
+    api_url: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "sweep" / "results"
+    environment = os.environ | poor_disk(tmp_path, no_links=root) | {"PREFECT_API_URL": api_url}
+    sweep = Sweep(tmp_path / "sweep", environment, n=12, seconds=1.0)
+    first = sweep.start()
+    sweep.wait_until(lambda: sweep.started() >= 2)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    before = counted(sweep)
+
+    again = sweep.start()
+    sweep.wait_until(lambda: sweep.started() > sum(before.values()))
+    text = (sweep.folder / "sweep.yaml").read_text()
+    (sweep.folder / "other.yaml").write_text(text.replace("name: sweep", "name: other"))
+    told = sweep.command("run", str(sweep.folder / "other.yaml"))
+    assert "12 of 12 succeeded" in told
+    out, err = again.communicate(timeout=240)
+    assert again.returncode == 0, out + err
+    assert err.count("has no hard links: claims are made without") == 1, err
+    assert "Traceback" not in err
+    # Only what was in flight when it was killed has been started a second time.
+    times = counted(sweep)
+    assert set(times.values()) <= {1, 2}
+    assert {x for x, count in times.items() if count == 2} <= {x for x, n in before.items() if n}
+    assert len(sweep.records()) == 12
+    assert "all is whole" in sweep.command("verify", str(sweep.results), "--no-prefect")
+
+
+def run(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
+    """A command's exit code, and what it says; nowhere is a stack."""
+    done = subprocess.run(
+        [sys.executable, "-m", "argus_tasks", *words],
+        cwd=folder,
+        env={**_without_settings(), "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+def _without_settings() -> dict[str, str]:
+    ours = ("XDG_", "PREFECT_", "ARGUS_", "HOME")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("experiment: tests.support.experiments:noop\ngrid: {x: [1]}\n")
+    return file
+
+
+@pytest.mark.parametrize("command", ["run sweep.yaml", "server start", "server status"])
+def test_a_home_that_cannot_be_made_is_one_sentence(sweep_file: Path, command: str) -> None:
+    home = sweep_file.parent / "home"
+    home.write_text("a file, where a folder is wanted")
+    code, said = run(sweep_file.parent, *command.split(), HOME=str(home))
+    assert code == 2
+    assert said.splitlines()[-1].startswith(f"argus-tasks: {home}/.local")
+    assert "set XDG_STATE_HOME to a folder of yours" in said
+
+
+def test_a_home_without_locks_is_one_sentence(sweep_file: Path) -> None:
+    folder = sweep_file.parent
+    home = folder / "home"
+    environment = poor_disk(folder, no_locks=home) | {"HOME": str(home)}
+    code, said = run(folder, "run", "sweep.yaml", **environment)
+    assert code == 2
+    assert "hold.lock cannot be used: its file system has no locks; set XDG_STATE_HOME" in said
+    assert not (folder / "results").exists()
