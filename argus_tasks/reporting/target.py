@@ -105,6 +105,8 @@ def read_token_file(
     except (OSError, UnicodeDecodeError) as error:
         return None, f"{path} cannot be read: {error}"
     server = _server(url)
+    if server is None:
+        return None, ""
     for words in lines:
         if len(words) == 2 and _server(words[0]) == server:
             return words[1], ""
@@ -118,12 +120,13 @@ def read_token_file(
     return alone, ""
 
 
-def _server(url: str | None) -> tuple[str, str, int | None, str] | None:
+def _server(url: str | None) -> tuple[str, str, int, str] | None:
     """What of a URL says which server it is."""
-    if not url or not _is_url(url):
+    try:
+        parts = urlsplit((url or "").strip())
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
         return None
-    parts = urlsplit(url.strip())
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     return parts.scheme, str(parts.hostname), port, parts.path.rstrip("/")
 
 
