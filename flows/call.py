@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base.clock import utc_now
+from argus_tasks.base.folders import explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
 from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
@@ -34,7 +35,8 @@ def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) ->
         changes["flows.heartbeat_frequency"] = None
     with with_settings(changes):
         require_server()
-        session.make_root()  # before the flow: Prefect would log a bad folder's stack
+        with explained():
+            session.open()  # before the flow: Prefect would log a bad folder's stack
         try:
             with quiet_about_a_gone_server():
                 state = _named(name)(Prepared(session), return_state=True)

@@ -85,6 +85,9 @@ class Neighbours:
                 torn = checked_line({"at": utc_now_iso(), "event": TORN})
                 line = f"\n{torn}\n{line}"
             os.write(descriptor, line.encode("utf-8"))
+        except OSError as error:
+            error.filename = self._starts.path
+            raise
         finally:
             os.close(descriptor)
 

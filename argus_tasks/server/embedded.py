@@ -7,8 +7,10 @@ request of a client waits until the server answers; nobody needs to poll. The se
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -26,6 +28,8 @@ from argus_tasks.server.watcher import IDLE_S, LIMIT_S
 Notice = Callable[[str], None]
 
 PORT_LIMIT_S = 0.5
+ROOM_BYTES = 8_000_000
+"""An empty database and its log need so much; with less the server dies as it starts."""
 ASK_AGAIN_S = 5.0
 
 
@@ -169,6 +173,8 @@ def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s
 def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Record:
     version = configuration.prefect_version()
     database = Database(folder, version)
+    if shutil.disk_usage(folder.root).free < ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.root))
     listening = _listening_socket(folder.last_port())
     record = Record(uuid.uuid4().hex[:12], listening.getsockname()[1], version)
     first = (

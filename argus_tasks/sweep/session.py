@@ -142,22 +142,21 @@ class SweepSession:
         if self.plan.to_do:
             self._executor.check()
 
-    def make_root(self) -> None:
-        """Make the results root, and have the batch. Errors: BadInput where it cannot be written
-        to, or somebody else runs the batch."""
+    def open(self) -> None:
+        """Have the batch, and write down that a session of it starts.
+
+        Errors: BadInput where the results root cannot be made, or others have the batch; OSError
+        where something cannot be written.
+        """
         root = self.request.results_root
         try:
             root.mkdir(parents=True, exist_ok=True)
-            self.folder.take()
-            self.holding.check()
         except OSError as error:
             raise BadInput(
-                f"results_root is '{root}'; expected a folder that can be written to:"
-                f" {error.strerror} ({error.filename})."
+                f"results_root is '{root}'; expected a folder that can be made: {error.strerror}."
             ) from error
-
-    def __enter__(self) -> SweepSession:
-        self.make_root()
+        self.holding.check()
+        self.folder.take()
         self.session_id = self.folder.open_session(
             self.plan.identity,
             git_sha=self.plan.git_sha,
@@ -172,6 +171,10 @@ class SweepSession:
         self.folder.write_plan(self.plan.listed)
         self.surroundings.keep(self.folder, self.session_id)
         self.holding.open(self.folder, self.plan.to_do)
+
+    def __enter__(self) -> SweepSession:
+        if not self.session_id:
+            self.open()
         self.trials.open(self.folder)
         self._housekeeper.start()
         self.rules.start()
