@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,20 @@ def mark(nap: str) -> Iterator[str]:
     mark = f"ARGUS_ZOO={uuid.uuid4().hex}"
     yield mark
     wait_gone(mark, nap, seconds=LEFT_S)
+
+
+@pytest.fixture
+def small_root(tmp_path: Path) -> Iterator[Path]:
+    """A results root that holds 1 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "argus-tasks-test", str(folder)],
+            check=True,
+            capture_output=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small tmpfs cannot be mounted")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

@@ -18,7 +18,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.sweep.session import SweepSession
 from tests.support.dask_cluster import dask_cluster
 from tests.support.processes import processes_with, wait_gone
-from tests.support.sessions import records, request_for, run_session
+from tests.support.sessions import records, request_for, run_configs, run_session
 from tests.support.waiting import wait_for
 
 GONE_S = 30.0  # five on a quiet machine
@@ -260,3 +260,18 @@ def test_an_address_where_nobody_answers_is_one_sentence(results_root: Path) -> 
         session.check()
     session.close()
     assert not results_root.exists()
+
+
+def mode_of_the_setup(ctx: Any) -> dict[str, Any]:
+    (setup,) = Path(ctx.run_dir).parent.glob(".sweep/nodes-*")
+    return {"mode": setup.stat().st_mode & 0o777}
+
+
+def test_what_the_nodes_unpickle_is_for_their_user_alone(results_root: Path) -> None:
+    before = os.umask(0)
+    try:
+        run_configs([{"x": 1}], mode_of_the_setup, results_root, mode="dask", workers=1)
+    finally:
+        os.umask(before)
+    (record,) = records(results_root)
+    assert json.loads((record["dir"] / "metrics.json").read_text()) == {"mode": 0o600}

@@ -10,11 +10,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.faults.test_run_disk import fill
 from tests.support.poor_disk import poor_disk
+from tests.support.servers import Bench
 from tests.support.sweeps import ROOT, Sweep
 
 
@@ -55,10 +58,15 @@ def test_without_links_a_killed_sweep_goes_on_and_two_share_the_work(
     assert "all is whole" in sweep.command("verify", str(sweep.results), "--no-prefect")
 
 
-def run(folder: Path, *words: str, **environment: str) -> tuple[int, str]:
+MORTAL = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+"""Before a command of root's: the modes of files hold for it."""
+
+
+def run(folder: Path, *words: str, mortal: bool = False, **environment: str) -> tuple[int, str]:
     """A command's exit code, and what it says; nowhere is a stack."""
+    before = MORTAL if mortal and os.geteuid() == 0 else []
     done = subprocess.run(
-        [sys.executable, "-m", "argus_tasks", *words],
+        [*before, sys.executable, "-m", "argus_tasks", *words],
         cwd=folder,
         env={**_without_settings(), "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -100,3 +108,50 @@ def test_a_home_without_locks_is_one_sentence(sweep_file: Path) -> None:
     assert code == 2
     assert "hold.lock cannot be used: its file system has no locks; set XDG_STATE_HOME" in said
     assert not (folder / "results").exists()
+
+
+def test_a_home_that_is_full_is_one_sentence(sweep_file: Path, small_root: Path) -> None:
+    code, said = run(sweep_file.parent, "run", "sweep.yaml", HOME=str(small_root))
+    assert code == 2
+    assert "prefect-server" in said
+    assert "cannot be used: No space left on device; set XDG_STATE_HOME" in said
+
+
+def test_a_cache_folder_that_cannot_be_used_is_done_without(
+    sweep_file: Path, make_bench: Callable[..., Bench]
+) -> None:
+    cache = sweep_file.parent / "cache"
+    cache.write_text("a file, where a folder is wanted")
+    bench = make_bench(cache)
+    code, said = run(sweep_file.parent, "run", "sweep.yaml", **bench.environment)
+    assert code == 0, said
+
+
+def test_a_results_root_that_is_full_is_one_sentence(
+    api_url: str, sweep_file: Path, small_root: Path
+) -> None:
+    fill(small_root / "all")
+    words = ["run", "sweep.yaml", "--results-root", str(small_root)]
+    code, said = run(sweep_file.parent, *words, PREFECT_API_URL=api_url, HOME=os.environ["HOME"])
+    assert code == 2
+    assert said.splitlines()[-1].startswith(f"argus-tasks: {small_root}/.sweep")
+    assert said.endswith("cannot be used: No space left on device.\n")
+
+
+@pytest.mark.parametrize("name", ["starts.jsonl", "claims/.take-over", "claims", "."])
+def test_what_others_have_closed_is_one_sentence_before_anything_runs(
+    api_url: str, sweep_file: Path, name: str
+) -> None:
+    shared = sweep_file.parent / "results" / ".sweep"
+    (shared / "claims").mkdir(parents=True)
+    for file in (shared / "starts.jsonl", shared / "claims" / ".take-over"):
+        file.touch()
+    closed = shared / name
+    closed.chmod(closed.stat().st_mode & ~0o222)
+    environment = {"PREFECT_API_URL": api_url, "HOME": os.environ["HOME"]}
+    code, said = run(sweep_file.parent, "run", "sweep.yaml", mortal=True, **environment)
+    closed.chmod(0o755)
+    assert code == 2
+    assert f"{closed.parent if name == '.' else closed}" in said
+    assert "cannot be used: Permission denied." in said
+    assert list(shared.parent.glob("2*")) == []

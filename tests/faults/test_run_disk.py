@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,6 @@ from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, line_holds
 from argus_tasks.sweep.plan import Action, make_plan
 from argus_tasks.sweep.session import SweepSession
 from tests.support.sessions import records, request_for, run_session
-
-
-@pytest.fixture
-def small_root(tmp_path: Path) -> Iterator[Path]:
-    """A results root that holds 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "argus-tasks-test", str(folder)],
-            check=True,
-            capture_output=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a small tmpfs cannot be mounted")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(path: Path) -> None:
