@@ -11,7 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
-from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.base.redact import without_login
 from argus_tasks.orchestration.expected import ExpectedRun, ServerRun, as_state
 from argus_tasks.orchestration.settings import client_settings, with_settings
 
@@ -54,15 +55,15 @@ def is_transport_error(error: BaseException) -> bool:
 
 
 def require_server() -> None:
-    """Return if the server of PREFECT_API_URL answers; errors: ServerAway, which names it."""
+    """Return if the server of PREFECT_API_URL answers; errors: BadInput, which names it."""
     server = PrefectServer()
     try:
         with without_retries():
             server.require()
     except ServerAway as error:
-        raise ServerAway(
-            f"PREFECT_API_URL is '{PREFECT_API_URL.value()}'; {error}. Start that server, or unset"
-            " the URL to have one started."
+        raise BadInput(
+            f"PREFECT_API_URL is '{without_login(str(PREFECT_API_URL.value()))}', but {error};"
+            " start that server, or unset the URL to have one started."
         ) from error
     finally:
         server.close()
@@ -81,8 +82,8 @@ class PrefectServer:
             client.__exit__(None, None, None)
 
     def require(self) -> None:
-        """Return if the server answers."""
-        self._ask("GET", "/health", timeout=CALL_LIMIT_S)
+        """Return if the server answers, and takes our login where it asks for one."""
+        self._ask("GET", "/admin/version", timeout=CALL_LIMIT_S)
 
     def count(self, flow_run_id: UUID, types: tuple[str, ...], name: str | None = None) -> int:
         """How many task runs of the flow run are in a state of these types (and this name)."""

@@ -57,6 +57,8 @@ def server_environment(folder: Folder, port: int) -> dict[str, str]:
     return {
         **base_environment(folder),
         **_BATCHING,
+        "PREFECT_SERVER_API_AUTH_STRING": folder.login(),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
