@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from argus_tasks.base.loopback import is_loopback
 from argus_tasks.base.redact import redact
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ class HttpTransport:
     ) -> Answer:
         import httpx
 
-        client = self._client or self._open()
+        try:
+            client = self._client or self._open()
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            return Answer(None, error=f"a proxy of the environment cannot be used: {error}")
         headers = {**content.pop("headers", {}), **self._authorization()}
         # A read timeout starts again with every byte; a server that drips needs an end as well.
         watchdog = threading.Timer(deadline_s, self._cut)
@@ -184,6 +188,7 @@ class HttpTransport:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             headers={"User-Agent": f"argus-tasks/{version('argus-tasks')}"},
             follow_redirects=False,
+            trust_env=not is_loopback(self._url),  # no proxy leads to this machine
         )
         return self._client
 

@@ -70,9 +70,8 @@ def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
         if locks.HoldProbe(folder.hold_lock).held():
             users = ", ".join(map(str, locks.holders(folder.hold_lock))) or "another one"
             return f"process {users} still uses it; it ends by itself after the last of them"
-        folder.withdraw(
-            record.instance, unused=True
-        )  # who comes now starts another, which waits for this one
+        # who comes now starts another, which waits for this one
+        folder.withdraw(record.instance, unused=True)
     alive = folder.alive(record.instance)
     deadline = time.monotonic() + timeout_s
     pid = None
