@@ -183,12 +183,14 @@ class HttpTransport:
 
         # httpx tells of every request at INFO: in a training's own log that is noise.
         logging.getLogger("httpx").addFilter(_not_ours)
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._client = httpx.Client(
             timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            limits=limits,
+            # no proxy leads to this machine
+            transport=httpx.HTTPTransport(limits=limits) if is_loopback(self._url) else None,
             headers={"User-Agent": f"argus-tasks/{version('argus-tasks')}"},
             follow_redirects=False,
-            trust_env=not is_loopback(self._url),  # no proxy leads to this machine
         )
         return self._client
 

@@ -43,7 +43,7 @@ class ServerAway(ArgusTasksError):
                 refused=True,
             )
         kinds = {kind.__name__ for kind in type(error).__mro__}
-        words = str(error).partition("\n")[0] or type(error).__name__
+        words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         return cls(
             f"Prefect's server does not answer: {words}",
             busy=status == _BUSY or bool(kinds & {"ReadTimeout", "PoolTimeout"}),
