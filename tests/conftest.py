@@ -64,7 +64,7 @@ def api_url(_homes: None) -> Iterator[str]:
     from argus_tasks.server.embedded import hold
 
     with hold(idle_s=1) as held:  # what its last user waits for at the end
-        held.wait_healthy()
+        held.wait_healthy(180)  # a busy machine, and the database is made first
         os.environ["PREFECT_API_AUTH_STRING"] = held.login
         yield held.api_url
 
