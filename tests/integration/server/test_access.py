@@ -9,6 +9,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -64,7 +66,9 @@ def with_login() -> dict[str, str]:
 
 
 def answer(api_url: str, path: str, body: Any) -> Any:
-    found = ask(api_url, path, body, with_login())
+    until = time.monotonic() + 60
+    while (found := ask(api_url, path, body, with_login())).status == 503:  # its database is busy
+        assert time.monotonic() < until
     assert found.status in (200, 201), found.status
     return json.loads(found.text)  # type: ignore[attr-defined]
 
@@ -75,7 +79,7 @@ class Target:
     def __init__(self, api_url: str) -> None:
         self.api_url = api_url
         flow = answer(api_url, "/flows/", {"name": "sweep"})["id"]
-        body = {"name": "target", "flow_id": flow, "entrypoint": "x:y"}
+        body = {"name": uuid.uuid4().hex, "flow_id": flow, "entrypoint": "x:y"}
         self.deployment = answer(api_url, "/deployments/", body)["id"]
         running = {"flow_id": flow, "state": {"type": "RUNNING"}}
         self.flow_run = answer(api_url, "/flow_runs/", running)["id"]
