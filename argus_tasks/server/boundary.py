@@ -26,6 +26,9 @@ class Boundary:
         if not problem:
             await self._application(scope, receive, send)
             return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": problem})
+            return
         from starlette.responses import PlainTextResponse
 
         await PlainTextResponse(problem, 403)(scope, receive, send)
@@ -37,7 +40,7 @@ def refusal(headers: Iterable[tuple[bytes, bytes]]) -> str:
     hosts = [value for name, value in pairs if name == b"host"]
     origins = {value for name, value in pairs if name == b"origin"}
     if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0]):
-        return "this server answers to the loopback's names only\n"
+        return "this server answers to the loopback's names only"
     if origins - {f"http://{hosts[0]}"}:
-        return "this server does not answer to pages of others\n"
+        return "this server does not answer to pages of others"
     return ""
