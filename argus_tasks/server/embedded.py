@@ -199,7 +199,7 @@ def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s
                     "Prefect's server that runs already is from an earlier version and asks nobody"
                     " for a password; it is replaced once no sweep uses it"
                 )
-            tell(f"using Prefect's server that runs already, UI: {record.api_url[:-4]}")
+            tell(f"using Prefect's server that runs already, {_ui(record)}")
             return record
         return _start(folder, tell, idle_s, limit_s)
 
@@ -229,7 +229,7 @@ def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Recor
         if database.is_ready() or database.has_template()
         else (" (first time with this version: makes its database, some 10 s)")
     )
-    tell(f"starting Prefect's server{first}, UI: {record.api_url[:-4]}")
+    tell(f"starting Prefect's server{first}, {_ui(record)}")
     _remove_dead(folder)
     alive = locks.lock_file(folder.alive(record.instance))
     try:
@@ -300,6 +300,10 @@ def _healthy(port: int, timeout_s: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _ui(record: Record) -> str:
+    return f"UI: {record.api_url.removesuffix('/api')} (login: argus-tasks server status)"
 
 
 def _remove_dead(folder: Folder) -> None:
