@@ -194,7 +194,7 @@ def limit(server: PrefectServer, rounds: int) -> dict[str, Any]:
         plan = {"n": 200, "seconds": 0.2, "duty": 0, "mode": "process_pool", "workers": 8}
         plan |= {"threshold": 100, "limits": {name: 8}}
         limits: list[tuple[float, float]] = [(0.0, 8.0)]
-        changer = threading.Thread(target=_change, args=(server.url, name, limits))
+        changer = threading.Thread(target=_change, args=(server, name, limits))
         changer.start()
         told = _run("ours", plan, server)
         changer.join()
@@ -218,12 +218,12 @@ def limit(server: PrefectServer, rounds: int) -> dict[str, Any]:
     return {"jobs": 200, "seconds": 0.2, "limit": "8, then 4, then 8", "rounds": found}
 
 
-def _change(url: str, name: str, limits: list[tuple[float, float]]) -> None:
+def _change(server: PrefectServer, name: str, limits: list[tuple[float, float]]) -> None:
     """As a person does in the UI: once slots are taken, down, and up again."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
-            if _ask(url, name, "GET")["active_slots"]:
+            if _ask(server, name, "GET")["active_slots"]:
                 break
         except OSError:
             pass
@@ -232,19 +232,19 @@ def _change(url: str, name: str, limits: list[tuple[float, float]]) -> None:
         time.sleep(1.5)
         while True:
             try:
-                _ask(url, name, "PATCH", {"limit": value})
+                _ask(server, name, "PATCH", {"limit": value})
                 break
             except OSError:  # busy
                 time.sleep(0.05)
         limits.append((time.time(), float(value)))
 
 
-def _ask(url: str, name: str, method: str, body: dict[str, Any] | None = None) -> Any:
+def _ask(server: PrefectServer, name: str, method: str, body: dict[str, Any] | None = None) -> Any:
     request = urllib.request.Request(
-        f"{url}/v2/concurrency_limits/{name}",
+        f"{server.url}/v2/concurrency_limits/{name}",
         method=method,
         data=json.dumps(body).encode() if body else None,
-        headers={"Content-Type": "application/json"},
+        headers=server.headers(),
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         text = answer.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -63,6 +64,7 @@ class PrefectServer:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.url = ""
+        self.login = ""
         self.pid = 0
         self.start_s = 0.0
 
@@ -84,7 +86,12 @@ class PrefectServer:
     def environment(self, *, ours: bool) -> dict[str, str]:
         """What leads a contestant to it; `ours`: a sweep of argus-tasks."""
         del ours
-        return {"PREFECT_API_URL": self.url}
+        return {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": self.login}
+
+    def headers(self) -> dict[str, str]:
+        """What a request with a body must have."""
+        login = base64.b64encode(self.login.encode()).decode()
+        return {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
 
     def _start(self) -> None:
         raise NotImplementedError
@@ -122,9 +129,7 @@ class PrefectServer:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that the server's API answers. Errors: OSError."""
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), self.headers())
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
@@ -200,7 +205,7 @@ class EmbeddedServer(PrefectServer):
         finally:
             os.environ.clear()
             os.environ.update(before)
-        self.url = self._held.api_url
+        self.url, self.login = self._held.api_url, self._held.login
         assert self._held.pid is not None
         self.pid = self._held.pid
 

@@ -15,10 +15,10 @@ def main() -> None:
         if configured_api_url() is None:
             held = hold(notice=print)
             stack.callback(held.release)
-            os.environ["PREFECT_API_URL"] = held.api_url
+            os.environ.update(held.environment())
             print(f"Prefect UI: {held.ui_url}")
             print("In other shells, first:")
-            print(f"  export PREFECT_API_URL={held.api_url}")
+            print(f"  {held.export_line()}")
         print(
             "Once both are listed below: prefect deployment run sweep/default"
             """ --param configs='[{"dataset": "nile", "model": "naive", "lags": 12}]' --watch""",

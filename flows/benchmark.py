@@ -88,5 +88,5 @@ def benchmark_flow(
 def _sweep(request: SweepRequest) -> SweepSession:
     """Run it as a flow run beneath this one."""
     session = SweepSession(request)
-    call_sweep(session, None, embedded=False)
+    call_sweep(session, None, None, embedded=False)
     return session

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
+from pydantic import SecretStr
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.folders import explained
@@ -15,25 +16,35 @@ from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
 from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
 from argus_tasks.orchestration.quiet import quiet_about_a_gone_server
+from argus_tasks.orchestration.reaching import fresh_log_service, reached_directly
 from argus_tasks.orchestration.settings import with_settings
 from argus_tasks.sweep.session import SweepSession
 
 
-def call_sweep(session: SweepSession, api_url: str | None, *, embedded: bool) -> None:
-    """Run the session as a flow run, on the server at `api_url` where one is given.
+def call_sweep(
+    session: SweepSession, api_url: str | None, login: str | None, *, embedded: bool
+) -> None:
+    """Run the session as a flow run, on the server at `api_url` where one is given, which may ask
+    for a login.
 
     How it went is in the session; the flow run's state says the same on the server. Errors:
-    BadInput; ArgusTasksError where the server does not answer.
+    BadInput, also where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
     changes: dict[str, object] = {}
-    if api_url and api_url != PREFECT_API_URL.value():
-        changes = {"api.url": api_url, "ui_url": api_url.removesuffix("/api")}
+    if api_url and (embedded or api_url != PREFECT_API_URL.value()):
+        # The login of one server is never sent to another.
+        changes = {
+            "api.url": api_url,
+            "ui_url": api_url.removesuffix("/api"),
+            "api.auth_string": SecretStr(login) if login else None,
+        }
     if embedded:
+        changes["api.key"] = None  # the user's, for Prefect's cloud
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
         changes["flows.heartbeat_frequency"] = None
-    with with_settings(changes):
+    with with_settings(changes), reached_directly(), fresh_log_service():
         require_server()
         with explained():
             session.open()  # before the flow: Prefect would log a bad folder's stack

@@ -19,7 +19,7 @@ MARK = f"ARGUS_TEST_MARK={uuid.uuid4().hex}"
 _NAME, _, _VALUE = MARK.partition("=")
 os.environ[_NAME] = _VALUE
 os.environ["DO_NOT_TRACK"] = "1"
-for _name in ("PREFECT_API_URL", "ARGUS_URL", "ARGUS_TOKEN"):
+for _name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "ARGUS_URL", "ARGUS_TOKEN"):
     os.environ.pop(_name, None)
 
 
@@ -59,11 +59,13 @@ def results_root(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def api_url(_homes: None) -> Iterator[str]:
-    """A real Prefect server's address: the embedded one, in this session's own folders."""
+    """A real Prefect server's address: the embedded one, in this session's own folders. Its login
+    is in the environment, as that of a user's own server would be."""
     from argus_tasks.server.embedded import hold
 
     with hold(idle_s=1) as held:  # what its last user waits for at the end
-        held.wait_healthy()
+        held.wait_healthy(180)  # a busy machine, and the database is made first
+        os.environ["PREFECT_API_AUTH_STRING"] = held.login
         yield held.api_url
 
 

@@ -13,7 +13,7 @@ from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import explained
 from argus_tasks.runs.summary import RunSummary, SweepStopped
 from argus_tasks.server.embedded import HeldServer, hold
-from argus_tasks.server.profile import configured_api_url
+from argus_tasks.server.profile import configured_api_url, configured_login
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.session import SweepSession
 
@@ -44,7 +44,7 @@ def launch(
         return RunSummary(0, 0, 0, 0, 0.0)
     inside = _inside_a_flow()
     with _server(inside, notice) as held:
-        session = SweepSession(request, held.environment() if held else None)
+        session = SweepSession(request, held.address() if held else None)
         try:
             session.warm()
             with ctrl_c_stops(session):
@@ -71,7 +71,8 @@ def _call(
         held.wait_healthy(_SERVER_START_S, stopping=lambda: session.stopping)
         if session.stopping:
             return
-    call_sweep(session, url, embedded=held is not None)
+    login = held.login if held else configured_login()
+    call_sweep(session, url, login, embedded=held is not None)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
     with explained():
         held = hold(notice=notice)
     with held:
-        environment = held.environment()
+        environment = held.address()
         # Prefect's address is not among them: read once at import, it would outlive the server.
         added = {name: environment[name] for name in environment if "proxy" in name.lower()}
         added |= {"DO_NOT_TRACK": os.environ.get("DO_NOT_TRACK", "1")}

@@ -37,17 +37,34 @@ def prefect_server() -> list[Finding]:
 
     url = configured_api_url()
     if url is None:
-        return [Finding("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
+        return _embedded_server()
     from argus_tasks.base.errors import ArgusTasksError
-    from argus_tasks.orchestration.server_settings import findings
+    from argus_tasks.base.redact import without_login
+    from argus_tasks.orchestration.server_settings import access_findings, findings
 
+    shown = without_login(url)
     try:
-        said = findings()
+        said, access = findings(), access_findings()
     except ArgusTasksError as error:
-        return [Finding("broken", "Prefect", f"PREFECT_API_URL is '{url}'; {error}")]
+        return [Finding("broken", "Prefect", f"PREFECT_API_URL is '{shown}'; {error}")]
+    found = [Finding("warning", "Prefect", sentence) for sentence in said]
     if not said:
-        return [Finding("good", "Prefect", f"{url} loses and delays nothing")]
-    return [Finding("warning", "Prefect", sentence) for sentence in said]
+        found = [Finding("good", "Prefect", f"{shown} loses and delays nothing")]
+    return found + [Finding("warning", "Prefect's login", sentence) for sentence in access]
+
+
+def _embedded_server() -> list[Finding]:
+    from argus_tasks.reporting.checks import Finding
+    from argus_tasks.server.control import status
+
+    running = status()
+    if running is not None and running.login_file is None:
+        said = (
+            "the embedded server is from an earlier version and asks for no login: other users of"
+            " this machine can run code as you; end its sweeps, then argus-tasks server stop"
+        )
+        return [Finding("warning", "Prefect's login", said)]
+    return [Finding("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
 
 
 def relay() -> list[Finding]:

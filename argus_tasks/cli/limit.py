@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -76,18 +75,9 @@ def show(server: LimitServer, name: str) -> None:
 
 @contextmanager
 def _server() -> Iterator[LimitServer]:
-    from argus_tasks.server import control
-    from argus_tasks.server.profile import configured_api_url
+    from argus_tasks.cli.prefect import use_running_prefect
 
-    url = configured_api_url()
-    if url is None:
-        running = control.status()
-        if running is None:
-            raise ArgusTasksError(
-                "no Prefect server is running; start a sweep, or `argus-tasks server start`."
-            )
-        url = running.api_url
-    os.environ["PREFECT_API_URL"] = url  # before Prefect is imported
+    use_running_prefect()
     from argus_tasks.orchestration.limit_server import LimitServer
     from argus_tasks.orchestration.prefect_server import without_retries
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,19 +21,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def nightly(args: argparse.Namespace) -> int:
     """Switch it, and say how it is then."""
-    from argus_tasks.base.errors import BadInput
-    from argus_tasks.server.control import status
-    from argus_tasks.server.profile import configured_api_url
+    from argus_tasks.cli.prefect import use_running_prefect
 
-    if configured_api_url() is None:
-        ours = status()
-        if ours is None:
-            raise BadInput(
-                "no Prefect server is configured (PREFECT_API_URL) and none of ours is running;"
-                " first: make serve."
-            )
-        os.environ["PREFECT_API_URL"] = ours.api_url
-    # Prefect is imported only now: it reads the address when it is imported.
+    use_running_prefect()
     from argus_tasks.orchestration.nightly import NIGHTLY, standing, switch
 
     found = standing() if args.action == "status" else switch(on=args.action == "on")

@@ -1,4 +1,4 @@
-"""`argus-tasks server start | stop | status`: the embedded Prefect server, by hand."""
+"""`argus-tasks server start | stop | status | profile`: the embedded Prefect server, by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     for action, handler, what in (
         ("start", _start, "start the server and keep it up; prints the export line"),
         ("stop", _stop, "end it, once everything is recorded and no sweep uses it"),
-        ("status", _status, "where it is, who uses it (exit code 1: none runs)"),
+        ("status", _status, "where it is, its login, who uses it (exit code 1: none runs)"),
+        ("profile", _profile, "write the Prefect profile 'argus-tasks', for `prefect` commands"),
     ):
         actions.add_parser(action, help=what, description=what).set_defaults(handler=handler)
 
@@ -30,7 +31,7 @@ def _start(_args: argparse.Namespace) -> int:
         server.keep()
         server.wait_healthy(timeout_s=180)
         _say("it stays up until: argus-tasks server stop")
-        print(f"export PREFECT_API_URL={server.api_url}")
+        print(server.export_line())
     return 0
 
 
@@ -53,11 +54,28 @@ def _status(_args: argparse.Namespace) -> int:
     size_mb = found.database.stat().st_size / 1e6 if found.database.exists() else 0.0
     print(f"api       {found.api_url}")
     print(f"ui        {found.api_url.removesuffix('/api')}")
+    print(f"login     in {found.login_file}" if found.login_file else "login     none is asked for")
     print(f"process   {found.pid}")
     print(f"used by   {users}")
     print(f"stays up  until {until}")
     print(f"database  {found.database} ({size_mb:.1f} MB)")
     print(f"log       {found.log}")
+    return 0
+
+
+def _profile(_args: argparse.Namespace) -> int:
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.server import control
+    from argus_tasks.server.profile import write_profile
+
+    found = control.status()
+    if found is None:
+        raise BadInput(
+            "no server of ours is running; start one by `argus-tasks server start` or `make serve`."
+        )
+    path = write_profile(found.environment)
+    _say(f"the profile is in {path}, and holds for as long as this server runs; use it as in")
+    print("prefect --profile argus-tasks deployment ls")
     return 0
 
 

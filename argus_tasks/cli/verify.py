@@ -114,6 +114,8 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
                 sessions, right = sessions + 1, right + check.right
                 wrong += [f"{check.batch_id} on Prefect: {one}" for one in check.differences]
     except ArgusTasksError as error:
+        if args.prefect:
+            raise  # it was asked for
         print(f"Prefect's side is not compared: {error}")
         return []
     print(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")

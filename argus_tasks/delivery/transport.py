@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from argus_tasks.base.loopback import is_loopback
 from argus_tasks.base.redact import redact
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ class HttpTransport:
     ) -> Answer:
         import httpx
 
-        client = self._client or self._open()
+        try:
+            client = self._client or self._open()
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            return Answer(None, error=f"a proxy of the environment cannot be used: {error}")
         headers = {**content.pop("headers", {}), **self._authorization()}
         # A read timeout starts again with every byte; a server that drips needs an end as well.
         watchdog = threading.Timer(deadline_s, self._cut)
@@ -179,9 +183,12 @@ class HttpTransport:
 
         # httpx tells of every request at INFO: in a training's own log that is noise.
         logging.getLogger("httpx").addFilter(_not_ours)
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._client = httpx.Client(
             timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            limits=limits,
+            # no proxy leads to this machine
+            transport=httpx.HTTPTransport(limits=limits) if is_loopback(self._url) else None,
             headers={"User-Agent": f"argus-tasks/{version('argus-tasks')}"},
             follow_redirects=False,
         )

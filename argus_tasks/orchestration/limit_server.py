@@ -15,7 +15,7 @@ from argus_tasks.orchestration.settings import client_settings
 CALL_LIMIT_S = 3.0
 LEASE_S = 60.0
 """The shortest that the server grants: what a killed sweep held is free again after it."""
-_BUSY, _GONE, _MISSING, _CONFLICT, _LOCKED, _TOO_MANY = 503, 410, 404, 409, 423, 422
+_GONE, _MISSING, _CONFLICT, _LOCKED, _TOO_MANY = 410, 404, 409, 423, 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,7 @@ class LimitServer:
             status = getattr(getattr(error, "response", None), "status_code", 0)
             if status in accept:
                 return status, None
-            kinds = {kind.__name__ for kind in type(error).__mro__}
-            raise ServerAway(
-                f"Prefect's server does not answer: {error or type(error).__name__}",
-                busy=status == _BUSY or bool(kinds & {"ReadTimeout", "PoolTimeout"}),
-            ) from error
+            raise ServerAway.because_of(error) from error
 
 
 def variable_name(limit: str) -> str:

@@ -11,24 +11,43 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
-from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.base.redact import without_login
 from argus_tasks.orchestration.expected import ExpectedRun, ServerRun, as_state
 from argus_tasks.orchestration.settings import client_settings, with_settings
 
 CALL_LIMIT_S = 15.0
 COUNT_LIMIT_S = 3.0
 PAGE = 200
+_UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 503
 
 
 class ServerAway(ArgusTasksError):
     """The server has not answered, or not with what was asked for.
 
-    `busy`: it is there, and has only not answered in time.
+    `busy`: it is there, and has only not answered in time. `refused`: it asks for another login.
     """
 
-    def __init__(self, message: str, *, busy: bool = False) -> None:
+    def __init__(self, message: str, *, busy: bool = False, refused: bool = False) -> None:
         super().__init__(message)
         self.busy = busy
+        self.refused = refused
+
+    @classmethod
+    def because_of(cls, error: Exception) -> ServerAway:
+        """What an error of Prefect's client says."""
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        if status in (_UNAUTHORIZED, _FORBIDDEN):
+            return cls(
+                f"Prefect's server refuses the login, PREFECT_API_AUTH_STRING ({status})",
+                refused=True,
+            )
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        words = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        return cls(
+            f"Prefect's server does not answer: {words}",
+            busy=status == _BUSY or bool(kinds & {"ReadTimeout", "PoolTimeout"}),
+        )
 
 
 def without_retries() -> AbstractContextManager[Any]:
@@ -54,15 +73,19 @@ def is_transport_error(error: BaseException) -> bool:
 
 
 def require_server() -> None:
-    """Return if the server of PREFECT_API_URL answers; errors: ServerAway, which names it."""
+    """Return if the server of PREFECT_API_URL answers; errors: BadInput, which names it."""
     server = PrefectServer()
     try:
         with without_retries():
             server.require()
     except ServerAway as error:
-        raise ServerAway(
-            f"PREFECT_API_URL is '{PREFECT_API_URL.value()}'; {error}. Start that server, or unset"
-            " the URL to have one started."
+        raise BadInput(
+            f"PREFECT_API_URL is '{without_login(str(PREFECT_API_URL.value()))}', but {error}; "
+            + (
+                "set it to what that server asks for."
+                if error.refused
+                else "start that server, or unset the URL to have one started."
+            )
         ) from error
     finally:
         server.close()
@@ -81,8 +104,8 @@ class PrefectServer:
             client.__exit__(None, None, None)
 
     def require(self) -> None:
-        """Return if the server answers."""
-        self._ask("GET", "/health", timeout=CALL_LIMIT_S)
+        """Return if the server answers, and takes our login where it asks for one."""
+        self._ask("GET", "/admin/version", timeout=CALL_LIMIT_S)
 
     def count(self, flow_run_id: UUID, types: tuple[str, ...], name: str | None = None) -> int:
         """How many task runs of the flow run are in a state of these types (and this name)."""
@@ -167,11 +190,7 @@ class PrefectServer:
                 connect_once(client)
             return ask(self._opened)
         except Exception as error:
-            kinds = {kind.__name__ for kind in type(error).__mro__}
-            raise ServerAway(
-                f"Prefect's server does not answer: {error or type(error).__name__}",
-                busy=bool(kinds & {"ReadTimeout", "PoolTimeout"}),
-            ) from error
+            raise ServerAway.because_of(error) from error
 
 
 def _of(flow_run_id: UUID, state: dict[str, Any] | None) -> dict[str, Any]:

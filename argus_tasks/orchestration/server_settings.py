@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from argus_tasks.orchestration.prefect_server import PrefectServer, without_retries
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
+
+from argus_tasks.base.loopback import is_in_the_clear, is_loopback
+from argus_tasks.orchestration.prefect_server import PrefectServer, ServerAway, without_retries
+from argus_tasks.orchestration.settings import with_settings
 
 _RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
 _PERSISTER = "PREFECT_SERVER_SERVICES_EVENT_PERSISTER"
@@ -19,13 +23,46 @@ def findings(*, embedded: bool = False) -> list[str]:
     `embedded`: it is our own server, whose broker in memory is kept within its limits by us.
     Errors: ServerAway.
     """
+    return judge(_settings(), embedded=embedded)
+
+
+def access_findings() -> list[str]:
+    """Who else may use the server of PREFECT_API_URL, and who can learn its login, one sentence
+    each; empty where all is well. Errors: ServerAway."""
+    settings = _settings()
+    url = str(PREFECT_API_URL.value())
+    found = []
+    if is_in_the_clear(url) and (PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()):
+        found.append(
+            "its login travels to another machine over plain http, where others can read it: use"
+            " https"
+        )
+    try:
+        with with_settings({"api.auth_string": None, "api.key": None}):
+            _settings()
+    except ServerAway:
+        return found
+    bound = str(_table(settings, "server", "api").get("host") or "")
+    others = (
+        "other users of this machine, and web pages that you open,"
+        if is_loopback(url) and is_loopback(f"http://{bound}")
+        else "all who can reach it over the network"
+    )
+    found.append(
+        f"it asks for no login: {others} can read your sweeps, stop them, and run code as you"
+        " through what is served there; set PREFECT_SERVER_API_AUTH_STRING=NAME:PASSWORD for the"
+        " server and the same as PREFECT_API_AUTH_STRING here"
+    )
+    return found
+
+
+def _settings() -> Mapping[str, Any]:
     server = PrefectServer()
     try:
         with without_retries():
-            settings = server.settings()
+            return server.settings()
     finally:
         server.close()
-    return judge(settings, embedded=embedded)
 
 
 def judge(settings: Mapping[str, Any], *, embedded: bool = False) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from argus_tasks.base.locks import ProcessLock
+from argus_tasks.base.loopback import is_in_the_clear
 from argus_tasks.base.mounts import file_system, on_network
 from argus_tasks.base.redact import redact
 from argus_tasks.delivery.outbox import Outbox, limit_from_environment, outbox_root, outboxes
@@ -55,7 +56,11 @@ def server() -> list[Finding]:
         said = "no server (ARGUS_URL or configs/monitor.yaml): nothing is sent"
         return [Finding("warning", "monitor", said)]
     found = _token(url)
-    transport = HttpTransport(url, tokens(url=url))
+    token = tokens(url=url)
+    if is_in_the_clear(url) and token():
+        said = "it travels to another machine over plain http, where others can read it: use https"
+        found.append(Finding("warning", "token", said))
+    transport = HttpTransport(url, token)
     try:
         answer = transport.reach()
     finally:

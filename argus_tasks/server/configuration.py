@@ -57,9 +57,11 @@ def server_environment(folder: Folder, port: int) -> dict[str, str]:
     return {
         **base_environment(folder),
         **_BATCHING,
+        "PREFECT_SERVER_API_AUTH_STRING": folder.login(),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_UI_API_URL": "/api",
         "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false",
         # a second of every first start; a block registers its type when it is saved
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.server_login import AUTH_STRING
 from argus_tasks.server import embedded, locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
@@ -17,9 +18,16 @@ from argus_tasks.server.watcher import LIMIT_S
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """The embedded server as it is now."""
+    """The embedded server as it is now.
+
+    Attributes:
+        environment: what os.environ must hold in a process that uses it.
+        login_file: where its login lies; None where it asks for none.
+    """
 
     api_url: str
+    environment: dict[str, str]
+    login_file: Path | None
     pid: int | None
     kept: bool
     holders: list[int]
@@ -35,6 +43,11 @@ def status() -> ServerStatus | None:
         return None
     return ServerStatus(
         api_url=record.api_url,
+        environment={
+            **embedded.address(record),
+            AUTH_STRING: embedded.login(folder, record),
+        },
+        login_file=folder.login_file if record.has_login else None,
         pid=folder.pid_of(record.instance),
         kept=folder.kept_instance() == record.instance,
         holders=locks.holders(folder.hold_lock),
@@ -57,7 +70,8 @@ def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
         if locks.HoldProbe(folder.hold_lock).held():
             users = ", ".join(map(str, locks.holders(folder.hold_lock))) or "another one"
             return f"process {users} still uses it; it ends by itself after the last of them"
-        folder.withdraw(record.instance)  # who comes now starts another, which waits for this one
+        # who comes now starts another, which waits for this one
+        folder.withdraw(record.instance, unused=True)
     alive = folder.alive(record.instance)
     deadline = time.monotonic() + timeout_s
     pid = None

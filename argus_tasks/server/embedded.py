@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -19,10 +21,10 @@ from collections.abc import Callable
 from types import TracebackType
 
 from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.server_login import API_URL, AUTH_STRING, EMBEDDED_URL
 from argus_tasks.server import configuration, locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder, Record
-from argus_tasks.server.profile import API_URL, EMBEDDED_URL
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S
 
 Notice = Callable[[str], None]
@@ -39,6 +41,7 @@ class HeldServer:
     def __init__(self, folder: Folder, record: Record, idle_s: float, limit_s: float) -> None:
         self._folder = folder
         self._record = record
+        self._login = login(folder, record)
         self._ending = (idle_s, limit_s)
         self._released = False
 
@@ -67,15 +70,27 @@ class HeldServer:
         """The server's process; None in the moment before it has told."""
         return self._folder.pid_of(self._record.instance)
 
+    @property
+    def login(self) -> str:
+        """What PREFECT_API_AUTH_STRING must be; empty where the server asks for none."""
+        return self._login
+
     def environment(self) -> dict[str, str]:
-        """What os.environ must hold in a process that uses the server: PREFECT_API_URL, the mark
-        that it is ours and not the user's, and, where there is a proxy, an exception from it."""
-        added = {API_URL: self.api_url, EMBEDDED_URL: self.api_url}
-        if any(name.lower() in {"http_proxy", "all_proxy"} for name in os.environ):
-            for name in ("NO_PROXY", "no_proxy"):
-                hosts = [host for host in os.environ.get(name, "").split(",") if host]
-                added[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
-        return added
+        """What os.environ must hold in a process that uses the server: where it is, and the login.
+        For processes that run experiments, `address()` is enough."""
+        return {**self.address(), AUTH_STRING: self._login}
+
+    def address(self) -> dict[str, str]:
+        """PREFECT_API_URL, the mark that it is ours and not the user's, and, where there is a
+        proxy, an exception from it."""
+        return address(self._record)
+
+    def export_line(self) -> str:
+        """What a shell must run before `prefect` commands. It has the login's place, not the login,
+        so that it may be printed and logged."""
+        words = [f"{name}={shlex.quote(value)}" for name, value in self.address().items()]
+        words.append(f'{AUTH_STRING}="$(cat {shlex.quote(str(self._folder.login_file))})"')
+        return f"export {' '.join(words)}"
 
     def is_alive(self) -> bool:
         """Whether the server's process lives (it may still be starting)."""
@@ -105,6 +120,7 @@ class HeldServer:
         """
         before = self.api_url
         self._record = _find_or_start(self._folder, notice, *self._ending)
+        self._login = login(self._folder, self._record)
         return self.api_url == before
 
     def keep(self) -> None:
@@ -160,14 +176,47 @@ def running(folder: Folder) -> Record | None:
     return record if record and _usable(folder, record) else None
 
 
+def address(record: Record) -> dict[str, str]:
+    """`HeldServer.address()` for a server that need not be held."""
+    added = {API_URL: record.api_url, EMBEDDED_URL: record.api_url}
+    if any(name.lower() in {"http_proxy", "all_proxy"} for name in os.environ):
+        for name in ("NO_PROXY", "no_proxy"):
+            hosts = [host for host in os.environ.get(name, "").split(",") if host]
+            added[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+    return added
+
+
+def login(folder: Folder, record: Record) -> str:
+    """What the server asks for; empty where it asks for nothing."""
+    return folder.login() if record.has_login else ""
+
+
 def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s: float) -> Record:
     tell = notice or _silent
     with locks.exclusive(folder.start_lock):
         record = running(folder)
+        if record is not None and not record.has_login and _retire(folder, record):
+            record = None
         if record is not None:
-            tell(f"using Prefect's server that runs already, UI: {record.api_url[:-4]}")
+            if not record.has_login:
+                tell(
+                    "Prefect's server that runs already is from an earlier version and asks nobody"
+                    " for a password; it is replaced once no sweep uses it"
+                )
+            tell(f"using Prefect's server that runs already, {_ui(record)}")
             return record
         return _start(folder, tell, idle_s, limit_s)
+
+
+def _retire(folder: Folder, record: Record) -> bool:
+    """End a server without a login, unless somebody else uses it; True where it ends."""
+    if any(pid != os.getpid() for pid in locks.holders(folder.hold_lock)):
+        return False
+    pid = folder.pid_of(record.instance)
+    folder.withdraw(record.instance, unused=True)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)  # the next one waits until it has written down everything
+    return True
 
 
 def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Record:
@@ -175,14 +224,18 @@ def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Recor
     database = Database(folder, version)
     if shutil.disk_usage(folder.root).free < ROOM_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.root))
-    listening = _listening_socket(folder.last_port())
-    record = Record(uuid.uuid4().hex[:12], listening.getsockname()[1], version)
+    last_port = folder.last_port()
+    listening = _listening_socket(last_port)
+    port = listening.getsockname()[1]
+    if port != last_port or not folder.login():
+        folder.make_login()  # else sweeps are left that have the last one
+    record = Record(uuid.uuid4().hex[:12], port, version, has_login=True)
     first = (
         ""
         if database.is_ready() or database.has_template()
         else (" (first time with this version: makes its database, some 10 s)")
     )
-    tell(f"starting Prefect's server{first}, UI: {record.api_url[:-4]}")
+    tell(f"starting Prefect's server{first}, {_ui(record)}")
     _remove_dead(folder)
     alive = locks.lock_file(folder.alive(record.instance))
     try:
@@ -253,6 +306,10 @@ def _healthy(port: int, timeout_s: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _ui(record: Record) -> str:
+    return f"UI: {record.api_url.removesuffix('/api')} (login: argus-tasks server status)"
 
 
 def _remove_dead(folder: Folder) -> None:

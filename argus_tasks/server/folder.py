@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from argus_tasks.base import settings
-from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.files import read_json, write_json, write_text_whole
 from argus_tasks.base.processes import pid_namespace
+from argus_tasks.base.server_login import LOGIN_NAME
 
 LOG_TAIL_LINES = 15
 
@@ -22,6 +25,8 @@ class Record:
     instance: str
     port: int
     prefect_version: str
+    has_login: bool = False
+    """False for a server that an earlier version of this package has started."""
 
     @property
     def api_url(self) -> str:
@@ -38,10 +43,20 @@ class Folder:
 
     @classmethod
     def of_this_host(cls) -> Folder:
-        """The folder of this user and host, made where it is not there."""
+        """The folder of this user and host, made where it is not there, and closed to others.
+
+        Errors: ArgusTasksError where it is somebody else's.
+        """
         host = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node()) or "localhost"
         folder = cls(settings.state_home() / "prefect-server" / host)
         folder.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.root.stat()
+        if found.st_uid != os.geteuid():
+            raise ArgusTasksError(
+                f"{folder.root} belongs to another user; set XDG_STATE_HOME to a folder of yours."
+            )
+        if found.st_mode & 0o077:
+            folder.root.chmod(0o700)
         return folder
 
     @property
@@ -65,6 +80,11 @@ class Folder:
         return self.root / "database.lock"
 
     @property
+    def login_file(self) -> Path:
+        """The name and password that the server asks for: `argus-tasks:PASSWORD`."""
+        return self.root / "login"
+
+    @property
     def log(self) -> Path:
         """The log of the server started last."""
         return self.root / "server.log"
@@ -82,7 +102,12 @@ class Folder:
         """The record of the server to use; None where there is none (or none that can be read)."""
         try:
             data = read_json(self.root / "server.json")
-            return Record(str(data["instance"]), int(data["port"]), str(data["prefect_version"]))
+            return Record(
+                str(data["instance"]),
+                int(data["port"]),
+                str(data["prefect_version"]),
+                bool(data.get("has_login")),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -90,14 +115,29 @@ class Folder:
         """Make this the server to use. The start lock must be held."""
         write_json(self.root / "server.json", asdict(record))
 
-    def withdraw(self, instance: str) -> None:
+    def withdraw(self, instance: str, *, unused: bool) -> None:
         """No new user for this server, where it is still the one to use. The start lock must be
         held. Its port is remembered: the next server takes it where it can, so that processes
-        that still have the old URL find the new server there."""
+        that still have the old URL find the new server there. Its login is theirs as well;
+        where the server is unused, it ends here."""
         record = self.read()
         if record is not None and record.instance == instance:
             (self.root / "last-port").write_text(str(record.port))
             (self.root / "server.json").unlink(missing_ok=True)
+            if unused:
+                self.login_file.unlink(missing_ok=True)
+
+    def login(self) -> str:
+        """What `PREFECT_API_AUTH_STRING` must be; empty where there is none."""
+        try:
+            return self.login_file.read_text().strip()
+        except OSError:
+            return ""
+
+    def make_login(self) -> None:
+        """A new login for the server that is about to start. The start lock must be held."""
+        text = f"{LOGIN_NAME}:{secrets.token_urlsafe(24)}\n"
+        write_text_whole(self.login_file, text, mode=0o600)
 
     def last_port(self) -> int:
         """The port of the server before; 0 where there was none."""

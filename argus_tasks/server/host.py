@@ -22,6 +22,7 @@ from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.processes import pid_namespace
 from argus_tasks.server import locks
 from argus_tasks.server.automations import watch_only_if_wanted
+from argus_tasks.server.boundary import Boundary
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
@@ -98,6 +99,7 @@ def _load_application() -> uvicorn.Config:
     )
     gc.disable()  # an import makes much that stays and nothing to collect: a fifth of its time
     config.load()
+    config.loaded_app = Boundary(config.loaded_app)
     gc.freeze()
     gc.enable()
     return config

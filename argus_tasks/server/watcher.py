@@ -111,7 +111,7 @@ class Watcher(threading.Thread):
                 with locks.exclusive(self._folder.start_lock):
                     if holds.held() or self._folder.kept_instance() == self._instance:
                         continue  # somebody came while we decided
-                    self._folder.withdraw(self._instance)
+                    self._folder.withdraw(self._instance, unused=True)
                 self._end()
                 return
         self._drain()
@@ -119,7 +119,7 @@ class Watcher(threading.Thread):
 
     def _drain(self) -> None:
         with locks.exclusive(self._folder.start_lock):
-            self._folder.withdraw(self._instance)
+            self._folder.withdraw(self._instance, unused=False)
         deadline = time.monotonic() + self._limit_s
         while not self._recorded.recorded() and time.monotonic() < deadline:
             time.sleep(TICK_S)

@@ -15,6 +15,7 @@ from typing import Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.files import read_json
+from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.reporting.noted import NOTES, metrics_noted
 from argus_tasks.runs import causes
 from argus_tasks.runs.context import RunContext
@@ -68,7 +69,7 @@ class Script:
         notes.unlink(missing_ok=True)
         environment = {
             "PYTHONUNBUFFERED": "1",
-            **os.environ,
+            **environment_for_experiments(),
             "ARGUS_CONFIG": places["config_file"],
             "ARGUS_RUN_DIR": places["run_dir"],
             "ARGUS_RUN_ID": places["run_id"],

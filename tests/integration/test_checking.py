@@ -14,7 +14,7 @@ from argus_tasks.orchestration.checking import MirrorCheck, check_mirrors
 from argus_tasks.orchestration.past import repair_past
 from argus_tasks.orchestration.prefect_server import ServerAway
 from tests.support import experiments
-from tests.support.prefect_api import PrefectApi
+from tests.support.prefect_api import PrefectApi, login
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_each_difference_is_named_and_none_is_changed(asked: str, results_root: 
 
     api = PrefectApi(asked)
     ids = {run["name"]: run["id"] for run in api.task_runs(agrees.flow_run, settled=3)}
-    httpx.delete(f"{asked}/task_runs/{ids['ok']}").raise_for_status()
+    httpx.delete(f"{asked}/task_runs/{ids['ok']}", auth=login()).raise_for_status()
     for path, state in (
         (f"/task_runs/{ids['value_error']}/set_state", {"type": "COMPLETED"}),
         (f"/task_runs/{ids['skip']}/set_state", {"type": "RUNNING"}),
@@ -68,7 +68,7 @@ def test_each_difference_is_named_and_none_is_changed(asked: str, results_root: 
 def test_a_flow_run_that_the_server_does_not_know(asked: str, results_root: Path) -> None:
     sweep_flow([{"x": 1}], experiments.noop, name="forgotten", results_root=results_root)
     flow_run = check(results_root, asked).flow_run
-    httpx.delete(f"{asked}/flow_runs/{flow_run}").raise_for_status()
+    httpx.delete(f"{asked}/flow_runs/{flow_run}", auth=login()).raise_for_status()
     assert check(results_root, asked).differences == [
         f"Prefect's server does not know flow run {flow_run}"
     ]

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.argus_server import ArgusServer, Faults
@@ -193,7 +192,7 @@ def test_a_cancel_of_a_scripts_flow_run(sweep: Sweep, api_url: str) -> None:
     api = PrefectApi(api_url)
     flow_run = api.flow_run(f"{sweep.name}-")
     body = {"state": {"type": "CANCELLING"}}
-    httpx.post(f"{api_url}/flow_runs/{flow_run['id']}/set_state", json=body).raise_for_status()
+    api.post(f"/flow_runs/{flow_run['id']}/set_state", body)
     ends(process, 130)
     assert_stopped(sweep, "Prefect")
     assert api.flow_run(f"{sweep.name}-")["state_type"] == "CANCELLED"

@@ -100,8 +100,12 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
+        self.open(path.as_uri())
+
+    def open(self, url: str) -> None:
+        """Go to a page and wait until it has loaded."""
         self._loaded = False
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=url)
         while not self._loaded:
             self._take(json.loads(self._socket.recv(_ANSWER_S)))
 

@@ -43,6 +43,7 @@ class TeamServer:
         self._environment = dict(environment)
         self._running: list[subprocess.Popen[bytes]] = []
         self._ports = _free_ports(3)
+        self.login = "team:secret"
         self.url = f"http://127.0.0.1:{self._ports[2]}/api"
 
     def start(self) -> None:
@@ -73,6 +74,7 @@ class TeamServer:
         self._environment |= team_settings() | {
             "PREFECT_HOME": str(self._home / "prefect"),
             "PREFECT_API_DATABASE_CONNECTION_URL": database,
+            "PREFECT_SERVER_API_AUTH_STRING": self.login,
             "PREFECT_REDIS_MESSAGING_HOST": "127.0.0.1",
             "PREFECT_REDIS_MESSAGING_PORT": str(redis_port),
             "PREFECT_REDIS_MESSAGING_DB": "0",

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.sweep.isolation.kin import inherit_orphans, kill_all_below
 
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
@@ -64,6 +65,7 @@ class LocalHost:
                     module,
                 ],
                 stdin=subprocess.PIPE,
+                env=environment_for_experiments(),
                 pass_fds=(its_answer,),
                 start_new_session=True,
             )

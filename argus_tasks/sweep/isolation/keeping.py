@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.sweep.isolation.keeper import ALL_WORKERS, COMMAND, START
 from argus_tasks.sweep.isolation.kin import kill_marked
 
@@ -58,7 +59,7 @@ class Keeper:
                     str(inherited),
                 ],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **environment, MARK: self._mark},
+                env={**environment_for_experiments(), **environment, MARK: self._mark},
                 pass_fds=(theirs.fileno(), inherited),
                 start_new_session=True,
             )

@@ -1,0 +1,55 @@
+"""How Prefect's own clients reach the server while a sweep runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+from prefect.client import base
+from prefect.logging.handlers import APILogWorker
+
+from argus_tasks.base.loopback import is_loopback
+
+_CLIENTS = ("PrefectHttpxAsyncClient", "PrefectHttpxSyncClient")
+
+
+@contextmanager
+def reached_directly() -> Iterator[None]:
+    """Have Prefect's clients use no proxy for a server on this machine.
+
+    Some that an environment may name (`socks://`, a NO_PROXY with IPv6) keep its HTTP library from
+    making any client at all. Everybody else in this process keeps its proxies. Where this Prefect
+    has no such clients nothing is changed.
+    """
+    with ExitStack() as undone:
+        for kind in (getattr(base, name, None) for name in _CLIENTS):
+            if kind is not None:
+                undone.callback(setattr, kind, "__init__", kind.__init__)
+                kind.__init__ = _direct(kind.__init__)
+        yield
+
+
+def _direct(prefects: Callable[..., None]) -> Callable[..., None]:
+    @wraps(prefects)
+    def init(*args: Any, **words: Any) -> None:
+        if is_loopback(str(words.get("base_url", ""))):
+            words.setdefault("trust_env", False)
+        prefects(*args, **words)
+
+    return init
+
+
+@contextmanager
+def fresh_log_service() -> Iterator[None]:
+    """Let Prefect's log service go at the end: it would keep the login of this server for the next
+    one at the same address, which has another. What it has not sent yet it still sends."""
+    try:
+        yield
+    finally:
+        # on a thread: on that of a running loop Prefect hands out a coroutine instead
+        ending = threading.Thread(target=APILogWorker.drain_all, kwargs={"timeout": 0})
+        ending.start()
+        ending.join()
