@@ -170,7 +170,7 @@ def test_a_signal(sweep: Sweep, mode: str, sign: signal.Signals) -> None:
     at_once = 1 if mode == "sequential" else 2
     sweep.running(at_once)
     os.killpg(process.pid, sign)
-    ends(process, 130)
+    ends(process, 128 + sign)
     assert_stopped(sweep, "user", at_once)
 
 

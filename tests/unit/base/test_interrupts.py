@@ -14,6 +14,7 @@ import pytest
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.interrupts import heeding, holding, raising
+from tests.support.processes import heed_signals
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -143,6 +144,6 @@ def test_a_ctrl_c_while_the_command_line_loads_is_no_traceback(importing: str) -
         text=True,
         timeout=60,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     assert (done.returncode, done.stderr) == (130, "")
