@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,11 @@ def watching(
         over = threading.Event()
 
         def update() -> None:
-            for news in session.progress.take_news():
-                best.consider(news)
-                show.tell(news)
-            show.draw(session.progress.snapshot(), best.text())
+            with suppress(OSError):  # its terminal is gone
+                for news in session.progress.take_news():
+                    best.consider(news)
+                    show.tell(news)
+                show.draw(session.progress.snapshot(), best.text())
 
         def loop() -> None:
             while not over.wait(_LIVE_EVERY_S):
@@ -58,7 +59,8 @@ def watching(
             over.set()
             thread.join(timeout=2)
             update()
-            show.end()
+            with suppress(OSError):
+                show.end()
 
     return watch
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,9 +37,8 @@ execution: {{mode: {mode}, workers: 2, stop_grace_s: {grace_s}}}
 GONE_S = 60.0
 
 
-def start(
+def write(
     tmp_path: Path,
-    api_url: str | None,
     *,
     mode: str,
     name: str,
@@ -43,15 +46,15 @@ def start(
     grace_s: float = 2,
     swallows: bool = False,
     loads_long: bool = False,
-) -> subprocess.Popen[str]:
-    marks = tmp_path / "marks"
-    marks.mkdir(exist_ok=True)
+) -> Path:
+    """The sweep file."""
+    (tmp_path / "marks").mkdir(exist_ok=True)
     file = tmp_path / "sweep.yaml"
     file.write_text(
         SWEEP.format(
             name=name,
             results=tmp_path / "results",
-            marks=marks,
+            marks=tmp_path / "marks",
             seconds=seconds,
             mode=mode,
             grace_s=grace_s,
@@ -59,8 +62,13 @@ def start(
             experiment="tests.support.loads_long" if loads_long else "tests.support.experiments",
         )
     )
+    return file
+
+
+def start(tmp_path: Path, api_url: str | None, **sweep: Any) -> subprocess.Popen[str]:
+    file = write(tmp_path, **sweep)
     env = dict(os.environ) | ({"PREFECT_API_URL": api_url} if api_url else {})
-    env |= {"LOADING_MARK": str(marks / "loading")}
+    env |= {"LOADING_MARK": str(tmp_path / "marks" / "loading")}
     # A process of its own group, as a shell would make it: SIGINT is not ignored there.
     return subprocess.Popen(
         [sys.executable, "-m", "argus_tasks", "run", str(file)],
@@ -174,3 +182,27 @@ def test_a_ctrl_c_while_the_experiment_loads(api_url: str, tmp_path: Path) -> No
     assert sweep.returncode == 130, err
     assert "Traceback" not in out + err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_a_terminal_that_closes_stops_everything(api_url: str, tmp_path: Path) -> None:
+    file = write(tmp_path, mode="process_pool", name="closed")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        words = [sys.executable, "-m", "argus_tasks", "run", str(file)]
+        os.execve(sys.executable, words, dict(os.environ) | {"PREFECT_API_URL": api_url})
+    reader = threading.Thread(target=_read_all, args=(terminal,), daemon=True)
+    reader.start()
+    wait_for(lambda: marks(tmp_path) == 2)
+    os.dup2(os.open(os.devnull, os.O_RDWR), terminal)  # the only one that held it open
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    cut = records(tmp_path / "results")
+    assert {(r["status"], r["cause"]) for r in cut} == {("failed", "stopped by user")}
+
+
+def _read_all(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
