@@ -48,23 +48,23 @@ def launch(
     inside = _inside_a_flow()
     with _server(inside, notice) as held:
         session = SweepSession(request, held.environment() if held else None)
-        try:
-            session.warm()
-            with (
-                interrupts.heeding(session.stops.on_signal),
-                leaving_at_the_deadline(session, leave),
-            ):
+        with (
+            interrupts.heeding(session.stops.on_signal),
+            leaving_at_the_deadline(session, leave),
+        ):
+            try:
+                session.warm()
                 with _no_garbage():
                     from argus_tasks.flows.call import call_sweep
                 with interrupts.raising():
                     session.check()
                 with watch(session), interrupts.raising():
                     _call(call_sweep, session, held, inside)
-        except KeyboardInterrupt:
-            if not session.stops.interrupted:
-                raise
-        finally:
-            session.close()
+            except KeyboardInterrupt:
+                if not session.stops.interrupted:
+                    raise
+            finally:
+                session.close()
     if session.stops.interrupted:
         raise SweepStopped(session.stopped_by, session.summary(), session.stops.signal)
     return session.summary()

@@ -23,8 +23,9 @@ _heeding: _Heeding | None = None
 
 
 class _Heeding:
-    def __init__(self, listener: Callable[[int], None]) -> None:
+    def __init__(self, listener: Callable[[int], None], outer: _Heeding | None) -> None:
         self.listener = listener
+        self.outer = outer
         self.replaced: dict[signal.Signals, Any] = {}
         self.pending = False
         self.raises = False
@@ -44,24 +45,24 @@ def heeding(listener: Callable[[int], None]) -> Iterator[None]:
     it may set flags and take no lock.
 
     Only in the main thread, and only those signals that have no handler but Python's or Prefect's;
-    one that is ignored stays so. Within another `heeding` nothing happens but that signals taken
-    away since are taken again.
+    one that is ignored stays so. Within a `heeding` of the same listener signals that were taken
+    away since are taken again; within that of another, both are told.
     """
     global _heeding
     if threading.current_thread() is not threading.main_thread():
         yield
-    elif _heeding is not None:
+    elif _heeding is not None and _heeding.listener == listener:
         _heeding.take()
         yield
     else:
-        mine = _heeding = _Heeding(listener)
+        mine = _heeding = _Heeding(listener, _heeding)
         mine.take()
         try:
             yield
         finally:
             for sign, found in mine.replaced.items():
                 signal.signal(sign, found)
-            _heeding = None
+            _heeding = mine.outer
 
 
 @contextmanager
@@ -127,8 +128,11 @@ def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a h
     heeded = _heeding
     if heeded is None:
         return
-    heeded.pending = not heeded.raises
-    heeded.listener(number)
+    each: _Heeding | None = heeded
+    while each is not None:
+        each.pending = each is not heeded or not heeded.raises
+        each.listener(number)
+        each = each.outer
     if heeded.raises:
         raise KeyboardInterrupt
 
@@ -137,11 +141,12 @@ def _after_fork_in_child() -> None:
     """A process that an experiment forks has its parent's handlers, and is none of ours: a TERM
     must end it, not stop the sweep."""
     global _heeding
-    heeded, _heeding = _heeding, None
-    for sign in heeded.replaced if heeded is not None else ():
-        with suppress(ValueError, OSError):
+    _heeding = None
+    for sign in SIGNALS:
+        if signal.getsignal(sign) is _handle:
             default = signal.default_int_handler if sign == signal.SIGINT else signal.SIG_DFL
-            signal.signal(sign, default)
+            with suppress(ValueError, OSError):
+                signal.signal(sign, default)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -106,6 +106,25 @@ def test_prefects_handler_of_sigterm_is_taken_and_given_back() -> None:
         assert numbers == [signal.SIGTERM] * 2
 
 
+def test_a_sweep_within_an_experiment_is_told_and_so_is_the_one_around_it() -> None:
+    outer: list[int] = []
+    inner: list[int] = []
+
+    def experiment() -> None:
+        with raising():
+            with heeding(inner.append):
+                signal.raise_signal(signal.SIGINT)  # in the inner one's bookkeeping
+                assert (outer, inner) == ([2], [2])
+            with holding():  # whatever it does next
+                pass
+
+    with heeding(outer.append):
+        with pytest.raises(KeyboardInterrupt):
+            experiment()
+        signal.raise_signal(signal.SIGINT)
+    assert (outer, inner) == ([2, 2], [2])
+
+
 def test_a_term_ends_what_an_experiment_forks_and_is_not_told() -> None:
     ready, tell = os.pipe()
     with told() as numbers:
