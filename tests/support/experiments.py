@@ -138,11 +138,13 @@ def counted(ctx: RunContext) -> dict[str, Any]:
 
 def marked_at_both_ends(ctx: RunContext) -> dict[str, Any]:
     """Marks its beginning (with its pid) and its end, each time with a file of its own."""
-    from tests.support.torture_script import mark
+    from tests.support.torture_script import held, mark
 
     number = mark(ctx.config["marks"], ctx.config["x"], "begun")
     for step in range(6):
         ctx.log_metric(step, {"loss": 1 / (step + 1)})
+        time.sleep(0.05)
+    while held(ctx.config["marks"]) and not ctx.stopped:
         time.sleep(0.05)
     mark(ctx.config["marks"], ctx.config["x"], "done")
     return {"loss": float(ctx.config["x"]), "number": number}

@@ -121,7 +121,8 @@ class ModeTorture:
             "execution": execution,
         }
         if self.mode == "scripts":
-            sweep["experiment"] = f"command:{sys.executable} {SCRIPT} {{marks}} {{x}}"
+            del sweep["experiment"]
+            sweep["command"] = f"{sys.executable} {SCRIPT} {{marks}} {{x}}"
         if self.mode == "search":
             space = {"x": {"uniform": [0, 1]}}
             sweep["search"] = {"sampler": "random", "n_trials": self.configs, "metric": "loss"}
@@ -183,9 +184,12 @@ class ModeTorture:
     def _cost(self, act: str, sweep: subprocess.Popen[str]) -> None:
         if act.startswith("frozen"):
             target = sweep.pid if act == "frozen sweep" else self.server()
+            hold = self.marks / "hold"  # else all is done when it goes on
+            hold.touch()
             os.kill(target, signal.SIGSTOP)
             time.sleep(self.frozen_s)
             os.kill(target, signal.SIGCONT)
+            hold.unlink()
             return
         find = {"keeper": self._keeper, "worker": self._worker, "server": self.server}[act]
         deadline = time.monotonic() + 30
