@@ -24,6 +24,7 @@ from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
+from argus_tasks.orchestration.settling import SettleReport
 from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
 from argus_tasks.sweep.usage import UsageLog
@@ -35,7 +36,7 @@ _START_S = 30.0
 _RESERVE_S = 2.0
 """What settling leaves of the deadline to all that comes after it."""
 _LAST_STATE_S = 2.0
-_LAST_STATE_STOPPED_S = 0.4
+_LAST_STATE_LEAST_S = 0.4
 """How long setting the flow's last state may take; Prefect tries twice."""
 _REPAIR_LIMIT_S = 10.0
 
@@ -113,7 +114,7 @@ def _run_mirrored(session: SweepSession) -> None:
     deadline = session.stops.deadline
     limits = keep_limits(session.admission)
     plots = KeyPlots(session)
-    agrees = False
+    settled: SettleReport | None = None
     try:
         cancel = partial(session.stop, "Prefect")
         with SweepArtifacts(session, flow_run_id) as artifacts:
@@ -127,22 +128,23 @@ def _run_mirrored(session: SweepSession) -> None:
             plots.begin()
             artifacts.finish()
             limits.close(0.0)
-            agrees = _settle(session, mirror, account)
-        session.note_flow_run(flow_run_id, server, mirrored=agrees)
+            settled = _settle(session, mirror, account)
+        session.note_flow_run(flow_run_id, server, mirrored=settled.agrees)
     finally:
         limits.close(deadline.share(_LIMITS_LIMIT_S))
         plots.finish()
         mirror.close()
         if relay is not None:
+            agrees = settled is not None and settled.agrees
             relay.uninstall(deadline.share(_RELAY_LIMIT_S) if agrees else 0.0)
-        if agrees and not session.stops.interrupted:
-            make_the_last_calls_short(_LAST_STATE_S, retries=1)
-        else:
-            make_the_last_calls_short(_LAST_STATE_STOPPED_S)
+        answers = settled is not None and settled.reachable
+        most_s = deadline.share(_LAST_STATE_S) if answers else 0.0
+        retries = 1 if answers and not session.stops.interrupted else 0
+        make_the_last_calls_short(max(_LAST_STATE_LEAST_S, most_s), retries=retries)
 
 
-def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
-    """Hold the server to the account; True where it then agrees."""
+def _settle(session: SweepSession, mirror: Mirror, account: Account) -> SettleReport:
+    """Hold the server to the account."""
     session.rules.close()  # all has ended: time that is over now stops nothing any more
     whole = session.stops.deadline
     if not session.stops.interrupted and session.revive_server():
@@ -158,4 +160,4 @@ def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
             report.made,
             report.mended,
         )
-    return report.reachable and report.unmirrored == 0
+    return report

@@ -72,6 +72,11 @@ class SettleReport:
     reachable: bool
     seconds: float
 
+    @property
+    def agrees(self) -> bool:
+        """True where the server has all as it is here."""
+        return self.reachable and not self.unmirrored
+
 
 class Settling:
     """One settling, with its deadline. `run` does it."""

@@ -152,10 +152,14 @@ class ModeTorture:
         sweep = self._start()
         wanted = before.total() + self.dice.randrange(1, 4)
         self._await(sweep, lambda: self.begun().total() >= wanted)
+        hold = self.marks / "hold"  # else all is done before the next kill
+        if act in COSTS or self.dice.random() < 0.5:
+            hold.touch()
         time.sleep(self.dice.random() * 0.4)
         told = act
         if act in COSTS:
             self._cost(act, sweep)
+            hold.unlink()
             wanted = self.begun().total() + 2
             self._await(sweep, lambda: self.begun().total() >= wanted)
             last = self.dice.choice(list(ENDS))
@@ -163,6 +167,7 @@ class ModeTorture:
         else:
             last = act
         self._finish(last, sweep)
+        hold.unlink(missing_ok=True)
         self._judge(told, before, done_before, acts=1 + (act in COSTS))
 
     def _finish(self, how: str, sweep: subprocess.Popen[str]) -> None:
@@ -184,12 +189,9 @@ class ModeTorture:
     def _cost(self, act: str, sweep: subprocess.Popen[str]) -> None:
         if act.startswith("frozen"):
             target = sweep.pid if act == "frozen sweep" else self.server()
-            hold = self.marks / "hold"  # else all is done when it goes on
-            hold.touch()
             os.kill(target, signal.SIGSTOP)
             time.sleep(self.frozen_s)
             os.kill(target, signal.SIGCONT)
-            hold.unlink()
             return
         find = {"keeper": self._keeper, "worker": self._worker, "server": self.server}[act]
         deadline = time.monotonic() + 30
