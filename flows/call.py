@@ -14,11 +14,15 @@ from argus_tasks.base.clock import utc_now
 from argus_tasks.base.folders import explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.conduct import Prepared, in_flow_run
+from argus_tasks.orchestration.last_lines import send_the_last_lines
 from argus_tasks.orchestration.prefect_server import is_transport_error, require_server
 from argus_tasks.orchestration.quiet import quiet_about_a_gone_server
 from argus_tasks.orchestration.reaching import fresh_log_service, reached_directly
 from argus_tasks.orchestration.settings import with_settings
 from argus_tasks.sweep.session import SweepSession
+
+_LAST_LINES_S = 2.0
+_LEAST_S = 0.3
 
 
 def call_sweep(
@@ -57,6 +61,9 @@ def call_sweep(
             # Where only its last state could not be set, the session has ended all the same.
             if not (session.conducted and is_transport_error(error)):
                 raise
+        finally:
+            if not inside_a_flow():
+                send_the_last_lines(max(_LEAST_S, session.stops.deadline.share(_LAST_LINES_S)))
 
 
 def _named(name: str) -> Flow[..., State[Any]]:

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
-from argus_tasks.api.interrupts import ctrl_c_stops
+from argus_tasks.api.backstop import Leave, leaving_at_the_deadline
+from argus_tasks.base import interrupts
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import explained
 from argus_tasks.runs.summary import RunSummary, SweepStopped
@@ -32,10 +34,12 @@ def launch(
     *,
     watch: Watch = lambda _: nullcontext(),
     notice: Notice | None = None,
+    leave: Leave | None = None,
 ) -> RunSummary:
     """Run the sweep and say what it came to, whether its configs succeeded or not.
 
     The server and the workers are started before Prefect is imported: all three take a while.
+    `leave` ends the process where a stop has not come to its end in time; None: nobody does.
     Errors: BadInput; SweepStopped (a KeyboardInterrupt) after a stop, once all is settled.
     """
     if sys.platform == "win32":
@@ -45,18 +49,25 @@ def launch(
     inside = _inside_a_flow()
     with _server(inside, notice) as held:
         session = SweepSession(request, held.address() if held else None)
-        try:
-            session.warm()
-            with ctrl_c_stops(session):
+        with (
+            interrupts.heeding(session.stops.on_signal),
+            leaving_at_the_deadline(session, leave),
+        ):
+            try:
+                session.warm()
                 with _no_garbage():
                     from argus_tasks.flows.call import call_sweep
-                session.check()
-                with watch(session):
+                with interrupts.raising():
+                    session.check()
+                with watch(session), interrupts.raising():
                     _call(call_sweep, session, held, inside)
-        finally:
-            session.close()
-    if session.interrupted:
-        raise SweepStopped(session.stopped_by, session.summary())
+            except KeyboardInterrupt:
+                if not session.stops.interrupted:
+                    raise
+            finally:
+                session.close()
+    if session.stops.interrupted:
+        raise SweepStopped(session.stopped_by, session.summary(), session.stops.signal)
     return session.summary()
 
 
@@ -67,12 +78,19 @@ def _call(
     url = held.api_url if held else None if inside else configured_api_url()
     session.server = EMBEDDED if held else url or ""
     if held:
-        session.revive_server = held.revive
+        session.revive_server = partial(_revive, held)
         held.wait_healthy(_SERVER_START_S, stopping=lambda: session.stopping)
         if session.stopping:
             return
     login = held.login if held else configured_login()
     call_sweep(session, url, login, embedded=held is not None)
+
+
+def _revive(held: HeldServer) -> bool:
+    if held.is_alive():
+        return False
+    held.revive()
+    return True
 
 
 @contextmanager

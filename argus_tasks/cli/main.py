@@ -56,7 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="argus-tasks",
         description="Run experiment sweeps: every config a Prefect task run, every run a folder.",
         epilog="exit codes: 0 all good, 1 some runs failed or a rule stopped the sweep,"
-        " 2 bad input, 130 interrupted",
+        " 2 bad input, 130 stopped by Ctrl-C, the stop button or a cancel, 143 by SIGTERM,"
+        " 129 by SIGHUP",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
@@ -70,17 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter: `\u2014`
             stream.reconfigure(errors="backslashreplace")
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    if args.version:
-        from importlib.metadata import version
-
-        print(f"argus-tasks {version('argus-tasks')}")
-        return EXIT_OK
-    if args.command is None:
-        parser.print_help()
-        return EXIT_OK
     try:
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if args.version:
+            from importlib.metadata import version
+
+            print(f"argus-tasks {version('argus-tasks')}")
+            return EXIT_OK
+        if args.command is None:
+            parser.print_help()
+            return EXIT_OK
         with explained():
             code: int = args.handler(args)
         sys.stdout.flush()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argus_tasks.cli.codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
+from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED, exit_code_after
 
 if TYPE_CHECKING:
     from argus_tasks.sweep.request import SweepRequest
+    from argus_tasks.sweep.session import SweepSession
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,10 +95,11 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
             request,
             watch=watching(metric, direction),
             notice=say,
+            leave=_leave,
         )
         code = EXIT_OK if result.ok else EXIT_SOME_FAILED
     except SweepStopped as stopped:
-        result, code = stopped.summary, EXIT_INTERRUPTED
+        result, code = stopped.summary, exit_code_after(stopped.signal)
     say(f"{result.sentence()} in {duration_text(result.duration_sec)}")
     for reason in result.reasons:
         say(reason)
@@ -105,7 +108,16 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
         say("run the same command again to go on where this stopped")
+    gc.freeze()  # at exit Python looks through all of Prefect: two seconds on a busy machine
     return code
+
+
+def _leave(session: SweepSession) -> None:
+    """Whatever hangs: the folders are whole, as after a kill."""
+    from argus_tasks.cli.watch import say
+
+    say("something hangs: left without waiting for it; the next start puts right what is open")
+    os._exit(exit_code_after(session.stops.signal))
 
 
 def _count(given: str | None) -> int | str | None:

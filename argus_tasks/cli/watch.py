@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,11 @@ def watching(
         over = threading.Event()
 
         def update() -> None:
-            for news in session.progress.take_news():
-                best.consider(news)
-                show.tell(news)
-            show.draw(session.progress.snapshot(), best.text())
+            with suppress(OSError):  # its terminal is gone
+                for news in session.progress.take_news():
+                    best.consider(news)
+                    show.tell(news)
+                show.draw(session.progress.snapshot(), best.text())
 
         def loop() -> None:
             while not over.wait(_LIVE_EVERY_S):
@@ -58,7 +59,8 @@ def watching(
             over.set()
             thread.join(timeout=2)
             update()
-            show.end()
+            with suppress(OSError):
+                show.end()
 
     return watch
 
@@ -104,11 +106,12 @@ def _holding(session: SweepSession, before: str = "") -> str:
     return f"{before}holding: {'; '.join(reasons)}" if reasons else ""
 
 
-def _recording(shot: Snapshot, before: str = "") -> str:
-    """How far Prefect's server is, once that is all that is waited for."""
-    if shot.recorded is None or shot.recorded[0] >= shot.recorded[1]:
-        return ""
-    return f"{before}Prefect's server has recorded {shot.recorded[0]} of {shot.recorded[1]}"
+def _at_the_end(shot: Snapshot, before: str = "") -> str:
+    """How far Prefect's server is, and what is waited for, once that is all there is to do."""
+    parts = [shot.waiting] if shot.waiting else []
+    if shot.recorded is not None and shot.recorded[0] < shot.recorded[1]:
+        parts.insert(0, f"Prefect's server has recorded {shot.recorded[0]} of {shot.recorded[1]}")
+    return "".join(before + part for part in parts)
 
 
 class _Plain:
@@ -118,6 +121,7 @@ class _Plain:
         self._session = session
         self._last = time.monotonic()
         self._drawn: Snapshot | None = None
+        self._said_wait = False
         self._best = ""
 
     def tell(self, news: Ended) -> None:
@@ -126,7 +130,9 @@ class _Plain:
 
     def draw(self, snapshot: Snapshot, best: str) -> None:
         self._drawn, self._best = snapshot, best
-        if time.monotonic() >= self._last + _PLAIN_EVERY_S:
+        waits = bool(snapshot.waiting) and not self._said_wait
+        if waits or time.monotonic() >= self._last + _PLAIN_EVERY_S:
+            self._said_wait = self._said_wait or waits
             self._print()
 
     def end(self) -> None:
@@ -143,7 +149,7 @@ class _Plain:
             f" elapsed {duration_text(shot.elapsed_s)}"
             f"{'' if stopping else f', {expected(shot)}'}"
             f"{self._best and f', best {self._best}'}{stopping}{_holding(self._session, ', ')}"
-            f"{_recording(shot, ', ')}"
+            f"{_at_the_end(shot, ', ')}"
         )
 
 
@@ -190,7 +196,7 @@ class _Live:
             _holding(self._session),
             f"best {best}" if best else "",
             f"running {running}{f' and {more} more' if more > 0 else ''}" if running else "",
-            _recording(snapshot),
+            _at_the_end(snapshot),
         ]
         self._progress.update(
             self._task, completed=snapshot.done, counts="  ".join(part for part in parts if part)

@@ -35,7 +35,7 @@ _MOST_FAILURES = 3
 _MOST_ROWS = 20
 _TOP = 5
 _END_LIMIT_S = 1.0
-_END_HURRIED_S = 0.2
+_END_STOPPED_S = 0.2
 
 log = logging.getLogger("argus_tasks")
 
@@ -68,7 +68,8 @@ class SweepArtifacts:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        self._thread.join(_END_HURRIED_S if self._session.stopping else _END_LIMIT_S)
+        most_s = _END_STOPPED_S if self._session.stopping else _END_LIMIT_S
+        self._thread.join(self._session.stops.deadline.share(most_s))
 
     def _run(self) -> None:
         try:

@@ -10,6 +10,8 @@ from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
+from argus_tasks.base import interrupts
+from argus_tasks.base.deadline import Reserved
 from argus_tasks.orchestration.account import Account
 from argus_tasks.orchestration.artifacts import SweepArtifacts
 from argus_tasks.orchestration.cancelling import heeding_cancel
@@ -22,15 +24,20 @@ from argus_tasks.orchestration.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.past import repair_quietly
 from argus_tasks.orchestration.quiet import quiet_task_runs
 from argus_tasks.orchestration.relay import Relay
+from argus_tasks.orchestration.settling import SettleReport
 from argus_tasks.sweep.monitor import told
 from argus_tasks.sweep.session import SweepSession
 from argus_tasks.sweep.usage import UsageLog
 
-SETTLE_LIMIT_S = 120.0
-_SETTLE_STOPPED_S = 1.0
-_SETTLE_HURRIED_S = 0.5
 _RELAY_LIMIT_S = 3.0
 _LIMITS_LIMIT_S = 2.0
+_START_S = 30.0
+"""What a server that died, and is started again at the end, gets more."""
+_RESERVE_S = 2.0
+"""What settling leaves of the deadline to all that comes after it."""
+_LAST_STATE_S = 2.0
+_LAST_STATE_LEAST_S = 0.4
+"""How long setting the flow's last state may take; Prefect tries twice."""
 _REPAIR_LIMIT_S = 10.0
 
 
@@ -51,6 +58,12 @@ def conduct(session: SweepSession) -> State[Any]:
 
     Errors: BadInput where the experiment does not load; nothing has been written then.
     """
+    with interrupts.heeding(session.stops.on_signal):
+        interrupts.hold_from_now_on()
+        return _conduct(session)
+
+
+def _conduct(session: SweepSession) -> State[Any]:
     logger = get_run_logger()
     session.warm()
     try:
@@ -98,9 +111,10 @@ def _run_mirrored(session: SweepSession) -> None:
         flow_name=context.flow.name if context.flow else "sweep",
         stopping=lambda: session.stopping,
     )
+    deadline = session.stops.deadline
     limits = keep_limits(session.admission)
     plots = KeyPlots(session)
-    agrees = False
+    settled: SettleReport | None = None
     try:
         cancel = partial(session.stop, "Prefect")
         with SweepArtifacts(session, flow_run_id) as artifacts:
@@ -110,28 +124,34 @@ def _run_mirrored(session: SweepSession) -> None:
                     one_by_one(session, task, account)
                 else:
                     drive(session, task, account, mirror.admit)
+            deadline.begin()
             plots.begin()
             artifacts.finish()
-            limits.close(_SETTLE_HURRIED_S if session.hurried else _LIMITS_LIMIT_S)
-            agrees = _settle(session, mirror, account)
-        session.note_flow_run(flow_run_id, server, mirrored=agrees)
+            limits.close(0.0)
+            settled = _settle(session, mirror, account)
+        session.note_flow_run(flow_run_id, server, mirrored=settled.agrees)
     finally:
+        limits.close(deadline.share(_LIMITS_LIMIT_S))
         plots.finish()
-        limits.close(0.0)
         mirror.close()
         if relay is not None:
-            limit_s = _SETTLE_HURRIED_S if session.hurried else _RELAY_LIMIT_S
-            relay.uninstall(limit_s if agrees else 0.0)
+            agrees = settled is not None and settled.agrees
+            relay.uninstall(deadline.share(_RELAY_LIMIT_S) if agrees else 0.0)
+        answers = settled is not None and settled.reachable
+        most_s = deadline.share(_LAST_STATE_S) if answers else 0.0
+        retries = 1 if answers and not session.stops.interrupted else 0
+        make_the_last_calls_short(max(_LAST_STATE_LEAST_S, most_s), retries=retries)
 
 
-def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
-    """Hold the server to the account; True where it then agrees."""
+def _settle(session: SweepSession, mirror: Mirror, account: Account) -> SettleReport:
+    """Hold the server to the account."""
     session.rules.close()  # all has ended: time that is over now stops nothing any more
-    session.revive_server()
-    limit_s = SETTLE_LIMIT_S
-    if session.interrupted:
-        limit_s = _SETTLE_HURRIED_S if session.hurried else _SETTLE_STOPPED_S
-    report = mirror.settle(account.expected, deadline_s=limit_s, progress=session.progress.recorded)
+    whole = session.stops.deadline
+    if not session.stops.interrupted and session.revive_server():
+        whole.allow(_START_S)
+    deadline = Reserved(whole, _RESERVE_S)
+    session.progress.waits_for("Prefect's server", deadline)
+    report = mirror.settle(account.expected, deadline=deadline, progress=session.progress.recorded)
     session.unmirrored = report.unmirrored
     logger = get_run_logger()
     if report.made or report.mended:
@@ -140,6 +160,4 @@ def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
             report.made,
             report.mended,
         )
-    if not report.reachable:
-        make_the_last_calls_short()
-    return report.reachable and report.unmirrored == 0
+    return report

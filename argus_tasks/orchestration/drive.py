@@ -8,15 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from signal import SIGINT
 from typing import Any
 
 from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 
 from argus_tasks.orchestration.account import Account
 from argus_tasks.orchestration.engine import ConfigTask, ConfigTaskRunner
 from argus_tasks.sweep.admission.notice import HoldingNotice
-from argus_tasks.sweep.attempt import who_terminates
 from argus_tasks.sweep.plan import PlannedRun
 from argus_tasks.sweep.session import SweepSession
 
@@ -32,18 +31,13 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
     """Call the task for each config in the flow's own thread, where a debugger works."""
     to_do = deque(session.plan.to_do)
     while not session.stopping and (to_do or session.holding.waiting):
-        try:
-            if not to_do:
-                to_do.extend(session.holding.freed())
-            if not to_do:
-                time.sleep(_LOOK_S)
-            elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
-                run = session.plan.runs[run.index]
-                account.ended(run.name, task(run.index, run.name, return_state=True))
-        except TerminationSignal:
-            session.stop(who_terminates())
-        except KeyboardInterrupt:
-            session.stop("user")
+        if not to_do:
+            to_do.extend(session.holding.freed())
+        if not to_do:
+            time.sleep(_LOOK_S)
+        elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
+            run = session.plan.runs[run.index]
+            account.ended(run.name, task(run.index, run.name, return_state=True))
 
 
 def drive(
@@ -52,8 +46,7 @@ def drive(
     """Submit every config that is to be run, at most a window at once, until all have ended.
 
     `admit` is called with the number of task runs submitted so far before each further one; it
-    may hold the flow back. A signal that Prefect or the user sends stops the session; what still
-    runs after the grace is ended.
+    may hold the flow back. What still runs when the grace after a stop is over is ended.
     """
     loop = _Loop(session, task, account, admit)
     notice = HoldingNotice(session.folder.path)
@@ -61,10 +54,8 @@ def drive(
         try:
             loop.turn()
             notice.say(session.admission.holding)
-        except TerminationSignal:
-            loop.stop(who_terminates())
-        except KeyboardInterrupt:
-            loop.stop("user")
+        except KeyboardInterrupt:  # of a handler that is not ours
+            session.stops.on_signal(SIGINT)
     notice.end()
 
 
@@ -104,11 +95,6 @@ class _Loop:
             return True
         left = self._waiting or self._session.holding.waiting
         return not self._in_flight and (not left or self._session.stopping)
-
-    def stop(self, by: str) -> None:
-        """Stop the session; a second stop takes away the grace."""
-        self._session.hurried = self._session.stopping
-        self._session.stop(by)
 
     def turn(self) -> None:
         """Fill the window, then wait for an end, or for the next step of a stop."""
@@ -169,13 +155,14 @@ class _Loop:
         now = time.monotonic()
         if self._stopped_at is None:
             self._stopped_at = now
-        grace_s = 0.0 if self._session.hurried else self._session.request.stop_grace_s
+        hurried = self._session.stops.hurried
+        grace_s = 0.0 if hurried else self._session.stops.grace_s
         if self._termed_at is None:
             if now >= self._stopped_at + grace_s:
                 self._session.end_workers(now=False)
                 self._termed_at = now
         elif self._killed_at is None and now >= self._termed_at + (
-            0.0 if self._session.hurried else _TERM_TO_KILL_S
+            0.0 if hurried else _TERM_TO_KILL_S
         ):
             self._session.end_workers(now=True)
             self._killed_at = now

@@ -12,12 +12,12 @@ from argus_tasks.sweep.session import SweepSession
 
 
 def final_state(session: SweepSession) -> State[Any]:
-    """Completed where all went well, Cancelled where somebody stopped it, else Failed, also by one
-    of its own rules; the summary says how."""
+    """Completed where all went well (also where a stop came after that), Cancelled where somebody
+    stopped it, else Failed, also by one of its own rules; the summary says how."""
     summary = session.summary()
-    if session.interrupted:
-        return Cancelled(message=f"stopped by {session.stopped_by}: {summary.sentence()}")
     if summary.ok:
         return Completed(message=summary.sentence())
+    if session.stops.interrupted:
+        return Cancelled(message=f"stopped by {session.stopped_by}: {summary.sentence()}")
     message = "; ".join([summary.sentence(), *summary.reasons])
     return Failed(message=message, data=SweepFailed(summary))

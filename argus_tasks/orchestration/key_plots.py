@@ -1,8 +1,8 @@
 """A sweep's key plots on its monitor, as artifacts of the job that leads.
 
 They are drawn when all has ended, while Prefect's server is settled with, in a process of its own
-that is waited for a while. Where that is not enough, where matplotlib is not there, and for sweeps
-that are stopped, or over before anybody looks, there are none.
+that shares the end's deadline. Where that is not enough, where matplotlib is not there, and for
+sweeps that are stopped, or over before anybody looks, there are none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from argus_tasks.sweep.session import SweepSession
 
 LEAST_S = 10.0
 """A sweep that is over before this has no plots on its monitor."""
-WAIT_S = 10.0
 PLOTS = "plots"
 _START = (
     "import json, sys; given = json.load(sys.stdin); sys.path[:] = given['sys_path'];"
@@ -33,7 +31,6 @@ class KeyPlots:
     def __init__(self, session: SweepSession) -> None:
         self._session = session
         self._process: subprocess.Popen[str] | None = None
-        self._until = 0.0
 
     @guarded(default=None)
     def begin(self) -> None:
@@ -51,7 +48,6 @@ class KeyPlots:
             "batch_id": session.plan.batch_id,
             "folder": str(folder / PLOTS),
         }
-        self._until = time.monotonic() + WAIT_S
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START],
             stdin=subprocess.PIPE,
@@ -71,7 +67,7 @@ class KeyPlots:
         if process is None:
             return
         try:
-            limit_s = 0.0 if self._session.stopping else self._until - time.monotonic()
+            limit_s = 0.0 if self._session.stopping else self._session.stops.deadline.left_s()
             out, _ = process.communicate(timeout=max(limit_s, 0.01))
             found = json.loads(out) if out else {"files": [], "run_ids": []}
             self._session.monitor.attach([Path(file) for file in found["files"]], found["run_ids"])

@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect.context import FlowRunContext, SettingsContext
 from prefect.states import Crashed
 
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.backpressure import Backpressure
 from argus_tasks.orchestration.expected import (
     OPEN_TYPES,
@@ -24,10 +25,12 @@ from argus_tasks.orchestration.expected import (
 from argus_tasks.orchestration.prefect_server import (
     PrefectServer,
     ServerAway,
+    answer_within,
     connect_once,
     without_retries,
 )
 from argus_tasks.orchestration.relay import Relay
+from argus_tasks.orchestration.settings import with_settings
 from argus_tasks.orchestration.settling import Progress, SettleReport, Settling
 
 log = logging.getLogger("argus_tasks.mirror")
@@ -79,7 +82,7 @@ class Mirror:
         self,
         expected: Iterable[ExpectedRun],
         *,
-        deadline_s: float,
+        deadline: Deadline,
         progress: Progress | None = None,
     ) -> SettleReport:
         """Wait until the server has recorded the runs that have ended here, and put right what it
@@ -88,9 +91,10 @@ class Mirror:
         Never raises for what the server does, and returns a few seconds after it has gone.
         """
         self._backpressure.close()
+        self._server.deadline = deadline
         with without_retries():
             settling = Settling(
-                self._server, self._flow_run_id, self._relay, list(expected), deadline_s, progress
+                self._server, self._flow_run_id, self._relay, list(expected), deadline, progress
             )
             return settling.run()
 
@@ -152,7 +156,8 @@ def repair_flow_run(
             runs = list(expected)
             settled = None
             if runs:
-                settled = Settling(server, flow_run_id, None, runs, deadline_s, None).run()
+                deadline = Deadline(deadline_s)
+                settled = Settling(server, flow_run_id, None, runs, deadline, None).run()
             closed = _close_open_runs(server, flow_run_id, message)
             if shown not in TERMINAL_TYPES:
                 server.set_flow_run_state(flow_run_id, Crashed(message=message))
@@ -169,9 +174,10 @@ def _close_open_runs(server: PrefectServer, flow_run_id: UUID, message: str) -> 
     return closed
 
 
-def make_the_last_calls_short() -> None:
-    """Called in a flow run whose server is gone: Prefect then asks once to set the flow's last
-    state, instead of for minutes, and raises out of the flow's call.
+def make_the_last_calls_short(limit_s: float, *, retries: int = 0) -> None:
+    """Called in a flow run that is over: Prefect then asks once more (with `retries`: so often
+    again) to set the flow's last state, for so many seconds instead of minutes, and raises out of
+    the flow's call where the server does not answer.
 
     It holds until the settings context around the flow's call ends: call such a flow within
     `with_settings(...)`.
@@ -179,8 +185,11 @@ def make_the_last_calls_short() -> None:
     context = SettingsContext.get()
     if context is not None:
         # entered and never left: what sets the state is the flow's engine, around us
-        without_retries().__enter__()
-    connect_once(getattr(FlowRunContext.get(), "client", None))
+        with_settings({"client.max_retries": retries}).__enter__()
+    client = getattr(FlowRunContext.get(), "client", None)
+    answer_within(client, limit_s)
+    if not retries:
+        connect_once(client)
 
 
 __all__ = [

@@ -11,6 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.base.redact import without_login
 from argus_tasks.orchestration.expected import ExpectedRun, ServerRun, as_state
@@ -18,6 +19,8 @@ from argus_tasks.orchestration.settings import client_settings, with_settings
 
 CALL_LIMIT_S = 15.0
 COUNT_LIMIT_S = 3.0
+LEAST_S = 0.3
+"""Every call gets so long, also when the deadline is over."""
 PAGE = 200
 _UNAUTHORIZED, _FORBIDDEN, _BUSY = 401, 403, 503
 
@@ -64,6 +67,14 @@ def connect_once(client: object) -> None:
         pool._retries = 0
 
 
+def answer_within(client: object, limit_s: float) -> None:
+    """Have a client of Prefect's wait so long for each answer from now on. Nothing happens where
+    its inside has changed."""
+    http: Any = getattr(client, "_client", None)
+    if hasattr(http, "timeout"):
+        http.timeout = limit_s
+
+
 def is_transport_error(error: BaseException) -> bool:
     """Whether this says that a server cannot be reached; it is Prefect's HTTP client's error."""
     return any(
@@ -92,9 +103,14 @@ def require_server() -> None:
 
 
 class PrefectServer:
-    """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer."""
+    """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer.
+
+    Attributes:
+        deadline: no call waits past it; None: each has its own time.
+    """
 
     def __init__(self) -> None:
+        self.deadline: Deadline | None = None
         self._opened: SyncPrefectClient | None = None
 
     def close(self) -> None:
@@ -105,7 +121,7 @@ class PrefectServer:
 
     def require(self) -> None:
         """Return if the server answers, and takes our login where it asks for one."""
-        self._ask("GET", "/admin/version", timeout=CALL_LIMIT_S)
+        self._ask("GET", "/admin/version")
 
     def count(self, flow_run_id: UUID, types: tuple[str, ...], name: str | None = None) -> int:
         """How many task runs of the flow run are in a state of these types (and this name)."""
@@ -113,7 +129,7 @@ class PrefectServer:
         if name is not None:
             state["name"] = {"any_": [name]}
         answer = self._ask(
-            "POST", "/task_runs/count", json=_of(flow_run_id, state), timeout=COUNT_LIMIT_S
+            "POST", "/task_runs/count", json=_of(flow_run_id, state), limit_s=COUNT_LIMIT_S
         )
         return int(answer)
 
@@ -123,7 +139,7 @@ class PrefectServer:
             "flows": {"name": {"any_": [flow_name]}},
             "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
         }
-        return int(self._ask("POST", "/flow_runs/count", json=body, timeout=COUNT_LIMIT_S))
+        return int(self._ask("POST", "/flow_runs/count", json=body, limit_s=COUNT_LIMIT_S))
 
     def task_runs(
         self, flow_run_id: UUID, types: tuple[str, ...] | None = None
@@ -179,15 +195,18 @@ class PrefectServer:
         """How the server is set."""
         return cast("Mapping[str, Any]", self._ask("GET", "/admin/settings"))
 
-    def _ask(self, method: Any, path: Any, **words: Any) -> Any:
-        return self._call(lambda client: client.request(method, path, **words).json())
+    def _ask(self, method: Any, path: Any, limit_s: float = CALL_LIMIT_S, **words: Any) -> Any:
+        return self._call(lambda client: client.request(method, path, **words).json(), limit_s)
 
-    def _call(self, ask: Any) -> Any:
+    def _call(self, ask: Any, limit_s: float = CALL_LIMIT_S) -> Any:
+        if self.deadline is not None:
+            limit_s = max(LEAST_S, self.deadline.share(limit_s))
         try:
             if self._opened is None:
                 client = get_client(client_settings(CALL_LIMIT_S), sync_client=True)
                 self._opened = client.__enter__()
                 connect_once(client)
+            answer_within(self._opened, limit_s)
             return ask(self._opened)
         except Exception as error:
             raise ServerAway.because_of(error) from error

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from prefect.events import Event
 
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.coalescing import Item
 from argus_tasks.orchestration.expected import (
     OPEN_TYPES,
@@ -71,6 +72,11 @@ class SettleReport:
     reachable: bool
     seconds: float
 
+    @property
+    def agrees(self) -> bool:
+        """True where the server has all as it is here."""
+        return self.reachable and not self.unmirrored
+
 
 class Settling:
     """One settling, with its deadline. `run` does it."""
@@ -81,7 +87,7 @@ class Settling:
         flow_run_id: UUID,
         relay: Relay | None,
         expected: Sequence[ExpectedRun],
-        deadline_s: float,
+        deadline: Deadline,
         progress: Progress | None,
     ) -> None:
         self._server = server
@@ -89,7 +95,7 @@ class Settling:
         self._relay = relay
         self._expected = expected
         self._begun = time.monotonic()
-        self._deadline = self._begun + deadline_s
+        self._deadline = deadline
         self._progress = progress or _silent
         self._recorded = 0
 
@@ -129,7 +135,7 @@ class Settling:
         )
 
     def _time_left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
+        return self._deadline.left_s()
 
     def _wait_for_all(self) -> None:
         """Return when as many have ended on the server as here, or no more are coming.
@@ -151,6 +157,8 @@ class Settling:
                 limit_s = BUSY_S if error.busy else AWAY_S
                 if now - answered_at >= limit_s or not self._time_left():
                     raise
+            if self._recorded > last >= 0:
+                self._deadline.progressed()
             if self._recorded != last or not drained:
                 last, changed_at = self._recorded, now
             self._progress(min(self._recorded, wanted), wanted)
@@ -225,10 +233,12 @@ def _send(events: Sequence[Event], limit_s: float) -> bool:
     answer: list[bool] = []
     context = copy_context()
     sending = threading.Thread(
-        target=context.run, args=(lambda: answer.append(asyncio.run(_ship(events, limit_s))),)
+        target=context.run,
+        args=(lambda: answer.append(asyncio.run(_ship(events, limit_s))),),
+        daemon=True,
     )
     sending.start()
-    sending.join()
+    sending.join(limit_s)
     return bool(answer and answer[0])
 
 

@@ -408,12 +408,14 @@ class Reporter:
         """The second half: wait at most so long for the server (by default
         `ARGUS_DRAIN_DEADLINE_S`), and let it go. 0: somebody else sends what is written."""
         limit_s = drain_deadline_s() if limit_s is None else limit_s
+        end = time.monotonic() + limit_s
         if self._environment is not None:
             self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
         with self._gate:
             self._left = True
         link = self._link
-        if link is not None and not link.close(limit_s) and link.sender is not None and limit_s:
+        left_s = max(0.0, end - time.monotonic())
+        if link is not None and not link.close(left_s) and link.sender is not None and limit_s:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk"
                 " for the next run or for: argus-tasks outbox send"

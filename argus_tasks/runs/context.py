@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base import interrupts
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import dumps
 from argus_tasks.base.here import Here
@@ -113,6 +114,7 @@ class RunContext:
         self._saw_stop = self._saw_stop or self._stop()
         return self._saw_stop
 
+    @interrupts.holding()
     def log_metric(
         self,
         step: int,
@@ -136,6 +138,7 @@ class RunContext:
         if curve is not None:
             self._tell_epoch(int(step), {curve_name(key, curve): metrics[key] for key in metrics})
 
+    @interrupts.holding()
     def epoch(self, epoch: int, **metrics: Any) -> None:
         """An epoch's numbers: a line of `metrics.jsonl`, and a point of the monitor's curves.
 
@@ -146,6 +149,7 @@ class RunContext:
         self._note_metric(epoch, metrics, "train", "fit")
         self._tell_epoch(epoch, metrics)
 
+    @interrupts.holding()
     def report(self, step: int, value: float) -> None:
         """Tell a search's pruner how the trial is doing; without a search nothing happens.
 
@@ -167,11 +171,13 @@ class RunContext:
         self._saw_prune = self._saw_prune or self._trial.should_prune()
         return self._saw_prune
 
+    @interrupts.holding()
     def log(self, message: str, level: str = "INFO") -> None:
         """A line for `run.log` and the monitor; `level` is DEBUG, INFO, WARNING or ERROR."""
         self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
         self._sink.log(message, level)
 
+    @interrupts.holding()
     def upload(self, path: str | Path, *, glob: str = "**/*.png") -> int:
         """Send a picture or PDF, or a folder's files that match `glob`, to the monitor.
 

@@ -38,9 +38,9 @@ def take_stop_request(folder: str) -> StopRequest | None:
     path = f"{folder}/{STOP_FILE}"
     try:
         said = read_json(path)
-    except FileNotFoundError:
+    except OSError:
         return None
-    except (OSError, ValueError):
+    except ValueError:
         said = {}
     with suppress(OSError):
         os.unlink(path)  # noqa: PTH108

@@ -81,8 +81,13 @@ class SweepStopped(KeyboardInterrupt):
     """A sweep was stopped before its end, and all is settled; `summary` says what it came to.
 
     It is a KeyboardInterrupt, so that a script that is interrupted does not go on.
+
+    Attributes:
+        summary: what it came to.
+        signal: the signal that stopped it (SIGINT, SIGTERM, SIGHUP); None where none did.
     """
 
-    def __init__(self, by: str, summary: RunSummary) -> None:
+    def __init__(self, by: str, summary: RunSummary, signal: int | None = None) -> None:
         super().__init__(f"stopped by {by}: {summary.sentence()}")
         self.summary = summary
+        self.signal = signal

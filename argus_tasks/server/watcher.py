@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from argus_tasks.server import locks
@@ -97,29 +97,44 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Look, twice a second."""
-        holds = locks.HoldProbe(self._folder.hold_lock)
+        holds: locks.HoldProbe | None = None
+        with suppress(OSError):
+            holds = locks.HoldProbe(self._folder.hold_lock)
         wanted_at = time.monotonic()
+
+        def wanted() -> bool:
+            held = holds is not None and holds.held()
+            return held or self._folder.kept_instance() == self._instance
+
         while not self._stop_asked.wait(TICK_S):
             _shorten(self._folder.log)
             now = time.monotonic()
-            if holds.held() or self._folder.kept_instance() == self._instance:
+            if wanted():
                 wanted_at = now
                 continue
             recorded = self._recorded.recorded()
             unwanted_s = now - wanted_at
-            if unwanted_s >= self._limit_s or (unwanted_s >= self._idle_s and recorded):
-                with locks.exclusive(self._folder.start_lock):
-                    if holds.held() or self._folder.kept_instance() == self._instance:
-                        continue  # somebody came while we decided
-                    self._folder.withdraw(self._instance, unused=True)
+            over = unwanted_s >= self._limit_s or (unwanted_s >= self._idle_s and recorded)
+            if over and self._withdrawn(unless=wanted, unused=True):
                 self._end()
                 return
         self._drain()
         self._end()
 
+    def _withdrawn(self, unless: Callable[[], bool], *, unused: bool) -> bool:
+        """Take the server out of its folder, so that nobody new comes; False where somebody came
+        while we decided. Out of a folder that has vanished, or is full, nobody comes."""
+        try:
+            with locks.exclusive(self._folder.start_lock):
+                if unless():
+                    return False
+                self._folder.withdraw(self._instance, unused=unused)
+        except OSError:
+            return not unless()
+        return True
+
     def _drain(self) -> None:
-        with locks.exclusive(self._folder.start_lock):
-            self._folder.withdraw(self._instance, unused=False)
+        self._withdrawn(unless=lambda: False, unused=False)
         deadline = time.monotonic() + self._limit_s
         while not self._recorded.recorded() and time.monotonic() < deadline:
             time.sleep(TICK_S)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
@@ -105,8 +106,6 @@ class Outcome:
     told: Told | None = None
 
 
-# What Prefect's handler of SIGTERM raises in the main thread, where sequential experiments run.
-_TERMINATION = "TerminationSignal"
 # What experiments raise that were written for Optuna: it is known by its name, not imported.
 _OPTUNAS_OWN = "TrialPruned"
 
@@ -125,8 +124,8 @@ def run_attempt(
     """Run the experiment once and write its folder; once `disowned`, nothing more is written.
 
     Whatever the experiment raises is an outcome: a SystemExit is its own end and nobody else's,
-    a KeyboardInterrupt or Prefect's TerminationSignal a stop where one was asked for. Where the
-    folder itself cannot be written, the outcome says so.
+    a KeyboardInterrupt a stop where one was asked for. Where the folder itself cannot be written,
+    the outcome says so.
     """
     started = time.monotonic()
     used = Used(assignment.key.owner or {})
@@ -204,10 +203,7 @@ def _attempt(
             except BaseException as error:  # noqa: BLE001 - so is what its result cannot be
                 raised = error
         duration_s = time.monotonic() - started
-        if type(raised).__name__ == _TERMINATION:
-            stop.set(who_terminates())
-        interrupted = isinstance(raised, KeyboardInterrupt) or type(raised).__name__ == _TERMINATION
-        if ctx._saw_stop or (interrupted and stop.is_set()):
+        if ctx._saw_stop or (isinstance(raised, KeyboardInterrupt) and stop.is_set()):
             outcome = _stopped(stop, raised, duration_s)
         elif _is_pruned(ctx, raised):
             if result is None and (last := ctx._trial.last()) is not None:
@@ -227,11 +223,6 @@ def claim_lost() -> Outcome:
     """The outcome of an attempt whose config another has taken over in the meantime."""
     message = "another sweep has taken this run over"
     return Outcome(Ending(FAILED, causes.CLAIM_LOST, "ClaimLost", message, resumable=True))
-
-
-def who_terminates() -> str:
-    """Who a SIGTERM is from: Prefect's runner cancels its flow runs so; else anybody's `kill`."""
-    return "Prefect" if "PREFECT__FLOW_RUN_ID" in os.environ else "user"
 
 
 def _trial_of(assignment: Assignment) -> NoSearch | SearchTrial:
@@ -270,7 +261,7 @@ def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _called(function: ExperimentFunction, ctx: RunContext) -> object:
-    with running.inside(ctx):
+    with running.inside(ctx), interrupts.raising():
         result: object = function(ctx)
         if not isinstance(result, Coroutine):
             return result

@@ -38,6 +38,7 @@ from argus_tasks.sweep.isolation.protocol import (
 from argus_tasks.sweep.isolation.stopflag import StopFlag
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.script_process import kill_running
 from argus_tasks.sweep.time_limit import TimeLimit
 from argus_tasks.sweep.worker_environment import of_all_workers
 
@@ -162,7 +163,9 @@ class LocalExecutor:
         """There is no such process."""
 
     def end_all(self, sign: signal.Signals) -> None:
-        """There is nobody to end but ourselves."""
+        """There is nobody to end but ourselves, and scripts."""
+        if sign == signal.SIGKILL:
+            kill_running()
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -221,8 +224,9 @@ class ThreadExecutor(LocalExecutor):
                 with self._lock:
                     self._waiting.discard(future)
 
-    def end_all(self, sign: signal.Signals) -> None:  # noqa: ARG002 - threads hear no signals
+    def end_all(self, sign: signal.Signals) -> None:
         """Wait no longer for any thread."""
+        super().end_all(sign)
         with self._lock:
             self._disowned.set()
             for future in self._waiting:

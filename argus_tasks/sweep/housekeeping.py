@@ -21,6 +21,7 @@ class Housekeeper:
     Args:
         folder: the batch's, where a stop is asked for.
         on_stop: called with each request to stop.
+        look: called each time that the thread looks for one.
         renew: touches the claims; False where one was lost.
         on_lost: called then.
     """
@@ -30,6 +31,7 @@ class Housekeeper:
         folder: str,
         *,
         on_stop: Callable[[StopRequest], None],
+        look: Callable[[], object],
         renew: Callable[[], bool],
         on_lost: Callable[[], None],
         look_s: float = LOOK_S,
@@ -37,6 +39,7 @@ class Housekeeper:
     ) -> None:
         self._folder = folder
         self._on_stop = on_stop
+        self._look = look
         self._renew = renew
         self._on_lost = on_lost
         self._look_s = look_s
@@ -61,6 +64,7 @@ class Housekeeper:
             request = take_stop_request(self._folder)
             if request is not None:
                 self._on_stop(request)
+            self._look()
             # The wall clock: a machine that has slept must look at once.
             if abs(time.time() - renewed) < self._renew_s:
                 continue

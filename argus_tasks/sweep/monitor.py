@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from argus_tasks.sweep.session import SweepSession
 
 _ERROR_TEXT = 8_000
-_DRAIN_STOPPED_S = 1.5
-_DRAIN_HURRIED_S = 0.3
+_DRAIN_LEAST_S = 0.3
 
 
 class Monitor:
@@ -172,10 +171,9 @@ class ArgusMonitor(Monitor):
             if self._left:
                 return
             self._left = True
-        limit_s = None
-        if self._session.stopping:
-            limit_s = _DRAIN_HURRIED_S if self._session.hurried else _DRAIN_STOPPED_S
-        self._batch.leave(limit_s)
+        deadline = self._session.stops.deadline
+        self._session.progress.waits_for("the monitor", deadline)
+        self._batch.leave(max(_DRAIN_LEAST_S, deadline.left_s()))
 
     def _tell_lost(self, names: set[str]) -> None:
         """Tell the ends of jobs that a killed session has left open, and that nobody takes up."""
@@ -209,7 +207,7 @@ class ArgusMonitor(Monitor):
     def _why_failed(self, error: BaseException | None) -> str | None:
         session = self._session
         summary = session.summary()
-        if session.stopping:
+        if session.stopping and not summary.ok:
             who = f" ({self._asked_by})" if self._asked_by else ""
             return f"stopped by {session.stop_reason}{who}: {summary.sentence()}"
         if error is not None:

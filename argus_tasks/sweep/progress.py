@@ -8,9 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.sweep.attempt import Outcome
 from argus_tasks.sweep.plan import PlannedRun
+
+WORTH_SAYING_S = 1.0
+"""What is waited for is said after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Snapshot:
         succeeded: the reused ones included.
         eta_s: seconds until the end, from the finished ones' durations; None before any is known.
         recorded: once all has ended: how many task runs Prefect's server has recorded, of how many.
+        waiting: once all has ended: what is waited for, and how long at most; empty at first.
     """
 
     total: int
@@ -34,6 +39,7 @@ class Snapshot:
     eta_s: float | None
     running_names: tuple[str, ...]
     recorded: tuple[int, int] | None
+    waiting: str
 
     @property
     def done(self) -> int:
@@ -71,6 +77,7 @@ class Progress:
         self._started = time.monotonic()
         self._news: list[Ended] = []
         self._recorded: tuple[int, int] | None = None
+        self._waits_for: tuple[str, Deadline, float] | None = None
         self.on_ended: Callable[[Ended], None] = lambda _: None
 
     def started(self, run: PlannedRun) -> None:
@@ -101,6 +108,10 @@ class Progress:
     def recorded(self, recorded: int, expected: int) -> None:
         """Prefect's server has recorded so many of the task runs that have ended."""
         self._recorded = (recorded, expected)
+
+    def waits_for(self, what: str, deadline: Deadline) -> None:
+        """All has ended but this, which is waited for within the deadline."""
+        self._waits_for = (what, deadline, time.monotonic())
 
     def take_news(self) -> list[Ended]:
         """Those that ended since this was last asked."""
@@ -136,4 +147,13 @@ class Progress:
             eta if left else 0.0,
             running,
             self._recorded,
+            self._waiting(),
         )
+
+    def _waiting(self) -> str:
+        if self._waits_for is None:
+            return ""
+        what, deadline, since = self._waits_for
+        if time.monotonic() - since < WORTH_SAYING_S:
+            return ""
+        return f"waiting for {what}, at most {deadline.left_s():.0f} s more"

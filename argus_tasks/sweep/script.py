@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.files import read_json
 from argus_tasks.base.server_login import environment_for_experiments
@@ -53,6 +54,7 @@ class Script:
     grace_s: float | None = None
     attached: bool = False
 
+    @interrupts.holding()
     def __call__(self, ctx: RunContext) -> dict[str, Any] | None:
         """Run it; its metrics, or None where it has told none.
 
@@ -115,7 +117,7 @@ class Script:
         with ScriptProcess(words, self.cwd, environment, attached=self.attached) as process:
             try:
                 process.follow(output.take, look, self.grace_s)
-            except BaseException:  # a KeyboardInterrupt in mode sequential, a full disk
+            except BaseException:  # a full disk
                 process.end(self.grace_s or 0.0)
                 raise
             finally:

@@ -154,12 +154,13 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def _kill_running() -> None:
-    """A thread that does not return does not keep the process, nor may its script stay."""
+def kill_running() -> None:
+    """KILL all scripts of this process: a thread that does not return does not keep the process,
+    nor may its script stay."""
     for pid, parent in list(_running.items()):
         if parent == os.getpid():
             signal_tree(pid, signal.SIGKILL)
 
 
 _running: dict[int, int] = {}
-atexit.register(_kill_running)
+atexit.register(kill_running)

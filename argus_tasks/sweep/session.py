@@ -28,7 +28,7 @@ from argus_tasks.sweep.code import refuse_other_code
 from argus_tasks.sweep.executor import Executor, make_executor
 from argus_tasks.sweep.holding import Holding
 from argus_tasks.sweep.housekeeping import Housekeeper
-from argus_tasks.sweep.isolation.stopflag import RULES, StopFlag
+from argus_tasks.sweep.isolation.stopflag import RULES
 from argus_tasks.sweep.modes import ENGINES
 from argus_tasks.sweep.monitor import Monitor
 from argus_tasks.sweep.pauses import Pauses
@@ -38,6 +38,7 @@ from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
 from argus_tasks.sweep.rules import Rules
 from argus_tasks.sweep.search.trials import trials_of
+from argus_tasks.sweep.stop_state import StopState
 from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
@@ -53,14 +54,14 @@ class SweepSession:
         surroundings: what it was started with.
         progress: how it is getting on.
         rules: what stops it by itself, and what is held back.
-        interrupted: somebody has stopped it, not (only) one of its rules.
+        stops: whether it has been stopped, by whom, and how much time is left.
         admission: the gate that every attempt passes, and who waits there.
         server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
         unmirrored: task runs that Prefect's server could not be made to know.
-        hurried: a second interrupt has come: no grace any more.
         conducted: all that was to be run has been, as far as a stop let it.
         on_start: called with a config's index when an attempt of it has its worker.
-        revive_server: called when all has ended, before Prefect's server is asked what it knows.
+        revive_server: called when all has ended, before Prefect's server is asked what it knows;
+            true where it had to be started again.
         monitor: who is told of it; nobody, unless it runs within `monitor.told`.
         folder: what is on disk of its batch.
         session_id: its own id there, once entered.
@@ -76,12 +77,11 @@ class SweepSession:
         self.surroundings = Surroundings(request.results_root)
         self.unmirrored = 0
         self.server = ""
-        self.revive_server: Callable[[], object] = lambda: None
+        self.revive_server: Callable[[], bool] = lambda: False
         self.on_start: Callable[[int], object] = lambda index: None  # noqa: ARG005
-        self.hurried = False
         self.conducted = False
-        self.interrupted = False
-        self._stop = StopFlag()
+        self.stops = StopState(request.stop_grace_s)
+        self._stop = self.stops.flag
         self.pauses = Pauses(request.retry)
         self._started = time.monotonic()
         self.monitor = Monitor()
@@ -114,6 +114,7 @@ class SweepSession:
         self._housekeeper = Housekeeper(
             str(self.folder.path),
             on_stop=self._on_request,
+            look=self._help_a_stop,
             renew=self.holding.renew,
             on_lost=self._on_lost_claim,
         )
@@ -189,7 +190,8 @@ class SweepSession:
         self._housekeeper.close()
         self._executor.close()
         self.trials.close()
-        self.surroundings.close(hurried=self.stopping)
+        self.stops.deadline.begin()
+        self.surroundings.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
@@ -226,12 +228,19 @@ class SweepSession:
 
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
-        self.interrupted = self.interrupted or by not in RULES
-        self._stop.set(by)
+        self.stops.stop(by)
         self.pauses.end()
 
+    def _help_a_stop(self) -> None:
+        """What a handler of signals may not do, and the main thread cannot in mode sequential."""
+        if self.stopping:
+            self.pauses.end()
+        if self.stops.hurried and self.request.mode == "sequential":
+            self.end_workers(now=True)
+
     def _on_request(self, request: StopRequest) -> None:
-        self.hurried = self.hurried or request.now or self.stopping
+        if request.now or self.stops.interrupted:
+            self.stops.hurry()
         self.stop("argus-tasks stop")
 
     def _on_lost_claim(self) -> None:

@@ -28,7 +28,6 @@ DIFF_PATCH = "diff.patch"
 UNTRACKED = "untracked"
 
 _WAIT_S = 10.0
-_WAIT_HURRIED_S = 0.2
 _START = (
     "import json, sys; given = json.load(sys.stdin); sys.path[:] = given['sys_path'];"
     " from argus_tasks.sweep.gathering import main; main(given)"
@@ -92,12 +91,12 @@ class Surroundings:
         self._ready.wait(timeout_s)
         return self._event
 
-    def close(self, *, hurried: bool) -> None:
-        """Wait for what is being gathered, for a while; `hurried`: hardly."""
+    def close(self, limit_s: float) -> None:
+        """Wait so long for what is being gathered."""
         if self._process is None:
             return
         if self._thread is not None:
-            self._thread.join(_WAIT_HURRIED_S if hurried else _WAIT_S)
+            self._thread.join(limit_s)
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -104,6 +104,40 @@ def test_a_server_that_does_not_come_back_costs_seconds_and_no_run(
     assert stock_server.rows(OPEN) == []
 
 
+# A quiet machine takes 8 s after a Ctrl-C, 2 s after a second one, and 10 s and an exit at a normal
+# end; without a deadline these were 137 s and more.
+@pytest.mark.slow
+@pytest.mark.parametrize(("interrupts", "within_s"), [(0, 40), (1, 35), (2, 25)])
+def test_a_server_that_hangs_holds_nobody_up(
+    interrupts: int, within_s: float, bench: Bench, tmp_path: Path
+) -> None:
+    sweep = Sweep(tmp_path / "hung", bench.environment, n=2, seconds=600 if interrupts else 2)
+    process = sweep.start()
+    sweep.wait_until(lambda: sweep.started() == 2)
+    (server,) = bench.servers()
+    os.kill(server, signal.SIGSTOP)
+    try:
+        for number in range(interrupts):
+            time.sleep(0.5 * number)
+            stopped_at = time.time()
+            process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=170)
+        took_s = time.time() - (stopped_at if interrupts else last_end(sweep))
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert process.returncode == (130 if interrupts else 0), errors
+    assert took_s < within_s
+    assert "Traceback" not in errors
+    if not interrupts:
+        assert "2 of 2 succeeded, 2 unknown to Prefect's server" in out
+        assert "waiting for Prefect's server, at most" in out, "said while it is waited for"
+    sweep.repair()
+    assert rows(bench, OPEN) == []
+    shown = {"succeeded": "Completed", "failed": "Cancelled"}
+    there = sorted((f"x{r['config']['x']}", shown[r["status"]]) for r in sweep.records())
+    assert sorted(rows(bench, STATES)) == there
+
+
 @pytest.mark.slow
 def test_a_server_killed_in_mid_sweep_and_started_again(
     bench: Bench, stock_server: StockServer, tmp_path: Path

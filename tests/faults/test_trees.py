@@ -20,7 +20,7 @@ from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_session
 from tests.support.waiting import wait_for
 
-GONE_S = 30.0  # five on a quiet machine
+GONE_S = 30.0  # how long it takes on a quiet machine, `benchmarks.stopping` measures
 HOW: dict[str, dict[str, Any]] = {"warm": {}, "fresh": {"fresh_process": True}}
 # The sweep, as a process of its own; it also leaves a child that holds all it has open.
 SCRIPT = """

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from argus_tasks import sweep_flow
 from argus_tasks.cli.limit import show
-from argus_tasks.orchestration.limit_server import LimitServer, ServerLimit
+from argus_tasks.orchestration import limits
+from argus_tasks.orchestration.limit_server import LEASE_S, LimitServer, ServerLimit
 from argus_tasks.orchestration.limits import LimitKeeper, keep_limits, set_auto, set_by_person
 from argus_tasks.sweep.admission.cpu import Rule
 from argus_tasks.sweep.admission.desk import Admission
@@ -29,7 +30,7 @@ from argus_tasks.sweep.plan import make_plan
 from tests.support import experiments
 from tests.support.sessions import request_for
 
-# What is claimed; on a busy machine a single change may take longer.
+# On a quiet machine; what is asserted is that it is obeyed at the next asking.
 OBEYED_WITHIN_S = 2.0
 PATIENCE_S = 60.0
 
@@ -105,31 +106,61 @@ def limit_of(server: LimitServer, name: str) -> ServerLimit:
     return found
 
 
+Sync = tuple[float, Rule, str]
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> list[Sync]:
+    """Each time that the sweep has asked the server: when it began to, and what it then obeys."""
+    found: list[Sync] = []
+    whole = limits._CpuLimit.sync
+
+    def sync(kept: limits._CpuLimit) -> None:
+        began = time.monotonic()
+        whole(kept)
+        found.append((began, kept._cpu.rule, kept._cpu._why))
+
+    monkeypatch.setattr(limits._CpuLimit, "sync", sync)
+    return found
+
+
 def test_a_person_is_obeyed_up_down_paused_disabled_until_the_limit_is_deleted(
-    server: LimitServer, name: str, results_root: Path
+    server: LimitServer, name: str, results_root: Path, syncs: list[Sync]
 ) -> None:
+    """Whoever changes the limit is obeyed when the server is asked the next time."""
+    assert 2 * limits.ASK_EVERY_S < OBEYED_WITHIN_S, "asked, and answered, on a quiet machine"
+
+    def next_asking() -> tuple[Rule, str]:
+        changed_at = time.monotonic()
+        within(lambda: any(began > changed_at for began, *_ in syncs))
+        _, rule, why = next(sync for sync in syncs if sync[0] > changed_at)
+        return rule, why
+
     with sweep(results_root, cpu_limit=name) as one:
         within(lambda: one.start_all() >= 4)
         within(lambda: taken_of(server, name) == 4)
         assert limit_of(server, name).limit == 4  # the controller's word, for all to see
 
         server.change(name, limit=2)
-        took = [within(lambda: one.admission.cpu and one.admission.cpu.rule is Rule.PERSON)]
+        assert next_asking() == (Rule.PERSON, f"{name} is 2")
         one.end(len(one.tickets) - 2)
         assert one.start_all() == 2
         assert one.admission.holding == (f"{name} is 2",)
         within(lambda: limit_of(server, name).taken == 2)
 
         server.change(name, limit=3)
-        took.append(within(lambda: one.start_all() == 3))
+        assert next_asking() == (Rule.PERSON, f"{name} is 3")
+        within(lambda: one.start_all() == 3)
 
         server.change(name, limit=0)
-        took.append(within(lambda: one.start_all() == 3 and "paused" in str(one.admission.holding)))
+        assert next_asking() == (Rule.PERSON, f"paused: {name} is 0")
+        within(lambda: one.start_all() == 3 and "paused" in str(one.admission.holding))
         one.end(3)
         assert one.start_all() == 0  # a pause is a pause: not even one
 
         server.change(name, limit=2, active=False)
-        took.append(within(lambda: one.start_all() > 4))  # disabled: only the workers count
+        assert next_asking()[0] is Rule.OFF
+        within(lambda: one.start_all() > 4)  # disabled: only the workers count
         one.end(len(one.tickets))
 
         server.change(name, limit=2, active=True)
@@ -137,7 +168,6 @@ def test_a_person_is_obeyed_up_down_paused_disabled_until_the_limit_is_deleted(
         within(lambda: one.start_all() == 2)
         time.sleep(1)
         assert one.start_all() == 2
-        assert min(took) < OBEYED_WITHIN_S, took
         assert limit_of(server, name).limit == 2  # left alone
         one.end(2)
 
@@ -329,4 +359,7 @@ def test_the_slots_of_a_killed_sweep_come_back(
     with sweep(tmp_path / "b", mode="process_pool", limits={name: 4}) as two:
         time.sleep(1)
         assert two.start_all() == 0
-        within(lambda: two.start_all() == 4, 100)
+        # Its lease, and the server's next look: 75 s, and what a busy machine adds to them.
+        looks_s = get_current_settings().server.services.repossessor.loop_seconds
+        assert LEASE_S + looks_s == 75
+        within(lambda: two.start_all() == 4, LEASE_S + looks_s + 25)

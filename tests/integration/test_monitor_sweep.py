@@ -12,6 +12,7 @@ import pytest
 from argus_tasks import ExpRunner, sweep_flow
 from argus_tasks.orchestration import key_plots
 from argus_tasks.reporting import batch as batch_reporting
+from argus_tasks.sweep import end_deadline
 from tests.argus_server import ArgusServer, Faults
 from tests.support import experiments, told_experiments
 from tests.support.delivery import assert_accounts_meet, epochs_of
@@ -260,7 +261,7 @@ def test_a_sweep_that_lasts_leaves_its_key_plots_with_the_job_that_leads(
     served: str, monitor: ArgusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_plots, "LEAST_S", 0.0)
-    monkeypatch.setattr(key_plots, "WAIT_S", 60.0)
+    monkeypatch.setattr(end_deadline, "NORMAL_S", 60.0)
     configs = [{"x": x} for x in (3, 1, 2)]
     started = {"results_root": tmp_path / "r", "name": "plotted", "project": "p"}
     summary = sweep_flow(configs, experiments.score, **started)

@@ -83,7 +83,7 @@ def test_a_short_sweep_shows_its_outcome_alone(served: str, results_root: Path) 
 
 
 def fake_session() -> Any:
-    snapshot = Snapshot(2, 1, 0, 0, 1, 0, 1.0, None, (), None)
+    snapshot = Snapshot(2, 1, 0, 0, 1, 0, 1.0, None, (), None, "")
     return SimpleNamespace(
         request=SimpleNamespace(name="n", results_root=Path("r"), search=None),
         plan=SimpleNamespace(runs=(), to_do=(), batch_id="b"),

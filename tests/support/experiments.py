@@ -70,6 +70,11 @@ def slow(ctx: RunContext) -> dict[str, Any]:
     """Marks its start with a file of its own and sleeps."""
     mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")
     os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    while ctx.config.get("swallows"):
+        try:
+            time.sleep(ctx.config["seconds"])
+        except KeyboardInterrupt:
+            Path(ctx.config["marks"], "swallowed").touch()
     if ctx.config.get("heeds_stop"):
         while not ctx.stopped:
             time.sleep(0.01)
@@ -129,3 +134,17 @@ def counted(ctx: RunContext) -> dict[str, Any]:
         ctx.log_metric(step, {"loss": 1 / (step + 1)})
         time.sleep(0.02)
     return {"x": ctx.config["x"]}
+
+
+def marked_at_both_ends(ctx: RunContext) -> dict[str, Any]:
+    """Marks its beginning (with its pid) and its end, each time with a file of its own."""
+    from tests.support.torture_script import held, mark
+
+    number = mark(ctx.config["marks"], ctx.config["x"], "begun")
+    for step in range(6):
+        ctx.log_metric(step, {"loss": 1 / (step + 1)})
+        time.sleep(0.05)
+    while held(ctx.config["marks"]) and not ctx.stopped:
+        time.sleep(0.05)
+    mark(ctx.config["marks"], ctx.config["x"], "done")
+    return {"loss": float(ctx.config["x"]), "number": number}

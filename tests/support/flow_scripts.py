@@ -33,6 +33,7 @@ MIRROR = """
 from datetime import UTC, datetime
 import queue
 from prefect.context import FlowRunContext, TaskRunContext
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.mirror import (
     ExpectedRun, Mirror, compare_flow_run, make_the_last_calls_short, repair_flow_run
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -27,3 +28,9 @@ def wait_gone(*marks: str, seconds: float) -> None:
     while left := processes_with(*marks):
         assert time.monotonic() < deadline, f"still running after {seconds} s: {left}"
         time.sleep(0.05)
+
+
+def heed_signals() -> None:
+    """As `preexec_fn`: what a shell starts in its background ignores SIGINT, with all below it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import heed_signals
 from tests.support.sessions import records
 
 ROOT = Path(__file__).parents[2]
@@ -91,4 +92,5 @@ class Sweep:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=heed_signals,
         )

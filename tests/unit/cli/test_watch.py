@@ -18,6 +18,7 @@ def shot(*, reused: int = 0, succeeded: int = 0, running: int = 0, eta_s: float 
         eta_s=eta_s,
         running_names=(),
         recorded=None,
+        waiting="",
     )
 
 

@@ -176,10 +176,10 @@ def test_a_stop_is_heard_within_a_second(results_root: Path) -> None:
             assert time.monotonic() < began + 5
             time.sleep(0.01)
         assert session.stopped_by == "argus-tasks stop"
-        assert not session.hurried
+        assert not session.stops.hurried
         assert not stop_is_requested(folder)
         request_stop(folder, "somebody", now=True)
-        while not session.hurried:
+        while not session.stops.hurried:
             assert time.monotonic() < began + 5
             time.sleep(0.01)
     request_stop(folder, "somebody", now=False)  # nobody runs: the next session must not hear it

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +13,15 @@ import pytest
 from argus_tasks.server import locks
 from argus_tasks.server.folder import Folder, Record
 from argus_tasks.server.watcher import QUIET_S, RecordedProbe, Watcher, _shorten
+
+HOLD = """
+import sys
+from pathlib import Path
+from argus_tasks.server import locks
+locks.take_hold(Path(sys.argv[1]))
+print(flush=True)
+sys.stdin.readline()
+"""
 
 
 @pytest.fixture
@@ -114,3 +126,47 @@ def test_the_log_is_kept_small(tmp_path: Path) -> None:
         _shorten(log)
         handle.write(b"next line\n")
     assert log.read_bytes() == b"next line\n"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_server_whose_folder_has_vanished_ends(
+    asked: bool, database: Path, folder: Folder
+) -> None:
+    ended: list[bool] = []
+    watcher = Watcher(folder, "me", database, lambda: ended.append(True), idle_s=1.0, limit_s=2.0)
+    watcher.start()
+    time.sleep(0.1)  # it has its locks open
+    shutil.rmtree(folder.root)
+    if asked:
+        watcher.ask_to_stop()
+    watcher.join(20)
+    assert ended == [True]
+
+
+def test_and_not_while_somebody_holds_it(database: Path, folder: Folder) -> None:
+    ended: list[float] = []
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder.hold_lock)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    watcher = Watcher(
+        folder, "me", database, lambda: ended.append(time.monotonic()), idle_s=0.5, limit_s=1.0
+    )
+    watcher.start()
+    time.sleep(0.1)
+    shutil.rmtree(folder.root)
+    time.sleep(2.5)
+    assert ended == []
+    holder.communicate()
+    watcher.join(20)
+    assert len(ended) == 1
+
+
+def test_a_folder_that_was_never_there_keeps_nobody_up(database: Path, tmp_path: Path) -> None:
+    ended: list[bool] = []
+    folder = Folder(tmp_path / "nowhere")
+    Watcher(folder, "me", database, lambda: ended.append(True), idle_s=0.5, limit_s=1.0).run()
+    assert ended == [True]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -41,6 +43,47 @@ def state(ctx: Any) -> dict[str, Any]:
 
 
 _LOADED = time.monotonic_ns()
+
+
+def heeds_a_term(ctx: Any) -> dict[str, Any]:
+    """Says which process it is, and comes back in its own time after a TERM."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    Path(ctx.config["marks"], str(ctx.config["x"])).write_text(str(os.getpid()))
+    while ctx.config["waits"] and not told:
+        time.sleep(0.01)
+    return {}
+
+
+def test_a_worker_that_has_outlived_a_term_runs_nothing_more(
+    results_root: Path, tmp_path: Path
+) -> None:
+    configs = [{"x": x, "waits": x == 0, "marks": str(tmp_path)} for x in range(2)]
+    run_configs(configs, heeds_a_term, results_root, workers=1, timeout_s=2.0, stop_grace_s=30.0)
+    assert (tmp_path / "0").read_text() != (tmp_path / "1").read_text()
+
+
+def leaves_a_daemon(ctx: Any) -> dict[str, Any]:
+    """The first one dies and leaves a process behind; the second one looks whether it is gone."""
+    mark = Path(ctx.config["marks"], "daemon")
+    if ctx.config["x"] == 0:
+        daemon = subprocess.Popen(["sleep", "300"], start_new_session=True)
+        mark.write_text(str(daemon.pid))
+        os._exit(3)
+    deadline = time.monotonic() + 30
+    while Path("/proc", mark.read_text()).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return {"left": Path("/proc", mark.read_text()).exists()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_what_a_dead_worker_leaves_is_killed_while_the_sweep_goes_on(
+    results_root: Path, tmp_path: Path
+) -> None:
+    configs = [{"x": x, "marks": str(tmp_path)} for x in range(2)]
+    run_configs(configs, leaves_a_daemon, results_root, workers=1)
+    (record,) = [each for each in records(results_root) if each["status"] == "succeeded"]
+    assert json.loads((record["dir"] / "metrics.json").read_text()) == {"left": False}
 
 
 def test_a_fresh_process_for_each_attempt_and_one_load_for_each_worker(results_root: Path) -> None:

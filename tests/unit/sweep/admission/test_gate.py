@@ -118,6 +118,28 @@ def test_a_stop_ends_the_wait_and_leaves_nothing_behind() -> None:
     assert (gate.waiting, gate.running) == (0, 0)
 
 
+def test_who_is_stopped_while_it_waits_lets_those_behind_it_in() -> None:
+    told: list[int] = []
+    gate = Gate([Places("gpu", 3)], changed=lambda: told.append(1))
+    first = entered(gate.try_enter(wants(0, "gpu")))
+    stop = threading.Event()
+    out: list[Ticket | None] = []
+    alone = wants(1, "gpu", alone=True)
+    stopped = threading.Thread(target=lambda: out.append(gate.enter(alone, stop.is_set)))
+    stopped.start()
+    until(lambda: gate.waiting == 1)
+    behind: list[Ticket | None] = []
+    thread = in_thread(gate, wants(2, "gpu"), behind)
+    assert isinstance(gate.try_enter(wants(3, "gpu")), Held)
+    stop.set()
+    thread.join(10)
+    assert out == [None]
+    assert isinstance(behind[0], Ticket), "it had only the one before it to wait for"
+    until(lambda: told == [1])
+    assert gate.running == 2
+    first.leave()
+
+
 def test_a_retry_that_waits_goes_before_first_attempts_of_its_kind() -> None:
     gate = Gate([Places("gpu", 1)])
     first = entered(gate.try_enter(wants(0, "gpu")))

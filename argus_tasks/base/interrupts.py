@@ -1,0 +1,152 @@
+"""Signals that ask this process to stop, never raised where something of ours is half done.
+
+Python raises a KeyboardInterrupt between any two steps of the main thread: in an experiment, and as
+well between a run's last file and its line in the ledger. Within `heeding` a signal is told to a
+listener at once, and raised within `raising` only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Prefect's handler of SIGTERM raises in the main thread; it is known by its name, not imported.
+_PREFECTS = "_prefect_sigterm_handler"
+
+_heeding: _Heeding | None = None
+
+
+class _Heeding:
+    def __init__(self, listener: Callable[[int], None], outer: _Heeding | None) -> None:
+        self.listener = listener
+        self.outer = outer
+        self.replaced: dict[signal.Signals, Any] = {}
+        self.pending = False
+        self.raises = False
+
+    def take(self) -> None:
+        """Take the signals that nobody else has a use for."""
+        for sign in SIGNALS:
+            found = signal.getsignal(sign)
+            if found is not _handle and _is_free(sign, found):
+                self.replaced.setdefault(sign, found)
+                signal.signal(sign, _handle)
+
+
+@contextmanager
+def heeding(listener: Callable[[int], None]) -> Iterator[None]:
+    """Within, `listener` is called with each SIGINT, SIGTERM and SIGHUP, in the middle of anything:
+    it may set flags and take no lock.
+
+    Only in the main thread, and only those signals that have no handler but Python's or Prefect's;
+    one that is ignored stays so. Within a `heeding` of the same listener signals that were taken
+    away since are taken again; within that of another, both are told.
+    """
+    global _heeding
+    if threading.current_thread() is not threading.main_thread():
+        yield
+    elif _heeding is not None and _heeding.listener == listener:
+        _heeding.take()
+        yield
+    else:
+        mine = _heeding = _Heeding(listener, _heeding)
+        mine.take()
+        try:
+            yield
+        finally:
+            for sign, found in mine.replaced.items():
+                signal.signal(sign, found)
+            _heeding = mine.outer
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """Within, a signal that is heeded is also a KeyboardInterrupt: one that comes now, and one that
+    has come before and was not raised yet."""
+    with _set_to(raises=True):
+        _raise_what_waits()
+        yield
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """Within `raising`: here nothing is raised, but at the end what has come meanwhile."""
+    with _set_to(raises=False):
+        yield
+    _raise_what_waits()
+
+
+def hold_from_now_on() -> None:
+    """Within `raising`: what is left of it raises nothing any more."""
+    if _heeding is not None and _is_ours():
+        _heeding.raises = False
+
+
+def _raise_what_waits() -> None:
+    heeded = _heeding
+    if heeded is not None and heeded.pending and heeded.raises and _is_ours():
+        heeded.pending = False
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _set_to(*, raises: bool) -> Iterator[None]:
+    heeded = _heeding
+    if heeded is None or not _is_ours():
+        yield
+        return
+    before = heeded.raises
+    try:
+        try:
+            heeded.raises = raises
+            yield
+        finally:
+            heeded.raises = before
+    finally:
+        heeded.raises = before  # a signal has come in the line before
+
+
+def _is_ours() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _is_free(sign: signal.Signals, found: Any) -> bool:
+    return (
+        found is signal.SIG_DFL
+        or (sign == signal.SIGINT and found is signal.default_int_handler)
+        or getattr(found, "__name__", "") == _PREFECTS
+    )
+
+
+def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
+    heeded = _heeding
+    if heeded is None:
+        return
+    each: _Heeding | None = heeded
+    while each is not None:
+        each.pending = each is not heeded or not heeded.raises
+        each.listener(number)
+        each = each.outer
+    if heeded.raises:
+        raise KeyboardInterrupt
+
+
+def _after_fork_in_child() -> None:
+    """A process that an experiment forks has its parent's handlers, and is none of ours: a TERM
+    must end it, not stop the sweep."""
+    global _heeding
+    _heeding = None
+    for sign in SIGNALS:
+        if signal.getsignal(sign) is _handle:
+            default = signal.default_int_handler if sign == signal.SIGINT else signal.SIG_DFL
+            with suppress(ValueError, OSError):
+                signal.signal(sign, default)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
