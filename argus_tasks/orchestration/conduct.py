@@ -142,4 +142,4 @@ def _settle(session: SweepSession, mirror: Mirror, account: Account) -> bool:
         )
     if not report.reachable:
         make_the_last_calls_short()
-    return report.reachable and report.unmirrored == 0
+    return report.reachable and not report.unmirrored and not report.left_open
