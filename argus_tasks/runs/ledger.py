@@ -11,7 +11,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ REMOVED = "removed"
 TORN = "torn"
 """The event of a line that says that the one before was torn off by a crash."""
 
+_RESERVE_BYTES = 1 << 17
 _STATE_LOCK = "sweep.lock"
 
 log = logging.getLogger("argus_tasks")
@@ -61,6 +62,8 @@ class SweepFolder:
         self._alone = ProcessLock(str(self.path / "lock"))
         self._session = ""
         self._unwritten = b""
+        self._told = False
+        self._reserve = self.path / "reserve"
         self._lock = threading.Lock()
 
     def take(self) -> None:
@@ -114,6 +117,7 @@ class SweepFolder:
             self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o644)
+        self._keep_room()
         end = os.lseek(self._ledger, 0, os.SEEK_END)
         if end and os.pread(self._ledger, 1, end - 1) != b"\n":
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
@@ -180,6 +184,13 @@ class SweepFolder:
             self._unwritten += line.encode()
             self._write()
 
+    def make_room(self) -> None:
+        """Nothing runs any more: give back the room that was kept for what is still to be said."""
+        with self._lock:
+            if self._ledger is not None:
+                self._reserve.unlink(missing_ok=True)
+                self._write()
+
     def close(self) -> None:
         """Close the ledger's file."""
         with self._lock:
@@ -213,8 +224,23 @@ class SweepFolder:
         try:
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(self._ledger, self._unwritten) :]
+            self._told = False
         except OSError as error:
-            log.warning("%s/%s cannot be written: %s", self.path, LEDGER_JSONL, error)
+            if not self._told:
+                self._told = True
+                log.warning("%s/%s cannot be written yet: %s", self.path, LEDGER_JSONL, error)
+
+    def _keep_room(self) -> None:
+        """On a disk that runs full the session's last words must find some."""
+        with suppress(OSError):
+            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+                else:
+                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
 
     def state(self) -> dict[str, Any] | None:
         """`sweep.json`; None where there is none that can be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
 from argus_tasks.runs.catalogue import KnownRun
-from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
+from argus_tasks.runs.causes import CLAIM_LOST, DISK_FULL, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.runs.metadata import with_facts
@@ -36,11 +37,14 @@ from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.room import Room
 from argus_tasks.sweep.rules import Rules
 from argus_tasks.sweep.search.trials import trials_of
 from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
+
+log = logging.getLogger("argus_tasks")
 
 
 class SweepSession:
@@ -108,6 +112,7 @@ class SweepSession:
             set_aside=self.rules.holds,
             alone=self._ran_out_of_memory,
         )
+        self._room = Room(request.results_root)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._assigner.link_of = self.trials.link
@@ -185,6 +190,7 @@ class SweepSession:
         self.trials.close()
         self.surroundings.close(hurried=self.stopping)
         self.admission.gate.close()
+        self.folder.make_room()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()
@@ -285,6 +291,11 @@ class SweepSession:
             self.stop("another host")
             self._last[index] = outcome
             return outcome
+        if self._room.is_gone(outcome.ending.cause):
+            self._run_out_of_room()
+        if self.stopped_by == DISK_FULL and outcome.ending.cause == DISK_FULL:
+            cut = stopped_ending(DISK_FULL)
+            outcome = replace(outcome, ending=cut, kinds=(), unwritten=True)
         ending = outcome.ending
         if outcome.unwritten:
             outcome = self._last_words.write(assignment, outcome)
@@ -336,6 +347,11 @@ class SweepSession:
     def _on_ended(self, news: Ended) -> None:
         self.rules.ended(news)
         self.trials.ended(news)
+
+    def _run_out_of_room(self) -> None:
+        root = self.request.results_root
+        if self.rules.say(DISK_FULL, f"no room under {root}"):
+            log.warning("no room under %s: nothing new starts; make some, and go on", root)
 
     def _on_settled(self, run: PlannedRun, known: KnownRun) -> None:
         self.progress.settled(known.status)
