@@ -11,7 +11,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ TORN = "torn"
 
 _RESERVE_BYTES = 1 << 17
 _STATE_LOCK = "sweep.lock"
+_START_LOCK = "start.lock"
 
 log = logging.getLogger("argus_tasks")
 
@@ -272,6 +273,24 @@ def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
         ):
             found = max(found or ("", ""), (str(state.get("created_at")), path.parent.name))
     return found[1] if found else None
+
+
+@contextmanager
+def first_start(results_root: Path, identity: SweepIdentity, batch_id: str) -> Iterator[None]:
+    """Hold this from before a new batch is taken until its session is open: of many starts of one
+    sweep at once the first one makes the batch.
+
+    Errors: BadInput where another start has made one since; OSError.
+    """
+    (results_root / SWEEP_FOLDER).mkdir(parents=True, exist_ok=True)
+    with locked(str(results_root / SWEEP_FOLDER / _START_LOCK)):
+        made = find_batch(results_root, identity)
+        if made not in (None, batch_id):
+            folder = SweepFolder(results_root, str(made))
+            folder.take()
+            folder.close()
+            raise BadInput(f"batch {made} was started a moment ago; start again to go on with it.")
+        yield
 
 
 def checked_line(facts: Mapping[str, Any]) -> str:

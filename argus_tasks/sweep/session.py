@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -15,7 +16,7 @@ from argus_tasks.base.processes import user_at_host
 from argus_tasks.runs.catalogue import KnownRun
 from argus_tasks.runs.causes import CLAIM_LOST, DISK_FULL, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
-from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.runs.ledger import SweepFolder, first_start
 from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import Ending, stopped_ending
 from argus_tasks.runs.stopping import StopRequest
@@ -159,13 +160,17 @@ class SweepSession:
 
     def __enter__(self) -> SweepSession:
         self.make_root()
-        self.folder.take()
-        self.session_id = self.folder.open_session(
-            self.plan.identity,
-            git_sha=self.plan.git_sha,
-            created_by=user_at_host(),
-            recipe=recipe_of(self.request),
-        )
+        request, plan = self.request, self.plan
+        sticky = request.reuse and not request.fresh and request.batch_id is None
+        new = first_start(request.results_root, plan.identity, plan.batch_id)
+        with new if sticky and not plan.known_batch else nullcontext():
+            self.folder.take()
+            self.session_id = self.folder.open_session(
+                self.plan.identity,
+                git_sha=self.plan.git_sha,
+                created_by=user_at_host(),
+                recipe=recipe_of(self.request),
+            )
         self._assigner.meta = replace(
             with_facts(self.request.metadata, Path.cwd()),
             code=self.plan.code,
