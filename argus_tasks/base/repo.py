@@ -10,6 +10,7 @@ from pathlib import Path
 
 COMMIT_DIGITS = 12
 """How many digits of a commit say which it is."""
+_SWEEPS = "/.sweep/"
 _LARGEST_FILE = 1_000_000
 _MOST_FILES = 1_000
 
@@ -78,8 +79,8 @@ def diff_of(repo: Repo) -> str:
 
 
 def untracked_files(repo: Repo, leave_out: Path | None = None) -> list[Path]:
-    """The files that git neither tracks nor ignores, those under `leave_out` and large ones
-    excepted; the first thousand."""
+    """The files that git neither tracks nor ignores, those under `leave_out`, under any folder
+    that holds a `.sweep` (a results root), and large ones excepted; the first thousand."""
     asked = [_untracked(repo, line) for line in repo.changes if line.startswith("??")]
     if leave_out is not None:
         asked = [path for path in asked if not path.is_relative_to(leave_out)]
@@ -87,13 +88,17 @@ def untracked_files(repo: Repo, leave_out: Path | None = None) -> list[Path]:
         return []
     words = ["ls-files", "--others", "--exclude-standard", "-z", "--"]
     said = _git(repo.top, *words, *[str(path) for path in asked]) or ""
+    names = [name for name in said.split("\0") if name]
+    results = tuple({name[: name.index(_SWEEPS) + 1] for name in names if _SWEEPS in name})
     found = []
-    for name in said.split("\0")[:_MOST_FILES]:
+    for name in names:
         path = repo.top / name
-        if not name or (leave_out is not None and path.is_relative_to(leave_out)):
+        if name.startswith(results) or (leave_out is not None and path.is_relative_to(leave_out)):
             continue
         if path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST_FILE:
             found.append(path)
+            if len(found) == _MOST_FILES:
+                break
     return found
 
 

@@ -13,16 +13,21 @@ its side. What differs is put right by `argus-tasks status --repair`, or the swe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from argus_tasks.orchestration.expected import TERMINAL_TYPES, Comparison
+from argus_tasks.orchestration.expected import TERMINAL_TYPES, Comparison, ExpectedRun
 from argus_tasks.orchestration.mirror import compare_flow_run
-from argus_tasks.orchestration.past import ended_sessions, expected_runs
+from argus_tasks.orchestration.past import ended_sessions, is_ending
+from argus_tasks.orchestration.past_runs import PastRuns
 from argus_tasks.orchestration.prefect_server import PrefectServer, without_retries
 from argus_tasks.runs.ledger import SweepFolder, batches
+
+_LOOK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +57,27 @@ def check_mirrors(
 
     `server` is the name under which sessions note the server that they used. Errors: ServerAway.
     """
+    past = PastRuns(results_root)
     for folder in batches(results_root):
         if batch_id not in (None, folder.batch_id):
             continue
         for session in ended_sessions(folder, server):
-            yield _check(folder, session["id"], session["flow_run"]["id"])
+            yield _check(folder, session, past.expected(session["id"]))
 
 
-def _check(folder: SweepFolder, session: str, flow_run: str) -> MirrorCheck:
+def _check(
+    folder: SweepFolder, facts: Mapping[str, Any], expected: Sequence[ExpectedRun]
+) -> MirrorCheck:
+    session, flow_run = facts["id"], facts["flow_run"]["id"]
     shown = _flow_run_state(UUID(flow_run))
     if shown is None:
         sentences = [f"Prefect's server does not know flow run {flow_run}"]
         return MirrorCheck(folder.batch_id, session, flow_run, 0, sentences)
-    found = compare_flow_run(UUID(flow_run), list(expected_runs(folder, session)))
+    found = compare_flow_run(UUID(flow_run), expected)
     sentences = list(_sentences(found))
+    while shown not in TERMINAL_TYPES and is_ending(facts):
+        time.sleep(_LOOK_S)
+        shown = _flow_run_state(UUID(flow_run))
     if shown not in TERMINAL_TYPES:
         sentences.append(f"flow run {flow_run} is shown as {shown}; its session has ended")
     return MirrorCheck(folder.batch_id, session, flow_run, found.right, sentences)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.events import Event, RelatedResource
@@ -80,20 +80,20 @@ class Comparison:
 
 
 def compare(expected: Iterable[ExpectedRun], shown: Iterable[ServerRun]) -> Comparison:
-    """Match by id, else by keys, else by a name that only one of them has."""
+    """Match by id, else by keys, else by a name that only one has, or one with the right state."""
     rows = list(shown)
     by_id = {row.id: row for row in rows}
     by_keys = {(row.task_key, row.dynamic_key): row for row in rows}
-    by_name: dict[str, ServerRun | None] = {}
+    by_name: dict[str, list[ServerRun]] = {}
     for row in rows:
-        by_name[row.name] = None if row.name in by_name else row
+        by_name.setdefault(row.name, []).append(row)
     found = Comparison()
     met: set[UUID] = set()
     for run in expected:
         row_found = (
             (by_id.get(run.task_run_id) if run.task_run_id else None)
             or by_keys.get((run.task_key, run.dynamic_key))
-            or (by_name.get(run.name) if run.task_run_id is None else None)
+            or (_by_name(run, by_name.get(run.name, [])) if run.task_run_id is None else None)
         )
         if row_found is None or row_found.id in met:
             found.missing.append(run)
@@ -109,6 +109,13 @@ def compare(expected: Iterable[ExpectedRun], shown: Iterable[ServerRun]) -> Comp
     return found
 
 
+def _by_name(run: ExpectedRun, named: list[ServerRun]) -> ServerRun | None:
+    """Of a run that we have made the server may hear late, and then has it twice."""
+    if len(named) == 1:
+        return named[0]
+    return next((row for row in named if row.agrees_with(run)), None)
+
+
 def as_state(run: ExpectedRun, note: str) -> State[None]:
     """The state to set, with a message that says who set it."""
     return State(type=StateType(run.state_type), name=run.state_name, message=_message(run, note))
@@ -120,7 +127,7 @@ def as_event(flow_run_id: UUID, run: ExpectedRun, row: ServerRun | None, note: s
     now = datetime.now(UTC)
     ended = run.end_time or now
     started = run.start_time or ended
-    task_run_id = row.id if row else run.task_run_id or uuid4()
+    task_run_id = row.id if row else run.task_run_id or uuid5(flow_run_id, run.name)
     message = _message(run, note)
     return Event(
         event=f"prefect.task-run.{run.state_name}",
@@ -157,7 +164,7 @@ def as_event(flow_run_id: UUID, run: ExpectedRun, row: ServerRun | None, note: s
             "task_run": {
                 "name": run.name,
                 "task_key": run.task_key,
-                "dynamic_key": (row.dynamic_key if row else run.dynamic_key) or uuid4().hex,
+                "dynamic_key": (row.dynamic_key if row else run.dynamic_key) or task_run_id.hex,
                 "run_count": run.run_count,
                 "start_time": started.isoformat(),
                 "end_time": ended.isoformat(),

@@ -142,10 +142,12 @@ def repair_flow_run(
     *,
     message: str = "its process has gone; closed by argus-tasks",
     deadline_s: float = 60.0,
+    flow_run_too: bool = True,
 ) -> RepairReport:
     """Close what a killed flow process left as Running, and bring its task runs in line.
 
-    Call it only when that process is known to be dead. Errors: ServerAway.
+    Call it only when its session is known to be over; `flow_run_too`: it has said how its flow run
+    ended, or never will. Errors: ServerAway.
     """
     server = PrefectServer()
     try:
@@ -156,12 +158,13 @@ def repair_flow_run(
             runs = list(expected)
             settled = None
             if runs:
-                deadline = Deadline(deadline_s)
-                settled = Settling(server, flow_run_id, None, runs, deadline, None).run()
+                settling = Settling(server, flow_run_id, None, runs, Deadline(deadline_s), None)
+                settled = settling.run(of_the_past=True)
             closed = _close_open_runs(server, flow_run_id, message)
-            if shown not in TERMINAL_TYPES:
+            left_open = flow_run_too and shown not in TERMINAL_TYPES
+            if left_open:
                 server.set_flow_run_state(flow_run_id, Crashed(message=message))
-            return RepairReport(True, shown not in TERMINAL_TYPES, closed, settled)
+            return RepairReport(True, left_open, closed, settled)
     finally:
         server.close()
 

@@ -1,27 +1,26 @@
 """Earlier sessions of a results root, as Prefect's server should show them.
 
 A flow process that was killed leaves its flow run and task runs Running for ever; one whose server
-went away leaves task runs unknown. Ledger and folders know better.
+went away leaves task runs unknown. The ledgers know better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from argus_tasks.base.ids import job_suffix
-from argus_tasks.orchestration.config_task import TASK_NAME
-from argus_tasks.orchestration.expected import ExpectedRun
+from argus_tasks.base.clock import utc_now
+from argus_tasks.base.processes import is_dead
 from argus_tasks.orchestration.mirror import repair_flow_run
+from argus_tasks.orchestration.past_runs import PastRuns
 from argus_tasks.orchestration.prefect_server import ServerAway
-from argus_tasks.runs.layout import SKIPPED, SUCCEEDED
 from argus_tasks.runs.ledger import SweepFolder, batches
 
-_STOPPED = "stopped by "
+_ENDING = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +50,29 @@ def repair_past(
     session. What already agrees is no repair. Errors: ServerAway.
     """
     done: list[Repair] = []
+    past = PastRuns(results_root)
     for folder in batches(results_root):
         for session in ended_sessions(folder, server):
-            if session["flow_run"].get("mirrored") and not settled_too:
+            before = session["flow_run"]
+            # Of a dead session's runs others may have written ends since it was looked at.
+            if before.get("mirrored") and session.get("closed_at") and not settled_too:
                 continue
-            flow_run = session["flow_run"]
+            runs = past.expected(session["id"])
+            if before.get("mirrored") and before.get("ends") == len(runs) and not settled_too:
+                continue
             report = repair_flow_run(
-                UUID(flow_run["id"]),
-                list(expected_runs(folder, session["id"])),
+                UUID(before["id"]),
+                runs,
                 deadline_s=deadline_s,
+                flow_run_too=not is_ending(session),
             )
             settled = report.settled
             left = settled.unmirrored if settled else 0
-            folder.note_session(session["id"], flow_run={**flow_run, "mirrored": left == 0})
+            after = {**before, "mirrored": left == 0, "ends": len(runs)}
+            if after != before:
+                folder.note_session(session["id"], flow_run=after)
             mended = (settled.made + settled.mended if settled else 0) + report.task_runs_closed
-            if mended or left or report.flow_run_closed or not flow_run.get("mirrored"):
+            if mended or left or report.flow_run_closed or not before.get("mirrored"):
                 done.append(Repair(folder.batch_id, session["id"], mended, left))
     return done
 
@@ -78,6 +85,14 @@ def repair_quietly(results_root: Path, server: str, *, deadline_s: float) -> lis
         return []
 
 
+def is_ending(session: Mapping[str, Any]) -> bool:
+    """Whether a session that is closed may not yet have said how its flow run ended."""
+    closed_at = session.get("closed_at")
+    if not closed_at or is_dead(session.get("process") or {}):
+        return False
+    return utc_now() - datetime.fromisoformat(closed_at) < _ENDING
+
+
 def ended_sessions(folder: SweepFolder, server: str) -> Iterator[dict[str, Any]]:
     """The sessions that have a flow run on this server, and whose process is known to be over."""
     for session in folder.sessions():
@@ -85,41 +100,3 @@ def ended_sessions(folder: SweepFolder, server: str) -> Iterator[dict[str, Any]]
             continue
         if folder.is_over(session):
             yield session
-
-
-def expected_runs(folder: SweepFolder, session: str) -> Iterator[ExpectedRun]:
-    """The task runs of a session that have ended, by its ledger."""
-    first: dict[str, dict[str, Any]] = {}
-    last: dict[str, dict[str, Any]] = {}
-    for fact in folder.facts():
-        if fact.get("session") == session and fact.get("job_id"):
-            run_id = fact["run_id"]
-            first.setdefault(run_id, fact)
-            last[run_id] = fact
-    ending = f"-{job_suffix(folder.batch_id)}"
-    for run_id, fact in last.items():
-        if fact.get("event") != "ended":
-            continue
-        kind, name = _state(str(fact["status"]), fact.get("cause"))
-        yield ExpectedRun(
-            task_run_id=None,
-            name=str(fact["job_id"]).removesuffix(ending),
-            task_key=TASK_NAME,
-            dynamic_key="",
-            state_type=kind,
-            state_name=name,
-            message=f"{fact.get('cause') or ''} ({folder.path.parents[1] / run_id})".strip(),
-            run_count=int(fact["attempt"]) - int(first[run_id]["attempt"]) + 1,
-            start_time=datetime.fromisoformat(first[run_id]["at"]),
-            end_time=datetime.fromisoformat(fact["at"]),
-        )
-
-
-def _state(status: str, cause: str | None) -> tuple[str, str]:
-    if status == SUCCEEDED:
-        return "COMPLETED", "Completed"
-    if status == SKIPPED:
-        return "COMPLETED", "Skipped"
-    if cause is not None and cause.startswith(_STOPPED):
-        return "CANCELLED", "Cancelled"
-    return "FAILED", "Failed"

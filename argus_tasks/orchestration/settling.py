@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -38,6 +39,8 @@ LATER_POLL_S = 0.25
 POLLED_OFTEN_S = 1.0
 STALL_S = 5.0
 """Recorded nothing more for so long (five flushes of a stock server): the rest is not coming."""
+LATE_S = 20.0
+"""What began so long ago a server has recorded, if it was ever sent."""
 AWAY_S = 4.0
 """Refused for so long, by what the relay has seen of it before: it is gone ..."""
 LEAST_AWAY_S = 1.5
@@ -61,6 +64,7 @@ class SettleReport:
         made: those it lacked, made by us.
         mended: those it had in another state, set right by us.
         unmirrored: those it still lacks or has wrong.
+        left_open: those that it shows as running, and that have not ended here either.
         reachable: False where the server was gone.
         seconds: how long it took.
     """
@@ -69,13 +73,14 @@ class SettleReport:
     made: int
     mended: int
     unmirrored: int
+    left_open: int
     reachable: bool
     seconds: float
 
     @property
     def agrees(self) -> bool:
         """True where the server has all as it is here."""
-        return self.reachable and not self.unmirrored
+        return self.reachable and not self.unmirrored and not self.left_open
 
 
 class Settling:
@@ -99,13 +104,19 @@ class Settling:
         self._progress = progress or _silent
         self._recorded = 0
 
-    def run(self) -> SettleReport:
-        """Never raises for what the server does; what cannot be done is counted."""
+    def run(self, *, of_the_past: bool = False) -> SettleReport:
+        """Never raises for what the server does; what cannot be done is counted.
+
+        `of_the_past`: nothing more is coming but what was sent just before its process died.
+        """
         try:
-            self._wait_for_all()
+            self._wait_for_all(0.0 if of_the_past else STALL_S)
             if self._counts_agree():
                 return self._report(Comparison(right=len(self._expected)))
             found = self._compare()
+            if of_the_past and any(map(_began_lately, found.missing)):
+                self._wait_for_all(STALL_S)
+                found = self._compare()
             before = found
             if self._time_left():
                 self._resend(found)
@@ -117,7 +128,7 @@ class Settling:
             log.warning("%s; the mirror is put right at the next start", error)
             unmirrored = len(self._expected) - min(self._recorded, len(self._expected))
             return SettleReport(
-                self._recorded, 0, 0, unmirrored, False, time.monotonic() - self._begun
+                self._recorded, 0, 0, unmirrored, 0, False, time.monotonic() - self._begun
             )
         return self._report(before, found)
 
@@ -130,6 +141,7 @@ class Settling:
             made=max(0, len(before.missing) - still_missing),
             mended=max(0, len(before.wrong) - still_wrong),
             unmirrored=still_missing + still_wrong,
+            left_open=len(after.left_open),
             reachable=True,
             seconds=time.monotonic() - self._begun,
         )
@@ -137,8 +149,9 @@ class Settling:
     def _time_left(self) -> float:
         return self._deadline.left_s()
 
-    def _wait_for_all(self) -> None:
-        """Return when as many have ended on the server as here, or no more are coming.
+    def _wait_for_all(self, stall_s: float) -> None:
+        """Return when as many have ended on the server as here, or no more are coming: it has
+        recorded nothing for `stall_s`.
 
         Errors: ServerAway where it is gone.
         """
@@ -162,7 +175,7 @@ class Settling:
             if self._recorded != last or not drained:
                 last, changed_at = self._recorded, now
             self._progress(min(self._recorded, wanted), wanted)
-            if self._recorded >= wanted or now - changed_at >= STALL_S or not self._time_left():
+            if self._recorded >= wanted or now - changed_at >= stall_s or not self._time_left():
                 return
             if not drained and self._relay is not None:
                 drained = self._relay.drain(min(0.5, self._time_left()))
@@ -209,7 +222,7 @@ class Settling:
                 return
             if not _send(events[begin : begin + CHUNK], self._time_left()):
                 return
-            self._wait_for_all()
+            self._wait_for_all(STALL_S)
 
     def _one_by_one(self, found: Comparison) -> None:
         """What even that has not put right, by a request each."""
@@ -226,6 +239,13 @@ class Settling:
                 refused += 1
             else:
                 refused = 0
+
+
+def _began_lately(run: ExpectedRun) -> bool:
+    """Whether the server may only not have come to it yet."""
+    return run.start_time is not None and datetime.now(UTC) - run.start_time < timedelta(
+        seconds=LATE_S
+    )
 
 
 def _send(events: Sequence[Event], limit_s: float) -> bool:

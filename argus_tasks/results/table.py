@@ -7,7 +7,7 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from argus_tasks.base.ids import canonical_json
@@ -22,16 +22,15 @@ GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; text is to the left, numbers are to the right."""
+    """A column; text is to the left, numbers are to the right. `width` is in characters."""
 
     title: str
     cells: tuple[str, ...]
     is_text: bool = False
+    width: int = field(init=False)
 
-    @property
-    def width(self) -> int:
-        """In characters."""
-        return max(map(len, (self.title, *self.cells)))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "width", max(map(len, (self.title, *self.cells))))
 
 
 def keys_shown(board: Leaderboard) -> list[str]:

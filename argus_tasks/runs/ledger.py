@@ -11,7 +11,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,10 @@ REMOVED = "removed"
 TORN = "torn"
 """The event of a line that says that the one before was torn off by a crash."""
 
+_RESERVE_BYTES = 1 << 17
 _STATE_LOCK = "sweep.lock"
 _BATCH_LOCK = "lock"
+_START_LOCK = "start.lock"
 
 log = logging.getLogger("argus_tasks")
 
@@ -69,6 +71,8 @@ class SweepFolder:
         self._alone = ProcessLock(str(self.path / _BATCH_LOCK))
         self._session = ""
         self._unwritten = b""
+        self._told = False
+        self._reserve = self.path / "reserve"
         self._lock = threading.Lock()
 
     def take(self) -> None:
@@ -122,6 +126,7 @@ class SweepFolder:
             self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o666)
+        self._keep_room()
         end = os.lseek(self._ledger, 0, os.SEEK_END)
         if end and os.pread(self._ledger, 1, end - 1) != b"\n":
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
@@ -195,6 +200,13 @@ class SweepFolder:
             self._unwritten += line.encode()
             self._write()
 
+    def make_room(self) -> None:
+        """Nothing runs any more: give back the room that was kept for what is still to be said."""
+        with self._lock:
+            if self._ledger is not None:
+                self._reserve.unlink(missing_ok=True)
+                self._write()
+
     def close(self) -> None:
         """Close the ledger's file."""
         with self._lock:
@@ -228,8 +240,23 @@ class SweepFolder:
         try:
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(self._ledger, self._unwritten) :]
+            self._told = False
         except OSError as error:
-            log.warning("%s/%s cannot be written: %s", self.path, LEDGER_JSONL, error)
+            if not self._told:
+                self._told = True
+                log.warning("%s/%s cannot be written yet: %s", self.path, LEDGER_JSONL, error)
+
+    def _keep_room(self) -> None:
+        """On a disk that runs full the session's last words must find some."""
+        with suppress(OSError):
+            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+                else:
+                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
+            finally:
+                os.close(descriptor)
 
     def state(self) -> dict[str, Any] | None:
         """`sweep.json`; None where there is none that can be read."""
@@ -274,6 +301,24 @@ def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
         ):
             found = max(found or ("", ""), (str(state.get("created_at")), path.parent.name))
     return found[1] if found else None
+
+
+@contextmanager
+def first_start(results_root: Path, identity: SweepIdentity, batch_id: str) -> Iterator[None]:
+    """Hold this from before a new batch is taken until its session is open: of many starts of one
+    sweep at once the first one makes the batch.
+
+    Errors: BadInput where another start has made one since; OSError.
+    """
+    (results_root / SWEEP_FOLDER).mkdir(parents=True, exist_ok=True)
+    with locked(str(results_root / SWEEP_FOLDER / _START_LOCK)):
+        made = find_batch(results_root, identity)
+        if made not in (None, batch_id):
+            folder = SweepFolder(results_root, str(made))
+            folder.take()
+            folder.close()
+            raise BadInput(f"batch {made} was started a moment ago; start again to go on with it.")
+        yield
 
 
 def checked_line(facts: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ files. Here all of it is computed again; nothing is changed.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.checked_files import CheckedFiles, Verdict
+from argus_tasks.runs.checked_files import CheckedFiles, Finding, Verdict
 from argus_tasks.runs.claims import standing_claims
 from argus_tasks.runs.hashes import hash_of
 from argus_tasks.runs.layout import (
@@ -21,48 +21,38 @@ from argus_tasks.runs.layout import (
     PLAN_JSONL,
     RUN_JSON,
     RUN_LOG,
-    RUNNING,
-    SKIPPED,
     STARTS_JSONL,
     SUCCEEDED,
     SWEEP_FOLDER,
     SWEEP_JSON,
     is_plain,
 )
-from argus_tasks.runs.ledger import REMOVED, TORN, SweepFolder, batches, json_holds, line_holds
+from argus_tasks.runs.ledger import TORN, SweepFolder, batches, json_holds, line_holds
+from argus_tasks.runs.ledger_runs import LedgerRun
+from argus_tasks.runs.plan_check import PlanCheck
 from argus_tasks.runs.told import MONITOR_JSONL
-from argus_tasks.runs.trial_lines import TrialLines
 
-
-@dataclass(slots=True)
-class _Attempt:
-    number: int
-    batch_id: str
-    session: str
-    began: str
-    ended: str | None = None
-
-
-@dataclass(slots=True)
-class _Run:
-    """What the ledgers say of a run."""
-
-    digest: str | None
-    attempts: list[_Attempt] = field(default_factory=list)
-    ends: dict[int, str] = field(default_factory=dict)
-    last: dict[str, Any] = field(default_factory=dict)
-    rank: tuple[int, bool] = (0, False)
-    removed: bool = False
-
-    @property
-    def over(self) -> bool:
-        return self.last.get("event") in ("ended", "closed")
+LOOKS = 6
+PAUSE_S = 0.25
 
 
 def verify(results_root: Path, batch_id: str | None = None) -> Verdict:
-    """Look at everything under a results root, or at what belongs to one batch."""
+    """Look at everything under a results root, or at what belongs to one batch.
+
+    Beside a running sweep what is found is looked at again until it stands: it was there the last
+    time, and no line has come about its run since. What never stands still is in flight.
+    """
     check = _Check(results_root, batch_id)
     check.everything()
+    doubtful = check.doubtful(None)
+    for _ in range(LOOKS):
+        if not doubtful:
+            break
+        time.sleep(PAUSE_S)
+        before, check = check, _Check(results_root, batch_id)
+        check.everything()
+        doubtful = check.doubtful(before)
+    check.verdict.findings[:] = [one for one in check.verdict.findings if one not in doubtful]
     return check.verdict
 
 
@@ -70,7 +60,8 @@ class _Check:
     def __init__(self, root: Path, batch_id: str | None) -> None:
         self._root = root
         self._only = batch_id
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, LedgerRun] = {}
+        self._sessions: dict[str, list[dict[str, Any]]] = {}
         self._statuses: dict[str, str] = {}
         self._live_sessions: set[str] = set()
         self._closed_sessions: set[str] = set()
@@ -83,13 +74,38 @@ class _Check:
         for folder in folders:
             self._read_batch(folder)
         for run_id, run in self._runs.items():
-            self._check_attempts(run_id, run)
+            for batch, sentence in run.wrong_attempts(run_id, self._closed_sessions):
+                self._files.find(self._ledger_of(batch), sentence)
         for run_id in self._run_ids():
             self._check_run(run_id)
         self._check_once()
+        plans = PlanCheck(self._files, self._runs, self._statuses, self._live_sessions)
         for folder in folders:
-            self._check_plan(folder)
+            if self._only in (None, folder.batch_id):
+                sessions = self._sessions[folder.batch_id]
+                self.verdict.outcomes[folder.batch_id] = plans.check(folder, sessions)
         self._check_shared()
+
+    def doubtful(self, before: _Check | None) -> list[Finding]:
+        """What may only have been in flight: sweeps run here, and it was not found before, or its
+        run has got on since."""
+        now = {folder.batch_id: folder.sessions() for folder in batches(self._root)}
+        if not self._live_sessions and now == self._sessions:
+            return []
+        if before is None:
+            return list(self.verdict.findings)
+        found = set(before.verdict.findings)
+        return [
+            one
+            for one in self.verdict.findings
+            if one not in found or self._last_of(one) != before._last_of(one)
+        ]
+
+    def _last_of(self, finding: Finding) -> dict[str, Any] | None:
+        """The last line about the run that a finding is of."""
+        run_id = Path(finding.path).relative_to(self._root).parts[0]
+        run = self._runs.get(run_id)
+        return run.last if run is not None else None
 
     def _batch_folders(self) -> Iterator[SweepFolder]:
         """Every batch: other batches' ledgers may know of runs that one batch reuses."""
@@ -101,15 +117,13 @@ class _Check:
                 found[path.parent.name] = SweepFolder(self._root, path.parent.name)
         yield from found.values()
 
-    def _is_asked(self, batch_id: str) -> bool:
-        return self._only in (None, batch_id)
-
     def _read_batch(self, folder: SweepFolder) -> None:
         self._check_sweep_json(folder)
         for name in (PLAN_JSONL, MONITOR_JSONL):
             for _ in self._files.lines(folder.path / name):
                 pass
-        for session in folder.sessions():
+        self._sessions[folder.batch_id] = folder.sessions()
+        for session in self._sessions[folder.batch_id]:
             self._check_environment(folder, session)
             if session.get("closed_at"):
                 self._closed_sessions.add(str(session.get("id")))
@@ -136,68 +150,16 @@ class _Check:
             self._compare(folder.path / str(environment.get("folder")) / str(name), said)
 
     def _take_in(self, folder: SweepFolder, fact: Mapping[str, Any]) -> None:
-        run_id, event = str(fact.get("run_id")), fact.get("event")
-        if event == TORN:
+        if fact.get("event") == TORN:
             return
+        run_id = str(fact.get("run_id"))
         if not is_plain(run_id):
             self._files.find(folder.path / LEDGER_JSONL, f"{run_id!r} is no run's id")
             return
-        run = self._runs.setdefault(run_id, _Run(fact.get("digest")))
-        if event == REMOVED:
-            run.removed = True
-            return
-        number, session = int(fact.get("attempt") or 1), str(fact.get("session"))
-        if event == "started":
-            before = run.attempts[-1] if run.attempts else None
-            if before is not None and before.ended is None and before.session == session:
-                self._files.find(
-                    folder.path / LEDGER_JSONL,
-                    f"attempt {number} of {run_id} starts before attempt {before.number} has ended",
-                )
-            run.attempts.append(_Attempt(number, folder.batch_id, session, str(fact.get("at"))))
-        elif event in ("ended", "closed"):  # closed: its folder only could be later
-            for attempt in run.attempts:
-                if attempt.number == number:
-                    attempt.ended = str(fact.get("at"))
-            run.ends[number] = str(fact.get("at"))
-        else:
-            self._files.find(folder.path / LEDGER_JSONL, f"a line of {run_id} says {event!r}")
-            return
-        # One that was taken over has lines in two ledgers: attempts say which is the last.
-        rank = (number, event != "started")
-        if rank >= run.rank:
-            run.rank, run.last = rank, dict(fact)
-
-    def _check_attempts(self, run_id: str, run: _Run) -> None:
-        """Each attempt has its end, none is there twice in one session, and none beside another of
-        another batch."""
-        seen: set[tuple[str, int]] = set()
-        run.attempts.sort(key=lambda attempt: attempt.number)
-        for attempt in run.attempts:
-            attempt.ended = attempt.ended or run.ends.get(attempt.number)
-            taken_over = attempt.batch_id != run.attempts[-1].batch_id
-            over = attempt.session in self._closed_sessions and not taken_over
-            if attempt.ended is None and over:
-                self._files.find(
-                    self._ledger_of(attempt.batch_id),
-                    f"attempt {attempt.number} of {run_id} has no end, though its session has",
-                )
-            key = (attempt.session, attempt.number)
-            if key in seen:
-                self._files.find(
-                    self._ledger_of(attempt.batch_id),
-                    f"attempt {attempt.number} of {run_id} was started twice",
-                )
-            seen.add(key)
-        for first, second in zip(run.attempts, run.attempts[1:], strict=False):
-            if first.batch_id == second.batch_id:
-                continue
-            if first.ended is not None and second.began < first.ended <= (second.ended or "~"):
-                self._files.find(
-                    self._root / run_id,
-                    f"attempt {second.number} of {second.batch_id} began before attempt"
-                    f" {first.number} of {first.batch_id} had ended",
-                )
+        run = self._runs.setdefault(run_id, LedgerRun(fact.get("digest")))
+        wrong = run.take_in(folder.batch_id, fact)
+        if wrong is not None:
+            self._files.find(folder.path / LEDGER_JSONL, wrong)
 
     def _run_ids(self) -> list[str]:
         """Every run folder, and every run that a ledger knows."""
@@ -225,22 +187,21 @@ class _Check:
             self._files.find(folder, "is a link, which is not followed")
             return
         if not folder.is_dir():
-            if run.over:
+            # Without files it failed before its folder could be made: no room, no rights.
+            if run.over and (run.last.get("files") or run.last.get("status") != FAILED):
                 self._files.find(folder, "its folder is gone, and nothing says who removed it")
             return
         record = self._record(folder)
-        if record is None:
-            return
-        self._statuses[run_id] = str(record.get("status"))
-        live = any(one.session in self._live_sessions for one in run.attempts[-1:])
+        if record is not None:
+            self._statuses[run_id] = str(record.get("status"))
         if not run.over:
-            if live or record.get("status") != SUCCEEDED:
-                self._check_unknown(folder)
+            self._check_unknown(folder)
             return
-        self._check_last_word(folder, run, record)
+        if record is not None:
+            self._check_last_word(folder, run, record)
         self._check_files(folder, run)
 
-    def _check_last_word(self, folder: Path, run: _Run, record: Mapping[str, Any]) -> None:
+    def _check_last_word(self, folder: Path, run: LedgerRun, record: Mapping[str, Any]) -> None:
         last = run.last
         for key in ("status", "attempt", "cause"):
             if record.get(key) != last.get(key):
@@ -251,7 +212,7 @@ class _Check:
         if record.get("run_id") != folder.name:
             self._files.find(folder / RUN_JSON, f"its run_id is {record.get('run_id')!r}")
 
-    def _check_files(self, folder: Path, run: _Run) -> None:
+    def _check_files(self, folder: Path, run: LedgerRun) -> None:
         files = run.last.get("files")
         if not isinstance(files, Mapping):
             self.verdict.unchecked += 1
@@ -293,7 +254,7 @@ class _Check:
             if run.digest and run.attempts and self._statuses.get(run_id) == SUCCEEDED:
                 by_config.setdefault((run.attempts[0].batch_id, run.digest), []).append(run_id)
         for (batch_id, digest), run_ids in by_config.items():
-            if len(run_ids) < 2 or not self._is_asked(batch_id):
+            if len(run_ids) < 2 or self._only not in (None, batch_id):
                 continue
             parents = {self._parent(run_id) for run_id in run_ids}
             loose = [run_id for run_id in run_ids if run_id not in parents]
@@ -307,86 +268,6 @@ class _Check:
         record = self._record(self._root / run_id) or {}
         parent = record.get("parent_run_id")
         return parent if isinstance(parent, str) else None
-
-    def _check_plan(self, folder: SweepFolder) -> None:
-        """Each config of the plan has one outcome, or a reason why it has none."""
-        if not self._is_asked(folder.batch_id):
-            return
-        by_digest: dict[str, list[str]] = {}
-        for run_id, run in self._runs.items():
-            if run.digest:
-                by_digest.setdefault(run.digest, []).append(run_id)
-        session = (folder.sessions() or [{}])[-1]
-        counts: dict[str, int] = {}
-        for line in folder.plan():
-            digest = line.get("digest")
-            if not digest:
-                counts["not identified"] = counts.get("not identified", 0) + 1
-                continue
-            word = self._outcome(by_digest.get(digest, []))
-            if word is None:
-                word = _reason(session, live=session.get("id") in self._live_sessions)
-            if word is None:
-                self._files.find(
-                    folder.path / PLAN_JSONL,
-                    f"config {line.get('index')} ({line.get('job_id')}) has no outcome, and the"
-                    f" session ended as '{session.get('how')}'",
-                )
-                word = "lost"
-            counts[word] = counts.get(word, 0) + 1
-        self._check_trials(folder, session, counts)
-        self.verdict.outcomes[folder.batch_id] = counts
-
-    def _check_trials(
-        self, folder: SweepFolder, session: Mapping[str, Any], counts: dict[str, int]
-    ) -> None:
-        """A search's plan grows while it runs: it has every trial that was run, and all there are
-        to be, or a reason why not."""
-        searches = {each.get("id") for each in folder.sessions() if _trials_of(each)}
-        ran = {
-            str(run.digest): run_id
-            for run_id, run in self._runs.items()
-            if any(one.session in searches for one in run.attempts)
-        }
-        found = TrialLines(folder.plan())
-        asked = _trials_of(session)
-        if not asked:
-            return
-        for sentence in found.wrong(ran):
-            self._files.find(folder.path / PLAN_JSONL, sentence)
-        left = asked - found.count
-        if left <= 0:
-            return
-        word = _reason(session, live=session.get("id") in self._live_sessions)
-        if word is None:
-            self._files.find(
-                folder.path / PLAN_JSONL,
-                f"{left} of {asked} trials are not there, and the session ended as"
-                f" '{session.get('how')}'",
-            )
-        counts[word or "lost"] = counts.get(word or "lost", 0) + left
-
-    def _outcome(self, run_ids: list[str]) -> str | None:
-        """The word of a config's runs: of a success, else of the newest."""
-        words = [self._word(run_id) for run_id in sorted(run_ids)]
-        known = [word for word in words if word is not None]
-        if SUCCEEDED in known:
-            return SUCCEEDED
-        return known[-1] if known else None
-
-    def _word(self, run_id: str) -> str | None:
-        run, status = self._runs[run_id], self._statuses.get(run_id)
-        if run.removed:
-            return "removed"
-        if not run.over:
-            if run.attempts and run.attempts[-1].session in self._live_sessions:
-                return RUNNING
-            return SUCCEEDED if status == SUCCEEDED else "cut off"
-        said = str(run.last.get("status"))
-        cause = str(run.last.get("cause") or "")
-        if said == FAILED and cause.startswith("stopped by"):
-            return "stopped"
-        return said if said in (SUCCEEDED, SKIPPED, FAILED) else None
 
     def _check_shared(self) -> None:
         for _ in self._files.lines(self._root / SWEEP_FOLDER / STARTS_JSONL):
@@ -402,25 +283,3 @@ class _Check:
 
     def _ledger_of(self, batch_id: str) -> Path:
         return self._root / SWEEP_FOLDER / batch_id / LEDGER_JSONL
-
-
-def _trials_of(session: Mapping[str, Any]) -> int:
-    """How many trials the session's search was to have; 0 where it was none."""
-    recipe = session.get("recipe")
-    search = recipe.get("search") if isinstance(recipe, Mapping) else None
-    return int(search.get("trials") or 0) if isinstance(search, Mapping) else 0
-
-
-def _reason(session: Mapping[str, Any], *, live: bool) -> str | None:
-    """Why a config has not been started."""
-    if live:
-        return "not started yet"
-    if not session.get("closed_at"):
-        return "not started: its session was killed"
-    recipe = session.get("recipe")
-    if isinstance(recipe, Mapping) and recipe.get("only") is not None:
-        return "not started: a rerun of others"
-    how = str(session.get("how"))
-    if how.startswith("stopped by") or "not started" in how:
-        return "not started: stopped"
-    return None

@@ -64,7 +64,9 @@ class LastWords:
         try:
             self._close(assignment, outcome)
         except OSError as error:
-            log.warning("%s cannot be closed yet: %s", assignment.key.run_dir, error)
+            full = causes.of_exception(error) == causes.DISK_FULL  # the session says so, once
+            level = logging.DEBUG if full else logging.WARNING
+            log.log(level, "%s cannot be closed yet: %s", assignment.key.run_dir, error)
             with self._lock:
                 self._owed[assignment.key.run_id] = (assignment, outcome)
             return outcome

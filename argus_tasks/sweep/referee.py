@@ -40,7 +40,7 @@ class Referee:
         if runtime_s is None:
             return
         told = f"its {time_text(runtime_s)} are over"
-        self._clock = threading.Timer(runtime_s, self._say, ("max_runtime", told))
+        self._clock = threading.Timer(runtime_s, self.say, ("max_runtime", told))
         self._clock.daemon = True
         self._clock.start()
 
@@ -63,15 +63,17 @@ class Referee:
             self._in_a_row += 1
             failed, row = self._failed, self._in_a_row
         if self._rules.fail_fast:
-            self._say("fail_fast", f"{news.run.name} failed")
+            self.say("fail_fast", f"{news.run.name} failed")
         elif self._most is not None and failed >= self._most:
-            self._say("max_failures", f"{failed} of {self._total} failed")
+            self.say("max_failures", f"{failed} of {self._total} failed")
         elif row == self._rules.max_consecutive_failures:
-            self._say("max_consecutive_failures", f"{row} failed one after the other")
+            self.say("max_consecutive_failures", f"{row} failed one after the other")
 
-    def _say(self, rule: str, told: str) -> None:
+    def say(self, rule: str, told: str) -> bool:
+        """This rule stops the sweep, by what it has seen; False where one has already."""
         with self._lock:
             if self.reason:
-                return
+                return False
             self.reason = f"{rule}: {told}"
         self._stop(rule)
+        return True

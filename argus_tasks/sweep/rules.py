@@ -45,6 +45,11 @@ class Rules:
         """Nothing more will run."""
         self._referee.close()
 
+    def say(self, rule: str, told: str) -> bool:
+        """A rule that is none of these stops the sweep, by what it has seen; False where one has
+        already."""
+        return self._referee.say(rule, told)
+
     def ended(self, news: Ended) -> None:
         """A run has ended for good."""
         self._referee.ended(news)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -12,9 +14,9 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
 from argus_tasks.runs.catalogue import KnownRun
-from argus_tasks.runs.causes import CLAIM_LOST, OUT_OF_MEMORY
+from argus_tasks.runs.causes import CLAIM_LOST, DISK_FULL, OUT_OF_MEMORY
 from argus_tasks.runs.layout import FAILED, RUNNING, SUCCEEDED
-from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.runs.ledger import SweepFolder, first_start
 from argus_tasks.runs.metadata import with_facts
 from argus_tasks.runs.record import Ending, stopped_ending
 from argus_tasks.runs.stopping import StopRequest
@@ -36,12 +38,15 @@ from argus_tasks.sweep.plan import Action, Plan, PlannedRun, make_plan
 from argus_tasks.sweep.progress import Ended, Progress
 from argus_tasks.sweep.recipe import recipe_of
 from argus_tasks.sweep.request import SweepRequest
+from argus_tasks.sweep.room import Room
 from argus_tasks.sweep.rules import Rules
 from argus_tasks.sweep.search.trials import trials_of
 from argus_tasks.sweep.stop_state import StopState
 from argus_tasks.sweep.surroundings import Surroundings
 from argus_tasks.sweep.tally import how_it_ended, tally
 from argus_tasks.sweep.time_limit import TimeLimit
+
+log = logging.getLogger("argus_tasks")
 
 
 class SweepSession:
@@ -108,6 +113,7 @@ class SweepSession:
             set_aside=self.rules.holds,
             alone=self._ran_out_of_memory,
         )
+        self._room = Room(request.results_root)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._assigner.link_of = self.trials.link
@@ -157,13 +163,17 @@ class SweepSession:
                 f"results_root is '{root}'; expected a folder that can be made: {error.strerror}."
             ) from error
         self.holding.check()
-        self.folder.take()
-        self.session_id = self.folder.open_session(
-            self.plan.identity,
-            git_sha=self.plan.git_sha,
-            created_by=user_at_host(),
-            recipe=recipe_of(self.request),
-        )
+        request, plan = self.request, self.plan
+        sticky = request.reuse and not request.fresh and request.batch_id is None
+        new = first_start(request.results_root, plan.identity, plan.batch_id)
+        with new if sticky and not plan.known_batch else nullcontext():
+            self.folder.take()
+            self.session_id = self.folder.open_session(
+                plan.identity,
+                git_sha=plan.git_sha,
+                created_by=user_at_host(),
+                recipe=recipe_of(request),
+            )
         self._assigner.meta = replace(
             with_facts(self.request.metadata, Path.cwd()),
             code=self.plan.code,
@@ -193,6 +203,7 @@ class SweepSession:
         self.stops.deadline.begin()
         self.surroundings.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
+        self.folder.make_room()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()
@@ -300,6 +311,11 @@ class SweepSession:
             self.stop("another host")
             self._last[index] = outcome
             return outcome
+        if self._room.is_gone(outcome.ending.cause):
+            self._run_out_of_room()
+        if self.stopped_by == DISK_FULL and outcome.ending.cause == DISK_FULL:
+            cut = stopped_ending(DISK_FULL)
+            outcome = replace(outcome, ending=cut, kinds=(), unwritten=True)
         ending = outcome.ending
         if outcome.unwritten:
             outcome = self._last_words.write(assignment, outcome)
@@ -351,6 +367,11 @@ class SweepSession:
     def _on_ended(self, news: Ended) -> None:
         self.rules.ended(news)
         self.trials.ended(news)
+
+    def _run_out_of_room(self) -> None:
+        root = self.request.results_root
+        if self.rules.say(DISK_FULL, f"no room under {root}"):
+            log.warning("no room under %s: nothing new starts; make some, and go on", root)
 
     def _on_settled(self, run: PlannedRun, known: KnownRun) -> None:
         self.progress.settled(known.status)

@@ -36,11 +36,21 @@ def mark(nap: str) -> Iterator[str]:
 @pytest.fixture
 def small_root(tmp_path: Path) -> Iterator[Path]:
     """A results root that holds 1 MB."""
-    folder = tmp_path / "small"
+    yield from mounted(tmp_path / "small", "size=1m")
+
+
+@pytest.fixture
+def root_of_few(tmp_path: Path) -> Iterator[Path]:
+    """A results root that holds 100 files and folders."""
+    yield from mounted(tmp_path / "few", "nr_inodes=100")
+
+
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A tmpfs with these options, for a test."""
     folder.mkdir()
     try:
         subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "argus-tasks-test", str(folder)],
+            ["mount", "-t", "tmpfs", "-o", options, "argus-tasks-test", str(folder)],
             check=True,
             capture_output=True,
         )

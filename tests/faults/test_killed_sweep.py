@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.integration.test_stopping import ROOT, marks, start, wait_for
@@ -84,6 +85,48 @@ def test_the_next_start_takes_up_what_was_cut_and_repairs(api_url: str, tmp_path
         "flow_runs": {"id": {"any_": [flow_run["id"]]}, "state": {"type": {"any_": ["RUNNING"]}}}
     }
     assert api.post("/flow_runs/count", left) == 0
+
+
+def test_runs_that_end_as_their_sweep_dies_are_known_to_prefect(
+    api_url: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    sweep = start(tmp_path, api_url, mode="process_pool", name="killed-ended", seconds=1)
+    wait_for(lambda: marks(tmp_path) == 2)
+    os.kill(sweep.pid, signal.SIGSTOP)  # before its relay has sent a word of the two
+    wait_for(lambda: [run["status"] for run in records(root)] == ["succeeded"] * 2)
+    os.kill(sweep.pid, signal.SIGKILL)
+    sweep.communicate()
+    api = PrefectApi(api_url)
+    dead = str(api.flow_run("killed-ended-")["id"])
+
+    def shown() -> list[str]:
+        body = {"flow_runs": {"id": {"any_": [dead]}}}
+        return [run["state_name"] for run in api.post("/task_runs/filter", body)]
+
+    # nobody has started it again: its ledger has no ends, its folders have
+    assert argus(api_url, "status", "--results-root", str(root), "--repair").returncode == 0
+    assert shown() == ["Completed"] * 2
+    again = start(tmp_path, api_url, mode="process_pool", name="killed-ended", seconds=1)
+    _, err = again.communicate(timeout=90)
+    assert again.returncode == 0, err
+    assert shown() == ["Completed"] * 2
+
+    # a ledger as any earlier version has left it: the ends are the next session's, and nameless
+    (path,) = root.glob(".sweep/*/ledger.jsonl")
+    facts = [json.loads(line) for line in path.read_text().splitlines()]
+    first = facts[0]["session"]
+    begun = {fact["run_id"] for fact in facts if fact["session"] == first}
+    late = [fact for fact in facts if fact["run_id"] in begun and fact["session"] != first]
+    assert [(fact["event"], fact.get("job_id")) for fact in late] == [("ended", None)] * 2
+    for run in api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [dead]}}}):
+        httpx.delete(f"{api_url}/task_runs/{run['id']}").raise_for_status()
+    verified = argus(api_url, "verify", str(root), "--prefect")
+    assert verified.stdout.count("is missing; the ledger says Completed") == 2
+    assert argus(api_url, "status", "--results-root", str(root), "--repair").returncode == 0
+    assert shown() == ["Completed"] * 2
+    verified = argus(api_url, "verify", str(root), "--prefect")
+    assert "all is whole" in verified.stdout
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, line_holds
+from argus_tasks.runs.verifying import verify
 from argus_tasks.sweep.plan import Action, make_plan
 from argus_tasks.sweep.session import SweepSession
 from tests.support.sessions import records, request_for, run_session
@@ -35,36 +37,105 @@ def hog(ctx: Any) -> dict[str, Any]:
     return {"x": ctx.config["x"]}
 
 
+def hogs(ctx: Any) -> dict[str, Any]:
+    """Writes until there is no room, where the config says so and nobody has made some."""
+    if ctx.resumed or not ctx.config.get("hog"):
+        return {"x": ctx.config["x"]}
+    (ctx.checkpoints_dir / "kept").write_text("so far")
+    return hog(ctx)
+
+
 @pytest.mark.parametrize("fresh", [False, True])
-def test_runs_that_find_no_room_say_so_and_the_others_go_on(
+def test_a_disk_that_runs_full_stops_the_sweep_and_costs_no_config(
     small_root: Path, fresh: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    configs = [{"x": 0}, {"x": 1, "hog": True}, {"x": 2}, {"x": 3}, {"x": 4}]
-    session = SweepSession(request_for(configs, hog, small_root, workers=1, fresh_process=fresh))
-    with session:
-        causes = [session.run_one(index, 1).ending.cause for index in range(2)]
-        fill(small_root / "ballast")  # what the hog's own failed words have given back
-        causes.append(session.run_one(2, 1).ending.cause)
-        for taken in (small_root / "ballast", *small_root.glob("*/artifacts/all")):
-            taken.unlink()
-        causes += [session.run_one(index, 1).ending.cause for index in (3, 4)]
-    assert causes == [None, "disk full", "disk full", None, None]
-    assert "cannot be" in caplog.text
+    configs = [{"x": x, "hog": x == 2} for x in range(12)]
 
-    found = {record["config"]["x"]: record for record in records(small_root)}
-    assert [(found[x]["status"], found[x]["cause"]) for x in range(5)] == [
-        ("succeeded", None),
-        ("failed", "disk full"),
-        ("failed", "disk full"),
-        ("succeeded", None),
-        ("succeeded", None),
+    def sweep() -> SweepSession:
+        options: dict[str, Any] = {"workers": 1, "fresh_process": fresh, "max_attempts": 3}
+        return SweepSession(request_for(configs, hogs, small_root, name="s", **options))
+
+    summary = run_session(sweep())
+    assert (summary.succeeded, summary.stopped, summary.not_started) == (2, 1, 9)
+    assert summary.failed == summary.stopped
+    assert summary.stopped_by == "disk full"
+    assert [r.message for r in caplog.records if "no room" in r.message] == [
+        f"no room under {small_root}: nothing new starts; make some, and go on"
+    ]
+    assert [line["cause"] for line in ledger(small_root) if line["event"] == "ended"] == [
+        None,
+        None,
+        "stopped by disk full",
     ]
     assert nothing_half_written(small_root)
-    ends = [line["cause"] for line in ledger(small_root) if line["event"] == "ended"]
-    assert ends == causes
+    verdict = verify(small_root)
+    assert verdict.findings == []
+    assert list(verdict.outcomes.values()) == [
+        {"succeeded": 2, "stopped": 1, "not started: stopped": 9}
+    ]
+    (cut,) = [record for record in records(small_root) if record["status"] == "failed"]
+    assert (cut["cause"], cut["resumable"]) == ("stopped by disk full", True)
 
+    (cut["dir"] / "artifacts" / "all").unlink()
+    again = run_session(sweep())
+    assert (again.succeeded, again.reused) == (12, 2)
+    (taken_up,) = [record for record in records(small_root) if record["attempt"] == 2]
+    assert taken_up["run_id"] == cut["run_id"]
+    assert (cut["dir"] / "checkpoints" / "kept").read_text() == "so far"
+    assert verify(small_root).findings == []
+
+
+def test_a_file_system_without_inodes_is_full_too(root_of_few: Path) -> None:
+    configs = [{"x": x} for x in range(30)]
+
+    def sweep() -> SweepSession:
+        return SweepSession(request_for(configs, hog, root_of_few, name="s", workers=2))
+
+    summary = run_session(sweep())
+    assert summary.stopped_by == "disk full"
+    assert summary.succeeded
+    assert summary.failed == summary.stopped <= 2
+    assert verify(root_of_few).findings == []
+    more = "remount,nr_inodes=0"
+    subprocess.run(["mount", "-o", more, str(root_of_few)], check=True, capture_output=True)
+    again = run_session(sweep())
+    assert (again.succeeded, again.reused) == (30, summary.succeeded)
+    assert verify(root_of_few).findings == []
+
+
+def full_elsewhere(ctx: Any) -> dict[str, Any]:
+    """Has a disk of its own, which is full for some of the configs."""
+    if ctx.config["full"]:
+        raise OSError(errno.ENOSPC, "no space left on the experiment's own disk")
+    return {}
+
+
+def test_a_single_run_whose_own_disk_is_full_costs_itself_alone(results_root: Path) -> None:
+    def causes(full: str) -> list[str | None]:
+        configs = [{"x": x, "full": mark == "f", "all": full} for x, mark in enumerate(full)]
+        request = request_for(configs, full_elsewhere, results_root, name=full, mode="thread")
+        with SweepSession(request) as session:
+            return [session.run_one(index, 1).ending.cause for index in range(len(full))]
+
+    assert causes("f.f.") == ["disk full", None, "disk full", None]
+    stopped = "stopped by disk full"
+    assert causes("f.ff.") == ["disk full", None, "disk full", stopped, stopped]
+
+
+def test_words_that_find_no_room_are_written_when_there_is(small_root: Path) -> None:
+    """Room that is made while the sweep winds down serves its last words."""
+    configs = [{"x": 0, "hog": True}, {"x": 1}]
+    session = SweepSession(request_for(configs, hog, small_root, workers=1))
+    with session:
+        cause = session.run_one(0, 1).ending.cause
+        fill(small_root / "ballast")  # what the hog's own failed words have given back
+        (small_root / "ballast").unlink()
+    assert cause == "stopped by disk full"
+    assert nothing_half_written(small_root)
+    (record,) = records(small_root)
+    assert (record["status"], record["resumable"]) == ("failed", True)
     plan = make_plan(request_for(configs, hog, small_root))
-    assert (plan.count(Action.REUSE), plan.count(Action.RUN)) == (3, 2)
+    assert (plan.count(Action.RESUME), plan.count(Action.RUN)) == (1, 1)
 
 
 def nothing_half_written(root: Path) -> bool:

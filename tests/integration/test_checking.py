@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,8 +12,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from argus_tasks import sweep_flow
 from argus_tasks.orchestration.checking import MirrorCheck, check_mirrors
+from argus_tasks.orchestration.mirror import Mirror
 from argus_tasks.orchestration.past import repair_past
+from argus_tasks.orchestration.past_runs import PastRuns
 from argus_tasks.orchestration.prefect_server import ServerAway
+from argus_tasks.runs.ledger import batches
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi, login
 
@@ -79,3 +83,28 @@ def test_a_server_that_is_away_is_no_difference(asked: str, results_root: Path) 
     away = {PREFECT_API_URL: "http://127.0.0.1:9/api"}
     with temporary_settings(away), pytest.raises(ServerAway):
         check(results_root, asked)
+
+
+def test_a_task_run_left_open_is_no_agreement(asked: str, results_root: Path) -> None:
+    """As many have ended as were to, and one that nobody knows the end of still runs."""
+    sweep_flow([{"x": 1}], experiments.noop, name="open", results_root=results_root)
+    flow_run = UUID(check(results_root, asked).flow_run)
+    (opened,) = [run for folder in batches(results_root) for run in folder.sessions()]
+    expected = PastRuns(results_root).expected(opened["id"])
+    mirror = Mirror(flow_run, None)
+    try:
+        report = mirror.settle(expected, deadline_s=20)
+        assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 0)
+        body = {"flow_run_id": str(flow_run), "task_key": "config", "dynamic_key": "other"}
+        state = {"type": "RUNNING", "name": "Running"}
+        PrefectApi(asked).post("/task_runs/", {**body, "name": "other", "state": state})
+        report = mirror.settle(expected, deadline_s=20)
+        assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 1)
+    finally:
+        mirror.close()
+    # at the next start a session that has not agreed is looked at again
+    (folder,) = batches(results_root)
+    folder.note_session(opened["id"], flow_run={**opened["flow_run"], "mirrored": False})
+    (repair,) = repair_past(results_root, asked, deadline_s=30)
+    assert (repair.task_runs, repair.left) == (1, 0)
+    assert check(results_root, asked).differences == []

@@ -208,6 +208,35 @@ def test_server_killed_in_mid_flow_and_back_again(bench: Bench) -> None:
     assert last == [(1,)]
 
 
+def test_what_only_lies_in_the_socket_has_not_been_sent(bench: Bench) -> None:
+    """A server that stands still takes some into its buffers, and has said nothing of them."""
+    told = facts(
+        script(
+            bench,
+            """
+            from prefect.events import emit_event
+            def emit(number):
+                for n in range(number):
+                    emit_event("my.event", resource={"prefect.resource.id": f"{n}"})
+            server.wait_healthy(60)
+            relay = Relay.install()
+            emit(3)
+            first = relay.drain(30)
+            emit(3)
+            while relay.waiting: time.sleep(0.05)  # sent, on a connection that stands
+            os.kill(server.pid, signal.SIGSTOP)
+            stopped = relay.drain(1)
+            os.kill(server.pid, signal.SIGCONT)
+            tell(first=first, stopped=stopped, again=relay.drain(30), waiting=relay.waiting)
+            relay.uninstall()
+            """,
+        )
+    )
+    assert told == {"first": True, "stopped": False, "again": True, "waiting": 0}
+    bench.wait_until_gone(20)
+    assert rows(bench, "SELECT count(*) FROM events WHERE event = 'my.event'") == [(6,)]
+
+
 @pytest.mark.parametrize(
     "how",
     [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],

@@ -7,8 +7,8 @@ import os
 
 from argus_tasks.sweep.isolation.memfile import nameless_file
 
-RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime")
-"""The sweep's own rules that stop it (`sweep.stopping`)."""
+RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime", "disk full")
+"""The sweep's own rules that stop it (`sweep.stopping`, `sweep.room`)."""
 # Who can stop a sweep; the byte holds the index, 0 is nobody.
 STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host", *RULES)
 

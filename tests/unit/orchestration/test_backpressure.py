@@ -48,6 +48,13 @@ def backpressure(
     )
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.01)
+
+
 def test_nobody_is_asked_by_a_sweep_that_is_not_far_ahead() -> None:
     server = Server(lambda: 0)
     held = backpressure(server, window=WINDOW_EVENTS)
@@ -134,6 +141,44 @@ def test_after_a_standstill_it_keeps_step_again(monkeypatch: pytest.MonkeyPatch)
     waiting.join(30)
     assert not waiting.is_alive()
     assert held.held_s > before
+    held.close()
+
+
+def test_what_was_passed_over_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has dropped 200 never reaches the count: it holds the sweep up once."""
+    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_EVERY_S", 0.1)
+    done = [0]
+    held = backpressure(Server(lambda: done[0]), window=100, patience_s=1)
+    held.admit(200)
+    assert held.held_s > 0.5
+    before = held.held_s
+    for submitted in range(201, 600):  # it records what is new, and never those
+        done[0] = submitted - 200
+        held.admit(submitted)
+    assert held.held_s - before < 0.9, "each admit would have waited for its patience"
+    held.close()
+
+
+def test_what_was_passed_over_and_comes_after_all_leaves_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_EVERY_S", 0.1)
+    done = [0]
+    server = Server(lambda: done[0])
+    held = backpressure(server, window=100, patience_s=1)
+    held.admit(300)
+    done[0] = 300  # it had only stood still
+    asked = server.asked
+    wait_until(lambda: server.asked >= asked + 2)
+    waiting = threading.Thread(target=held.admit, args=(450,))
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive(), "150 ahead of it, and none of them passed over"
+    done[0] = 450
+    waiting.join(30)
+    assert not waiting.is_alive()
     held.close()
 
 

@@ -39,9 +39,17 @@ def test_matched_by_id_then_by_keys_then_by_a_name_of_its_own() -> None:
     assert found.agrees
 
 
-def test_a_name_that_two_have_matches_nothing() -> None:
-    found = compare([run("same")], [row("same", key="1"), row("same", key="2")])
-    assert len(found.missing) == 1
+def test_of_two_with_a_name_the_one_that_agrees_is_meant() -> None:
+    rows = [row("same", "Failed", key="1"), row("same", key="2")]
+    assert compare([run("same")], rows).agrees
+    assert len(compare([run("same")], [rows[0], rows[0]]).missing) == 1
+
+
+def test_a_run_that_is_made_twice_is_one() -> None:
+    """Without an id of its own it gets the same one each time."""
+    made = [as_event(UUID(int=1), run(name), None, "made") for name in ("a", "a", "b")]
+    ids = [event.resource.id for event in made]
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_a_known_id_is_not_matched_by_name() -> None:

@@ -187,3 +187,16 @@ def test_spread_agrees_with_the_standard_library(values: list[float]) -> None:
 
 def test_spread_of_nothing() -> None:
     assert spread([]) is None
+
+
+def test_what_a_failed_run_took_is_no_duration_to_compare(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It has broken off early: else who fails most is the quickest."""
+    make_run({"model": "whole", "seed": 0}, {"loss": 1.0}, duration_sec=60.0)
+    make_run({"model": "broken", "seed": 0}, None, status="failed", duration_sec=1.0)
+    make_run({"model": "broken", "seed": 1}, {"loss": 1.0}, duration_sec=90.0)
+    board = board_of(tmp_path, "duration_sec")
+    means = {g.config["model"]: g.metrics["duration_sec"].mean for g in board.groups}
+    assert means == {"whole": 60.0, "broken": 90.0}
+    assert [group.config["model"] for group in board.groups] == ["whole", "broken"]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from argus_tasks.results.frames import records, results, typed_columns
 from argus_tasks.results.leaderboard import leaderboard, spread
 from argus_tasks.results.pivot import keys_of, pivot
 from argus_tasks.results.quantiles import t_975
+from argus_tasks.results.render import plain_lines, print_leaderboard
+from argus_tasks.results.rows import Rows
+from argus_tasks.results.table import Column
 from tests.unit.results.sides import row
 
 MakeRun = Callable[..., Path]
@@ -225,3 +229,37 @@ def test_json_has_the_interval(some_runs: Path, capsys: pytest.CaptureFixture[st
     assert main(["results", str(some_runs), "--json"]) == 0
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert set(told["groups"][0]["metrics"]["mse"]) == {"mean", "std", "low", "high", "n"}
+
+
+def test_each_cell_is_measured_once_however_many_rows_are_printed() -> None:
+    looked: list[int] = []
+
+    class Cell(str):
+        def __len__(self) -> int:
+            looked.append(1)
+            return super().__len__()
+
+    cells = tuple(Cell(number) for number in range(500))
+    assert len(plain_lines([Column("x", cells), Column("y", cells, is_text=True)])) == 502
+    assert len(looked) == 2 * 500
+
+
+def test_a_board_of_many_runs_costs_no_more_a_run() -> None:
+    def calls(runs: int) -> int:
+        rows = [
+            row({"x": n, "model": f"m{n % 7}", "seed": n % 3}, {"mse": n / 7}) for n in range(runs)
+        ]
+        count = 0
+
+        def profiled(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(profiled)
+        try:
+            print_leaderboard(leaderboard(rows), Rows(tuple(rows), ()), root="r", out=StringIO())
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(1600) < 4.5 * calls(400)

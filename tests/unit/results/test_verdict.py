@@ -130,6 +130,19 @@ def test_a_noisy_cell_is_not_judged_by_its_quiet_neighbours() -> None:
     assert freedom == pytest.approx(48)
 
 
+def test_no_cell_has_more_freedom_than_all_repeats_give() -> None:
+    """Variances that differ by hardly more than chance draw hard towards each other: what is then
+    known of each is no more than what all cells together tell."""
+    df = np.full(12, 4.0)
+    beyond = []
+    for wide in np.linspace(0.5, 2.0, 60):
+        variance = np.exp(wide * np.linspace(-1, 1, 12))
+        _, freedom = shared_variance(variance, df)
+        assert (freedom <= df.sum()).all()
+        beyond.append(freedom[0])
+    assert min(beyond) < df.sum() == max(beyond), "some differ by chance, some by more"
+
+
 def test_what_has_no_noise_needs_no_test() -> None:
     first = cells({"naive": STEADY, "mlp": NOISY})
     assert compare(first, first).verdict is Verdict.NO_EVIDENCE
@@ -157,6 +170,31 @@ def test_seeds_pair_where_they_can() -> None:
         [row({"model": "a", "seed": n}, {"mse": v}) for n, v in enumerate(jitter)][::-1]
     )
     assert compare(cells({"a": wide}), shuffled).cells[0].pairs == 5
+
+
+def test_a_side_without_noise_is_no_proof_against_one_with_some() -> None:
+    """Not paired: the first side's three are alike by chance, the second's scatter around them."""
+    others = side([row({"model": "a", "seed": 9 + n}, {"mse": v}) for n, v in enumerate(NOISY)])
+    up = side([row({"model": "a", "seed": 9 + n}, {"mse": v + 0.004}) for n, v in enumerate(NOISY)])
+    for first, second in ((cells({"a": STEADY}), up), (up, cells({"a": STEADY}))):
+        found = compare(first, second)
+        assert (found.verdict, found.cells[0].pairs) == (Verdict.NO_EVIDENCE, 0)
+    assert compare(cells({"a": STEADY}), others).verdict is Verdict.NO_EVIDENCE
+
+
+def test_a_few_seeds_in_common_make_no_pairs() -> None:
+    """Three of nine: the other six of each side would not be looked at."""
+    values = (*NOISY, *NOISY)[:9]
+    first = side([row({"a": 1, "seed": n}, {"mse": v}) for n, v in enumerate(values)])
+    second = side([row({"a": 1, "seed": n + 6}, {"mse": v}) for n, v in enumerate(values)])
+    [cell] = compare(first, second).cells
+    assert cell.pairs == 0
+    assert (cell.before, cell.after) == (cell.before, cell.before), "all nine of each count"
+    [cell] = compare(first, first.only([cell.key], ())).cells
+    assert cell.pairs == 9
+    most = side([row({"a": 1, "seed": n + 4}, {"mse": v}) for n, v in enumerate(values)])
+    [cell] = compare(first, most).cells
+    assert cell.pairs == 5, "five of nine are most of them"
 
 
 @pytest.mark.parametrize(

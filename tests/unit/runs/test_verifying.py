@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from argus_tasks.base.processes import this_process
 from argus_tasks.cli.main import main
+from argus_tasks.runs import verifying
 from argus_tasks.runs.checked_files import Verdict
 from argus_tasks.runs.claims import Claims
 from argus_tasks.runs.ledger import SweepFolder, batches
@@ -23,10 +25,10 @@ from tests.support.sessions import records, request_for, run_session
 KINDS = ["ok", "value_error", "skip", "nan"]
 
 
-def sweep(root: Path, **more: Any) -> SweepSession:
+def sweep(root: Path, name: str = "s", **more: Any) -> SweepSession:
     configs = [{"kind": kind} for kind in KINDS]
     return SweepSession(
-        request_for(configs, experiments.mixed, root, name="s", mode="thread", **more)
+        request_for(configs, experiments.mixed, root, name=name, mode="thread", **more)
     )
 
 
@@ -133,6 +135,97 @@ def test_an_attempt_that_starts_before_the_last_one_has_ended_is_told(results_ro
         session.folder.note(**facts, attempt=1, event="started")
         session.folder.note(**facts, attempt=2, event="started")
     assert any("starts before attempt 1 has ended" in line for line in said(verify(results_root)))
+
+
+def change_while_it_looks(
+    monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]
+) -> list[int]:
+    """Have something happen once, after the ledgers were read and before the folders are."""
+    changed: list[int] = []
+    run_ids = verifying._Check._run_ids
+
+    def meanwhile(check: Any) -> list[str]:
+        if not changed:
+            changed.append(1)
+            change()
+        return run_ids(check)
+
+    monkeypatch.setattr(verifying._Check, "_run_ids", meanwhile)
+    return changed
+
+
+def test_what_gets_on_while_it_looks_is_not_wrong(
+    results_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sweep(results_root, max_attempts=9) as session:
+        session.run_one(0, 1)
+        session.run_one(1, 1)
+        changed = change_while_it_looks(monkeypatch, lambda: session.run_one(1, 2))
+        verdict = verify(results_root)
+        assert (said(verdict), changed) == ([], [1])
+        # what is damaged is told beside a sweep that runs, too
+        (done,) = [run for run in records(results_root) if run["status"] == "succeeded"]
+        (done["dir"] / "config.json").write_text("{}")
+        (finding,) = verify(results_root).findings
+        assert finding.path == str(done["dir"] / "config.json")
+
+
+def test_a_session_that_ends_while_it_looks_has_lost_nothing(
+    results_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = sweep(results_root)
+    change_while_it_looks(monkeypatch, lambda: run_session(session))
+    with sweep(results_root, name="other"):
+        verdict = verify(results_root)
+    assert said(verdict) == []
+
+
+def test_a_run_that_runs_is_said_to(results_root: Path) -> None:
+    with sweep(results_root) as session:
+        session.folder.note(
+            digest=session.plan.runs[0].digest, run_id="r", attempt=1, event="started", status=""
+        )
+        (counts,) = verify(results_root).outcomes.values()
+    assert counts == {"running": 1, "not started yet": 3}
+
+
+def test_an_attempt_that_was_started_twice_is_told(results_root: Path) -> None:
+    with sweep(results_root) as session:
+        facts = {"digest": "d", "run_id": "r", "cause": None, "attempt": 1}
+        for event in ("started", "ended", "started", "ended"):
+            session.folder.note(**facts, event=event, status="failed")
+    assert any("attempt 1 of r was started twice" in line for line in said(verify(results_root)))
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_attempts_of_two_batches_that_overlap_are_told(results_root: Path, overlap: bool) -> None:
+    """Two sweeps had the run at once; one after the other is how it is taken over."""
+    order = [("one", "started"), ("two", "started"), ("one", "ended"), ("two", "ended")]
+    if not overlap:
+        order[1], order[2] = order[2], order[1]
+    with sweep(results_root, name="one") as one, sweep(results_root, name="two") as two:
+        sessions = {"one": (one, 1), "two": (two, 2)}
+        for name, event in order:
+            session, attempt = sessions[name]
+            session.folder.note(
+                digest="d", run_id="r", attempt=attempt, event=event, status="failed", cause=None
+            )
+    told = [line for line in said(verify(results_root)) if "began before" in line]
+    batch = one.plan.batch_id
+    assert [f"attempt 2 of r began before attempt 1 of {batch} had ended" in x for x in told] == [
+        True
+    ] * overlap
+
+
+def test_a_run_json_of_another_run_and_one_that_is_gone_are_told(results_root: Path) -> None:
+    run_session(sweep(results_root))
+    first, second = records(results_root)[:2]
+    path = first["dir"] / "run.json"
+    path.write_text(path.read_text().replace(first["run_id"], second["run_id"]))
+    (second["dir"] / "run.json").unlink()
+    told = said(verify(results_root))
+    assert f"{path}: its run_id is {second['run_id']!r}" in told
+    assert f"{second['dir'] / 'run.json'}: is missing" in told
 
 
 def test_the_command_says_it_and_exits_1(

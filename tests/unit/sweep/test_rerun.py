@@ -14,6 +14,7 @@ import pytest
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import this_process
+from argus_tasks.base.repo import forget_repos
 from argus_tasks.cli.main import main
 from argus_tasks.runs.claims import Claims
 from argus_tasks.runs.ledger import batches
@@ -312,6 +313,25 @@ def test_what_a_sweep_was_started_with_is_kept_once(
     (place / "diff.patch").write_text("another")
     (finding,) = verify(repo / "results").findings
     assert finding.path == str(place / "diff.patch")
+
+
+def test_snapshots_of_two_results_roots_hold_nothing_of_each_other(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo)
+    (repo / "new.py").write_text("x = 1\n")
+    codes = set()
+    for _ in range(2):
+        for name in ("results", "more/results"):
+            forget_repos()
+            session = sweep_of(repo, results_root=str(repo / name), fresh=True)
+            session.warm()
+            codes.add(session.plan.code)
+            run_session(session)
+    copies = [path.relative_to(repo) for path in repo.rglob("untracked/**/*") if path.is_file()]
+    assert len(copies) == 4
+    assert {path.name for path in copies} == {"new.py"}
+    assert len(codes) == 1, "what another results root holds is no code of the sweep's"
 
 
 def test_gathering_waits_for_nobody(results_root: Path) -> None:

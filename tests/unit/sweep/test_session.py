@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.runs.ledger import line_holds
+from argus_tasks.runs.ledger import batches, line_holds
 from argus_tasks.sweep.plan import Action, make_plan
 from argus_tasks.sweep.session import SweepSession
 from tests.support import experiments
@@ -395,3 +395,57 @@ def test_a_retry_that_succeeds_leaves_no_error_log(results_root: Path) -> None:
     (taken_up,) = records(results_root)
     assert taken_up["status"] == "succeeded"
     assert not (taken_up["dir"] / "error.log").exists()
+
+
+def planned(root: Path) -> SweepSession:
+    """Outside git, where a new batch has a random id."""
+    request = request_for([{"x": 1}], experiments.noop, root, name="s", mode="thread")
+    assert make_plan(request).git_sha is None
+    return SweepSession(request)
+
+
+def test_two_starts_at_once_make_one_batch(results_root: Path) -> None:
+    first, second, third = (planned(results_root) for _ in range(3))
+    with first:
+        with pytest.raises(BadInput, match=f"batch {first.plan.batch_id} is being run by process"):
+            second.__enter__()
+        second.close()
+        first.run_one(0, 1)
+    with pytest.raises(BadInput, match=f"batch {first.plan.batch_id} was started a moment ago"):
+        third.__enter__()
+    third.close()
+    summary = run_session(planned(results_root))
+    assert (summary.reused, summary.succeeded) == (1, 1)
+    assert [folder.batch_id for folder in batches(results_root)] == [first.plan.batch_id]
+    (folder,) = batches(results_root)
+    assert len(folder.sessions()) == 2
+
+
+def test_of_many_processes_that_start_at_once_one_runs(results_root: Path) -> None:
+    """All have planned before any has begun."""
+    go, ready = os.pipe(), os.pipe()
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                session = planned(results_root)
+                os.write(ready[1], b"r")
+                os.read(go[0], 1)
+                with session:
+                    session.run_one(0, 1)
+                code = 0
+            except BadInput:
+                code = 2
+            finally:
+                os._exit(code)
+        children.append(child)
+    for _ in children:
+        os.read(ready[0], 1)
+    os.write(go[1], b"g" * len(children))
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(codes) == [0, 2, 2, 2, 2, 2]
+    assert len(batches(results_root)) == 1
+    for descriptor in (*go, *ready):
+        os.close(descriptor)
