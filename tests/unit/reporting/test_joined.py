@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks import Reporter, emit, get_batch_id
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
 from argus_tasks.reporting.joined import JoinContext, close_writers, current, joined
 from argus_tasks.reporting.sinks import OutboxSink
 from tests.argus_server import ArgusServer, Faults
