@@ -27,9 +27,10 @@ def said_of(answer: Answer, event_ids: Sequence[str]) -> Said | None:
     if answer.status is None or not 200 <= answer.status < 300 or not isinstance(body, dict):
         return None
     results = body.get("results")
-    if not isinstance(results, list) or not results:
-        whole = body.get("accepted") == len(event_ids) and not body.get("rejected")
-        return Said() if whole else None
+    if not results and body.get("accepted") == len(event_ids) and not body.get("rejected"):
+        return Said()
+    if not isinstance(results, list):
+        return None
     by_id: dict[str, Any] = {
         str(one.get("event_id")).lower(): one for one in results if isinstance(one, dict)
     }

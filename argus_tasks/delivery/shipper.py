@@ -194,9 +194,9 @@ class Shipper:
 
     def _blame_the_way(self) -> None:
         """Nothing is taken: a proxy's fault, or the server's. All of it is sent again later; by
-        then more may be refused before that is said again, lest a few bad ones block the rest."""
+        then one more may be refused before that is said again, lest a few bad ones block all."""
         suspect = self._suspects[0]
-        self._suspects_allowed = min(2 * self._suspects_allowed, _MOST_SUSPECTS)
+        self._suspects_allowed = min(self._suspects_allowed + 1, _MOST_SUSPECTS)
         self._later(suspect.answer, f"nothing is accepted ({suspect.reason})")
         self.forget()
 

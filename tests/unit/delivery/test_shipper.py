@@ -19,6 +19,7 @@ from argus_tasks.delivery.ref import Ref
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.shipper import Shipper
 from argus_tasks.delivery.transport import Answer
+from tests.event_model import envelope_error
 
 SOURCE = Source("p", "h")
 
@@ -32,12 +33,19 @@ class FakeServer:
         self.requests: list[list[str]] = []
         self.rng = rng
         self.answers: list[Answer] = []
+        self.silent_of: set[int] = set()
+        """Epochs that a 200 says nothing of, and that are not stored."""
 
     def post_events(self, lines: Sequence[bytes]) -> Answer:
-        events = [json.loads(line) for line in lines]
-        self.requests.append([event["event_id"] for event in events])
+        try:
+            events = json.loads(b'{"events":[' + b",".join(lines) + b"]}")["events"]
+        except ValueError as error:
+            return Answer(422, text=f"no JSON: {error}")
+        self.requests.append([event.get("event_id") for event in events])
         if self.answers:
             return self.answers.pop(0)
+        if problem := next(filter(None, map(envelope_error, events)), None):
+            return Answer(422, text=problem)
         mood = self.rng.random() if self.rng else 1.0
         if mood < 0.1:
             return Answer(None, error="connection refused")
@@ -51,6 +59,8 @@ class FakeServer:
         for event in events:
             if event["data"].get("refuse"):
                 results.append({"event_id": event["event_id"], "status": "rejected", "error": "no"})
+                continue
+            if event["data"].get("epoch") in self.silent_of:
                 continue
             known = event["event_id"] in self.ids
             if not known:
