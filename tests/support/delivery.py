@@ -90,6 +90,9 @@ def send_rest(outbox: Path, url: str) -> None:
     assert code == 0, out + err
 
 
+ENDS = ("job_done", "job_failed")
+
+
 def epochs_of(rows: Iterable[dict[str, Any]], job: str | None = None) -> list[int]:
     """The epochs of a job (its name without the last six digits), in the order stored."""
     return [
@@ -109,8 +112,8 @@ def assert_once_in_order(rows: list[dict[str, Any]], jobs: dict[str, int]) -> No
         assert epochs_of(mine) == list(range(count)), f"{job}: {epochs_of(mine)[:20]}..."
         assert kinds[0] == "job_start"
         assert kinds.count("job_start") == 1
-        if "job_done" in kinds:
-            assert kinds[-1] == "job_done"
+        assert kinds[-1] in ENDS, f"{job} has no end: {kinds[-3:]}"
+        assert sum(kind in ENDS for kind in kinds) == 1
 
 
 def assert_accounts_meet(outbox: Path) -> list[Any]:
