@@ -44,6 +44,7 @@ from argus_tasks.reporting.waiting import how_it_goes_on
 log = logging.getLogger("argus_tasks")
 
 _ENVIRONMENT_WAIT_S = 1.0
+_LEAST_WAIT_S = 0.02
 
 
 class Reporter:
@@ -368,7 +369,7 @@ class Reporter:
         try:
             self.end(error)
         finally:
-            self.leave(max(end - time.monotonic(), 0.0))
+            self.leave(max(end - time.monotonic(), _LEAST_WAIT_S))
 
     @guarded(default=None)
     def end(self, error: BaseException | None) -> None:
