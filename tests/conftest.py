@@ -19,6 +19,7 @@ MARK = f"ARGUS_TEST_MARK={uuid.uuid4().hex}"
 _NAME, _, _VALUE = MARK.partition("=")
 os.environ[_NAME] = _VALUE
 os.environ["DO_NOT_TRACK"] = "1"
+os.environ["ARGUS_LINGER_S"] = "0"  # what goes on sending after a process is tested by itself
 for _name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "ARGUS_URL", "ARGUS_TOKEN"):
     os.environ.pop(_name, None)
 

@@ -16,7 +16,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "outbox",
-        help="events that wait for the monitor: list, send, show, drop",
+        help="events that wait for the monitor: list, send, retry, show, drop",
         description="Without an action: what waits, for which server, since when and why; and each "
         "batch's account: emitted = delivered + waiting + set aside + dropped.",
     )
@@ -28,6 +28,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     send.add_argument("--all", action="store_true", help="every outbox, each to its own server")
     send.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (60)")
     send.set_defaults(handler=_send)
+    retry = actions.add_parser("retry", help="send again what was set aside")
+    retry.add_argument("event_ids", nargs="*", metavar="EVENT_ID", help="only these")
+    retry.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
+    retry.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (60)")
+    retry.set_defaults(handler=_retry)
     show = actions.add_parser("show", help="one event, where it is and why")
     show.add_argument("event_id")
     show.set_defaults(handler=_show)
@@ -54,34 +59,41 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _page(outbox: Outbox) -> dict[str, Any]:
-    from argus_tasks.base.files import read_json
+    from argus_tasks.delivery.accounts import accounts
+    from argus_tasks.delivery.standing import read_state
     from argus_tasks.delivery.uploads import queued
 
     oldest = min((_stamp(line) for _segment, line in outbox.waiting_events()), default=None)
-    try:
-        sender = read_json(outbox.folder / "sender.json")
-    except (OSError, ValueError):
-        sender = {}
-    accounts = outbox.accounts()
+    sender = read_state(outbox.folder)
+    counted = accounts(outbox)
     return {
         "server": outbox.url,
         "folder": str(outbox.folder),
         "bytes": outbox.size(),
         "limit_bytes": outbox.limit_bytes,
-        "waiting": sum(account.waiting for account in accounts),
+        "waiting": sum(account.waiting for account in counted),
         "waiting_since": oldest,
         "uploads_waiting": len(queued(outbox)),
-        "sender": {key: sender.get(key) for key in ("state", "reason", "since", "pid")},
+        "sender": {key: getattr(sender, key, None) for key in ("state", "reason", "since", "pid")},
         "set_aside": [
             {key: one.get(key) for key in ("event_id", "reason", "status")}
-            for one in outbox.aside()
+            for one in outbox.aside.all()
         ],
-        "batches": [vars(account) | {"missing": account.missing} for account in accounts],
+        "batches": [vars(account) | {"missing": account.missing} for account in counted],
     }
 
 
 def _stamp(line: bytes) -> str:
-    return str(json.loads(line).get("timestamp", ""))
+    event = _event(line)
+    return str(event.get("timestamp", "")) if isinstance(event, dict) else ""
+
+
+def _event(line: bytes) -> Any:
+    """An event's line; where it is damaged, as text."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line.decode("utf-8", "backslashreplace")
 
 
 def _print_page(page: dict[str, Any]) -> None:
@@ -102,6 +114,8 @@ def _print_page(page: dict[str, Any]) -> None:
             f" delivered + {batch['waiting']} waiting + {batch['set_aside']} set aside"
             f" + {sum(batch['dropped'].values())} dropped{f' ({dropped})' if dropped else ''}"
         )
+        if batch["unordered"]:
+            print(f"          {batch['unordered']} of them went before what should go first")
         if batch["missing"]:
             print(f"          the sum does not meet: {batch['missing']} events are missing")
     print()
@@ -133,7 +147,7 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
     from argus_tasks.delivery.transport import HttpTransport
     from argus_tasks.reporting.target import token_source
 
-    before = sum(account.waiting for account in outbox.accounts())
+    before = sum(1 for _ in outbox.waiting_events())
     token = token_source(url=url, named=named)
     outbox.create()
     sender = Sender(outbox, lambda: HttpTransport(url, token))
@@ -143,11 +157,28 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
         state = sender.state
     finally:
         sender.stop(5.0)
-    left = sum(account.waiting for account in outbox.accounts()) + len(_queued(outbox))
+    left = sum(1 for _ in outbox.waiting_events()) + len(_queued(outbox))
     print(f"{url}: {before} events waited, {left} are left")
     if left and state.reason:
         print(f"argus-tasks: {state.reason}", file=sys.stderr)
     return left
+
+
+def _retry(args: argparse.Namespace) -> int:
+    from argus_tasks.base.errors import BadInput
+    from argus_tasks.delivery.again import send_again
+    from argus_tasks.delivery.outbox import Outbox, folder_for
+    from argus_tasks.reporting.target import server_url
+
+    url = server_url(args.url)
+    if url is None:
+        raise BadInput("no server: give --url or set ARGUS_URL.")
+    outbox = Outbox(folder_for(url))
+    waiting = send_again(outbox, set(args.event_ids) or None)
+    print(f"{waiting} that were set aside wait again")
+    if args.event_ids and not waiting:
+        return 1
+    return 1 if waiting and _send_one(outbox, url, args.timeout) else 0
 
 
 def _queued(outbox: Outbox) -> list[Any]:
@@ -162,13 +193,13 @@ def _show(args: argparse.Namespace) -> int:
     from argus_tasks.delivery.outbox import outboxes
 
     for outbox in outboxes():
-        for one in outbox.aside():
+        for one in outbox.aside.all():
             if one.get("event_id") == args.event_id:
                 print(json.dumps({"where": "set aside", "server": outbox.url, **one}, indent=2))
                 return 0
         for segment, line in outbox.waiting_events():
             if event_id_of(line) == args.event_id:
-                event = json.loads(line)
+                event = _event(line)
                 found = {"where": "waiting", "server": outbox.url, "segment": segment}
                 print(json.dumps({**found, "event": event}, indent=2))
                 return 0
@@ -190,7 +221,7 @@ def _drop(args: argparse.Namespace) -> int:
     for outbox in outboxes():
         if args.url and outbox.folder.name != folder_for(args.url).name:
             continue
-        dropped += outbox.drop_aside(wanted, args.reason)
+        dropped += outbox.aside.drop(wanted, args.reason)
         if args.waiting:
             dropped += give_up_waiting(outbox, args.reason)
     print(f"{dropped} given up: {args.reason}")

@@ -80,6 +80,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     """Run a sweep, its progress on the terminal; the exit code says how it went."""
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.watch import duration_text, say, watching
+    from argus_tasks.reporting.waiting import still_waiting
     from argus_tasks.runs.ledger import find_batch
     from argus_tasks.runs.summary import SweepStopped
     from argus_tasks.sweep.plan import identity_of
@@ -108,6 +109,8 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
         say("run the same command again to go on where this stopped")
+    if waiting := still_waiting():
+        say(waiting)
     gc.freeze()  # at exit Python looks through all of Prefect: two seconds on a busy machine
     return code
 

@@ -79,12 +79,13 @@ def _print_counts(verdict: Verdict) -> None:
 
 def _events(batch_ids: Iterable[str]) -> list[str]:
     """Emitted = delivered + waiting + set aside + dropped, of each batch that was told of."""
+    from argus_tasks.delivery.accounts import accounts
     from argus_tasks.delivery.outbox import outboxes
 
     wrong = []
     asked = tuple(batch_ids)
     for outbox in outboxes():
-        for account in outbox.accounts():
+        for account in accounts(outbox):
             # A batch that is done goes on as ID.2, ID.3 on the monitor.
             if account.batch_id.partition(".")[0] not in asked or not account.emitted:
                 continue

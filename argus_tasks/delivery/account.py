@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_SHORTEST_EVENT = 150
+
 
 @dataclass
 class Counts:
@@ -21,6 +23,10 @@ class Counts:
     dropped: dict[str, int] = field(default_factory=dict)
     interrupted: int = 0
     """Calls ended from outside: as many numbers may have been used up without an event."""
+    unreadable: int = 0
+    """As many events at most may have stood where the disk can no longer be read."""
+    unordered: int = 0
+    """Events that went without what should have gone before them."""
     series: dict[str, int] = field(default_factory=dict)
     """The highest number seen of each series of ids."""
 
@@ -39,6 +45,8 @@ class Counts:
         self.set_aside += other.set_aside
         self.waiting += other.waiting
         self.interrupted += other.interrupted
+        self.unreadable += other.unreadable
+        self.unordered += other.unordered
         for reason, count in other.dropped.items():
             self.drop(reason, count)
         for prefix, number in other.series.items():
@@ -51,19 +59,23 @@ class Counts:
             "set_aside": self.set_aside,
             "dropped": self.dropped,
             "interrupted": self.interrupted,
+            "unreadable": self.unreadable,
+            "unordered": self.unordered,
             "series": self.series,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Counts:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`. Errors: ValueError, TypeError, AttributeError."""
         return cls(
             int(value.get("delivered", 0)),
             int(value.get("set_aside", 0)),
             0,
-            dict(value.get("dropped", {})),
+            {str(reason): int(count) for reason, count in value.get("dropped", {}).items()},
             int(value.get("interrupted", 0)),
-            dict(value.get("series", {})),
+            int(value.get("unreadable", 0)),
+            int(value.get("unordered", 0)),
+            {str(prefix): int(number) for prefix, number in value.get("series", {}).items()},
         )
 
 
@@ -77,6 +89,7 @@ class Account:
     waiting: int
     set_aside: int
     dropped: dict[str, int]
+    unordered: int = 0
 
     @property
     def missing(self) -> int:
@@ -89,11 +102,12 @@ class Account:
         """The account of a batch whose counts are complete."""
         emitted = sum(number + 1 for number in counts.series.values())
         dropped = dict(counts.dropped)
-        account = cls(
-            batch_id, emitted, counts.delivered, counts.waiting, counts.set_aside, dropped
-        )
-        if account.missing > 0 and counts.interrupted:
-            dropped["interrupted"] = min(account.missing, counts.interrupted)
+        known = (counts.delivered, counts.waiting, counts.set_aside)
+        account = cls(batch_id, emitted, *known, dropped, counts.unordered)
+        for reason in ("interrupted", "unreadable"):
+            at_most = getattr(counts, reason)
+            if account.missing > 0 and at_most:
+                dropped[reason] = dropped.get(reason, 0) + min(account.missing, at_most)
         return account
 
 
@@ -110,13 +124,26 @@ class Ledger:
             counts = self.batches[batch_id] = Counts()
         return counts
 
+    def batch_of_series(self) -> dict[str, str]:
+        """The batch of every series of ids that was seen."""
+        return {
+            prefix: batch_id
+            for batch_id, counts in self.batches.items()
+            for prefix in counts.series
+        }
+
     def add(self, other: Ledger) -> None:
         """Take in another ledger."""
         for batch_id, counts in other.batches.items():
             self.of(batch_id).add(counts)
 
+    def add_unreadable(self, size: int) -> None:
+        """Bytes among the events of these batches cannot be read; whose they were is not known."""
+        for counts in self.batches.values():
+            counts.unreadable += size // _SHORTEST_EVENT + 1
+
     def add_drops(self, series: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take in a chain's drops file."""
+        """Take in a chain's drops file. Errors: ValueError, TypeError, AttributeError."""
         for prefix, entry in series.items():
             counts = self.of(str(entry.get("batch")))
             counts.saw(prefix, int(entry.get("last", -1)))

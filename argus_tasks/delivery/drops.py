@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
+from argus_tasks.base.files import read_whole
+from argus_tasks.delivery.account import Ledger
 from argus_tasks.delivery.events import LINE_START, series_of
+from argus_tasks.delivery.sealed import seal, unseal
 
 _BYTES = 4096
 
@@ -18,11 +20,12 @@ class Drops:
     """
 
     def __init__(self, path: str) -> None:
-        self._series: dict[str, dict[str, Any]] = {}
+        self._series = read_drops(path)
         self.descriptor = -1
         try:
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self.descriptor, b" " * _BYTES, 0)
+            if not self._series:
+                os.pwrite(self.descriptor, b" " * _BYTES, 0)
         except OSError:
             # No room even for this: the counts live as long as the process.
             pass
@@ -49,9 +52,8 @@ class Drops:
         return self._series.setdefault(prefix, {"batch": batch_id, "last": -1, "reasons": {}})
 
     def _write(self) -> None:
-        text = json.dumps(self._series, ensure_ascii=False, separators=(",", ":")).encode()
         try:
-            os.pwrite(self.descriptor, text.ljust(_BYTES), 0)
+            os.pwrite(self.descriptor, seal(self._series).ljust(_BYTES), 0)
         except OSError:
             pass
 
@@ -63,10 +65,11 @@ class Drops:
 
 
 def read_drops(path: str) -> dict[str, dict[str, Any]]:
-    """The series of a drops file; nothing where it is missing, empty or was never written."""
+    """The series of a drops file; nothing where it is missing, empty, damaged or was never
+    written."""
     try:
-        with open(path, "rb") as handle:  # noqa: PTH123
-            value = json.loads(handle.read() or b"{}")
-    except (OSError, ValueError):
+        series = unseal(read_whole(path) or b"{}")
+        Ledger().add_drops(series)  # raises where it is none
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return series

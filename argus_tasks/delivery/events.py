@@ -19,6 +19,7 @@ from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact_value
+from argus_tasks.delivery.ref import Ref
 
 SCHEMA_VERSION = "1.1"
 """The version of the events that are sent, as each of them says it."""
@@ -117,6 +118,8 @@ class EventStream:
         self.source = source
         self._clock = Clock(now)
         self.stamp = self._clock.stamp
+        self.after: tuple[Ref, ...] = ()
+        """What must be acknowledged before the next event of this stream."""
         self._short = _dumps(source.short())
         self._full = _dumps(source.full())
         self.renew()

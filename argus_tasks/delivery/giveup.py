@@ -7,8 +7,9 @@ import os
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.account import Ledger
-from argus_tasks.delivery.outbox import Outbox, count_entry
-from argus_tasks.delivery.reader import SegmentReader
+from argus_tasks.delivery.accounts import count_waiting
+from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.place import Place
 from argus_tasks.delivery.uploads import queued
 
 
@@ -33,25 +34,18 @@ def give_up_waiting(outbox: Outbox, reason: str) -> int:
 
 
 def _drop_segment(outbox: Outbox, segment: str, reason: str) -> int:
-    offset, ledger = outbox.read_ack(segment)
-    series = {
-        prefix: batch_id for batch_id, counts in ledger.batches.items() for prefix in counts.series
-    }
+    place = Place(outbox, segment)
     given_up = Ledger()
-    reader = SegmentReader(outbox.segment_path(segment), offset)
-    try:
-        while entries := reader.read():
-            for entry in entries:
-                count_entry(entry.line, entry.torn, entry.dropped, given_up, series)
-            reader.take(entries[-1])
-    finally:
-        reader.close()
+    while entries := place.reader.read():
+        for entry in entries:
+            count_waiting(entry, given_up, place.series)
+        place.reader.take(entries[-1])
     dropped = 0
     for counts in given_up.batches.values():
         dropped += counts.waiting
         if counts.waiting:
             counts.drop(reason, counts.waiting)
             counts.waiting = 0
-    ledger.add(given_up)
-    outbox.write_ack(segment, reader.position, ledger)
+    place.ledger.add(given_up)
+    outbox.write_ack(segment, place.reader.position, place.ledger)
     return dropped

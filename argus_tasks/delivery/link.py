@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.delivery.afterwards import go_on_sending
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
 from argus_tasks.delivery.outbox import Outbox, folder_for
-from argus_tasks.delivery.segment import Ref, SegmentWriter
+from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.sender import Sender
-from argus_tasks.delivery.transport import HttpTransport, Transport
+from argus_tasks.delivery.transport import HttpTransport
 
 DEFAULT_DEADLINE_S = 5.0
 
@@ -32,11 +34,14 @@ def drain_deadline_s() -> float:
 class Link:
     """Writer and sender of one outbox in this process. Made by `open_link`, ended by `close`."""
 
-    def __init__(self, outbox: Outbox, transport: Callable[[], Transport] | None) -> None:
+    def __init__(self, outbox: Outbox, url: str | None, token: Callable[[], str | None]) -> None:
         self.outbox = outbox
         self.writer = SegmentWriter(os.fspath(outbox.folder), outbox)
-        self._transport = transport
-        self.sender = None if transport is None else Sender(outbox, transport, self.writer)
+        self._url = url
+        self._token = token
+        self.sender = self._make_sender()
+        self.goes_on = False
+        """A process of its own sends what was left."""
         self.users = 0
         if self.sender is not None:
             self.sender.start()
@@ -64,13 +69,22 @@ class Link:
             return False
         delivered = self.sender.drain(place, deadline_s)
         self.sender.stop(min(max(end - time.monotonic(), 0.05), 1.0))
+        if not delivered and deadline_s and self._url is not None:
+            also = [outbox.folder for outbox in self.sender.others]
+            self.goes_on = go_on_sending(self.outbox.folder, self._url, self._token(), also)
         return delivered
 
     def after_fork(self) -> None:
         """In a forked child: the parent's threads are not here, so start our own."""
-        if self._transport is not None:
-            self.sender = Sender(self.outbox, self._transport, self.writer)
+        self.sender = self._make_sender()
+        if self.sender is not None:
             self.sender.start()
+
+    def _make_sender(self) -> Sender | None:
+        url, token = self._url, self._token
+        if url is None:
+            return None
+        return Sender(self.outbox, lambda: HttpTransport(url, token), self.writer)
 
 
 def open_link(
@@ -85,8 +99,7 @@ def open_link(
         link = _links.get(os.fspath(folder))
         if link is None:
             outbox = Outbox(folder).create(url)
-            make = None if url is None else (lambda: HttpTransport(url, token))
-            link = _links[os.fspath(folder)] = Link(outbox, make)
+            link = _links[os.fspath(folder)] = Link(outbox, url, token)
         link.users += 1
         return link
 

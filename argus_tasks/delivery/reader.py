@@ -1,4 +1,5 @@
-"""Reading segments: whole lines only, whoever still writes and however the writer died."""
+"""Reading segments: whole lines only, whoever still writes, however the writer died, and whatever
+the disk made of them since."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from argus_tasks.delivery.account import Ledger
 from argus_tasks.delivery.events import LINE_START, is_event, series_of
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.sealed import unseal
 
 _CHUNK = 1024 * 1024
 
@@ -18,6 +21,8 @@ class Entry:
     """One line of a segment that matters to the sender.
 
     `end` is where it ends, counting what was taken out; `at` is where it ends in the file.
+    `torn` is what cannot be read: a line that was cut short, or damaged. `note` is a directive as
+    it stands in the file; nothing behind an `after` goes before those places.
     """
 
     end: int
@@ -26,46 +31,52 @@ class Entry:
     after: tuple[Ref, ...] = ()
     upload: dict[str, Any] | None = None
     dropped: dict[str, dict[str, Any]] = field(default_factory=dict)
-    torn: bytes | None = None
+    torn: bytes = b""
     final: bool = False
+    note: bytes = b""
 
 
 class SegmentReader:
-    """Reads one segment's entries from a logical offset on, as the file grows."""
+    """Reads one segment's entries from a logical offset on, as the file grows.
+
+    The file is open only while it is read: there may be more segments than a process may open.
+    Errors: OSError where it cannot be opened.
+    """
 
     def __init__(self, path: str, offset: int = 0) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._path = path
         self._at = 0
         self.position = 0
+        self.lost_place = False
+        """The offset is none of this file's (something is damaged): it is read from the start."""
         self._skip_to(offset)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):  # not where the file could not be opened
-            self.close()
 
     def sync(self) -> None:
         """Flush the file to the disk, whoever wrote it."""
         try:
-            os.fsync(self._descriptor)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            os.fsync(descriptor)
         except OSError:
             pass
+        finally:
+            os.close(descriptor)
 
     def torn_end(self) -> bytes:
         """What stands after the last whole line."""
-        data = os.pread(self._descriptor, _CHUNK, self._at)
+        data = self._bytes(_CHUNK, self._at)
         return data[data.rfind(b"\n") + 1 :]
 
     def read(self, limit: int = _CHUNK) -> list[Entry]:
         """The entries after the last one taken, about `limit` bytes of them; none where there is
         nothing more yet."""
         while True:
-            data = os.pread(self._descriptor, limit, self._at)
+            data = self._bytes(limit, self._at)
+            if not data:
+                # A file that was cut goes on where it ends now.
+                self._at = min(self._at, os.stat(self._path).st_size)  # noqa: PTH116
             whole = data[: data.rfind(b"\n") + 1]
             entries = self._entries([line + b"\n" for line in whole.split(b"\n")[:-1]])
             # One long line, or lines that are no entries but belong to the next: look further.
@@ -75,63 +86,87 @@ class SegmentReader:
 
     def _entries(self, lines: list[bytes]) -> list[Entry]:
         entries: list[Entry] = []
-        after: tuple[Ref, ...] = ()
         at, position = self._at, self.position
         for line in lines:
             at += len(line)
             position += len(line)
             if line[:1] == b"{" and _is_whole(line):
-                entries.append(Entry(position, at, line, after))
-            elif line[:1] != b"#":
-                entries.append(_torn(line, Entry(position, at, after=after)))
-            else:
-                note = _note(line)
-                if "after" in note:
-                    after = tuple(Ref.parse(text) for text in note["after"])
-                    continue
-                if "gap" in note:
-                    position += int(note["gap"]) - len(line)
-                    entries.append(Entry(position, at, dropped=note.get("dropped", {})))
-                elif "upload" in note:
-                    entries.append(Entry(position, at, after=after, upload=note["upload"]))
-                elif "end" in note:
-                    entries.append(Entry(position, at, final=True))
-            after = ()
+                entries.append(Entry(position, at, line))
+                continue
+            if line[:1] != b"#":
+                entries.append(_torn(line, Entry(position, at)))
+                continue
+            try:
+                value = unseal(line[1:])
+                if "gap" in value:
+                    position += int(value["gap"]) - len(line)
+                entry = Entry(position, at, note=b"" if "gap" in value else line)
+                if _fill(entry, value):
+                    entries.append(entry)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                entries.append(Entry(position, at, torn=line))
         return entries
 
     def take(self, entry: Entry) -> None:
         """Go on behind this entry."""
         self._at, self.position = entry.at, entry.end
 
+    def _bytes(self, size: int, at: int) -> bytes:
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, size, at)
+        finally:
+            os.close(descriptor)
+
     def _skip_to(self, offset: int) -> None:
-        head = os.pread(self._descriptor, 4096, 0)
-        if b'"gapped":true' not in head[: head.find(b"\n") + 1]:
-            self._at = self.position = offset
+        head = self._bytes(4096, 0)
+        if b'"segment":' in head[: head.find(b"\n") + 1]:
+            # Nothing was taken out of this one: places are those of the file.
+            self.lost_place = offset > 0 and self._bytes(1, offset - 1) not in (b"\n", b"")
+            if not self.lost_place:
+                self._at = self.position = offset
             return
-        while self.position < offset:
+        while self.position < offset and not self.lost_place:
             entries = [entry for entry in self.read() if entry.end <= offset]
             if not entries:
                 return
+            self.lost_place = any(entry.torn[:1] == b"#" for entry in entries)
             self.take(entries[-1])
+        if self.lost_place:
+            self._at = self.position = 0
+
+
+def _fill(entry: Entry, value: dict[str, Any]) -> bool:
+    """Put into the entry what its directive says; False where that is nothing to the sender."""
+    if "after" in value:
+        entry.after = tuple(Ref.parse(text) for text in value["after"])
+    elif "gap" in value:
+        entry.dropped = value.get("dropped", {})
+        Ledger().add_drops(entry.dropped)  # raises where it is none
+    elif "upload" in value:
+        entry.upload = dict(value["upload"])
+    elif "end" in value:
+        entry.final = True
+    else:
+        return False
+    return True
 
 
 def _is_whole(line: bytes) -> bool:
     if not is_event(line):
         return False
     # An event's start inside of it: a user's data, or a torn line before a whole one.
-    return line.rfind(LINE_START) == 0 or bool(_json(line))
+    return line.rfind(LINE_START) == 0 or is_intact(line)
 
 
-def _json(line: bytes) -> Any:
+def is_intact(line: bytes) -> bool:
+    """Whether an event's line is JSON with an event's keys; asked only where there is doubt."""
     try:
-        return json.loads(line)
+        value = json.loads(line)
+        series_of(line)
     except ValueError:
-        return None
-
-
-def _note(line: bytes) -> dict[str, Any]:
-    value = _json(line[1:])
-    return value if isinstance(value, dict) else {}
+        return False
+    return isinstance(value, dict) and {"event_id", "event_type", "batch_id"} <= value.keys()
 
 
 def _torn(line: bytes, entry: Entry) -> Entry:
@@ -155,6 +190,9 @@ def torn_series(torn: bytes) -> tuple[str, int] | None:
 
 
 def batch_of(line: bytes) -> str:
-    """The batch of an event's line. Errors: ValueError."""
+    """The batch of an event's line. Errors: ValueError where none can be read."""
     value = json.loads(line)
-    return str(value["batch_id"])
+    try:
+        return str(value["batch_id"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no event: {error}") from error

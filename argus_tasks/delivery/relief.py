@@ -10,7 +10,8 @@ from typing import Any
 from argus_tasks.base.files import write_bytes_whole, write_text_whole
 from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
 from argus_tasks.delivery.outbox import RELIEF_FROM, RELIEF_TO, Outbox
-from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of
+from argus_tasks.delivery.place import Place
+from argus_tasks.delivery.reader import Entry, batch_of
 from argus_tasks.delivery.segment import directive
 
 REASON = "over_bound"
@@ -53,19 +54,15 @@ def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
 def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
     """Rewrite a segment without the waiting events of a class; returns the bytes freed."""
     path = outbox.segment_path(segment)
-    offset, _ledger = outbox.read_ack(segment)
     before = os.stat(path).st_size  # noqa: PTH116
-    reader = SegmentReader(path, offset)
+    place = Place(outbox, segment)
     entries: list[Entry] = []
-    try:
-        while found := reader.read():
-            entries += found
-            reader.take(found[-1])
-    finally:
-        reader.close()
+    while found := place.reader.read():
+        entries += found
+        place.reader.take(found[-1])
     if not any(_is_of(entry, kind) for entry in entries):
         return 0
-    lines = _without(entries, kind, offset)
+    lines = _without(entries, kind, place.offset)
     write_bytes_whole(path, b"".join(lines))
     return before - os.stat(path).st_size  # noqa: PTH116
 
@@ -104,25 +101,25 @@ def _gap(size: int, dropped: dict[str, dict[str, Any]]) -> bytes:
 
 
 def _is_of(entry: Entry, kind: int) -> bool:
-    return bool(entry.line) and class_of(event_type_of(entry.line)) == kind
+    try:
+        return bool(entry.line) and class_of(event_type_of(entry.line)) == kind
+    except ValueError:
+        return False
 
 
 def _raw(entry: Entry) -> bytes:
-    after = directive({"after": [str(ref) for ref in entry.after]}) if entry.after else b""
-    if entry.line:
-        return after + (entry.torn or b"") + entry.line
-    if entry.upload is not None:
-        return after + directive({"upload": entry.upload})
-    if entry.final:
-        return directive({"end": True})
-    return entry.torn or b""
+    return entry.note or entry.torn + entry.line
 
 
 def _note(dropped: dict[str, dict[str, Any]], line: bytes) -> None:
-    prefix, number = series_of(line)
+    try:
+        prefix, number = series_of(line)
+        batch_id = batch_of(line)
+    except ValueError:
+        return
     entry = dropped.get(prefix)
     if entry is None:
-        entry = dropped[prefix] = {"batch": batch_of(line), "last": number, "reasons": {}}
+        entry = dropped[prefix] = {"batch": batch_id, "last": number, "reasons": {}}
     entry["last"] = max(entry["last"], number)
     entry["reasons"][REASON] = entry["reasons"].get(REASON, 0) + 1
 

@@ -1,64 +1,48 @@
 """Segments: the append-only files that a process writes its events to.
 
 A segment's lines are events, byte for byte as they are sent, and directives that start with `#`:
-the header, `after` (what must be acknowledged before the next event), `upload`, `gap` (lines that
-were taken out; offsets count as if they were there) and `end` (nothing follows).
+the header, `after` (what must be acknowledged before all that follows in the chain), `upload`,
+`gap` (lines that were taken out; offsets count as if they were there) and `end` (nothing follows).
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
-import secrets
 import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
-from argus_tasks.base.boot import short_boot_id
-from argus_tasks.base.locks import ProcessLock
-from argus_tasks.delivery.drops import Drops
+from argus_tasks.delivery.chain import (
+    RESERVE_BYTES,
+    SEGMENT_ENDING,
+    Chain,
+    idle_chain,
+    new_chain,
+)
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
+from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.sealed import seal
 
 log = logging.getLogger("argus_tasks")
 
-SEGMENT_ENDING = ".seg"
-LIVE_ENDING = ".live"
-DROPS_ENDING = ".drops"
-RESERVE_ENDING = ".reserve"
-
-_RESERVE_BYTES = 128 * 1024
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RECHECK_S = 0.5
-_NOTE_ROOM = 1024
-_LIVE_TRIES = 1000
-
-
-class Ref(NamedTuple):
-    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
-
-    segment: str
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.segment}:{self.offset}"
-
-    @classmethod
-    def parse(cls, text: str) -> Ref:
-        """The inverse of `str`. Errors: ValueError."""
-        segment, _, offset = text.rpartition(":")
-        if not segment:
-            raise ValueError(f"no reference to a segment: {text!r}")
-        return cls(segment, int(offset))
 
 
 def directive(value: dict[str, Any]) -> bytes:
     """A directive as one line."""
-    return b"#" + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return b"#" + seal(value) + b"\n"
+
+
+def after_note(refs: Iterable[Ref]) -> bytes:
+    """The directive that names what must be acknowledged before what follows."""
+    return directive({"after": [str(ref) for ref in refs]})
 
 
 class Room(Protocol):
@@ -80,9 +64,12 @@ class SegmentWriter:
     `append` never raises OSError: what finds no room is counted in the chain's drops file.
     """
 
-    def __init__(self, folder: str, room: Room) -> None:
+    def __init__(self, folder: str, room: Room, *, shares: bool = False) -> None:
+        """`shares`: go on with a chain that another process of this host has left idle, and leave
+        one so."""
         self.folder = folder
         self._room = room
+        self._shares = shares
         self.on_open: Callable[[], None] | None = None
         self._parents_place: Ref | None = None
         self._reset()
@@ -100,10 +87,13 @@ class SegmentWriter:
         self._full = False
         self._recheck_at = 0.0
         self._said_full = False
-        self._live: ProcessLock | None = None
-        self._drops: Drops | None = None
-        self.chain = ""
+        self._chain: Chain | None = None
         self.unsynced = False
+
+    @property
+    def chain(self) -> str:
+        """The chain's name; empty before the first event."""
+        return self._chain.name if self._chain is not None else ""
 
     @property
     def segment(self) -> str:
@@ -113,6 +103,8 @@ class SegmentWriter:
     def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
         """Append one event with one write call; False where it found no room and was counted."""
         with self._lock:
+            if stream.after:
+                return self._append_first(line, kind, stream)
             size = len(line)
             has_room = self._left >= size and kind <= self._highest
             if not has_room and not self._make_ready(size, kind, line, stream):
@@ -126,6 +118,18 @@ class SegmentWriter:
             self._left -= size
             return True
 
+    def _append_first(self, line: bytes, kind: int, stream: EventStream) -> bool:
+        """What a stream's first event has to wait for, and the event, in one write: where they were
+        two, another thread's event could stand between."""
+        after, stream.after = stream.after, ()
+        kept = False
+        try:
+            kept = self.append(after_note(after) + line, kind, stream)
+        finally:
+            if not kept:
+                stream.after = after
+        return kept
+
     def append_with_ref(
         self,
         line: bytes,
@@ -138,7 +142,7 @@ class SegmentWriter:
         """`append` that says where the event ends, and may name what must be acknowledged before
         it. `sync` also flushes it to the disk. None where there was no room."""
         if after:
-            line = directive({"after": [str(ref) for ref in after]}) + line
+            line = after_note(after) + line
         with self._lock:
             if not self.append(line, kind, stream):
                 return None
@@ -150,13 +154,17 @@ class SegmentWriter:
             self.sync_descriptor(descriptor)
         return place
 
-    def append_directive(self, value: dict[str, Any]) -> Ref | None:
-        """Append a line that is no event. None where there was no room."""
+    def append_directive(
+        self, value: dict[str, Any], stream: EventStream | None = None
+    ) -> Ref | None:
+        """Append a line that is no event; one of a stream waits for what its events wait for. None
+        where there was no room."""
         line = directive(value)
+        if stream is not None and stream.after:
+            line = after_note(stream.after) + line
         with self._lock:
             try:
-                # A note belongs to what follows it: not at the very end of a segment.
-                if self._left < len(line) + _NOTE_ROOM:
+                if self._descriptor < 0 or self._is_full(len(line)):
                     self._open_next()
                 size = os.fstat(self._descriptor).st_size
                 if os.write(self._descriptor, line) != len(line):
@@ -204,27 +212,25 @@ class SegmentWriter:
             pass
 
     def close(self) -> None:
-        """Write `end`; the chain takes nothing any more, and the next append opens a new one."""
+        """Write `end`, or leave the chain idle; the next append opens one."""
         with self._lock:
             if self._descriptor < 0:
                 return
-            try:
-                os.write(self._descriptor, directive({"end": True}))
-            except OSError:
-                pass
+            if not self._shares:
+                try:
+                    os.write(self._descriptor, directive({"end": True}))
+                except OSError:
+                    pass
             os.close(self._descriptor)
-            self._release_reserve()
-            if self._drops is not None:
-                self._drops.close()
-            if self._live is not None:
-                self._live.give_back(remove=True)
+            if self._chain is not None:
+                self._chain.close(idle=self._shares)
             self._reset()
 
     # What follows is off the hot path.
 
     def _make_ready(self, size: int, kind: int, line: bytes, stream: EventStream) -> bool:
         try:
-            if self._descriptor < 0 or self._left < size:
+            if self._descriptor < 0 or self._is_full(size):
                 self._open_next()
         except OSError as error:
             return self._refused(error, line, kind, stream)
@@ -235,13 +241,23 @@ class SegmentWriter:
                 return False
         return True
 
+    def _is_full(self, size: int) -> bool:
+        # What is larger than a whole segment goes into an empty one.
+        return self._left < size and self._left < self._capacity
+
     def _open_next(self) -> None:
-        if not self.chain:
-            self._open_chain()
-        number = self._number + 1
-        path = f"{self.folder}/{self.chain}.{number:06d}{SEGMENT_ENDING}"
+        opens = self._chain is None
+        if self._chain is None:
+            if self._shares and (found := idle_chain(self.folder)) is not None:
+                self._chain, self._number, self._descriptor = found
+                self._begin_segment(os.fstat(self._descriptor).st_size)
+                self._begin_chain()
+                return
+            self._chain = new_chain(self.folder)
+        name = f"{self.chain}.{self._number + 1:06d}"
+        path = f"{self.folder}/{name}{SEGMENT_ENDING}"
         header = directive(
-            {"segment": f"{self.chain}.{number:06d}", "host": socket.gethostname()}
+            {"segment": name, "host": socket.gethostname()}
             | {"pid": os.getpid(), "at": time.time()}
         )
         descriptor = os.open(
@@ -258,13 +274,16 @@ class SegmentWriter:
             self.sync()
             os.close(self._descriptor)
         self._descriptor = descriptor
-        self._number = number
+        self._number += 1
+        self._begin_segment(0)
+        if opens:
+            self._begin_chain()
+
+    def _begin_segment(self, size: int) -> None:
         self._written_before = self.written
-        self._capacity = self._left = self._room.segment_bytes
+        self._capacity = self._left = max(self._room.segment_bytes - size, 1)
         self._highest = LIFECYCLE if self._full else self._room.admits()
         self._recheck_at = 0.0
-        if number == 1:
-            self._begin_chain()
 
     def _begin_chain(self) -> None:
         parents_place, self._parents_place = self._parents_place, None
@@ -274,63 +293,18 @@ class SegmentWriter:
         if begin is not None:
             begin()
 
-    def _open_chain(self) -> None:
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-        moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-        chain = f"{moment}-{short_boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
-        live = ProcessLock(f"{self.folder}/{chain}{LIVE_ENDING}")
-        # Whoever looks whether it is held holds it for a moment.
-        for _ in range(_LIVE_TRIES):
-            if live.take():
-                break
-            time.sleep(0.001)
-        self._live = live
-        self._drops = Drops(f"{self.folder}/{chain}{DROPS_ENDING}")
-        self._reserve(chain)
-        self.chain = chain
-
-    def _reserve(self, chain: str) -> None:
-        """Keep room for lifecycle events on a disk that fills up."""
-        path = f"{self.folder}/{chain}{RESERVE_ENDING}"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-                else:
-                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
-        except OSError:
-            self._unlink(path)
-
-    def _release_reserve(self) -> bool:
-        return self._unlink(f"{self.folder}/{self.chain}{RESERVE_ENDING}")
-
-    @staticmethod
-    def _unlink(path: str) -> bool:
-        try:
-            os.unlink(path)  # noqa: PTH108
-        except OSError:
-            return False
-        return True
-
     def _refused(self, error: OSError, line: bytes, kind: int, stream: EventStream) -> bool:
         if error.errno in _NO_SPACE:
             return self._no_space(line, kind, stream)
-        if error.errno == errno.ENOENT and self._descriptor < 0 and self.chain:
+        if error.errno == errno.ENOENT and self._descriptor < 0 and self._chain is not None:
             # The folder was removed under us: begin again in a new one.
-            self._reset_after_loss()
+            self._chain.abandon()
+            self._reset()
         self._drop(line, stream, "disk_error")
         if not self._said_full:
             self._said_full = True
             log.warning("argus-tasks: an event could not be kept: %s", error)
         return False
-
-    def _reset_after_loss(self) -> None:
-        if self._live is not None:
-            self._live.give_back()
-        self._reset()
 
     def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
         try:
@@ -352,7 +326,7 @@ class SegmentWriter:
                     " kept, the rest is counted as dropped",
                     self.folder,
                 )
-        if kind == LIFECYCLE and self._release_reserve():
+        if kind == LIFECYCLE and self._chain is not None and self._chain.release_reserve():
             return self.append(line, kind, stream)
         self._drop(line, stream, "disk_full")
         return False
@@ -368,21 +342,22 @@ class SegmentWriter:
                 space = os.statvfs(self.folder)
             except OSError:
                 return
-            if space.f_bavail * space.f_frsize < 4 * _RESERVE_BYTES:
+            if space.f_bavail * space.f_frsize < 4 * RESERVE_BYTES:
                 return
             self._full = False
-            self._reserve(self.chain)
+            if self._chain is not None:
+                self._chain.reserve()
         self._highest = self._room.admits()
 
     def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
-        if self._drops is not None:
-            self._drops.add(stream.batch_id, line, reason)
+        if self._chain is not None:
+            self._chain.drops.add(stream.batch_id, line, reason)
 
     def interrupted(self, stream: EventStream) -> None:
         """An exception from outside ended a call that was emitting; see `Drops.interrupted`."""
         with self._lock:
-            if self._drops is not None:
-                self._drops.interrupted(stream.batch_id, stream.prefix)
+            if self._chain is not None:
+                self._chain.drops.interrupted(stream.batch_id, stream.prefix)
 
     @property
     def pressed(self) -> bool:
@@ -399,13 +374,10 @@ class SegmentWriter:
         if self._descriptor >= 0:
             # What the parent had written when it forked goes before what the child writes.
             self._parents_place = self._end()
-        # The parent's files are the parent's: its locks did not come with the fork.
-        for descriptor in (self._descriptor, self._drops.descriptor if self._drops else -1):
-            if descriptor >= 0:
-                try:
-                    os.close(descriptor)
-                except OSError:
-                    pass
+            with suppress(OSError):
+                os.close(self._descriptor)
+        if self._chain is not None:
+            self._chain.forget()
         self._reset()
 
 

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from argus_tasks.base.files import read_json
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.segment import Ref, SegmentWriter
-from argus_tasks.delivery.shipper import Shipper, State
+from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.delivery.shipper import Shipper
+from argus_tasks.delivery.standing import State, read_state
 from argus_tasks.delivery.transport import Transport
 from argus_tasks.delivery.uploads import Uploader, queued
 
@@ -47,7 +48,8 @@ class Sender:
         self._stopping = False
         self._draining = 0
         self._shipper: Shipper | None = None
-        self._also: list[Outbox] = []
+        self.others: list[Outbox] = []
+        """Outboxes that are sent from, too: segments that workers write elsewhere."""
         self._thread: threading.Thread | None = None
         self._uploads: threading.Thread | None = None
         self._uploads_wake = threading.Event()
@@ -62,7 +64,7 @@ class Sender:
 
     def also(self, outbox: Outbox) -> None:
         """Ship this outbox's events too: segments that workers write elsewhere."""
-        self._also.append(outbox)
+        self.others.append(outbox)
         if self._shipper is not None:
             self._shipper.also(outbox)
 
@@ -71,10 +73,7 @@ class Sender:
         """How the elected sender stands, in this process or another."""
         if self._lock.held and self._shipper is not None:
             return self._shipper.state
-        try:
-            return State(**read_json(self._outbox.folder / "sender.json"))
-        except (OSError, ValueError, TypeError):
-            return State()
+        return read_state(self._outbox.folder) or State()
 
     def acknowledged(self, ref: Ref | None) -> bool:
         """Whether everything before this place has been accepted, or set aside."""
@@ -89,8 +88,10 @@ class Sender:
         return self._drain(lambda: self.acknowledged(ref), deadline_s)
 
     def drain_all(self, deadline_s: float) -> bool:
-        """`drain` of everything that waits in this outbox, whoever wrote it."""
-        return self._drain(lambda: not self._outbox.has_waiting(), deadline_s, poll_s=0.1)
+        """`drain` of everything that waits, whoever wrote it."""
+        boxes = [self._outbox, *self.others]
+        settled = lambda: not any(box.has_waiting() for box in boxes)  # noqa: E731
+        return self._drain(settled, deadline_s, poll_s=0.1)
 
     def _drain(
         self, settled: Callable[[], bool], deadline_s: float, poll_s: float = _POLL_S
@@ -165,7 +166,7 @@ class Sender:
                 if transport is None:
                     transport = self._make_transport()
                     self._shipper = Shipper(self._outbox, transport)
-                    for outbox in self._also:
+                    for outbox in self.others:
                         self._shipper.also(outbox)
                 self._serve(self._shipper)  # type: ignore[arg-type]
         except Exception:

@@ -1,71 +1,39 @@
-"""What the sender does, one request at a time, without a thread: take, post, read the answer.
-
-Within a chain the order is kept always; across chains where an event names its predecessors.
-"""
+"""What the sender does, one request at a time, without a thread: take, post, read the answer."""
 
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
-from argus_tasks.base.files import write_json
-from argus_tasks.delivery.events import event_id_of, series_of
+from argus_tasks.delivery.events import event_id_of
 from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of, torn_series
+from argus_tasks.delivery.place import Item, Place
+from argus_tasks.delivery.reader import Entry, is_intact
+from argus_tasks.delivery.ref import chain_of
 from argus_tasks.delivery.relief import relieve
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.said import refuses, said_of
+from argus_tasks.delivery.standing import Standing, State
+from argus_tasks.delivery.taking import MAX_EVENTS, Taker
 from argus_tasks.delivery.transport import Answer, Transport
 from argus_tasks.delivery.uploads import queue_upload
 
 log = logging.getLogger("argus_tasks")
 
-MAX_EVENTS = 500
-MAX_BYTES = 1_000_000
-_BACKOFF_FIRST_S = 0.25
-_BACKOFF_LAST_S = 30.0
-_PARKED_S = 30.0
-_MISSING_WAIT_S = 30.0
 _CLEANING_S = 1.0
-_READ_BYTES = 256 * 1024
+_MOST_SUSPECTS = 64
 
 
 @dataclass(slots=True)
-class _Item:
-    place: _Place
-    entry: Entry
+class _Suspect:
+    """An event that was refused while nothing was known to be accepted."""
 
-
-class _Place:
-    """One segment as the sender sees it."""
-
-    def __init__(self, outbox: Outbox, segment: str) -> None:
-        self.outbox = outbox
-        self.segment = segment
-        self.chain = segment.rsplit(".", 1)[0]
-        self.offset, self.ledger = outbox.read_ack(segment)
-        self.reader = SegmentReader(outbox.segment_path(segment), self.offset)
-        self.series: dict[str, str] = {
-            prefix: batch_id
-            for batch_id, counts in self.ledger.batches.items()
-            for prefix in counts.series
-        }
-        self.taken_final = False
-
-
-@dataclass
-class State:
-    """How the sender stands, for people and for other processes."""
-
-    state: str = "idle"
-    reason: str = ""
-    since: float = field(default_factory=time.time)
-    retry_at: float = 0.0
-    pid: int = field(default_factory=os.getpid)
+    part: list[Item]
+    answer: Answer
+    reason: str
 
 
 class Shipper:
@@ -81,61 +49,56 @@ class Shipper:
         max_events: int = MAX_EVENTS,
     ) -> None:
         self._main = outbox
-        self._outboxes = [outbox]
         self._transport = transport
         self._monotonic = monotonic
-        self._jitter = jitter
-        self._max_events = max_events
-        self._places: dict[str, _Place] = {}
-        self._gone: set[str] = set()
-        self._missing_since: dict[Ref, float] = {}
-        self._work: list[list[_Item]] = []
-        self._failures = 0
+        self._standing = Standing(outbox.folder, monotonic, jitter)
+        self._taker = Taker(outbox, monotonic, self._standing.warn, max_events)
+        self._work: list[list[Item]] = []
+        self._suspects: list[_Suspect] = []
+        self._suspects_allowed = 1
+        self._accepted_line = b""
         self._was_full = False
-        self._warned: set[str] = set()
-        self._not_before = 0.0
         self._clean_at = 0.0
-        self.failing_since: float | None = None
-        self.state = State()
+        self.wait_s = self._standing.wait_s
+        self.retry_now = self._standing.retry_now
+        self.also = self._taker.also
         self.requests = 0
         self.delivered = 0
 
-    def also(self, outbox: Outbox) -> None:
-        """Ship this outbox's events too (segments of workers on a shared file system)."""
-        if all(known.folder != outbox.folder for known in self._outboxes):
-            self._outboxes.append(outbox)
+    @property
+    def state(self) -> State:
+        """How it stands."""
+        return self._standing.state
 
-    def wait_s(self) -> float:
-        """How long the server asked us, or we have chosen, to wait; 0 where nothing holds us."""
-        return max(self._not_before - self._monotonic(), 0.0)
-
-    def retry_now(self, *, even_parked: bool = False) -> None:
-        """Do not wait out a back-off of our own; what the server asked for is kept."""
-        if self.state.state == "waiting" or (even_parked and self.state.state == "parked"):
-            self._not_before = 0.0
+    @property
+    def failing_since(self) -> float | None:
+        """Since when, by the monotonic clock, nothing has been accepted; None while it works."""
+        return self._standing.failing_since
 
     def step(self) -> bool:
-        """One request at most; True where there may be more to do at once."""
+        """One request, as a rule; True where there may be more to do at once."""
         if self.wait_s() > 0:
             return False
         if not self._work:
-            items = self._collect()
-            size = sum(len(item.entry.line) for item in items)
-            self._was_full = len(items) >= self._max_events or size >= MAX_BYTES // 2
+            items = self._taker.collect()
+            self._was_full = self._taker.fills_a_request(items)
             if items:
                 self._work = [items]
-        if not self._work:
-            if self.state.state not in ("idle", "parked"):
-                self._tell(State())
-            return False
+            elif self._suspects:
+                self._blame_the_way()
+                return False
+            else:
+                self._standing.rests()
+                return False
         part = self._work[-1]
-        if not any(item.entry.line for item in part):
+        if not _lines(part):
             self._work.pop()
-            self._accept(part, {})
+            if self._suspects:
+                self._suspects[-1].part.extend(part)
+            else:
+                self._accept(part, {})
             return True
-        self.requests += 1
-        answer = self._transport.post_events([item.entry.line for item in part if item.entry.line])
-        return self._settle(part, answer)
+        return self._settle(part, self._post(_lines(part)))
 
     def clean(self) -> None:
         """Remove what is delivered, and make room where the bound is near. About once a second."""
@@ -146,203 +109,139 @@ class Shipper:
         self._clean_now()
 
     def finish(self) -> None:
-        """Last cleaning; close all files."""
+        """Last cleaning."""
         self._clean_now()
         self.forget()
 
     def forget(self) -> None:
         """Forget what was read: another sender may have been at work meanwhile."""
-        for place in self._places.values():
-            place.reader.close()
-        self._places.clear()
+        self._taker.forget()
         self._work.clear()
+        self._suspects.clear()
 
-    def acknowledged(self, ref: Ref) -> bool:
-        """Whether everything before this place is settled."""
-        place = self._places.get(ref.segment)
-        if place is not None:
-            return place.offset >= ref.offset
-        return (
-            ref.segment in self._gone
-            or any(
-                not os.path.exists(outbox.segment_path(ref.segment))  # noqa: PTH110
-                or outbox.read_ack(ref.segment)[0] >= ref.offset
-                for outbox in self._outboxes[:1]
-            )
-        )
-
-    # --- Taking ---
-
-    def _collect(self) -> list[_Item]:
-        chains: dict[str, list[_Place]] = {}
-        for place in self._refresh():
-            chains.setdefault(place.chain, []).append(place)
-        items: list[_Item] = []
-        size = 0
-        progress = True
-        while progress and len(items) < self._max_events:
-            progress = False
-            for places in chains.values():
-                for place in places:
-                    before = len(items)
-                    size, blocked = self._take(place, items, size)
-                    progress = progress or len(items) > before
-                    if blocked or size >= MAX_BYTES or len(items) >= self._max_events:
-                        break
-                if size >= MAX_BYTES or len(items) >= self._max_events:
-                    return items
-        return items
-
-    def _refresh(self) -> list[_Place]:
-        places: list[_Place] = []
-        for outbox in self._outboxes:
-            for segment in outbox.segments():
-                place = self._places.get(segment)
-                if place is None:
-                    try:
-                        place = _Place(outbox, segment)
-                    except OSError:
-                        continue
-                    self._places[segment] = place
-                places.append(place)
-        return places
-
-    def _take(self, place: _Place, items: list[_Item], size: int) -> tuple[int, bool]:
-        """Take what may go now; the second value says that this chain goes no further."""
-        while not place.taken_final:
-            entries = place.reader.read(_READ_BYTES)
-            if not entries:
-                # A later segment of the chain is listed only where nothing comes here any more.
-                return size, False
-            for entry in entries:
-                if entry.after and not all(self._is_before(ref) for ref in entry.after):
-                    return size, True
-                if items and size + len(entry.line) > MAX_BYTES:
-                    return MAX_BYTES, True
-                size += len(entry.line)
-                items.append(_Item(place, entry))
-                place.reader.take(entry)
-                place.taken_final = entry.final
-                if len(items) >= self._max_events:
-                    return size, True
-        return size, False
-
-    def _is_before(self, ref: Ref) -> bool:
-        """Whether what stands before this place has been settled, or goes out ahead of what is
-        taken next. A segment that nobody has heard of is waited for, but not for ever."""
-        place = self._places.get(ref.segment)
-        if place is not None:
-            if place.reader.position >= ref.offset:
-                return True
-            return not place.reader.read(1) and not place.outbox.is_live(place.chain)
-        if ref.segment in self._gone or any(box.was_here(ref.segment) for box in self._outboxes):
-            return True
-        since = self._missing_since.setdefault(ref, self._monotonic())
-        if self._monotonic() - since < _MISSING_WAIT_S:
-            return False
-        self._warn(f"what should have come before is nowhere ({ref.segment}): sending on")
-        return True
+    def _post(self, lines: list[bytes]) -> Answer:
+        self.requests += 1
+        return self._transport.post_events(lines)
 
     # --- Reading the answer ---
 
-    def _settle(self, part: list[_Item], answer: Answer) -> bool:
+    def _settle(self, part: list[Item], answer: Answer) -> bool:
         status = answer.status
-        events = [item for item in part if item.entry.line]
-        if status is not None and 200 <= status < 300:
-            refused = self._refused_events(events, answer)
-            if refused is not None:
+        if status is None or status >= 500 or status in (408, 425, 429):
+            self._later(answer, answer.words)
+        elif 200 <= status < 300:
+            said = said_of(answer, _ids(part))
+            if said is None:
+                self._later(answer, f"the server's answer is not an Argus server's ({status})")
+            elif said.silent:
+                return self._narrow(part, answer, "the answer does not say what became of it")
+            elif self._judge():
                 self._work.pop()
-                self._accept(part, refused)
+                self._accept(part, said.refused)
                 # What trickled in meanwhile may wait for company.
                 return bool(self._work) or self._was_full
-            self._later(answer, f"the server's answer is not an Argus server's ({status})")
         elif status in (401, 403):
             self._park(f"the server does not take the token ({answer.words}); events are kept")
-        elif status in (404, 405) or (status is not None and 300 <= status < 400):
+        elif refuses(status):
+            return self._narrow(part, answer, answer.words)
+        else:
             where = f" (it points to {answer.location})" if answer.location else ""
             self._park(f"no Argus events route at this URL{where}: {answer.words}; events are kept")
-        elif status is None or status >= 500 or status in (408, 425, 429):
-            self._later(answer, answer.words)
-        elif len(events) > 1:
-            self._work.pop()
+        return False
+
+    def _narrow(self, part: list[Item], answer: Answer, reason: str) -> bool:
+        """The server does not take this request: find the event it does not take by halving."""
+        events = [item for item in part if item.entry.line]
+        damaged = [item.entry for item in events if not is_intact(item.entry.line)]
+        for entry in damaged:
+            entry.line, entry.torn = b"", entry.torn + entry.line
+        if damaged:
+            return True
+        self._work.pop()
+        if len(events) > 1:
             middle = part.index(events[len(events) // 2])
             self._work += [part[middle:], part[:middle]]
             return True
-        else:
-            self._work.pop()
-            refused = {event_id_of(events[0].entry.line): answer.words} if events else {}
-            self._accept(part, refused, status)
+        # One event alone: its own fault, if others are taken; else the fault of the way.
+        self._suspects.append(_Suspect(part, answer, reason))
+        if self._accepted_line:
+            probe = self._post([self._accepted_line])
+            said = said_of(probe, [event_id_of(self._accepted_line)])
+            if said is not None and not said.silent:
+                return self._judge()
+        elif len(self._suspects) <= self._suspects_allowed:
             return True
+        self._blame_the_way()
         return False
 
-    def _refused_events(self, events: list[_Item], answer: Answer) -> dict[str, str] | None:
-        """Which events the server refused and why; None where the answer cannot be believed."""
-        body = answer.body
-        if not isinstance(body, dict):
-            return None
-        results = body.get("results")
-        if not isinstance(results, list) or not results:
-            whole = body.get("accepted") == len(events) and not body.get("rejected")
-            return {} if whole else None
-        said = {str(one.get("event_id")): one for one in results if isinstance(one, dict)}
-        refused: dict[str, str] = {}
-        for item in events:
-            event_id = event_id_of(item.entry.line)
-            one = said.get(event_id)
-            if one is None:
-                return None
-            if one.get("status") == "rejected":
-                refused[event_id] = str(one.get("error") or "rejected")
-            elif one.get("status") not in ("accepted", "deduplicated"):
-                return None
-        return refused
+    def _judge(self) -> bool:
+        """Others are taken: what was refused before is set aside where it is refused once more.
+        False where the way has failed meanwhile."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in suspects:
+            answer = self._post(_lines(suspect.part))
+            said = said_of(answer, _ids(suspect.part))
+            if said is not None and not said.silent:
+                self._accept(suspect.part, said.refused)
+            elif said is not None or refuses(answer.status):
+                refused = {_ids(suspect.part)[0]: suspect.reason}
+                self._accept(suspect.part, refused, suspect.answer.status)
+            else:
+                self._later(answer, answer.words)
+                self.forget()
+                return False
+        return True
 
-    def _accept(
-        self, part: list[_Item], refused: dict[str, str], status: int | None = None
-    ) -> None:
-        touched: dict[str, _Place] = {}
+    def _blame_the_way(self) -> None:
+        """Nothing is taken: a proxy's fault, or the server's. All of it is sent again later; by
+        then one more may be refused before that is said again, lest a few bad ones block all."""
+        suspect = self._suspects[0]
+        self._suspects_allowed = min(self._suspects_allowed + 1, _MOST_SUSPECTS)
+        self._later(suspect.answer, f"nothing is accepted ({suspect.reason})")
+        self.forget()
+
+    def _later(self, answer: Answer, reason: str) -> None:
+        if self.failing_since is None:
+            parts = [*self._work[-1:], *(suspect.part for suspect in self._suspects)]
+            for place in {id(item.place): item.place for part in parts for item in part}.values():
+                place.reader.sync()
+        self._standing.fails(reason, answer.retry_after_s)
+        self._taker.order.restart()
+
+    def _park(self, reason: str) -> None:
+        self._standing.parks(reason)
+        self._taker.order.restart()
+
+    def _accept(self, part: list[Item], refused: dict[str, str], status: int | None = None) -> None:
         for item in part:
             place, entry = item.place, item.entry
-            touched[place.segment] = place
+            place.unordered += item.unordered
+            if entry.torn:
+                place.count_torn(entry.torn)
+                self._keep_torn(place, entry)
             if entry.line:
-                self._count_event(place, entry, refused, status)
+                reason = refused.get(event_id_of(entry.line)) if refused else None
+                place.count(entry.line, refused=reason is not None)
+                if reason is None:
+                    self.delivered += 1
+                    self._accepted_line = entry.line
+                else:
+                    self._set_aside(place.outbox, entry.line, reason, status)
             self._settle_note(place, entry)
             place.offset = entry.end
-        for place in touched.values():
+        for place in {item.place.segment: item.place for item in part}.values():
             try:
                 place.outbox.write_ack(place.segment, place.offset, place.ledger)
             except OSError as error:
                 # Kept in memory; after a crash these events are sent again and stored once.
-                self._warn(f"the outbox took no note of what was delivered: {error}")
-        self._failures = 0
-        self._not_before = 0.0
-        self.failing_since = None
-        if self.state.state != "sending":
-            if self.state.state in ("parked", "waiting"):
-                log.info("argus-tasks: events are delivered again")
-            self._warned.clear()
-            self._tell(State("sending"))
-
-    def _count_event(
-        self, place: _Place, entry: Entry, refused: dict[str, str], status: int | None
-    ) -> None:
-        prefix, number = series_of(entry.line)
-        batch_id = place.series.get(prefix)
-        if batch_id is None:
-            batch_id = place.series[prefix] = batch_of(entry.line)
-        counts = place.ledger.of(batch_id)
-        counts.saw(prefix, number)
-        reason = refused.get(event_id_of(entry.line)) if refused else None
-        if reason is None:
-            counts.delivered += 1
-            self.delivered += 1
-            return
-        counts.set_aside += 1
-        self._set_aside(place.outbox, entry.line, reason, status)
+                self._standing.warn(f"the outbox took no note of what was delivered: {error}")
+        if _lines(part):
+            self._suspects_allowed = 1
+            self._standing.works()
 
     def _set_aside(self, outbox: Outbox, line: bytes, reason: str, status: int | None) -> None:
         try:
-            outbox.set_aside(line=line, reason=reason, status=status)
+            outbox.aside.put(line=line, reason=reason, status=status)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: a refused event could not be set aside: %s", error)
         log.warning(
@@ -352,7 +251,20 @@ class Shipper:
             event_id_of(line),
         )
 
-    def _settle_note(self, place: _Place, entry: Entry) -> None:
+    def _keep_torn(self, place: Place, entry: Entry) -> None:
+        where = f"{place.segment}:{entry.at - len(entry.line) - len(entry.torn)}"
+        try:
+            place.outbox.aside.put_torn(entry.torn, where)
+        except (OSError, TimeoutError) as error:
+            log.warning("argus-tasks: what cannot be read could not be set aside: %s", error)
+        log.warning(
+            "argus-tasks: %d bytes of the outbox cannot be read (%s); they are set aside, the rest"
+            " goes on",
+            len(entry.torn),
+            where,
+        )
+
+    def _settle_note(self, place: Place, entry: Entry) -> None:
         if entry.upload is not None:
             try:
                 queue_upload(self._main, entry.upload)
@@ -360,70 +272,19 @@ class Shipper:
                 log.warning("argus-tasks: an upload was lost: %s", error)
         if entry.dropped:
             place.ledger.add_drops(entry.dropped)
-        if entry.torn:
-            self._count_torn(place, entry.torn)
-
-    @staticmethod
-    def _count_torn(place: _Place, torn: bytes) -> None:
-        series = torn_series(torn)
-        if series and series[0] in place.series:
-            counts = place.ledger.of(place.series[series[0]])
-            counts.saw(*series)
-            counts.drop("torn")
-
-    def _later(self, answer: Answer, reason: str) -> None:
-        self._failures += 1
-        if self.failing_since is None:
-            self.failing_since = self._monotonic()
-            for place in {id(item.place): item.place for item in self._work[-1]}.values():
-                place.reader.sync()
-        pause_s = min(_BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 16), _BACKOFF_LAST_S)
-        pause_s *= 0.5 + self._jitter() / 2
-        asked = answer.retry_after_s
-        if asked is not None:
-            pause_s = asked + 0.05 * self._jitter()
-        self._not_before = self._monotonic() + pause_s
-        self._warn(f"events wait: {reason}")
-        self._tell(
-            State("asked to wait" if asked is not None else "waiting", reason),
-            retry_in_s=pause_s,
-        )
-
-    def _park(self, reason: str) -> None:
-        self._not_before = self._monotonic() + _PARKED_S
-        if self.failing_since is None:
-            self.failing_since = self._monotonic()
-        self._warn(reason)
-        self._tell(State("parked", reason), retry_in_s=_PARKED_S)
-
-    def _warn(self, reason: str) -> None:
-        if reason not in self._warned:
-            level = logging.WARNING if not self._warned else logging.INFO
-            self._warned.add(reason)
-            log.log(level, "argus-tasks: %s", reason)
-
-    def _tell(self, state: State, *, retry_in_s: float = 0.0) -> None:
-        state.retry_at = time.time() + retry_in_s if retry_in_s else 0.0
-        if state.state == self.state.state:
-            state.since = self.state.since
-        self.state = state
-        try:
-            write_json(self._main.folder / "sender.json", asdict(state))
-        except OSError:
-            pass
 
     # --- Cleaning ---
 
     def _clean_now(self) -> None:
-        busy = {item.place.segment for part in self._work for item in part}
-        for outbox in self._outboxes:
+        busy = self._busy()
+        for outbox in self._taker.outboxes:
             names = outbox.segments()
-            last_of_chain = {name.rsplit(".", 1)[0]: name for name in names}
+            last_of_chain = {chain_of(name): name for name in names}
             for name in names:
-                place = self._places.get(name)
+                place = self._taker.places.get(name)
                 if place is not None and name not in busy:
                     self._remove_if_done(place, last=last_of_chain[place.chain] == name)
-            with_segments = {name.rsplit(".", 1)[0] for name in outbox.segments()}
+            with_segments = {chain_of(name) for name in outbox.segments()}
             for chain in outbox.chains() - with_segments:
                 if not outbox.is_live(chain):
                     with suppress(OSError, TimeoutError):
@@ -432,39 +293,50 @@ class Shipper:
 
     def make_room(self) -> None:
         """Give up waiting events where an outbox is near its bound."""
-        busy = {item.place.segment for part in self._work for item in part}
-        for outbox in self._outboxes:
+        busy = self._busy()
+        for outbox in self._taker.outboxes:
             for name in relieve(outbox, self._skips(outbox, busy)):
-                forgotten = self._places.pop(name, None)
-                if forgotten is not None:
-                    forgotten.reader.close()
+                self._taker.places.pop(name, None)
+
+    def _busy(self) -> set[str]:
+        parts = [*self._work, *(suspect.part for suspect in self._suspects)]
+        return {item.place.segment for part in parts for item in part}
 
     def _skips(self, outbox: Outbox, busy: set[str]) -> set[str]:
         """Segments that may not be rewritten: they are in a request, or still being written."""
         names = outbox.segments()
-        last = {name.rsplit(".", 1)[0]: name for name in names}
-        return busy | {name for chain, name in last.items() if outbox.is_live(chain)}
+        last = {chain_of(name): name for name in names}
+        return busy | {
+            name for chain, name in last.items() if outbox.is_live(chain) or outbox.is_idle(chain)
+        }
 
-    def _remove_if_done(self, place: _Place, *, last: bool) -> None:
-        # Asked first: what a writer wrote before it ended must be seen below.
-        ended = place.taken_final or not last or not place.outbox.is_live(place.chain)
-        if not ended or place.offset < place.reader.position:
+    def _remove_if_done(self, place: Place, *, last: bool) -> None:
+        if place.offset < place.reader.position:
             return
-        rest = place.reader.read(_READ_BYTES)
-        if any(not entry.final for entry in rest):
-            return
-        # Nothing but its end stands there: that takes no request.
-        for entry in rest:
-            place.reader.take(entry)
-            place.offset = entry.end
         try:
+            # Asked first: what a writer wrote before it ended must be seen below.
+            if not (place.taken_final or not last or place.outbox.retire(place.chain)):
+                return
+            rest = place.reader.read()
+            if any(not entry.final for entry in rest):
+                return
+            # Nothing but its end stands there: that takes no request.
+            for entry in rest:
+                place.reader.take(entry)
+                place.offset = entry.end
             torn = place.reader.torn_end()
             if torn:
-                self._count_torn(place, torn)
+                place.count_torn(torn)
             place.outbox.fold(place.segment, place.ledger)
         except (OSError, TimeoutError) as error:
-            self._warn(f"a delivered segment could not be removed: {error}")
+            self._standing.warn(f"a delivered segment could not be removed: {error}")
             return
-        place.reader.close()
-        self._places.pop(place.segment, None)
-        self._gone.add(place.segment)
+        self._taker.done_with(place)
+
+
+def _lines(part: list[Item]) -> list[bytes]:
+    return [item.entry.line for item in part if item.entry.line]
+
+
+def _ids(part: list[Item]) -> list[str]:
+    return [event_id_of(line) for line in _lines(part)]

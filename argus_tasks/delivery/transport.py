@@ -90,7 +90,7 @@ class HttpTransport:
         self._url = url.rstrip("/")
         self._token = token
         self._client: httpx.Client | None = None
-        self._sockets: list[socket.socket] = []
+        self._socket: socket.socket | None = None
         self.takes_gzip = False
 
     def post_events(self, lines: Sequence[bytes]) -> Answer:
@@ -142,6 +142,7 @@ class HttpTransport:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+        self._watch(None)
 
     def _request(
         self, method: str, route: str, *, deadline_s: float = _REQUEST_DEADLINE_S, **content: Any
@@ -201,12 +202,19 @@ class HttpTransport:
     def _trace(self, name: str, info: dict[str, Any]) -> None:
         if name == "connection.connect_tcp.complete":
             found = info["return_value"].get_extra_info("socket")
-            self._sockets = [found] if found is not None else []
+            # A second descriptor: TLS takes the first one over, and leaves an empty socket.
+            self._watch(found.dup() if found is not None else None)
+
+    def _watch(self, connection: socket.socket | None) -> None:
+        before, self._socket = self._socket, connection
+        if before is not None:
+            before.close()
 
     def _cut(self) -> None:
-        for open_socket in self._sockets:
+        connection = self._socket
+        if connection is not None:
             with suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, response: httpx.Response, body: bytes) -> Answer:
         if "gzip" in response.headers.get("Accept-Encoding", "").lower():

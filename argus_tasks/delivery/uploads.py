@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.ids import slug
 from argus_tasks.delivery.outbox import Outbox
 from argus_tasks.delivery.transport import Answer, Transport
 
@@ -21,6 +22,7 @@ _PAUSE_FIRST_S = 0.25
 _PAUSE_LAST_S = 60.0
 _PARKED_S = 30.0
 _TRIES_UNKNOWN_JOB = 12
+_TRIES_REFUSED = 4
 
 
 def upload_record(
@@ -82,11 +84,13 @@ class Uploader:
 
     def _send(self, record: Path) -> bool:
         try:
-            upload = read_json(record)
+            upload = _checked(read_json(record))
             path = Path(upload["path"])
-        except (OSError, ValueError, KeyError):
-            record.unlink(missing_ok=True)
+        except FileNotFoundError:
             return True
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            upload = {"id": record.stem, "path": os.fspath(record)}
+            return self._give_up(record, upload, f"its record cannot be read: {error!r}", None)
         try:
             found = path.stat()
             meta: dict[str, Any] = {"upload_id": upload["id"]}
@@ -122,13 +126,14 @@ class Uploader:
             self._failures += 1
             self._hold(answer, pause_s * (0.5 + self._jitter() / 2))
             return False
-        if status in (404, 405) and upload.get("job_id"):
-            tries = self._tries.get(record.name, 0) + 1
-            if tries < _TRIES_UNKNOWN_JOB:
-                self._tries[record.name] = tries
-                pause_s = min(_PAUSE_FIRST_S * 2.0**tries, _PAUSE_LAST_S)
-                self._not_before[record.name] = self._monotonic() + pause_s
-                return True
+        # A job may not be known yet; and a refusal may be a proxy's, for as long as that lasts.
+        unknown_job = status in (404, 405) and upload.get("job_id")
+        tries = self._tries.get(record.name, 0) + 1
+        if tries < (_TRIES_UNKNOWN_JOB if unknown_job else _TRIES_REFUSED):
+            self._tries[record.name] = tries
+            pause_s = min(_PAUSE_FIRST_S * 2.0**tries, _PAUSE_LAST_S)
+            self._not_before[record.name] = self._monotonic() + pause_s
+            return True
         return self._give_up(record, upload, answer.words, status)
 
     def _hold(self, answer: Answer, pause_s: float) -> None:
@@ -144,7 +149,7 @@ class Uploader:
     ) -> bool:
         log.warning("argus-tasks: %s was not uploaded: %s", upload["path"], reason[:300])
         try:
-            self._outbox.set_aside(line=b"", reason=reason, status=status, upload=upload)
+            self._outbox.aside.put(line=b"", reason=reason, status=status, upload=upload)
             record.unlink(missing_ok=True)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: a refused upload could not be set aside: %s", error)
@@ -158,6 +163,14 @@ class Uploader:
         self._tries.pop(record.name, None)
 
 
+def _checked(upload: Any) -> dict[str, Any]:
+    """Errors: ValueError, KeyError, TypeError where it is no record of an upload."""
+    texts = (upload["id"], upload["batch_id"], upload["path"])
+    if not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise ValueError(f"no record of an upload: {upload!r}"[:200])
+    return {**upload, "size": int(upload["size"]), "mtime_ns": int(upload["mtime_ns"])}
+
+
 def queued(outbox: Outbox) -> list[Path]:
     """The records of uploads whose turn has come, oldest first."""
     folder = outbox.folder / "uploads"
@@ -169,4 +182,5 @@ def queued(outbox: Outbox) -> list[Path]:
 
 def queue_upload(outbox: Outbox, upload: dict[str, Any]) -> None:
     """Its job's events are delivered: the upload's turn has come. Errors: OSError."""
-    write_json(outbox.folder / "uploads" / f"{upload['id']}.json", upload)
+    name = slug(str(upload.get("id")), 60)
+    write_json(outbox.folder / "uploads" / f"{name}.json", upload)

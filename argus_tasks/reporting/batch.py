@@ -12,7 +12,7 @@ from typing import Any
 from argus_tasks.base.guard import guarded
 from argus_tasks.delivery.link import drain_deadline_s
 from argus_tasks.delivery.outbox import Outbox, folder_for
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting import active
 from argus_tasks.reporting.joined import JoinContext, close_writers

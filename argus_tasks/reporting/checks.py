@@ -14,6 +14,7 @@ from argus_tasks.base.locks import ProcessLock
 from argus_tasks.base.loopback import is_in_the_clear
 from argus_tasks.base.mounts import file_system, on_network
 from argus_tasks.base.redact import redact
+from argus_tasks.delivery.accounts import accounts
 from argus_tasks.delivery.outbox import Outbox, limit_from_environment, outbox_root, outboxes
 from argus_tasks.delivery.transport import HttpTransport
 from argus_tasks.reporting.target import disabled, read_token_file, server_url, token_file
@@ -128,10 +129,10 @@ def _look(one: Outbox) -> list[Finding]:
         lock.give_back(remove=True)
     except OSError as error:
         return [Finding("broken", "outbox", f"{one.folder}: no lock can be taken: {error}")]
-    accounts = one.accounts()
-    waiting = sum(account.waiting for account in accounts)
-    missing = sum(account.missing for account in accounts)
-    aside = len(one.aside())
+    counted = accounts(one)
+    waiting = sum(account.waiting for account in counted)
+    missing = sum(account.missing for account in counted)
+    aside = len(one.aside.all())
     said = f"{name}: {waiting} waiting, {aside} set aside"
     found = [Finding("warning" if aside else "good", "events", said)]
     if missing:

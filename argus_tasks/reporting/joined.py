@@ -20,6 +20,7 @@ from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.ref import Ref
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.reporting.job import JobContext
 from argus_tasks.reporting.roster import Roster
@@ -71,7 +72,7 @@ class WorkerEmitter:
         writer = _writer_of(context.folder)
         self.emitter = Emitter(writer, context.batch_id, context.source)
         if context.after:
-            writer.append_directive({"after": [context.after]})
+            self.emitter.stream.after = (Ref.parse(context.after),)
         self.chain = writer.begin()
         key = (self.chain, context.batch_id)
         if key not in _noted:
@@ -203,7 +204,9 @@ def _writer_of(folder: str) -> SegmentWriter:
     writer = _writers.get(path)
     if writer is None:
         outbox = Outbox(path).create()
-        writer = _writers.setdefault(path, SegmentWriter(path, outbox))
+        # Another host cannot see whether a chain is in use.
+        made = SegmentWriter(path, outbox, shares=not outbox.is_shared)
+        writer = _writers.setdefault(path, made)
     return writer
 
 

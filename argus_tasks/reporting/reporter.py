@@ -21,7 +21,7 @@ from argus_tasks.delivery.events import (
     fit_id,
 )
 from argus_tasks.delivery.link import Emitter, Link, drain_deadline_s, open_link
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
 from argus_tasks.delivery.transport import HttpTransport
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting import active, environment, target
@@ -40,10 +40,12 @@ from argus_tasks.reporting.job import JobContext, exits_well, reason_of
 from argus_tasks.reporting.joined import JoinContext, WorkerEmitter, current
 from argus_tasks.reporting.roster import Leaving, Roster
 from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
+from argus_tasks.reporting.waiting import how_it_goes_on
 
 log = logging.getLogger("argus_tasks")
 
 _ENVIRONMENT_WAIT_S = 1.0
+_LEAST_WAIT_S = 0.02
 
 
 class Reporter:
@@ -274,15 +276,13 @@ class Reporter:
         self._member = f"{link.writer.begin()}/{next(_members)}"
         first, self._opened = self._roster.join(self._member, self._send_batch_start)
         if not first and self._opened is not None:
-            link.writer.append_directive({"after": [str(self._opened)]})
+            emitter.stream.after = (self._opened,)
         if self.opens:
             self._start_daemons(link)
 
     def _send_batch_start(self, left_behind: list[Ref]) -> Ref | None:
         if not self.opens:
-            if left_behind and self._link is not None:
-                after = [str(ref) for ref in left_behind]
-                self._link.writer.append_directive({"after": after})
+            self._sink.stream.after = tuple(left_behind)
             return None
         data: dict[str, Any] = {"experiment_type": self._experiment_type}
         data |= {"n_total_jobs": self._n_total, "command": self._source.command}
@@ -374,7 +374,7 @@ class Reporter:
         try:
             self.end(error)
         finally:
-            self.leave(max(end - time.monotonic(), 0.0))
+            self.leave(max(end - time.monotonic(), _LEAST_WAIT_S))
 
     @guarded(default=None)
     def end(self, error: BaseException | None) -> None:
@@ -417,8 +417,8 @@ class Reporter:
         left_s = max(0.0, end - time.monotonic())
         if link is not None and not link.close(left_s) and link.sender is not None and limit_s:
             log.warning(
-                "argus-tasks: not everything has reached the monitor; it waits on disk"
-                " for the next run or for: argus-tasks outbox send"
+                "argus-tasks: not everything has reached the monitor; it waits on disk %s",
+                how_it_goes_on(sending=link.goes_on),
             )
 
     def _send_batch_end(self, leaving: Leaving) -> None:

@@ -13,7 +13,7 @@ from argus_tasks.base.files import read_json, write_json
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
 
 _SENT = "sent"
 

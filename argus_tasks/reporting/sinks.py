@@ -16,7 +16,7 @@ from argus_tasks.delivery.events import (
     fit_id,
 )
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.segment import Ref
+from argus_tasks.delivery.ref import Ref
 
 
 class Sink(Protocol):
@@ -68,7 +68,7 @@ class OutboxSink:
 
     def upload(self, record: dict[str, Any]) -> bool:
         """Queue an upload behind what has been emitted; whether it was taken."""
-        return self.emitter.writer.append_directive({"upload": record}) is not None
+        return self.emitter.writer.append_directive({"upload": record}, self.stream) is not None
 
 
 class NullSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.delivery.outbox import outboxes
-from tests.argus_server import ArgusServer, Faults
+from tests.argus_server import ArgusServer, Faults, ServerProcess
 from tests.support.delivery import (
     argus_tasks,
     assert_accounts_meet,
@@ -21,6 +22,7 @@ from tests.support.delivery import (
     send_rest,
     start,
 )
+from tests.support.waiting import wait_for
 
 KILLED = """
 with Reporter("t", batch_id="b{k}", **QUIET) as r, r.job("train") as j:
@@ -416,3 +418,58 @@ def test_without_a_server_or_disabled_nothing_is_kept(outbox: Path, env: dict[st
     assert out.split() == ["0", "False", "False", "True"]
     assert err.count("no monitor") == (0 if env else 1)
     assert not outbox.exists()
+
+
+LATE = """
+with Reporter("t", batch_id="b", **QUIET) as r, r.job("train") as j:
+    for e in range(300):
+        j.epoch(e)
+"""
+
+
+def senders_of(outbox: Path) -> list[int]:
+    """The processes that go on sending from an outbox below this folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"argus-tasks: sends what waits in" in words and str(outbox).encode() in b" ".join(
+                words
+            ):
+                found.append(int(folder.name))
+    return found
+
+
+def test_a_monitor_that_is_reached_late_gets_all_without_anybodys_doing(
+    outbox: Path, tmp_path: Path
+) -> None:
+    server = ServerProcess(tmp_path)
+    more = {"ARGUS_DRAIN_DEADLINE_S": "0.5", "ARGUS_LINGER_S": "90"}
+    more["ARGUS_TOKEN"] = "em_live_canary"
+    code, _, err = run(LATE, outbox=outbox, url=server.url, **more)
+    assert code == 0, err
+    assert "sent for 90 s more" in err
+    (pid,) = senders_of(outbox)
+    assert b"em_live_canary" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    code, _, err = run(LATE.replace('"b"', '"b2"'), outbox=outbox, url=server.url, **more)
+    assert senders_of(outbox) == [pid], "one is enough for an outbox"
+    with server:
+        wait_for(lambda: not senders_of(outbox), 60)
+        for batch in ("b", "b2"):
+            assert_once_in_order(server.rows(batch), {"train": 300})
+    assert [account.waiting for account in assert_accounts_meet(outbox)] == [0, 0]
+
+
+def test_what_goes_on_sending_has_an_end_and_can_be_turned_off(
+    outbox: Path, tmp_path: Path
+) -> None:
+    server = ServerProcess(tmp_path)
+    more = {"ARGUS_DRAIN_DEADLINE_S": "0.5"}
+    code, _, err = run(LATE, outbox=outbox, url=server.url, **more, ARGUS_LINGER_S="0")
+    assert code == 0, err
+    assert senders_of(outbox) == []
+    assert "it waits on disk for the next run" in err
+    code, _, err = run(LATE, outbox=outbox, url=server.url, **more, ARGUS_LINGER_S="1.5")
+    assert code == 0, err
+    wait_for(lambda: not senders_of(outbox), 30)
+    assert sum(account.waiting for account in assert_accounts_meet(outbox)) > 600

@@ -23,7 +23,7 @@ def environment(outbox: Path, url: str | None, **more: str) -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("ARGUS_")}
     kept = {key: value for key, value in os.environ.items() if key.startswith("ARGUS_TEST")}
     env |= kept | {"ARGUS_OUTBOX_DIR": str(outbox), "ARGUS_TOKEN": "em_live_test"}
-    env |= {"PYTHONPATH": str(ROOT), "ARGUS_TASKS_RAISE": "1"}
+    env |= {"PYTHONPATH": str(ROOT), "ARGUS_TASKS_RAISE": "1", "ARGUS_LINGER_S": "0"}
     if url is not None:
         env["ARGUS_URL"] = url
     return env | more
@@ -90,6 +90,9 @@ def send_rest(outbox: Path, url: str) -> None:
     assert code == 0, out + err
 
 
+ENDS = ("job_done", "job_failed")
+
+
 def epochs_of(rows: Iterable[dict[str, Any]], job: str | None = None) -> list[int]:
     """The epochs of a job (its name without the last six digits), in the order stored."""
     return [
@@ -109,15 +112,16 @@ def assert_once_in_order(rows: list[dict[str, Any]], jobs: dict[str, int]) -> No
         assert epochs_of(mine) == list(range(count)), f"{job}: {epochs_of(mine)[:20]}..."
         assert kinds[0] == "job_start"
         assert kinds.count("job_start") == 1
-        if "job_done" in kinds:
-            assert kinds[-1] == "job_done"
+        assert kinds[-1] in ENDS, f"{job} has no end: {kinds[-3:]}"
+        assert sum(kind in ENDS for kind in kinds) == 1
 
 
 def assert_accounts_meet(outbox: Path) -> list[Any]:
     """emitted = delivered + waiting + set aside + dropped, for every batch on this host."""
+    from argus_tasks.delivery.accounts import accounts
     from argus_tasks.delivery.outbox import outboxes
 
-    accounts = [account for box in outboxes(outbox) for account in box.accounts()]
-    for account in accounts:
+    found = [account for box in outboxes(outbox) for account in accounts(box)]
+    for account in found:
         assert account.missing == 0, account
-    return accounts
+    return found

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from argus_tasks.delivery.accounts import account as account_of
 from argus_tasks.delivery.events import Source, event_type_of
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox import RELIEF_FROM, RELIEF_TO, Outbox
 from argus_tasks.delivery.reader import SegmentReader
+from argus_tasks.delivery.ref import Ref
 from argus_tasks.delivery.relief import relieve
-from argus_tasks.delivery.segment import Ref, SegmentWriter
+from argus_tasks.delivery.segment import SegmentWriter
 from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_of
 
 KINDS = ["log_line", "resource_snapshot", "job_epoch", "job_start"]
@@ -49,11 +51,11 @@ def test_offsets_survive_and_the_sums_meet(tmp_path: Path, seed: int) -> None:
             relieve(outbox, busy)
             emitter.writer.press()
             shipper = shipper_of(outbox, server, time)
-    account = outbox.account("b")
+    account = account_of(outbox, "b")
     assert account.missing == 0
     emitter.writer.close()
     settle(shipper, time)
-    account = outbox.account("b")
+    account = account_of(outbox, "b")
     assert account.missing == 0
     assert account.waiting == 0
     assert account.emitted == 900
@@ -98,5 +100,4 @@ def test_a_gapped_segment_is_read_from_any_offset(tmp_path: Path) -> None:
     for index, place in enumerate(mine):
         reader = SegmentReader(outbox.segment_path(first), place.offset)
         rest = [entry for entry in reader.read() if entry.line]
-        reader.close()
         assert len(rest) == len(mine) - index - 1

@@ -64,6 +64,31 @@ def test_show_and_drop(server: ArgusServer, outbox: Path) -> None:
     assert event_id in err
 
 
+def test_retry_sends_again_what_was_set_aside(server: ArgusServer, outbox: Path) -> None:
+    server.faults = Faults(reject=["refuse-mark"])
+    run(TRAIN, outbox=outbox, url=server.url)
+    (aside,) = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]["set_aside"]
+    code, out, err = argus_tasks("outbox", "retry", outbox=outbox, url=server.url)
+    assert code == 0, err
+    assert out.startswith("1 that were set aside wait again\n")
+    page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
+    assert [one["event_id"] for one in page["set_aside"]] == [aside["event_id"]], "refused again"
+    assert (page["batches"][0]["set_aside"], page["batches"][0]["missing"]) == (1, 0)
+    server.heal()
+    code, out, err = argus_tasks(
+        "outbox", "retry", aside["event_id"], outbox=outbox, url=server.url
+    )
+    assert code == 0, err
+    page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
+    assert page["set_aside"] == []
+    (batch,) = page["batches"]
+    assert (batch["waiting"], batch["set_aside"], batch["missing"]) == (0, 0, 0)
+    assert batch["delivered"] == batch["emitted"]
+    assert sorted(row["data"]["epoch"] for row in server.rows("b", "job_epoch")) == [*range(20)]
+    code, _, err = argus_tasks("outbox", "retry", aside["event_id"], outbox=outbox, url=server.url)
+    assert code == 1
+
+
 def test_show_of_an_event_that_waits(server: ArgusServer, outbox: Path) -> None:
     run(TRAIN, outbox=outbox, url=None, ARGUS_OFFLINE="1")
     segment = next(outbox.rglob("*.seg"))

@@ -6,12 +6,20 @@ import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from argus_tasks import Reporter, emit, get_batch_id
-from argus_tasks.delivery.segment import Ref
-from argus_tasks.reporting.joined import JoinContext, close_writers, current, joined
+from argus_tasks.delivery.ref import Ref
+from argus_tasks.reporting.joined import (
+    JoinContext,
+    WorkerEmitter,
+    close_writers,
+    current,
+    joined,
+)
 from argus_tasks.reporting.sinks import OutboxSink
 from tests.argus_server import ArgusServer, Faults
 from tests.support.delivery import HEAD, assert_accounts_meet, environment, epochs_of
@@ -156,6 +164,63 @@ def test_joined_runs_on_threads_know_their_own(server: ArgusServer) -> None:
         assert epochs_of(mine) == list(range(50))
         lines = [row["data"]["line"] for row in mine if row["event_type"] == "log_line"]
         assert lines == [f"run{n}"] * 50
+
+
+def test_runs_on_threads_do_not_wait_for_each_other(server: ArgusServer) -> None:
+    """The end of one names the place behind what another has to wait for."""
+    with Reporter(batch_id="s", **QUIET) as r, ExitStack() as stack:
+
+        def begin(name: str) -> WorkerEmitter:
+            begun = r.sink.emit("job_start", r.wire_job_id(name), {})
+            context = r.join_context(name, begun)
+            assert context is not None
+            return stack.enter_context(joined(context))
+
+        def end(name: str, worker: WorkerEmitter) -> None:
+            assert worker.last is not None
+            r.sink.emit("job_done", r.wire_job_id(name), {}, after=[Ref.parse(worker.last)])
+
+        b = begin("b")
+        b.epoch(0, {"train_loss": 1.0})
+        a = begin("a")
+        end("b", b)
+        c = begin("c")
+        c.epoch(0, {"train_loss": 1.0})
+        a.epoch(0, {"train_loss": 1.0})
+        end("a", a)
+        end("c", c)
+        close_writers()
+    for name in "abc":
+        mine = [row for row in server.rows("s") if (row["job_id"] or "")[:-7] == name]
+        kinds = [row["event_type"] for row in mine]
+        assert kinds == ["job_start", "job_epoch", "job_done"]
+    assert server.batch("s")["status"] == "done"
+
+
+def test_many_runs_on_many_threads_are_all_delivered(server: ArgusServer, outbox: Path) -> None:
+    """As `mode: thread` does it: all of them append to one chain."""
+    runs, threads = 120, 8
+    with Reporter(batch_id="s", **QUIET) as r:
+
+        def work(name: str) -> None:
+            begun = r.sink.emit("job_start", r.wire_job_id(name), {})
+            context = r.join_context(name, begun)
+            assert context is not None
+            with joined(context) as worker:
+                for epoch in range(3):
+                    worker.epoch(epoch, {"train_loss": 1.0})
+            assert worker.last is not None
+            r.sink.emit("job_done", r.wire_job_id(name), {}, after=[Ref.parse(worker.last)])
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, [f"run{n}" for n in range(runs)]))
+        close_writers()
+    assert server.batch("s")["status"] == "done"
+    for n in range(runs):
+        mine = [row for row in server.rows("s") if (row["job_id"] or "")[:-7] == f"run{n}"]
+        kinds = [row["event_type"] for row in mine]
+        assert kinds == ["job_start", *["job_epoch"] * 3, "job_done"]
+    assert assert_accounts_meet(outbox)[0].unordered == 0
 
 
 def test_stop_reaches_the_joined_reporter(server: ArgusServer) -> None:

@@ -175,7 +175,7 @@ def test_the_second_session_names_the_end_of_the_first(
     assert len(texts) == 2
     assert len(naming) == 1
     (other,) = set(texts) - set(naming)
-    assert f'#{{"after":["{other}:{len(texts[other])}"]}}' in texts[naming[0]]
+    assert f'#{{"after":["{other}:{len(texts[other])}"],' in texts[naming[0]]
 
 
 def test_resuming_a_done_batch_warns_once(

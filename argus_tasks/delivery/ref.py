@@ -1,0 +1,33 @@
+"""Places in segments, as events name them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Ref(NamedTuple):
+    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
+
+    segment: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.segment}:{self.offset}"
+
+    @property
+    def chain(self) -> str:
+        """The chain that the segment belongs to."""
+        return chain_of(self.segment)
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """The inverse of `str`. Errors: ValueError."""
+        segment, _, offset = text.rpartition(":")
+        if not segment:
+            raise ValueError(f"no reference to a segment: {text!r}")
+        return cls(segment, int(offset))
+
+
+def chain_of(segment: str) -> str:
+    """The chain that a segment belongs to."""
+    return segment.rsplit(".", 1)[0]

@@ -1,0 +1,1 @@
+{"offset":651,"batches":{"old":{"delivered":1,"set_aside":1,"dropped":{},"interrupted":0,"series":{"c499431a-fcef-4040-8184-":1}}}}

@@ -1,0 +1,1 @@
+{"offset":574,"batches":{"old":{"delivered":2,"set_aside":0,"dropped":{},"interrupted":0,"series":{"019152fa-884b-4564-8f64-":1}}}}
