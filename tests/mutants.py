@@ -24,6 +24,7 @@ import venv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -127,6 +128,7 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.root, self.folder = root, folder
+        self.running: subprocess.Popen[str] | None = None
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listed, cwd=root, check=True, capture_output=True, text=True).stdout
         for name in filter(None, names.split("\0")):
@@ -149,8 +151,8 @@ class Copy:
         for call in calls:
             python = [str(self.folder / ".venv" / "bin" / "python"), "-m", "pytest", "-x", "-q"]
             # A test that fails for being late on a busy machine has noticed nothing.
-            more = ["-n0", "-p", "no:cacheprovider", "--reruns=1", "--timeout=60"]
-            process = subprocess.Popen(
+            more = ["-n0", "-p", "no:cacheprovider", "--reruns=1", "-o", "timeout_func_only=true"]
+            process = self.running = subprocess.Popen(
                 [*python, *more, *call],
                 cwd=self.folder,
                 stdout=subprocess.PIPE,
@@ -163,15 +165,20 @@ class Copy:
             except subprocess.TimeoutExpired:
                 return f"the limit of {limit_s:.0f} s"
             finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.communicate()
+                self.end()
             if process.returncode in (1, 2):
                 failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE)
                 return failed[1] if failed else said[-300:]
             if process.returncode != 0:
                 raise BadList(f"{' '.join(call)}: pytest ended with {process.returncode}:\n{said}")
         return None
+
+    def end(self) -> None:
+        """Kill what runs here, and what a faulty keeper has left of it."""
+        if self.running is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.running.pid, signal.SIGKILL)
+            self.running.wait()
 
     def noticed(self, mutant: Mutant, limit_s: float) -> str | None:
         """What notices the mutant; None where nothing does."""
@@ -247,12 +254,19 @@ def _all(chosen: Sequence[Mutant], copies: Sequence[Copy]) -> int:
 
     with ThreadPoolExecutor(len(copies)) as threads:
         calls = {call: None for each in chosen for call in place_of(each, root).tests(root, each)}
-        list(threads.map(without, calls))
-        as_listed = list(threads.map(one, chosen))
+        try:
+            list(threads.map(without, calls))
+            as_listed = list(threads.map(one, chosen))
+        except BaseException:  # Ctrl-C, too
+            threads.shutdown(wait=False, cancel_futures=True)
+            for copy in copies:
+                copy.end()
+            raise
     wrong = as_listed.count(False)
     print(f"{len(chosen)} mutants, {wrong} of them not as {LIST.name} says")
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
