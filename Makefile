@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-integrations lint format bench bench-full bench-check bench-accept bench-pages serve clean
+.PHONY: help setup demo docs test test-all test-integrations mutants lint format bench bench-full bench-check bench-accept bench-pages serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,10 @@ $(OTHER_VENV)/.installed: pyproject.toml constraints.txt constraints-integration
 test-integrations: $(OTHER_VENV)/.installed ## the tests of what is too heavy for the others: frameworks, mode ray
 	@echo "==> Lightning, Keras, Hydra and the like, in real trainings; mode ray"
 	@$(OTHER_VENV)/bin/python -m pytest tests/integrations tests/faults/test_ray.py $(PARALLEL)
+
+mutants: $(STAMP) ## whether the tests notice the faults of tests/mutants.toml (an hour; ONLY=Outbox: those that have the word)
+	@echo "==> a fault at a time, in a copy of the tree"
+	@$(BIN)/python -m tests.mutants $(ONLY)
 
 $(VENV)/.docs-installed: $(STAMP)
 	@echo "==> adding what makes the site to $(VENV)"

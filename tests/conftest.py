@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.closing import pytest_sessionfinish
+
+__all__ = ["pytest_sessionfinish"]  # a hook of pytest's
+
 # How long an example takes on a busy machine says nothing.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -75,17 +79,3 @@ def served(api_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """PREFECT_API_URL set, as a user's own server would be."""
     monkeypatch.setenv("PREFECT_API_URL", api_url)
     return api_url
-
-
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """In CI a skip that is not on the committed list is a failure."""
-    if not os.environ.get("CI") or exitstatus != 0:
-        return
-    lines = (Path(__file__).parent / "allowed_skips.txt").read_text().splitlines()
-    allowed = tuple(line for line in lines if line and not line.startswith("#"))
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    for report in reporter.stats.get("skipped", []) if reporter is not None else []:
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        if not reason.startswith(allowed):
-            print(f"\nskipped, and not on tests/allowed_skips.txt: {report.nodeid}: {reason}")
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED

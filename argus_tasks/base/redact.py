@@ -31,7 +31,9 @@ _WORD_BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _SHORTEST_SECRET = 6
 _LOOK_UP_S = 0.2
 _looked_up: tuple[float, tuple[str, ...]] = (-1.0, ())
-_HINT = re.compile(r"(?i)[=:@]|token|secret|pass|pwd|bearer|basic|em_|sk-|AKIA|gh[pousr]_|hf_|-")
+_HINT = re.compile(
+    r"(?i)[=:@]|token|secret|pass|pwd|bearer|basic|em_|sk-|AKIA|gh[pousr]_|github_pat_|hf_|-"
+)
 
 
 def names_a_secret(name: str) -> bool:

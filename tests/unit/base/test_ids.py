@@ -6,7 +6,14 @@ import hashlib
 import re
 from pathlib import PurePosixPath
 
-from argus_tasks.base.ids import canonical_json, derive_batch_id, digest_of, new_run_id, slug
+from argus_tasks.base.ids import (
+    canonical_json,
+    derive_batch_id,
+    digest_of,
+    job_suffix,
+    new_run_id,
+    slug,
+)
 
 
 def test_a_derived_batch_id_is_the_servers_rule() -> None:
@@ -46,6 +53,24 @@ def test_ignored_keys_do_not_count() -> None:
 
 def test_big_integers_are_not_rounded() -> None:
     assert canonical_json({"a": 2**63}) != canonical_json({"a": 2**63 + 1})
+
+
+def test_a_float_is_its_integer_only_where_it_is_exact() -> None:
+    exact = 2**53 - 1
+    assert canonical_json([float(exact), -float(exact)]) == canonical_json([exact, -exact])
+    for rounded in (2**53, -(2**53), 10**300):
+        assert canonical_json(float(rounded)) != canonical_json(rounded)
+
+
+def test_numbers_that_are_not_finite_are_three() -> None:
+    values = [float(text) for text in ("nan", "inf", "-inf")]
+    assert len({canonical_json(value) for value in [*values, None]}) == 4
+
+
+def test_job_ids_end_in_six_hex_digits_of_the_batch_id() -> None:
+    assert job_suffix("bench-0123456789abcdef") == "abcdef"
+    assert job_suffix("nightly-2026") == hashlib.sha256(b"nightly-2026").hexdigest()[:6]
+    assert job_suffix("x") == hashlib.sha256(b"x").hexdigest()[:6]
 
 
 def test_slugs_are_readable_and_bounded() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +57,21 @@ def test_what_cannot_be_said_is_said_so() -> None:
     loop.append(loop)
     assert to_jsonable(loop) == ["<refers to itself>"]
     assert to_jsonable("\ud800") == "?"
+
+
+@pytest.mark.parametrize(("wrap", "open_"), [(lambda x: [x], "["), (lambda x: {"a": x}, '{"a": ')])
+def test_no_deeper_than_forty(wrap: Callable[[Any], Any], open_: str) -> None:
+    value: Any = 1
+    for _ in range(39):
+        value = wrap(value)
+    assert json.dumps(to_jsonable(value)).count(open_) == 39
+    for _ in range(100_000):
+        value = wrap(value)
+    assert json.dumps(to_jsonable(value)).startswith(open_ * 40 + '"<too deep>"')
+
+
+def test_keys_are_as_json_has_them() -> None:
+    assert to_jsonable({True: 1, None: 2, 3: 4}) == {"true": 1, "null": 2, "3": 4}
 
 
 def test_the_same_value_twice_is_no_loop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,21 @@ def test_baselines_that_cannot_be(make_run: Callable[..., Path], tmp_path: Path)
     (folder / "torn.json").write_text('{"name": "to')
     with pytest.raises(BadInput, match=r"torn\.json' cannot be read as a baseline"):
         read_baseline(tmp_path, "torn")
+
+
+def test_all_of_a_side_is_kept(make_batch: Callable[..., list[Path]], tmp_path: Path) -> None:
+    folders = make_batch("monday")
+    side = replace(
+        batch_side(tmp_path, "monday"),
+        name="n",
+        experiment="m:f",
+        created_at="2026-01-01T00:00:00Z",
+        ignore_keys=("gpu", "host.name"),
+    )
+    set_baseline(tmp_path, "main", side)
+    for folder in folders:
+        shutil.rmtree(folder)
+    assert side_of("main", tmp_path) == side
 
 
 def test_a_side_by_its_path(

@@ -164,6 +164,21 @@ def test_release_frees_one_by_hand(results_root: Path) -> None:
     assert opened(results_root).take(DIGEST, "run-1") is not None
 
 
+def test_what_others_are_about_to_put_in_place_is_left_until_it_is_old(results_root: Path) -> None:
+    opened(results_root).close()
+    folder = Path(claims_folder(results_root))
+    beside = [folder / name for name in (".claimant-0123456789ab", ".dead-claimant-0123456789ab")]
+    for path in beside:
+        path.write_text("{}")
+        age(str(path), DEAD_AFTER_S - 20)
+    opened(results_root).close()
+    assert [path.exists() for path in beside] == [True, True]
+    for path in beside:
+        age(str(path), DEAD_AFTER_S + 20)
+    opened(results_root).close()
+    assert [path.exists() for path in beside] == [False, False]
+
+
 def test_a_torn_claim_is_nobody_s_until_it_is_old(results_root: Path) -> None:
     claims = opened(results_root)
     path = f"{claims_folder(results_root)}/{DIGEST}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -35,6 +36,38 @@ def test_sessions_are_kept(tmp_path: Path) -> None:
     state = read_json(folder.path / "sweep.json")
     assert [entry["how"] for entry in state["sessions"]] == ["first", "second"]
     assert state["git_sha"] == "abc"
+
+
+def test_one_process_has_a_batch_and_another_is_told_which(tmp_path: Path) -> None:
+    mine = SweepFolder(tmp_path, "batch-1")
+    mine.take()
+    mine.open_session(IDENTITY, git_sha=None, created_by="me")
+    code = (
+        "import sys; from pathlib import Path; from argus_tasks.runs.ledger import SweepFolder\n"
+        "SweepFolder(Path(sys.argv[1]), sys.argv[2]).take()"
+    )
+
+    def other_takes(batch_id: str) -> str:
+        words = [sys.executable, "-c", code, str(tmp_path), batch_id]
+        return subprocess.run(words, capture_output=True, text=True, check=False).stderr
+
+    assert f"batch batch-1 is being run by process {os.getpid()} on" in other_takes("batch-1")
+    assert other_takes("batch-2") == ""
+    mine.close()
+    assert other_takes("batch-1") == ""
+
+
+def test_an_attempt_is_open_until_it_has_ended_or_was_closed(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path, "batch-1")
+    folder.open_session(IDENTITY, git_sha=None, created_by="me")
+    for run_id in ("ends", "is closed", "stays"):
+        folder.note(run_id=run_id, attempt=1, event="started")
+    folder.note(run_id="ends", attempt=1, event="ended")
+    folder.note(run_id="is closed", attempt=1, event="closed")
+    folder.note(run_id="ends", attempt=2, event="started")
+    folder.close()
+    found = SweepFolder(tmp_path, "batch-1").open_attempts()
+    assert {run_id: line["attempt"] for run_id, line in found.items()} == {"stays": 1, "ends": 2}
 
 
 def test_two_that_change_it_at_once_keep_each_others_changes(tmp_path: Path) -> None:

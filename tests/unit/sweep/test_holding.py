@@ -53,9 +53,11 @@ def test_what_another_sweep_has_done_since_the_plan_is_reused(results_root: Path
 def test_so_is_a_failure(results_root: Path) -> None:
     late = session_of(results_root, "late", experiments.mixed)  # no config has what it asks for
     run_session(session_of(results_root, "early", experiments.mixed))
+    before = records(results_root)
     summary = run_session(late)
     assert (summary.failed, len(summary.failed_run_ids)) == (3, 3)
-    assert len(records(results_root)) == 3
+    assert records(results_root) == before, "nothing was run again, in a new folder or the old"
+    assert len(before) == 3
     again = session_of(results_root, "again", experiments.mixed)
     assert {run.action for run in again.plan.runs} == {Action.RUN}, "who plans anew runs it again"
 
@@ -117,6 +119,17 @@ if __name__ == "__main__":
         assert claim.run_id == record["run_id"]
     finally:
         two.close()
+
+
+def test_renewing_tells_that_a_claim_was_taken_over(results_root: Path) -> None:
+    with session_of(results_root, "one") as one:
+        assert one.claim(one.plan.runs[0])
+        assert one.claim(one.plan.runs[1])
+        assert one.holding.renew()
+        claim = standing_claims(results_root)[0]
+        said = json.loads(Path(claim.path).read_text())
+        Path(claim.path).write_text(json.dumps({**said, "claimant": "another", "host": "there"}))
+        assert not one.holding.renew()
 
 
 def test_who_has_lost_its_claim_writes_nothing_and_stops(results_root: Path) -> None:

@@ -57,6 +57,13 @@ def test_causes_of_death_are_names_too() -> None:
     assert not policy.wants(("exit 1", "WorkerDied", "Exception"), 1)
 
 
+def test_a_node_that_was_lost_is_forgiven_unless_it_is_named() -> None:
+    assert RetryPolicy(1, ()).forgives("node lost")
+    assert not RetryPolicy(1, ()).forgives("out of memory")
+    assert not RetryPolicy(1, ()).forgives(None)
+    assert not RetryPolicy(9, not_on=("node lost",)).forgives("node lost")
+
+
 def test_not_on_wins() -> None:
     policy = RetryPolicy(2, ("Exception",), not_on=("FileNotFoundError", "out of memory"))
     assert policy.wants(kinds(OSError), 1)

@@ -109,7 +109,9 @@ def test_what_it_uses_is_its_own(results_root: Path, here: Path) -> None:
     )
     for mode in ("process_pool", "thread"):
         run_configs([{"mode": mode}], "command:python uses.py", results_root, mode=mode)
-    for record in records(results_root):
+    found = records(results_root)
+    assert len(found) == 2
+    for record in found:
         used = record["resources"]
         assert used["cpu_s"] >= 0.2, record["config"]
         assert used["peak_ram_mb"] >= 150, record["config"]
@@ -124,8 +126,10 @@ def test_a_small_scripts_memory_is_not_the_sweeps(results_root: Path, here: Path
     )
     configs = [{"run": "exec python small.py"}, {"run": "python small.py; true"}]
     run_configs(configs, "command:sh -c {run}", results_root, mode="thread")
-    assert len(ours) > 0
-    for record in records(results_root):
+    assert len(ours) == 300_000_000, "it is there until here"
+    found = records(results_root)
+    assert len(found) == 2
+    for record in found:
         assert 50 <= record["resources"]["peak_ram_mb"] < 150, record["config"]
 
 

@@ -363,7 +363,9 @@ def test_a_script_is_searched_too(tmp_path: Path) -> None:
     )
     asked = resolve(tmp_path / "sweep.yaml", results_root=tmp_path / "results", project="p")
     assert run_session(SweepSession(asked)).succeeded == 3
-    for trial in study(tmp_path / "results").trials:
+    trials = study(tmp_path / "results").trials
+    assert len(trials) == 3
+    for trial in trials:
         assert trial.value == pytest.approx(trial.params["x"] ** 2)
 
 
