@@ -21,19 +21,25 @@ def dumps(value: Any) -> str:
     return _COMPACT.encode(value)
 
 
-def write_text_whole(path: Path | str, text: str, *, sync: bool = False) -> None:
+PRIVATE = 0o600
+"""The mode of a file that only its owner is to read."""
+
+
+def write_text_whole(path: Path | str, text: str, *, sync: bool = False, mode: int = 0o644) -> None:
     """`write_bytes_whole` of a text, as UTF-8."""
-    write_bytes_whole(path, text.encode("utf-8"), sync=sync)
+    write_bytes_whole(path, text.encode("utf-8"), sync=sync, mode=mode)
 
 
-def write_bytes_whole(path: Path | str, data: bytes, *, sync: bool = False) -> None:
+def write_bytes_whole(
+    path: Path | str, data: bytes, *, sync: bool = False, mode: int = 0o644
+) -> None:
     """Write beside, then rename: a reader sees the old content or the new, whatever kills us.
 
     `sync` also flushes file and folder to the disk, for what must survive a power cut.
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         while data:
             data = data[os.write(descriptor, data) :]

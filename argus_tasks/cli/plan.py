@@ -48,6 +48,7 @@ def plan(args: argparse.Namespace) -> int:
 def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
+    from argus_tasks.base.redact import known_secrets, redact_value
     from argus_tasks.sweep.plan import Action
 
     print(f"sweep      {request.name} (project {request.project})")
@@ -84,7 +85,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
             if position == _SHOWN:
                 print(f"           ... {hidden} more (--all lists them)")
             continue
-        print(f"  {run.action:<7} {run.name:<40} {dumps(to_jsonable(run.config))}")
+        shown = redact_value(to_jsonable(run.config), known_secrets())
+        print(f"  {run.action:<7} {run.name:<40} {dumps(shown)}")
 
 
 def _search_text(search: Search) -> str:
@@ -97,6 +99,7 @@ def _search_text(search: Search) -> str:
 def _print_json(request: SweepRequest, made: Plan) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
+    from argus_tasks.base.redact import known_secrets, redact_value
 
     places = {index: place for place, index in enumerate(made.order.indexes)}
     print(
@@ -119,7 +122,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                             "action": run.action,
                             "start": places.get(run.index),
                             "run_id": run.known.run_id if run.known else None,
-                            "config": run.config,
+                            "config": redact_value(to_jsonable(run.config), known_secrets()),
                         }
                         for run in made.runs
                     ],

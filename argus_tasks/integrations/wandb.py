@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argus_tasks.base.extras import need
-from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.integrations.tracked import name_of, points_of, results_of
+from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown
 from argus_tasks.runs.context import MetricEvent, RunContext
 from argus_tasks.runs.metadata import RunMetadata
 
@@ -61,7 +60,7 @@ class WandbTracker:
             meta = ctx.meta
             tags = meta.tags
             if isinstance(tags, dict):
-                tags = [f"{key}={value}" for key, value in tags.items()]
+                tags = [f"{key}={value}" for key, value in shown(tags).items()]
             run = self._wandb.init(
                 id=ctx.run_id,
                 resume="allow",
@@ -72,7 +71,7 @@ class WandbTracker:
                 name=name,
                 group=meta.group or batch_id or None,
                 tags=[tag[:64] for tag in tags or ()],
-                config=to_jsonable(ctx.config),
+                config=shown(ctx.config),
                 dir=str(ctx.run_dir),
                 # What the run prints is in its log already.
                 settings=self._wandb.Settings(console="off", silent=True),
