@@ -52,7 +52,8 @@ _VALUE = re.compile(
 _OPENED = {"[": "]", "(": ")", "{": "}"}
 _BRACKET = re.compile(r"[][(){}]")
 _HARMLESS = re.compile(
-    r"[+-]?(?:\d{1,3}|\d*\.\d+(?:e[+-]?\d+)?)%?|true|false|none|null|yes|no|\*+", re.IGNORECASE
+    r"[+-]?(?:\d{1,3}|\d*\.\d+(?:e[+-]?\d+)?)%?|true|false|none|null|yes|no|value|\*+",
+    re.IGNORECASE,
 )
 _SQL_CLIENT = re.compile(r"\b(?:mysql|mariadb)[a-z-]{0,12}+|\bsshpass\b")
 _SQL_PASSWORD = re.compile(r"(?<=[\s'\"])-p(?=[^\s'\"])[^\s'\",]++")

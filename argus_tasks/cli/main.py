@@ -21,6 +21,7 @@ from argus_tasks.cli.codes import (
     EXIT_OK,
     EXIT_SOME_FAILED,
 )
+from argus_tasks.cli.say import say
 
 COMMANDS = (
     "init",
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.version:
         from importlib.metadata import version
 
-        print(f"argus-tasks {version('argus-tasks')}")
+        say(f"argus-tasks {version('argus-tasks')}")
         return EXIT_OK
     if args.command is None:
         parser.print_help()
@@ -83,10 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.handler(args)
         sys.stdout.flush()
     except (BadInput, MissingExtra) as error:
-        print(f"argus-tasks: {error}", file=sys.stderr)
+        say(f"argus-tasks: {error}", error=True)
         return EXIT_BAD_INPUT
     except ArgusTasksError as error:
-        print(f"argus-tasks: {error}", file=sys.stderr)
+        say(f"argus-tasks: {error}", error=True)
         return EXIT_SOME_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
 def run_request(request: SweepRequest, metric: str | None, direction: str | None) -> int:
     """Run a sweep, its progress on the terminal; the exit code says how it went."""
     from argus_tasks.api.launch import launch
-    from argus_tasks.cli.watch import duration_text, say, watching
+    from argus_tasks.cli.say import say
+    from argus_tasks.cli.watch import duration_text, watching
     from argus_tasks.runs.ledger import find_batch
     from argus_tasks.runs.summary import SweepStopped
     from argus_tasks.sweep.plan import identity_of

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.runs.checked_files import Finding, Verdict
@@ -58,18 +59,18 @@ def verify(args: argparse.Namespace) -> int:
     wrong += _events(verdict.outcomes)
     wrong += _prefect(args, root)
     for line in wrong:
-        print(f"WRONG {line}")
-    print(f"{len(wrong)} findings" if wrong else "all is whole")
+        say(f"WRONG {line}")
+    say(f"{len(wrong)} findings" if wrong else "all is whole")
     return EXIT_SOME_FAILED if wrong else EXIT_OK
 
 
 def _print_counts(verdict: Verdict) -> None:
     for batch_id, counts in verdict.outcomes.items():
         told = ", ".join(f"{count} {word}" for word, count in counts.items())
-        print(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
-    print(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
+        say(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
+    say(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
     if verdict.unchecked:
-        print(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
+        say(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
 
 
 def _events(batch_ids: Iterable[str]) -> list[str]:
@@ -84,7 +85,7 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
             if account.batch_id.partition(".")[0] not in asked or not account.emitted:
                 continue
             dropped = sum(account.dropped.values())
-            print(
+            say(
                 f"{account.batch_id}: {account.emitted} events: {account.delivered} delivered,"
                 f" {account.waiting} waiting, {account.set_aside} set aside, {dropped} dropped"
             )
@@ -102,7 +103,7 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
 
     wanted = args.prefect if args.prefect is not None else configured_api_url() is not None
     if not wanted:
-        print("Prefect's side is not compared (--prefect does)")
+        say("Prefect's side is not compared (--prefect does)")
         return []
     wrong, sessions, right = [], 0, 0
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
@@ -114,9 +115,9 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
                 sessions, right = sessions + 1, right + check.right
                 wrong += [f"{check.batch_id} on Prefect: {one}" for one in check.differences]
     except ArgusTasksError as error:
-        print(f"Prefect's side is not compared: {error}")
+        say(f"Prefect's side is not compared: {error}")
         return []
-    print(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
+    say(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
     return wrong
 
 

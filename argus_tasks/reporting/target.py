@@ -108,8 +108,9 @@ def _url_of_file() -> str:
     import yaml
 
     try:
-        value = yaml.safe_load(MONITOR_FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        # Texts are enough; and no chain of merges, of which a small file can make billions.
+        value = yaml.load(MONITOR_FILE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         log.warning("argus-tasks: %s cannot be read: %s", MONITOR_FILE, redact(str(error)))
         return ""
     if not isinstance(value, dict):

@@ -242,7 +242,7 @@ class SweepFolder:
 
 def _is_private(line: Mapping[str, Any]) -> bool:
     """Whether a line of the plan is for its owner only: its config holds secrets."""
-    return holds_secrets(line["config"])
+    return holds_secrets(line.get("config"))
 
 
 def batches(results_root: Path) -> list[SweepFolder]:

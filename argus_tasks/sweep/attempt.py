@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.redact import redact, redact_cut, secrets_of
+from argus_tasks.base.visible import visible
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
 from argus_tasks.runs.context import RunContext, running
@@ -340,10 +341,10 @@ def _stack(error: BaseException, innermost: TracebackType | None, secrets: Seque
 
 
 def _plain(text: str, longest: int, secrets: Sequence[str]) -> str:
-    """Of exactly the type `str`, writable as UTF-8, without secrets, its middle cut out where it is
-    long."""
+    """Of exactly the type `str`, writable as UTF-8, without secrets or what a terminal acts on, its
+    middle cut out where it is long."""
     plain = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return redact_cut(plain, longest, secrets)
+    return visible(redact_cut(plain, longest, secrets))
 
 
 def _close(

@@ -73,7 +73,7 @@ def test_ways_to_write_it_are_one_command() -> None:
     assert text == words
     assert text.path == "command:python train.py --lr {lr} 'a b'"
     assert Command.from_path(text.path) == text
-    shell = Command.from_text("a | b  '{x}'", shell=True)
+    shell = Command.from_text("a | b  {x} 'c'", shell=True)
     assert Command.from_path(shell.path) == shell
     assert [
         Command.from_text(given).name for given in ("python -u a/train.v2.py", "./run.sh x")
