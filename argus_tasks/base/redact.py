@@ -41,14 +41,17 @@ _SCHEME = re.compile(r"\b(bearer|basic)(\s++|%20)([A-Za-z0-9._~+/=-]{8,}+)", re.
 _PEM = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,30}PRIVATE KEY-----")
 _NAME = re.compile(
     r"(?<![A-Za-z0-9_.-])(?P<dash>-{0,2}+)(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*+)"
-    r"(?:(?P<mark>\\?['\"]?\s{0,8}+(?:=>|[:]?=|:(?!//))\s{0,8}+)|(?P<next>\\?['\"]\s?,\s{0,8}+)"
-    r"|(?P<gap>[ \t]++))?"
+    r"(?:(?P<mark>\\?['\"]?[ \t]{0,8}+(?:=>|[:]?=|:(?!//))[ \t]{0,8}+)"
+    r"|(?P<next>\\?['\"]\s?,\s{0,8}+)|(?P<gap>[ \t]++))?"
 )
 _VALUE = re.compile(
     r"b?\\\"(?:(?!\\\").)*+(?:\\\")?|b?\"(?:[^\"\\]|\\.)*+\"?|b?'(?:[^'\\]|\\.)*+'?"
     r"|(?:(?:bearer|basic|token|digest|negotiate|apikey)\s++)?[^\s'\",;&)\]}]++",
     re.IGNORECASE | re.DOTALL,
 )
+# YAML's own way to write a list, a mapping or a long text: indented in the lines below.
+_BLOCK = re.compile(r"(?:[|>][+-]?\d?)?[ \t]*+\r?\n")
+_INDENT = re.compile(r"[ \t+-]*+")
 _OPENED = {"[": "]", "(": ")", "{": "}"}
 _BRACKET = re.compile(r"[][(){}]")
 _HARMLESS = re.compile(
@@ -270,6 +273,10 @@ def _without_pairs(text: str) -> str:
             if closing is None:
                 closing = _closing_brackets(text)
             end = closing.get(at, len(text))
+        elif match["mark"] and ":" in match["mark"] and _BLOCK.match(text, at):
+            end = _end_of_block(text, at)
+            if end == at:
+                continue
         else:
             value = _VALUE.match(text, at)
             if value is None or not _is_secret(match, value[0]):
@@ -278,6 +285,24 @@ def _without_pairs(text: str) -> str:
         parts += [text[begun:at], MASK]
         at = begun = end
     return "".join(parts) + text[begun:]
+
+
+def _end_of_block(text: str, at: int) -> int:
+    """Where the lines end that are indented deeper than the one that `at` is in; `at` itself where
+    there are none."""
+    line = text.rfind("\n", 0, at) + 1
+    indent = _INDENT.match(text, line)
+    deepest = indent.end() - line if indent else 0
+    end = at
+    line = text.find("\n", at) + 1
+    while 0 < line < len(text):
+        indent = _INDENT.match(text, line)
+        if indent is None or indent.end() - line <= deepest:
+            break
+        below = text.find("\n", line)
+        end = len(text) if below < 0 else below
+        line = end + 1
+    return end
 
 
 def _is_secret(match: re.Match[str], value: str) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.redact import known_secrets, redact, redact_command
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.redact import known_secrets, redact, redact_command, redact_value
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.host_kind import host_kind
 
@@ -64,6 +65,11 @@ class RunMetadata:
         facts = {name: getattr(self, name) for name in _NAMES}
         facts["tags"], facts["extras"] = deepcopy(self.tags), deepcopy(self.extras)
         return facts
+
+    def to_json(self) -> dict[str, Any]:
+        """The metadata as JSON without secrets: what is written and sent."""
+        plain: dict[str, Any] = redact_value(to_jsonable(self.to_dict()), known_secrets())
+        return plain
 
 
 _NAMES = tuple(each.name for each in fields(RunMetadata))

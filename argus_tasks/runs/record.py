@@ -128,8 +128,7 @@ class RunRecord:
         """Write `run.json` as running, and `meta.json` of this attempt."""
         payload = self._payload(RUNNING) | {"owner": dict(self.key.owner or {})}
         write_text_whole(self._path(RUN_JSON), pretty(payload))
-        meta = redact_value(to_jsonable(self.meta.to_dict()), known_secrets())
-        write_text_whole(self._path(META_JSON), pretty(meta))
+        write_text_whole(self._path(META_JSON), pretty(self.meta.to_json()))
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Write `metrics.json`; returns the values that JSON cannot say, as `open` does."""

@@ -15,8 +15,6 @@ from contextvars import copy_context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from argus_tasks.base.redact import known_secrets, redact
-
 if TYPE_CHECKING:
     from argus_tasks.runs.context import MetricEvent, RunContext
     from argus_tasks.runs.metadata import RunMetadata
@@ -100,8 +98,7 @@ class Supervised:
             # The first of a run's is enough: each of its metrics may fail alike.
             if (ctx.run_id, what) not in self._told:
                 self._told.add((ctx.run_id, what))
-                said = redact(repr(error), known_secrets())
-                ctx.logger.warning("%s.%s failed: %s", self._name, what, said)
+                ctx.logger.warning("%s.%s failed: %r", self._name, what, error)
             return False
         return True
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import SkipRun
-from argus_tasks.base.redact import redact, redact_cut, secrets_of
+from argus_tasks.base.redact import redact_cut, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
@@ -163,7 +163,7 @@ def _attempt(
     nonfinite = record.open(assignment.config)
     record.running()
     with ExitStack() as stack:
-        log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}")
+        log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}", assignment.config)
         stack.callback(log.close)
         ctx = RunContext(
             assignment.key.run_id,
@@ -382,5 +382,4 @@ def _tell(trackers: Sequence[Tracker], ctx: RunContext, call: Callable[[Tracker]
         try:
             call(tracker)
         except Exception as error:  # noqa: BLE001 - a tracker never ends a run
-            said = redact(repr(error), secrets_of(ctx.config))
-            ctx.logger.warning("%s failed: %s", type(tracker).__name__, said)
+            ctx.logger.warning("%s failed: %r", type(tracker).__name__, error)

@@ -14,7 +14,7 @@ from typing import Any
 
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.files import read_json
-from argus_tasks.base.redact import redact_command, secrets_of
+from argus_tasks.base.redact import redact_command
 from argus_tasks.reporting.noted import NOTES, metrics_noted
 from argus_tasks.runs import causes
 from argus_tasks.runs.context import RunContext
@@ -75,7 +75,7 @@ class Script:
             "ARGUS_ATTEMPT": str(ctx.attempt),
             NOTES: str(notes),
         }
-        ctx.logger.info("running %s", redact_command(words, secrets_of(ctx.config)))
+        ctx.logger.info("running %s", redact_command(words))
         memory = OomCounter()
         log = os.open(ctx.run_dir / RUN_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         try:
