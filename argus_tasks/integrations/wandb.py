@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 from argus_tasks.base.extras import need
+from argus_tasks.base.redact import holds_secrets
 from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown
 from argus_tasks.runs.context import MetricEvent, RunContext
 from argus_tasks.runs.metadata import RunMetadata
@@ -73,8 +76,11 @@ class WandbTracker:
                 tags=[tag[:64] for tag in tags or ()],
                 config=shown(ctx.config),
                 dir=str(ctx.run_dir),
-                # What the run prints is in its log already.
-                settings=self._wandb.Settings(console="off", silent=True),
+                # What the run prints is in its log already. The command line that wandb would look
+                # up itself is left out where it holds a secret, with all else that comes with it.
+                settings=self._wandb.Settings(
+                    console="off", silent=True, x_disable_meta=holds_secrets(shlex.join(sys.argv))
+                ),
             )
             run.define_metric("*", step_metric=_STEP)
             self._runs[ctx.run_id] = run
