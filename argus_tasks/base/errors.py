@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from argus_tasks.base.redact import known_secrets, redact
+
 
 class ArgusTasksError(Exception):
-    """Everything this package raises on purpose inherits from it."""
+    """Everything this package raises on purpose inherits from it; no message shows a secret."""
+
+    def __init__(self, *args: object) -> None:
+        known = known_secrets()
+        super().__init__(*(redact(arg, known) if isinstance(arg, str) else arg for arg in args))
 
 
 class BadInput(ArgusTasksError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from argus_tasks.cli.compare import add_root, root_of
+from argus_tasks.cli.say import say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,8 +45,8 @@ def set_(args: argparse.Namespace) -> int:
     root = root_of(args)
     side = side_of(args.batch, root)
     path = set_baseline(root, args.name, side, move=args.move)
-    print(f"{args.name}: {side_text(side)}")
-    print(f"kept in {path}")
+    say(f"{args.name}: {side_text(side)}")
+    say(f"kept in {path}")
     return 0
 
 
@@ -57,9 +58,9 @@ def list_(args: argparse.Namespace) -> int:
     root = root_of(args)
     found = list(baselines(root))
     for baseline in found:
-        print(f"{baseline.name}: {side_text(baseline.side)}, set {baseline.set_at[:10]}")
+        say(f"{baseline.name}: {side_text(baseline.side)}, set {baseline.set_at[:10]}")
     if not found:
-        print(f"there are no baselines under {root}; argus-tasks baseline set NAME BATCH")
+        say(f"there are no baselines under {root}; argus-tasks baseline set NAME BATCH")
     return 0
 
 
@@ -82,5 +83,5 @@ def remove(args: argparse.Namespace) -> int:
 
     root = root_of(args)
     remove_baseline(root, args.name)
-    print(f"{args.name} is no baseline any more; its runs are where they were")
+    say(f"{args.name} is no baseline any more; its runs are where they were")
     return 0

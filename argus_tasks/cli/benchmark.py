@@ -7,6 +7,7 @@ from pathlib import Path
 
 from argus_tasks.cli.codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from argus_tasks.cli.compare import EXIT_NOT_COMPARABLE, add_comparing
+from argus_tasks.cli.say import say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +66,7 @@ def benchmark(args: argparse.Namespace) -> int:
         error = state.result(raise_on_failure=False) if state.is_failed() else None
     if isinstance(error, BadInput):
         raise error
-    print(state.message)
+    say(state.message or "")
     if state.is_completed():
         return EXIT_OK
     if state.is_cancelled():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.codes import EXIT_OK
+from argus_tasks.cli.say import say
 
 _STATUSES = ("failed", "skipped", "succeeded", "running")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -54,11 +55,11 @@ def clean(args: argparse.Namespace) -> int:
     runs = removable(root, Wanted(args.status, age, args.metric, args.above, args.below))
     megabytes = sum(size_of(run) for run in runs) / 1e6
     for run in runs:
-        print(f"{run.run_id}  {run.status:<9}  {run.record.get('job_id') or ''}")
+        say(f"{run.run_id}  {run.status:<9}  {run.record.get('job_id') or ''}")
         if args.apply:
             remove(root, run)
     done = "deleted" if args.apply else "would be deleted (--apply does)"
-    print(f"{len(runs)} runs, {megabytes:.1f} MB: {done}")
+    say(f"{len(runs)} runs, {megabytes:.1f} MB: {done}")
     return EXIT_OK
 
 

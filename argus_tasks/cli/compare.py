@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from argus_tasks.cli.say import say
+
 EXIT_WORSE = 1
 EXIT_NOT_COMPARABLE = 3
 
@@ -81,9 +83,9 @@ def show(args: argparse.Namespace) -> int:
         allow=[word.strip() for word in args.allow.split(",") if word.strip()],
     )
     if args.json:
-        print(json.dumps(json_value(found), indent=2))
+        say(json.dumps(json_value(found), indent=2))
     else:
-        print("\n".join(comparison_lines(found)))
+        say("\n".join(comparison_lines(found)))
     if found.verdict is Verdict.WORSE:
         return EXIT_WORSE
     return EXIT_NOT_COMPARABLE if found.verdict is Verdict.NOT_COMPARABLE else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.sweep.experiment import ExperimentFunction, ExperimentResult
@@ -56,14 +57,14 @@ def debug(args: argparse.Namespace) -> int:
         configs=(chosen.config,),
         experiment=replace(request.experiment, function=function),
     )
-    print(f"config {chosen.index}: {chosen.name}", file=sys.stderr)
+    say(f"config {chosen.index}: {chosen.name}", error=True)
     with SweepSession(request) as session:
         outcome = session.run_one(0, 1)
         folder = session.run_dir(0)
     ending = outcome.ending
-    print(outcome.stack, end="", file=sys.stderr)
-    print(f"{ending.status}: {ending.error_message or outcome.metrics}", file=sys.stderr)
-    print(f"run folder: {folder}", file=sys.stderr)
+    say(outcome.stack, end="", error=True)
+    say(f"{ending.status}: {ending.error_message or outcome.metrics}", error=True)
+    say(f"run folder: {folder}", error=True)
     return EXIT_SOME_FAILED if ending.status == "failed" else EXIT_OK
 
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from argus_tasks.cli.say import say
+
 if TYPE_CHECKING:
     from argus_tasks.reporting.checks import Finding
 
@@ -84,8 +86,8 @@ def relay() -> list[Finding]:
 def _doctor(args: argparse.Namespace) -> int:
     found = [finding for check in checks() for finding in check()]
     if args.json:
-        print(json.dumps([vars(finding) for finding in found], indent=2))
+        say(json.dumps([vars(finding) for finding in found], indent=2))
     else:
         for finding in found:
-            print(f"{finding.level:8} {finding.what}: {finding.said}")
+            say(f"{finding.level:8} {finding.what}: {finding.said}")
     return 1 if any(finding.level == "broken" for finding in found) else 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from argus_tasks.cli.compare import add_root, root_of
+from argus_tasks.cli.say import say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,5 +48,5 @@ def show(args: argparse.Namespace) -> int:
             write_text_whole(args.html, history_html(found))
         except OSError as error:
             raise BadInput(f"{str(args.html)!r} cannot be written: {error.strerror}.") from None
-    print("\n".join(history_lines(found)))
+    say("\n".join(history_lines(found)))
     return 0

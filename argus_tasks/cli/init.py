@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.say import say
 
 _FILES = ("sweep.yaml", "experiment.py")
 
@@ -35,8 +36,8 @@ def init(args: argparse.Namespace) -> int:
     for name in _FILES:
         (folder / name).write_text((templates / f"{name}.txt").read_text("utf-8"), "utf-8")
     here = folder / "sweep.yaml"
-    print(f"wrote {', '.join(str(folder / name) for name in _FILES)}; next:")
-    print(f"  argus-tasks plan {here}")
-    print(f"  argus-tasks run {here}")
-    print(f"  argus-tasks results {folder / 'results'}")
+    say(f"wrote {', '.join(str(folder / name) for name in _FILES)}; next:")
+    say(f"  argus-tasks plan {here}")
+    say(f"  argus-tasks run {here}")
+    say(f"  argus-tasks results {folder / 'results'}")
     return 0

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.orchestration.limit_server import LimitServer
@@ -61,7 +62,7 @@ def show(server: LimitServer, name: str) -> None:
 
     found = server.read(name)
     if found is None:
-        print(f"{name}: there is none; the next sweep of mode dynamic makes it")
+        say(f"{name}: there is none; the next sweep of mode dynamic makes it")
         return
     written = written_by_sweeps(server, name)
     whose = "a person's"
@@ -70,7 +71,7 @@ def show(server: LimitServer, name: str) -> None:
     elif written == found.limit:
         whose = "the controller's"
     state = whose if found.active else "disabled: only `workers` counts"
-    print(f"{name}: {found.limit} ({state}), {found.taken} in use")
+    say(f"{name}: {found.limit} ({state}), {found.taken} in use")
 
 
 @contextmanager

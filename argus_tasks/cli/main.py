@@ -22,6 +22,7 @@ from argus_tasks.cli.codes import (
     EXIT_OK,
     EXIT_SOME_FAILED,
 )
+from argus_tasks.cli.say import say
 
 COMMANDS = (
     "init",
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.version:
             from importlib.metadata import version
 
-            print(f"argus-tasks {version('argus-tasks')}")
+            say(f"argus-tasks {version('argus-tasks')}")
             return EXIT_OK
         if args.command is None:
             parser.print_help()
@@ -86,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: int = args.handler(args)
         sys.stdout.flush()
     except (BadInput, MissingExtra) as error:
-        print(f"argus-tasks: {error}", file=sys.stderr)
+        say(f"argus-tasks: {error}", error=True)
         return EXIT_BAD_INPUT
     except ArgusTasksError as error:
-        print(f"argus-tasks: {error}", file=sys.stderr)
+        say(f"argus-tasks: {error}", error=True)
         return EXIT_SOME_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from argus_tasks.cli.say import say
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -28,12 +30,12 @@ def nightly(args: argparse.Namespace) -> int:
 
     found = standing() if args.action == "status" else switch(on=args.action == "on")
     if found is None:
-        print(f"{NIGHTLY} is not deployed")
+        say(f"{NIGHTLY} is not deployed")
         return 0
     times = "; ".join(found.schedules) or "no schedule"
-    print(f"{NIGHTLY}: {'on' if found.active else 'off'} ({times})")
+    say(f"{NIGHTLY}: {'on' if found.active else 'off'} ({times})")
     if found.next_at is not None:
-        print(f"next: {found.next_at:%Y-%m-%d %H:%M} UTC")
+        say(f"next: {found.next_at:%Y-%m-%d %H:%M} UTC")
     if found.missed:
-        print(f"missed: {found.missed}; one run will make up for them")
+        say(f"missed: {found.missed}; one run will make up for them")
     return 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
+
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.delivery.outbox import Outbox
@@ -49,10 +50,10 @@ def _list(args: argparse.Namespace) -> int:
 
     pages = [_page(outbox) for outbox in outboxes()]
     if args.json:
-        print(json.dumps(pages, indent=2))
+        say(json.dumps(pages, indent=2))
         return 0
     if not pages:
-        print("no outbox: nothing was ever emitted on this host")
+        say("no outbox: nothing was ever emitted on this host")
     for page in pages:
         _print_page(page)
     return 0
@@ -97,28 +98,28 @@ def _event(line: bytes) -> Any:
 
 
 def _print_page(page: dict[str, Any]) -> None:
-    print(f"server    {page['server'] or '(none: waits for `outbox send --url URL`)'}")
-    print(f"folder    {page['folder']} ({page['bytes'] / 1e6:.1f} MB)")
+    say(f"server    {page['server'] or '(none: waits for `outbox send --url URL`)'}")
+    say(f"folder    {page['folder']} ({page['bytes'] / 1e6:.1f} MB)")
     since = f", the oldest from {page['waiting_since']}" if page["waiting_since"] else ""
-    print(f"waiting   {page['waiting']} events{since}; {page['uploads_waiting']} uploads")
+    say(f"waiting   {page['waiting']} events{since}; {page['uploads_waiting']} uploads")
     sender = page["sender"]
     if sender.get("reason"):
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sender.get("since") or 0))
-        print(f"why       {sender['reason']} (since {at})")
+        say(f"why       {sender['reason']} (since {at})")
     for one in page["set_aside"]:
-        print(f"set aside {one['event_id']}: {one['reason']}")
+        say(f"set aside {one['event_id']}: {one['reason']}")
     for batch in page["batches"]:
         dropped = ", ".join(f"{count} {reason}" for reason, count in batch["dropped"].items())
-        print(
+        say(
             f"batch     {batch['batch_id']}: {batch['emitted']} emitted = {batch['delivered']}"
             f" delivered + {batch['waiting']} waiting + {batch['set_aside']} set aside"
             f" + {sum(batch['dropped'].values())} dropped{f' ({dropped})' if dropped else ''}"
         )
         if batch["unordered"]:
-            print(f"          {batch['unordered']} of them went before what should go first")
+            say(f"          {batch['unordered']} of them went before what should go first")
         if batch["missing"]:
-            print(f"          the sum does not meet: {batch['missing']} events are missing")
-    print()
+            say(f"          the sum does not meet: {batch['missing']} events are missing")
+    say()
 
 
 def _send(args: argparse.Namespace) -> int:
@@ -158,9 +159,9 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
     finally:
         sender.stop(5.0)
     left = sum(1 for _ in outbox.waiting_events()) + len(_queued(outbox))
-    print(f"{url}: {before} events waited, {left} are left")
+    say(f"{url}: {before} events waited, {left} are left")
     if left and state.reason:
-        print(f"argus-tasks: {state.reason}", file=sys.stderr)
+        say(f"argus-tasks: {state.reason}", error=True)
     return left
 
 
@@ -175,10 +176,10 @@ def _retry(args: argparse.Namespace) -> int:
         raise BadInput("no server: give --url or set ARGUS_URL.")
     outbox = Outbox(folder_for(url))
     waiting = send_again(outbox, set(args.event_ids) or None)
-    print(f"{waiting} that were set aside wait again")
+    say(f"{waiting} that were set aside wait again")
     if args.event_ids and not waiting:
         return 1
-    return 1 if waiting and _send_one(outbox, url, args.timeout) else 0
+    return 1 if waiting and _send_one(outbox, url, args.timeout, args.url) else 0
 
 
 def _queued(outbox: Outbox) -> list[Any]:
@@ -195,13 +196,13 @@ def _show(args: argparse.Namespace) -> int:
     for outbox in outboxes():
         for one in outbox.aside.all():
             if one.get("event_id") == args.event_id:
-                print(json.dumps({"where": "set aside", "server": outbox.url, **one}, indent=2))
+                say(json.dumps({"where": "set aside", "server": outbox.url, **one}, indent=2))
                 return 0
         for segment, line in outbox.waiting_events():
             if event_id_of(line) == args.event_id:
                 event = _event(line)
                 found = {"where": "waiting", "server": outbox.url, "segment": segment}
-                print(json.dumps({**found, "event": event}, indent=2))
+                say(json.dumps({**found, "event": event}, indent=2))
                 return 0
     raise BadInput(
         f"event {args.event_id!r} is neither waiting nor set aside; what is delivered is on the"
@@ -224,5 +225,5 @@ def _drop(args: argparse.Namespace) -> int:
         dropped += outbox.aside.drop(wanted, args.reason)
         if args.waiting:
             dropped += give_up_waiting(outbox, args.reason)
-    print(f"{dropped} given up: {args.reason}")
+    say(f"{dropped} given up: {args.reason}")
     return 0 if dropped or not wanted else 1

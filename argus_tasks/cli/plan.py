@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argus_tasks.cli.say import say
+
 if TYPE_CHECKING:
     from argus_tasks.sweep.plan import Plan
     from argus_tasks.sweep.request import SweepRequest
@@ -48,19 +50,20 @@ def plan(args: argparse.Namespace) -> int:
 def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
+    from argus_tasks.base.redact import known_secrets, redact_value
     from argus_tasks.sweep.plan import Action
 
-    print(f"sweep      {request.name} (project {request.project})")
-    print(f"batch      {made.batch_id if made.known_batch else 'a new one'}")
-    print(f"results    {request.results_root}")
-    print(f"execution  {request.mode}, {request.workers} workers")
+    say(f"sweep      {request.name} (project {request.project})")
+    say(f"batch      {made.batch_id if made.known_batch else 'a new one'}")
+    say(f"results    {request.results_root}")
+    say(f"execution  {request.mode}, {request.workers} workers")
     if made.to_do and request.order != "given":
-        print(f"order      {made.order.note}")
+        say(f"order      {made.order.note}")
     if request.search is not None:
-        print(f"search     {_search_text(request.search)}")
-    print(f"configs    {len(made.runs)}")
+        say(f"search     {_search_text(request.search)}")
+    say(f"configs    {len(made.runs)}")
     if made.duplicates:
-        print(f"           {made.duplicates} equal ones were made one")
+        say(f"           {made.duplicates} equal ones were made one")
     for action, word in (
         (Action.REUSE, "succeeded already, reused"),
         (Action.LEAVE, "skipped already, left"),
@@ -69,11 +72,11 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     ):
         failed = len(made.left_failed) if action is Action.LEAVE else 0
         if failed:
-            print(f"{failed:>10} failed already, left")
+            say(f"{failed:>10} failed already, left")
         if count := made.count(action) - failed:
-            print(f"{count:>10} {word}")
+            say(f"{count:>10} {word}")
     for note in made.notes:
-        print(f"note       {note}")
+        say(f"note       {note}")
     runs = made.runs if request.search is None else [run for run in made.runs if run.digest]
     if request.order != "given":  # as they will be started; what is not to be run comes last
         ahead = set(made.order.indexes)
@@ -82,9 +85,10 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     for position, run in enumerate(runs):
         if hidden and _SHOWN <= position < len(runs) - _SHOWN:
             if position == _SHOWN:
-                print(f"           ... {hidden} more (--all lists them)")
+                say(f"           ... {hidden} more (--all lists them)")
             continue
-        print(f"  {run.action:<7} {run.name:<40} {dumps(to_jsonable(run.config))}")
+        shown = redact_value(to_jsonable(run.config), known_secrets())
+        say(f"  {run.action:<7} {run.name:<40} {dumps(shown)}")
 
 
 def _search_text(search: Search) -> str:
@@ -97,9 +101,10 @@ def _search_text(search: Search) -> str:
 def _print_json(request: SweepRequest, made: Plan) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
+    from argus_tasks.base.redact import known_secrets, redact_value
 
     places = {index: place for place, index in enumerate(made.order.indexes)}
-    print(
+    say(
         dumps(
             to_jsonable(
                 {
@@ -119,7 +124,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                             "action": run.action,
                             "start": places.get(run.index),
                             "run_id": run.known.run_id if run.known else None,
-                            "config": run.config,
+                            "config": redact_value(to_jsonable(run.config), known_secrets()),
                         }
                         for run in made.runs
                     ],

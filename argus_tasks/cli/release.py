@@ -7,6 +7,7 @@ import argparse
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.batch import add_results_root, results_root
 from argus_tasks.cli.codes import EXIT_OK
+from argus_tasks.cli.say import say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,13 +42,13 @@ def release(args: argparse.Namespace) -> int:
         host, pid = claim.owner.get("host"), claim.owner.get("pid")
         line = f"{claim.digest[:12]}  {claim.run_id}  {claim.batch_id}  process {pid} on {host}"
         if not args.what:
-            print(f"{line}{'  (dead)' if seems_dead(claim) else ''}")
+            say(f"{line}{'  (dead)' if seems_dead(claim) else ''}")
         elif any(_is_meant(claim.batch_id, claim.run_id, claim.digest, said) for said in args.what):
             free(claim)
             close_lost(f"{root}/{claim.run_id}", owner_gone=True)
-            print(f"freed {line}")
+            say(f"freed {line}")
     if not claims:
-        print(f"nothing is claimed under {root}")
+        say(f"nothing is claimed under {root}")
     return EXIT_OK
 
 

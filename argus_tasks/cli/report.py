@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from argus_tasks.cli.say import say
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -77,8 +79,8 @@ def write(args: argparse.Namespace) -> int:
         write_text_whole(target, made.html)
     except OSError as error:
         raise BadInput(f"{str(target)!r} cannot be written: {error.strerror}.") from None
-    print("\n".join(made.sentences))
-    print(f"report: {target.resolve()}")
+    say("\n".join(made.sentences))
+    say(f"report: {target.resolve()}")
     if args.open:
         import webbrowser
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.codes import EXIT_OK
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.sweep.plan import PlannedRun
@@ -65,9 +66,9 @@ def rerun(args: argparse.Namespace) -> int:
         raise BadInput(f"{plan.reason_nothing_reused}: what became of its configs is not known.")
     known = [run for run in plan.runs if run.trial is None or run.digest]
     chosen = choice.of(known)
-    print(f"{len(chosen)} of {len(known)} configs of {request.name} are to be run again")
+    say(f"{len(chosen)} of {len(known)} configs of {request.name} are to be run again")
     for run in chosen:
-        print(f"  {run.name:<40} {_last(run)}")
+        say(f"  {run.name:<40} {_last(run)}")
     if args.dry_run or not chosen:
         return EXIT_OK
     digests = frozenset(str(run.digest) for run in chosen)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from argus_tasks.cli.say import say
+
 if TYPE_CHECKING:
     from argus_tasks.results.leaderboard import Leaderboard
     from argus_tasks.results.pivot import Pivot
@@ -97,7 +99,7 @@ def show(args: argparse.Namespace) -> int:
             except OSError as error:
                 raise BadInput(f"{target!r} cannot be written: {error.strerror}.") from None
     if "-" in texts:
-        print(texts["-"], end="")
+        say(texts["-"], end="")
     elif table is not None:
         print_pivot(table)
     else:

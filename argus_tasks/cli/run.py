@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
 def run_request(request: SweepRequest, metric: str | None, direction: str | None) -> int:
     """Run a sweep, its progress on the terminal; the exit code says how it went."""
     from argus_tasks.api.launch import launch
-    from argus_tasks.cli.watch import duration_text, say, watching
+    from argus_tasks.cli.say import say
+    from argus_tasks.cli.watch import duration_text, watching
     from argus_tasks.reporting.waiting import still_waiting
     from argus_tasks.runs.ledger import find_batch
     from argus_tasks.runs.summary import SweepStopped
@@ -117,7 +118,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
 
 def _leave(session: SweepSession) -> None:
     """Whatever hangs: the folders are whole, as after a kill."""
-    from argus_tasks.cli.watch import say
+    from argus_tasks.cli.say import say
 
     say("something hangs: left without waiting for it; the next start puts right what is open")
     os._exit(exit_code_after(session.stops.signal))

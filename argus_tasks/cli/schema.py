@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from argus_tasks.cli.say import say
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -22,5 +24,5 @@ def show(_args: argparse.Namespace) -> int:
     """Print the schema."""
     from argus_tasks.sweep.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    say(json.dumps(json_schema(), indent=2))
     return 0

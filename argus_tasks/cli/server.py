@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+
+from argus_tasks.cli.say import say
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,14 +32,14 @@ def _start(_args: argparse.Namespace) -> int:
         server.keep()
         server.wait_healthy(timeout_s=180)
         _say("it stays up until: argus-tasks server stop")
-        print(server.export_line())
+        say(server.export_line())
     return 0
 
 
 def _stop(_args: argparse.Namespace) -> int:
     from argus_tasks.server import control
 
-    print(control.stop())
+    say(control.stop())
     return 0
 
 
@@ -47,19 +48,19 @@ def _status(_args: argparse.Namespace) -> int:
 
     found = control.status()
     if found is None:
-        print("no server of ours is running")
+        say("no server of ours is running")
         return 1
     users = ", ".join(f"process {pid}" for pid in found.holders) or "nobody"
     until = "`argus-tasks server stop`" if found.kept else "10 s after its last user has gone"
     size_mb = found.database.stat().st_size / 1e6 if found.database.exists() else 0.0
-    print(f"api       {found.api_url}")
-    print(f"ui        {found.api_url.removesuffix('/api')}")
-    print(f"login     in {found.login_file}" if found.login_file else "login     none is asked for")
-    print(f"process   {found.pid}")
-    print(f"used by   {users}")
-    print(f"stays up  until {until}")
-    print(f"database  {found.database} ({size_mb:.1f} MB)")
-    print(f"log       {found.log}")
+    say(f"api       {found.api_url}")
+    say(f"ui        {found.api_url.removesuffix('/api')}")
+    say(f"login     in {found.login_file}" if found.login_file else "login     none is asked for")
+    say(f"process   {found.pid}")
+    say(f"used by   {users}")
+    say(f"stays up  until {until}")
+    say(f"database  {found.database} ({size_mb:.1f} MB)")
+    say(f"log       {found.log}")
     return 0
 
 
@@ -75,9 +76,9 @@ def _profile(_args: argparse.Namespace) -> int:
         )
     path = write_profile(found.environment)
     _say(f"the profile is in {path}, and holds for as long as this server runs; use it as in")
-    print("prefect --profile argus-tasks deployment ls")
+    say("prefect --profile argus-tasks deployment ls")
     return 0
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    say(sentence, error=True)

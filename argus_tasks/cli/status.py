@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.runs.ledger import SweepFolder
@@ -53,9 +54,9 @@ def _print_batch(folder: SweepFolder) -> None:
     sessions = folder.sessions()
     state = folder.state() or {}
     counts, total = _counts(folder)
-    print(f"{folder.batch_id}  {state.get('name')} (project {state.get('project')})")
+    say(f"{folder.batch_id}  {state.get('name')} (project {state.get('project')})")
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    print(f"  {total} configs: {told}")
+    say(f"  {total} configs: {told}")
     for session in sessions[-1:]:
         if session.get("closed_at"):
             how = f"ended {session['closed_at'][:19]}: {session.get('how')}"
@@ -68,7 +69,7 @@ def _print_batch(folder: SweepFolder) -> None:
         for reason in session.get("reasons") or ():
             if reason != session.get("how"):
                 how += f"\n    {reason}"
-        print(f"  session {len(sessions)}, since {session['opened_at'][:19]}: {how}")
+        say(f"  session {len(sessions)}, since {session['opened_at'][:19]}: {how}")
 
 
 def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
@@ -98,7 +99,7 @@ def _repair(root: Path) -> int:
     from argus_tasks.sweep.lost import close_lost_batches
 
     for closed in close_lost_batches(root):
-        print(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
+        say(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
     from argus_tasks.cli.prefect import using_prefect
 
     with using_prefect(notice=print) as server:
@@ -112,6 +113,6 @@ def _print_repairs(root: Path, server: str) -> None:
     repairs: list[Any] = repair_past(root, server, deadline_s=60, settled_too=True)
     for repair in repairs:
         left = f", {repair.left} still wrong" if repair.left else ""
-        print(f"repaired {repair.batch_id} {repair.session}: {repair.task_runs} task runs{left}")
+        say(f"repaired {repair.batch_id} {repair.session}: {repair.task_runs} task runs{left}")
     if not repairs:
-        print("Prefect's server has nothing to repair")
+        say("Prefect's server has nothing to repair")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.cli.batch import add_results_root, find_batches, results_root, running_session
 from argus_tasks.cli.codes import EXIT_OK
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.runs.ledger import SweepFolder
@@ -57,13 +58,13 @@ def stop(args: argparse.Namespace) -> int:
                 f" {process.get('pid')} on {process.get('host')} may hang."
             )
         time.sleep(_LOOK_S)
-    print(f"{folder.batch_id}: process {process.get('pid')} on {process.get('host')} is stopping")
+    say(f"{folder.batch_id}: process {process.get('pid')} on {process.get('host')} is stopping")
     if args.no_wait:
         return EXIT_OK
     while running_session(folder) is not None:
         time.sleep(_LOOK_S)
     last = folder.sessions()[-1]
-    print(f"{folder.batch_id}: {last.get('how') or 'its process is gone'}")
+    say(f"{folder.batch_id}: {last.get('how') or 'its process is gone'}")
     return EXIT_OK
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
+from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.delivery.outbox import Outbox
@@ -63,18 +64,18 @@ def verify(args: argparse.Namespace) -> int:
     wrong += _events(verdict.outcomes)
     wrong += _prefect(args, root)
     for line in wrong:
-        print(f"WRONG {line}")
-    print(f"{len(wrong)} findings" if wrong else "all is whole")
+        say(f"WRONG {line}")
+    say(f"{len(wrong)} findings" if wrong else "all is whole")
     return EXIT_SOME_FAILED if wrong else EXIT_OK
 
 
 def _print_counts(verdict: Verdict) -> None:
     for batch_id, counts in verdict.outcomes.items():
         told = ", ".join(f"{count} {word}" for word, count in counts.items())
-        print(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
-    print(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
+        say(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
+    say(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
     if verdict.unchecked:
-        print(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
+        say(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
 
 
 def _events(batch_ids: Iterable[str]) -> list[str]:
@@ -90,7 +91,7 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
             if account.batch_id.partition(".")[0] not in asked or not account.emitted:
                 continue
             dropped = sum(account.dropped.values())
-            print(
+            say(
                 f"{account.batch_id}: {account.emitted} events: {account.delivered} delivered,"
                 f" {account.waiting} waiting, {account.set_aside} set aside, {dropped} dropped"
             )
@@ -105,10 +106,12 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
 
 def _still_missing(outbox: Outbox, batch_id: str) -> int:
     """Events that are nowhere: a sender that moves them just now is given the time to."""
+    from argus_tasks.delivery.accounts import account
+
     missing = 0
     for _ in range(_LOOKS):
         time.sleep(_PAUSE_S)
-        missing = outbox.account(batch_id).missing
+        missing = account(outbox, batch_id).missing
         if not missing:
             break
     return missing
@@ -120,7 +123,7 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
 
     wanted = args.prefect if args.prefect is not None else configured_api_url() is not None
     if not wanted:
-        print("Prefect's side is not compared (--prefect does)")
+        say("Prefect's side is not compared (--prefect does)")
         return []
     wrong, sessions, right = [], 0, 0
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
@@ -134,9 +137,9 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
     except ArgusTasksError as error:
         if args.prefect:
             raise  # it was asked for
-        print(f"Prefect's side is not compared: {error}")
+        say(f"Prefect's side is not compared: {error}")
         return []
-    print(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
+    say(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
     return wrong
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_tasks.cli.best import Best
+from argus_tasks.cli.say import say
 from argus_tasks.runs.layout import FAILED
 from argus_tasks.sweep.plan import Action
 from argus_tasks.sweep.progress import Ended, Snapshot
@@ -63,14 +63,6 @@ def watching(
                 show.end()
 
     return watch
-
-
-def say(line: str) -> None:
-    """Print a line; a reader that has gone (`| head`) does not end a sweep."""
-    try:
-        print(line, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def duration_text(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from argus_tasks.base.extras import need
 from argus_tasks.base.files import write_text_whole
 from argus_tasks.base.locks import locked
 from argus_tasks.base.settings import state_home
-from argus_tasks.integrations.tracked import name_of, points_of, results_of, texts_of
+from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown, texts_of
 from argus_tasks.runs.context import MetricEvent, RunContext
 from argus_tasks.runs.metadata import RunMetadata
 
@@ -114,7 +114,7 @@ class MlflowTracker:
         }
         made = self._client.create_run(
             self._experiment_id(self._experiment or meta.experiment_name or _DEFAULT_EXPERIMENT),
-            tags={_fit(key): str(value) for key, value in tags.items() if value is not None},
+            tags={_fit(key): str(value) for key, value in shown(tags).items() if value is not None},
             run_name=name,
         )
         return str(made.info.run_id)

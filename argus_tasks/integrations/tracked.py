@@ -8,6 +8,7 @@ from typing import Any
 from argus_tasks.base.files import dumps, read_json
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
+from argus_tasks.base.redact import known_secrets, redact_value
 from argus_tasks.runs.context import MetricEvent, RunContext, curve_name
 from argus_tasks.runs.layout import METRICS_JSON, SUCCEEDED
 from argus_tasks.runs.record import record_of
@@ -21,9 +22,15 @@ def name_of(ctx: RunContext) -> tuple[str, str]:
     return str(record.get("job_id") or ctx.run_id), str(record.get("batch_id") or "")
 
 
+def shown(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A config or tags as JSON without secrets."""
+    plain: dict[str, Any] = redact_value(to_jsonable(value), known_secrets())
+    return plain
+
+
 def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """The config's values by dotted key, each as a text."""
-    plain = {key: to_jsonable(value) for key, value in flatten(config).items()}
+    """The config's values by dotted key, each as a text, without secrets."""
+    plain = flatten(shown(config))
     return {key: value if isinstance(value, str) else dumps(value) for key, value in plain.items()}
 
 

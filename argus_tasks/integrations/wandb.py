@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 from argus_tasks.base.extras import need
-from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.integrations.tracked import name_of, points_of, results_of
+from argus_tasks.base.redact import holds_secrets
+from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown
 from argus_tasks.runs.context import MetricEvent, RunContext
 from argus_tasks.runs.metadata import RunMetadata
 
@@ -61,7 +63,7 @@ class WandbTracker:
             meta = ctx.meta
             tags = meta.tags
             if isinstance(tags, dict):
-                tags = [f"{key}={value}" for key, value in tags.items()]
+                tags = [f"{key}={value}" for key, value in shown(tags).items()]
             run = self._wandb.init(
                 id=ctx.run_id,
                 resume="allow",
@@ -72,10 +74,13 @@ class WandbTracker:
                 name=name,
                 group=meta.group or batch_id or None,
                 tags=[tag[:64] for tag in tags or ()],
-                config=to_jsonable(ctx.config),
+                config=shown(ctx.config),
                 dir=str(ctx.run_dir),
-                # What the run prints is in its log already.
-                settings=self._wandb.Settings(console="off", silent=True),
+                # What the run prints is in its log already. The command line that wandb would look
+                # up itself is left out where it holds a secret, with all else that comes with it.
+                settings=self._wandb.Settings(
+                    console="off", silent=True, x_disable_meta=holds_secrets(shlex.join(sys.argv))
+                ),
             )
             run.define_metric("*", step_metric=_STEP)
             self._runs[ctx.run_id] = run

@@ -9,7 +9,9 @@ from typing import Any
 
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import canonical_json
+from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
+from argus_tasks.base.redact import known_secrets, redact_value
 from argus_tasks.results.direction import Direction, guess_direction
 from argus_tasks.results.leaderboard import SEED
 from argus_tasks.results.table import telling_keys, value_text
@@ -74,7 +76,8 @@ class Standing:
             self.metric = next(iter(metrics))
         if self.metric is None or self.metric not in metrics:
             return
-        flat = {key: value for key, value in flatten(config).items() if key != SEED}
+        shown = redact_value(to_jsonable(config), known_secrets())
+        flat = {key: value for key, value in flatten(shown).items() if key != SEED}
         place = self._places.setdefault(canonical_json(flat), _Place(flat))
         place.total += metrics[self.metric]
         place.count += 1

@@ -15,6 +15,7 @@ from argus_tasks.base.settings import config_home, flag
 
 log = logging.getLogger("argus_tasks")
 
+_LONGEST_FILE = 10_000
 MONITOR_FILE = Path("configs") / "monitor.yaml"
 
 
@@ -144,8 +145,12 @@ def _url_of_file() -> str:
     import yaml
 
     try:
-        value = yaml.safe_load(MONITOR_FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = MONITOR_FILE.read_text(encoding="utf-8")
+        if len(text) > _LONGEST_FILE:
+            raise ValueError(f"it is longer than {_LONGEST_FILE} characters")
+        # Texts are enough; and no chain of merges, of which a small file can make billions.
+        value = yaml.load(text, Loader=yaml.BaseLoader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         log.warning("argus-tasks: %s cannot be read: %s", MONITOR_FILE, redact(str(error)))
         return ""
     if not isinstance(value, dict):

@@ -8,15 +8,19 @@ import json
 from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.visible import visible
 from argus_tasks.results.leaderboard import Group, Leaderboard, Spread
 from argus_tasks.results.rows import STATUSES, OddFolder, Row, Rows
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "＝", "＋", "－", "＠")
 
 
 def csv_text(board: Leaderboard) -> str:
     """A line for each group: place, config, numbers of runs, codes; of each metric mean, std, the
     mean's 95 % interval and n.
 
-    Where a metric's name is a config key's too, the config's column is named `config.<key>`.
+    Where a metric's name is a config key's too, the config's column is named `config.<key>`. A text
+    that a spreadsheet would calculate has an apostrophe before it.
     """
     keys = [*board.constants, *board.keys]
     metrics = [name + end for name in board.metrics for end in ("", "_std", "_low", "_high", "_n")]
@@ -25,7 +29,7 @@ def csv_text(board: Leaderboard) -> str:
     titles = [f"config.{key}" if key in taken else key for key in keys]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["rank", *titles, "runs", *STATUSES, "code", *metrics])
+    writer.writerow(map(_inert, ["rank", *titles, "runs", *STATUSES, "code", *metrics]))
     for index, group in enumerate(board.groups):
         config = {**board.constants, **group.config}
         line: list[Any] = [
@@ -91,6 +95,20 @@ def _odd(folder: OddFolder) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str):
+        return _inert(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     return "" if value is None else json.dumps(to_jsonable(value), ensure_ascii=False)
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula, and no terminal for a command."""
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        return text  # "-0.5" is a number, whoever reads it
+    text = visible(text)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

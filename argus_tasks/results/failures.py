@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from argus_tasks.base.files import read_json
+from argus_tasks.base.redact import known_secrets, redact, secrets_of
 from argus_tasks.results.rows import Row
-from argus_tasks.runs.layout import ERROR_LOG, FAILED, RUN_LOG
+from argus_tasks.runs.layout import CONFIG_JSON, ERROR_LOG, FAILED, RUN_LOG
 
 LAST_LINES = 12
 _TAIL_BYTES = 8192
@@ -62,7 +64,8 @@ def _most(messages: Counter[str]) -> tuple[tuple[str, int], ...]:
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
-    """The last lines of a file that may be large; none where there is no such file."""
+    """The last lines of a run's log, which may be large, without secrets; none where there is no
+    such file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -70,5 +73,9 @@ def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
             data = file.read()
     except OSError:
         return ()
-    lines = data.decode("utf-8", "replace").rstrip().splitlines()
-    return tuple(lines[-count:])
+    try:
+        secrets = secrets_of(read_json(path.parent / CONFIG_JSON))
+    except (OSError, ValueError):
+        secrets = known_secrets()
+    text = redact(data.decode("utf-8", "replace"), secrets)
+    return tuple(text.rstrip().splitlines()[-count:])

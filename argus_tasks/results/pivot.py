@@ -9,6 +9,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import flatten
+from argus_tasks.base.visible import visible
 from argus_tasks.results.axes import Axes
 from argus_tasks.results.direction import Direction
 from argus_tasks.results.leaderboard import SEED, Group, Leaderboard, Spread, leaderboard
@@ -131,7 +132,11 @@ def keys_of(text: str) -> tuple[str, str]:
 def pivot_columns(found: Pivot, best: str = "{} *", worst: str = "{} !") -> list[Column]:
     """The pivot as text columns; `best` and `worst` mark a cell's text."""
     columns = [
-        Column(found.row_key, tuple(value_text(value) for value in found.row_values), is_text=True)
+        Column(
+            visible(found.row_key),
+            tuple(value_text(value) for value in found.row_values),
+            is_text=True,
+        )
     ]
     for index, value in enumerate(found.column_values):
         cells = [row[index] for row in found.cells]

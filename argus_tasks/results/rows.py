@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.redact import redact, redact_value, secrets_of
 from argus_tasks.base.repo import COMMIT_DIGITS
 
 STATUSES = ("succeeded", "failed", "skipped", "running")
@@ -20,6 +21,7 @@ _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
 @dataclass(frozen=True, slots=True)
 class Row:
     """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
+    Secrets are masked, also in `config`: what is read here is shown, exported and sent on.
 
     `peak_ram_mb` is the most memory it held, in MB; `code` which code it ran: twelve digits of
     HEAD, and what told the work tree from it (`base.repo.code_of`); `host_kind` what machine it ran
@@ -121,15 +123,16 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
             odd.append(OddFolder(Path(path), sentence))
     meta = _read_meta(path)
     commit = _text(meta.get("git_commit")) or ""
+    secrets = secrets_of(config)
     attempt = run.get("attempt")
     resources = run.get("resources")
     return Row(
         run_id=_text(run.get("run_id")) or name,
         status=status,
-        config=config,
-        metrics=metrics,
+        config=redact_value(config, secrets),
+        metrics=redact_value(metrics, secrets),
         error_type=_text(run.get("error_type")),
-        error_message=_text(run.get("error_message")),
+        error_message=redact(_text(run.get("error_message")) or "", secrets) or None,
         started_at=_text(run.get("started_at")),
         finished_at=_text(run.get("finished_at")),
         duration_sec=_number(run.get("duration_sec")),

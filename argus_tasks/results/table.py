@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from argus_tasks.base.ids import canonical_json
+from argus_tasks.base.visible import visible
 from argus_tasks.results.leaderboard import Group, Leaderboard
 from argus_tasks.results.rows import STATUSES, OddFolder, Row
 from argus_tasks.runs.causes import PRUNED
@@ -126,7 +127,7 @@ def head_lines(
     if board.constants:
         texts = (f"{key}={value_text(value)}" for key, value in board.constants.items())
         lines += _wrapped(f"all with {', '.join(texts)}", width)
-    return lines
+    return list(map(visible, lines))
 
 
 def foot_lines(
@@ -164,7 +165,7 @@ def foot_lines(
         "more kinds of failures",
     )
     lines += _some([f"{folder.path}: {folder.sentence}" for folder in odd], "more odd folders")
-    return [part for line in lines for part in line.split("\n")]
+    return [visible(part) for line in lines for part in line.split("\n")]
 
 
 def code_text(group: Group) -> str:
@@ -179,7 +180,7 @@ def value_text(value: Any, limit: int = LONGEST_VALUE) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    text = " ".join(text.split())
+    text = visible(" ".join(text.split()))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -197,7 +198,7 @@ def _config_column(title: str, key: str, groups: Sequence[Group], limit: int) ->
 def titles_of(keys: Sequence[str]) -> list[str]:
     """The last part of each dotted key, where that is enough to tell it from the others."""
     last = Counter(key.rpartition(".")[2] for key in keys)
-    return [short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys]
+    return [visible(short if last[short := key.rpartition(".")[2]] == 1 else key) for key in keys]
 
 
 def _metric_column(name: str, groups: Sequence[Group], *, with_std: bool) -> Column:
@@ -213,7 +214,7 @@ def _metric_column(name: str, groups: Sequence[Group], *, with_std: bool) -> Col
         f"{spread.mean:{spec}}{std:<{longest}}"
         for spread, spec, std in zip(have, specs, stds, strict=True)
     )
-    return Column(name, tuple(next(texts) if spread else "-" for spread in found))
+    return Column(visible(name), tuple(next(texts) if spread else "-" for spread in found))
 
 
 def number_specs(numbers: Sequence[float]) -> list[str]:

@@ -20,6 +20,7 @@ from argus_tasks.base.boot import boot_id
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import (
+    PRIVATE,
     append_line,
     dumps,
     read_json,
@@ -30,6 +31,7 @@ from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.locks import ProcessLock, is_free, locked
 from argus_tasks.base.processes import is_dead, is_near, this_process
+from argus_tasks.base.redact import holds_secrets
 from argus_tasks.runs.layout import (
     LEDGER_JSONL,
     PLAN_JSONL,
@@ -155,13 +157,16 @@ class SweepFolder:
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
-        plain = ({key: to_jsonable(item) for key, item in line.items()} for line in lines)
+        plain = [{key: to_jsonable(item) for key, item in line.items()} for line in lines]
         text = "".join(checked_line(line) + "\n" for line in plain)
-        write_text_whole(self.path / PLAN_JSONL, text)
+        mode = PRIVATE if any(map(_is_private, plain)) else 0o644
+        write_text_whole(self.path / PLAN_JSONL, text, mode=mode)
 
     def add_to_plan(self, line: Mapping[str, Any]) -> None:
         """Append a config to `plan.jsonl`: one line, one write call. Errors: OSError."""
         plain = {key: to_jsonable(item) for key, item in line.items()}
+        if _is_private(plain):
+            (self.path / PLAN_JSONL).chmod(PRIVATE)
         append_line(self.path / PLAN_JSONL, checked_line(plain))
 
     def sessions(self) -> list[dict[str, Any]]:
@@ -185,8 +190,16 @@ class SweepFolder:
         return {line["digest"]: line["job_id"] for line in self.plan() if line.get("digest")}
 
     def plan(self) -> Iterator[dict[str, Any]]:
-        """The configs of the batch's last session: index, digest, job_id, config."""
-        yield from read_json_lines(self.path / PLAN_JSONL)
+        """The configs of the batch's last session: index, digest, job_id, config.
+
+        Errors: BadInput where they hold secrets, and are another user's.
+        """
+        try:
+            yield from read_json_lines(self.path / PLAN_JSONL)
+        except PermissionError:
+            raise BadInput(
+                f"{self.path / PLAN_JSONL} is for its owner to read: its configs hold secrets."
+            ) from None
 
     def note(self, **facts: Any) -> None:
         """Append a fact to the open session's ledger: one line, one write call.
@@ -233,7 +246,9 @@ class SweepFolder:
         return locked(str(self.path / _STATE_LOCK))
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
-        write_text_whole(self.path / SWEEP_JSON, checked_json(state), sync=True)
+        searches = [(each.get("recipe") or {}).get("search") for each in state["sessions"]]
+        mode = PRIVATE if any(map(holds_secrets, searches)) else 0o644
+        write_text_whole(self.path / SWEEP_JSON, checked_json(state), sync=True, mode=mode)
 
     def _write(self) -> None:
         assert self._ledger is not None
@@ -278,6 +293,11 @@ def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bo
         and is_plain(batch_id)
         and is_free(f"{results_root}/{SWEEP_FOLDER}/{batch_id}/{_BATCH_LOCK}")
     )
+
+
+def _is_private(line: Mapping[str, Any]) -> bool:
+    """Whether a line of the plan is for its owner only: its config holds secrets."""
+    return holds_secrets(line.get("config"))
 
 
 def batches(results_root: Path) -> list[SweepFolder]:

@@ -7,27 +7,35 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
+
+from argus_tasks.base.redact import redact, secrets_of
 
 _NAMES = ("stdin", "stdout", "stderr")
 _FORMAT = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s")
 
 
 class RunLog(logging.Handler):
-    """One open file a run; each record is one write, so lines of many threads stay whole."""
+    """One open file a run; each record is one write, so lines of many threads stay whole.
 
-    def __init__(self, path: str) -> None:
+    Records are written without secrets, those of the run's config among them. What the run prints
+    goes by its descriptor, as it is.
+    """
+
+    def __init__(self, path: str, config: Mapping[str, Any]) -> None:
         super().__init__()
+        self._config = config
         self.setFormatter(_FORMAT)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self.descriptor = os.open(path, flags, 0o666)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the record; one that finds no room on the disk is lost, and costs no run."""
+        text = redact(self.format(record), secrets_of(self._config))
         with suppress(OSError):
-            os.write(self.descriptor, (self.format(record) + "\n").encode("utf-8", "replace"))
+            os.write(self.descriptor, (text + "\n").encode("utf-8", "replace"))
 
     def close(self) -> None:
         """Close the file."""

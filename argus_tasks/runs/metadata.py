@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.redact import known_secrets, redact, redact_command, redact_value
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.host_kind import host_kind
 
@@ -33,7 +34,7 @@ class RunMetadata:
         hostname: where the run executes.
         host_kind: what kind of machine that is: its system, processors and GPUs, as far as they
             decide what may be compared.
-        started_cmd: the command line that started the sweep.
+        started_cmd: the command line that started the sweep, without secrets.
         dataset_version: from the config's `dataset_version` or `data_version` unless given.
         seed: from the config's `seed` where that is an integer, unless given.
         extras: anything else.
@@ -65,6 +66,11 @@ class RunMetadata:
         facts["tags"], facts["extras"] = deepcopy(self.tags), deepcopy(self.extras)
         return facts
 
+    def to_json(self) -> dict[str, Any]:
+        """The metadata as JSON without secrets: what is written and sent."""
+        plain: dict[str, Any] = redact_value(to_jsonable(self.to_dict()), known_secrets())
+        return plain
+
 
 _NAMES = tuple(each.name for each in fields(RunMetadata))
 
@@ -78,7 +84,8 @@ def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:
     meta.platform = meta.platform or platform.platform()
     meta.hostname = meta.hostname or socket.gethostname()
     meta.host_kind = meta.host_kind or host_kind()
-    meta.started_cmd = meta.started_cmd or _command()
+    given_cmd = meta.started_cmd
+    meta.started_cmd = redact(given_cmd, known_secrets()) if given_cmd else _command()
     meta.extras = dict(meta.extras or {})
     return meta
 
@@ -101,4 +108,4 @@ def for_run(shared: RunMetadata, config: Mapping[str, Any], attempt: int) -> Run
 
 def _command() -> str:
     words = [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else []  # noqa: PTH119
-    return shlex.join(words)
+    return redact_command(words)

@@ -12,6 +12,7 @@ from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import (
+    PRIVATE,
     append_line,
     dumps,
     read_json,
@@ -19,6 +20,7 @@ from argus_tasks.base.files import (
     write_text_whole,
 )
 from argus_tasks.base.jsonable import Json, to_jsonable
+from argus_tasks.base.redact import holds_secrets, known_secrets, redact_value
 from argus_tasks.runs.causes import stopped_by
 from argus_tasks.runs.layout import (
     ARTIFACTS,
@@ -101,12 +103,15 @@ class RunRecord:
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Make the folder and write what is known before anything runs.
 
+        A config that holds secrets is for its owner to read.
         Returns the config's values that JSON cannot say, by dotted path (written as null).
         """
         for folder in (self.key.run_dir, self._path(ARTIFACTS), self._path(CHECKPOINTS)):
             _make_folder(folder)
         nonfinite: dict[str, str] = {}
-        write_text_whole(self._path(CONFIG_JSON), pretty(to_jsonable(config, nonfinite)))
+        plain = to_jsonable(config, nonfinite)
+        mode = PRIVATE if holds_secrets(plain) else 0o644
+        write_text_whole(self._path(CONFIG_JSON), pretty(plain), mode=mode)
         return nonfinite
 
     def take_up(self) -> None:
@@ -123,7 +128,7 @@ class RunRecord:
         """Write `run.json` as running, and `meta.json` of this attempt."""
         payload = self._payload(RUNNING) | {"owner": dict(self.key.owner or {})}
         write_text_whole(self._path(RUN_JSON), pretty(payload))
-        write_text_whole(self._path(META_JSON), pretty(to_jsonable(self.meta.to_dict())))
+        write_text_whole(self._path(META_JSON), pretty(self.meta.to_json()))
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Write `metrics.json`; returns the values that JSON cannot say, as `open` does."""
@@ -176,7 +181,7 @@ class RunRecord:
             "error_message": None,
             "experiment_name": self.meta.experiment_name,
             "group": self.meta.group,
-            "tags": to_jsonable(self.meta.tags),
+            "tags": redact_value(to_jsonable(self.meta.tags), known_secrets()),
             "parent_run_id": self.meta.parent_run_id,
             "attempt": attempt,
             "retry_count": attempt - 1,

@@ -55,7 +55,7 @@ class JsonlTracker:
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
         """Write a `run_start` line."""
-        self._write(ctx, "run_start", timestamp=utc_now_iso(), meta=meta.to_dict())
+        self._write(ctx, "run_start", timestamp=utc_now_iso(), meta=meta.to_json())
 
     def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
         """Write a `metric` line."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
+from argus_tasks.base.redact import redact_cut, secrets_of
+from argus_tasks.base.visible import visible
 from argus_tasks.runs import causes
 from argus_tasks.runs.claims import Claim
 from argus_tasks.runs.context import RunContext, running
@@ -135,7 +137,9 @@ def run_attempt(
                 assignment, function, trackers, stop, capture, disowned, started, watch, used
             )
         except OSError as error:
-            outcome = outcome_of_exception(error, time.monotonic() - started)
+            outcome = outcome_of_exception(
+                error, time.monotonic() - started, secrets_of(assignment.config)
+            )
             return watch.sign(replace(outcome, unwritten=True), 0)
     return replace(outcome, files={}) if disowned() else outcome
 
@@ -158,7 +162,7 @@ def _attempt(
     nonfinite = record.open(assignment.config)
     record.running()
     with ExitStack() as stack:
-        log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}")
+        log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}", assignment.config)
         stack.callback(log.close)
         ctx = RunContext(
             assignment.key.run_id,
@@ -204,7 +208,7 @@ def _attempt(
                 raised = error
         duration_s = time.monotonic() - started
         if ctx._saw_stop or (isinstance(raised, KeyboardInterrupt) and stop.is_set()):
-            outcome = _stopped(stop, raised, duration_s)
+            outcome = _stopped(stop, raised, duration_s, secrets_of(assignment.config))
         elif _is_pruned(ctx, raised):
             if result is None and (last := ctx._trial.last()) is not None:
                 metrics = _written(record, ctx.logger, {last[0]: last[2]})
@@ -212,7 +216,7 @@ def _attempt(
         elif raised is None:
             outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
         else:
-            outcome = outcome_of_exception(raised, duration_s)
+            outcome = outcome_of_exception(raised, duration_s, secrets_of(assignment.config))
         record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
     files = hashes_of(assignment.key.run_dir, record.last_words)
@@ -287,17 +291,21 @@ def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[
     return numbers_of(result)
 
 
-def _stopped(stop: StopFlag, raised: BaseException | None, duration_s: float) -> Outcome:
-    stack = "" if raised is None else _stack(raised, raised.__traceback__)
+def _stopped(
+    stop: StopFlag, raised: BaseException | None, duration_s: float, secrets: Sequence[str]
+) -> Outcome:
+    stack = "" if raised is None else _stack(raised, raised.__traceback__, secrets)
     return Outcome(stopped_ending(stop.by()), stack=stack, duration_s=duration_s)
 
 
-def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
-    """The outcome of an attempt that ended by this exception, in plain texts: the exception itself
-    may be such that it cannot be shown, or sent anywhere."""
+def outcome_of_exception(
+    error: BaseException, duration_s: float, secrets: Sequence[str] = ()
+) -> Outcome:
+    """The outcome of an attempt that ended by this exception, in plain texts without secrets: the
+    exception itself may be such that it cannot be shown, or sent anywhere."""
     name = type(error).__name__
     try:
-        message = _plain(str(error), _LONGEST_MESSAGE)
+        message = _plain(str(error), _LONGEST_MESSAGE, secrets)
     except BaseException:  # noqa: BLE001 - a user's exception
         message = f"<a {name} that cannot be shown>"
     if isinstance(error, SkipRun):
@@ -309,26 +317,25 @@ def outcome_of_exception(error: BaseException, duration_s: float) -> Outcome:
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
     if isinstance(error, causes.NamedFailure):
-        stack = _plain(error.evidence, _LONGEST_STACK)
+        stack = _plain(error.evidence, _LONGEST_STACK, secrets)
     else:
-        stack = _stack(error, inner or error.__traceback__)
+        stack = _stack(error, inner or error.__traceback__, secrets)
     return Outcome(Ending(FAILED, cause, name, message), kinds, stack, duration_s=duration_s)
 
 
-def _stack(error: BaseException, innermost: TracebackType | None) -> str:
+def _stack(error: BaseException, innermost: TracebackType | None, secrets: Sequence[str]) -> str:
     try:
         text = "".join(traceback.format_exception(type(error), error, innermost))
     except BaseException:  # noqa: BLE001 - a user's exception
         text = "".join(traceback.format_tb(innermost)) + type(error).__name__
-    return _plain(text, _LONGEST_STACK)
+    return _plain(text, _LONGEST_STACK, secrets)
 
 
-def _plain(text: str, longest: int) -> str:
-    """Of exactly the type `str`, writable as UTF-8, its middle cut out where it is long."""
-    if len(text) > longest:
-        half = longest // 2
-        text = f"{text[:half]} [... {len(text) - longest} characters ...] {text[-half:]}"
-    return str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
+def _plain(text: str, longest: int, secrets: Sequence[str]) -> str:
+    """Of exactly the type `str`, writable as UTF-8, without secrets or what a terminal acts on, its
+    middle cut out where it is long."""
+    plain = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return visible(redact_cut(plain, longest, secrets))
 
 
 def _close(

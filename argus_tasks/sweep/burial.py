@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import read_json
+from argus_tasks.base.redact import redact, secrets_of
+from argus_tasks.base.visible import visible
 from argus_tasks.runs import causes
 from argus_tasks.runs.hashes import hashes_of
 from argus_tasks.runs.late import close_for_the_dead
@@ -43,12 +45,13 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
         kind = "Timeout" if isinstance(death, TimedOut) else "WorkerDied"
     else:  # its config cannot be sent, or its folder not be made
         cause = kind = type(death).__name__
-    ending = Ending(FAILED, cause, kind, str(death))
+    secrets = secrets_of(assignment.config)
+    ending = Ending(FAILED, cause, kind, visible(redact(str(death), secrets)))
     kinds = tuple(dict.fromkeys((cause, kind, "Exception")))
     if stopped_by and not isinstance(death, TimedOut):
         ending, kinds = stopped_ending(stopped_by), ()
     parts = [str(death), stack, f"{LOG_TAIL}\n{log_tail(assignment.key.run_dir)}"]
-    evidence = "\n\n".join(part for part in parts if part)
+    evidence = visible(redact("\n\n".join(part for part in parts if part), secrets))
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
 
 

@@ -16,6 +16,7 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import MISSING, flatten, reach
+from argus_tasks.sweep.shell_text import unsafe_key
 from argus_tasks.sweep.template import check_template, fill_template, template_keys
 
 SCHEMES = ("command:", "shell:")
@@ -26,6 +27,7 @@ RUN_KEYS = (ALL_ARGUMENTS, "run_dir", "run_id", "config_file")
 """What a command may name besides the config's keys; a key of that name in a config wins."""
 
 _PYTHONS = ("python", "python3")
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
 _LONGEST_SHOWN = 80
 
@@ -73,7 +75,31 @@ class Command:
                 ) from None
             if f"{{{ALL_ARGUMENTS}}}" in word and not shell and word != f"{{{ALL_ARGUMENTS}}}":
                 raise BadInput(f"command has {_shown(word)}; expected {{args}} as its own word.")
+        command._check_shell()
         return command
+
+    def _check_shell(self) -> None:
+        """Raise BadInput where a value could be executed instead of being given."""
+        if self.shell:
+            found = unsafe_key(self.words[0])
+            if found:
+                raise BadInput(
+                    f"command has {{{found[0]}}} in {found[1]}, where the shell would execute what"
+                    f" is in its value; expected {{{found[0]}}} outside of them: its value is"
+                    " quoted by itself."
+                )
+            return
+        for flag, text in zip(self.words[1:], self.words[2:], strict=False):
+            keys = template_keys(text)
+            if keys and flag[:1] == "-" and flag[-1:] == "c" and self._begins_with_shell():
+                raise BadInput(
+                    f"command has {{{keys[0]}}} in a text for a shell, which would execute what is"
+                    " in its value; expected the text as the command, with shell: true."
+                )
+
+    def _begins_with_shell(self) -> bool:
+        words = (Path(word).name for word in self.words)
+        return any(word in _SHELLS for word in words)
 
     @property
     def text(self) -> str:

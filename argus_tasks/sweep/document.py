@@ -12,6 +12,12 @@ Path: TypeAlias = "tuple[str | int, ...]"
 MAX_DEPTH = 32
 """How deep values may be nested: configs must survive being written as JSON whole."""
 
+MAX_DIGITS = 300
+"""How many digits a number may have: up to here it can be written and made a float."""
+
+MAX_REPEATED = 50_000
+"""How many values may come of aliases: a few lines of aliases of aliases make billions."""
+
 TOO_DEEP = f"the values are nested deeper than {MAX_DEPTH} levels."
 
 

@@ -8,16 +8,18 @@ from typing import Any
 
 from argus_tasks.sweep.document import MAX_DEPTH, TOO_DEEP, Path, Problem
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*+)(\}|\Z)")
 
 
 def fill_in(text: str, environ: Mapping[str, str], path: Path, problems: list[Problem]) -> str:
     """The text with `${NAME}` replaced and `$${` as `${`; an unknown name is a problem."""
 
     def replace(match: re.Match[str]) -> str:
-        name = match.group(1)
+        name, end = match.groups()
         if name is None:
             return "${"
+        if not end:
+            return match.group(0)
         if name not in environ:
             problems.append(
                 Problem(

@@ -156,7 +156,8 @@ def _check_size(spec: SweepSpec) -> None:
         * (spec.repeats.n if spec.repeats else 1)
     )
     if size > MAX_CONFIGS:
-        raise spec.problem((), f"the sweep has {size:,} configs; expected at most {MAX_CONFIGS:,}.")
+        much = f"{size:,}" if size < 10**15 else "more than 10^15"
+        raise spec.problem((), f"the sweep has {much} configs; expected at most {MAX_CONFIGS:,}.")
 
 
 def _check_one_place(spec: SweepSpec) -> None:

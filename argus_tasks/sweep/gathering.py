@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.redact import known_secrets, names_a_secret, redact
+from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.base.repo import Repo, code_of, diff_of, repo_of, untracked_files
+from argus_tasks.base.secret_names import names_a_secret
 from argus_tasks.reporting.environment import packages
 
 LONGEST_DIFF = 1_000_000

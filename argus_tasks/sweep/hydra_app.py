@@ -28,7 +28,7 @@ METRIC = "objective"
 """The metric's name where the app's function returns a number."""
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*")
-_QUOTES = re.compile(r"(\\*)(')")
+_QUOTES = re.compile(r"(?<!\\)(\\*+)(')")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from typing import Any
 
 from argus_tasks.base.ids import canonical_json, slug
 from argus_tasks.base.nested import MISSING, flatten, reach
+from argus_tasks.base.redact import known_secrets, redact
+from argus_tasks.base.secret_names import names_a_secret
 from argus_tasks.sweep.sections import JobTemplates
 from argus_tasks.sweep.template import fill_template
 
@@ -55,7 +57,7 @@ class JobNamer:
 
         def text_of(key: str) -> str:
             value = reach(config, key)
-            if value is MISSING:
+            if value is MISSING or names_a_secret(key):
                 return str(index) if key == "index" else ""
             return value_text(value)
 
@@ -112,9 +114,9 @@ def _with_end(names: JobNames, end: str) -> JobNames:
 
 
 def value_text(value: Any) -> str:
-    """A value as it stands in a name: short, and the same for equal values."""
+    """A value as it stands in a name: short, the same for equal values, and without secrets."""
     if isinstance(value, str):
-        return value
+        return redact(value, known_secrets())
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -132,7 +134,7 @@ def value_text(value: Any) -> str:
 
 def _piece(key: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
+        return value_text(value)
     if isinstance(value, bool):
         return key if value else f"no-{key}"
     return f"{key}{value_text(value)}"
@@ -154,6 +156,8 @@ def _varying_keys(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     varying: dict[str, None] = {}
     for config in configs:
         for key, value in flatten(config).items():
+            if names_a_secret(key):
+                continue
             text = value_text(value)
             seen[key] = seen.get(key, 0) + 1
             if first.setdefault(key, text) != text:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.sweep.document import Document, Path, Problem
+from argus_tasks.sweep.document import MAX_DIGITS, Document, Path, Problem
 from argus_tasks.sweep.environment import fill_in_all
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]|[^\s{}\[\],:"]+')
@@ -17,7 +18,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]|[^\s{}\[\],:"]+')
 def read_json(text: str, label: str, environ: Mapping[str, str]) -> Document:
     """The document of the text. Errors: BadInput where it is no JSON."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
     except json.JSONDecodeError as error:
         raise BadInput(f"{label}:{error.lineno}: not JSON: {error.msg}.") from None
     except (ValueError, RecursionError) as error:
@@ -28,6 +29,19 @@ def read_json(text: str, label: str, environ: Mapping[str, str]) -> Document:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is not a JSON number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits, expected at most {MAX_DIGITS}")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
+from argus_tasks.base.redact import redact
 from argus_tasks.base.repo import repo_of
 from argus_tasks.runs.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.causes import PRUNED
@@ -238,9 +239,8 @@ def make_plan(request: SweepRequest) -> Plan:
 def identity_of(request: SweepRequest) -> SweepIdentity:
     """What makes a later start go on with this sweep."""
     experiment = request.experiment
-    return SweepIdentity(
-        request.project, request.name, experiment.identity or f"{experiment.name} (unidentified)"
-    )
+    which = experiment.identity or f"{experiment.name} (unidentified)"
+    return SweepIdentity(request.project, request.name, redact(which))  # a command may hold secrets
 
 
 def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from argus_tasks.base.errors import did_you_mean
+from argus_tasks.base.redact import redact
 from argus_tasks.sweep.document import Path, Problem, dotted
 from argus_tasks.sweep.modes import Mode
 from argus_tasks.sweep.order import ORDERS
@@ -236,5 +237,5 @@ def _at(path: Path, given: Any) -> Any:
 
 def shown(value: Any) -> str:
     """The value as the file would have it, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = redact(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.files import dumps
 from argus_tasks.base.ids import digest_of
 from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.redact import MASK, known_secrets, redact_value
 from argus_tasks.runs.ledger import SweepFolder
 from argus_tasks.sweep.experiment import Experiment, experiment_from
 from argus_tasks.sweep.request import SweepRequest, checked_configs
@@ -40,7 +42,10 @@ _RETRY = ("max_attempts", "retry_on", "not_on", "delay_s", "backoff")
 
 
 def recipe_of(request: SweepRequest) -> dict[str, Any]:
-    """How the sweep is run, as JSON: its file where it has one, and what can be said without."""
+    """How the sweep is run, as JSON: its file where it has one, and what can be said without.
+
+    Secrets are masked, but for those of a search's base config.
+    """
     recipe = {
         "file": str(request.source) if request.source else None,
         "path": request.experiment.path,
@@ -57,9 +62,9 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
         "only": len(request.only) if request.only is not None else None,
         "job": request.job.model_dump(exclude_none=True),
         "experiment_type": request.experiment_type,
-        "search": _search_of(request),
     }
-    return {key: to_jsonable(value) for key, value in recipe.items()}
+    plain = redact_value(to_jsonable(recipe), known_secrets())
+    return {**plain, "search": _search_of(request)}
 
 
 def request_of(folder: SweepFolder) -> SweepRequest:
@@ -88,6 +93,11 @@ def request_of(folder: SweepFolder) -> SweepRequest:
         given = checked_configs([search["base"]] if search and searched else configs)
         request = replace(request, configs=given, duplicates=0, search=searched)
     elif recipe.get("path"):
+        if MASK in dumps([recipe["path"], recipe["execution"], search and search["asked"]]):
+            raise BadInput(
+                f"how batch {folder.batch_id} was run had a secret in it, which is not on record;"
+                " give the sweep file."
+            )
         place = recipe.get("folder")
         request = resolve(
             [search["base"]] if search else configs,
@@ -122,8 +132,12 @@ def request_of(folder: SweepFolder) -> SweepRequest:
 def _search_of(request: SweepRequest) -> dict[str, Any] | None:
     if request.search is None:
         return None
-    asked = request.search.model_dump(exclude_none=True, by_alias=True)
-    return {"trials": request.total, "base": request.configs[0], "asked": asked}
+    asked = to_jsonable(request.search.model_dump(exclude_none=True, by_alias=True))
+    return {
+        "trials": request.total,
+        "base": to_jsonable(request.configs[0]),
+        "asked": redact_value(asked, known_secrets()),
+    }
 
 
 def _import_folder(experiment: Experiment) -> str | None:

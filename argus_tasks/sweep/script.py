@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.files import read_json
+from argus_tasks.base.redact import redact_command
 from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.reporting.noted import NOTES, metrics_noted
 from argus_tasks.runs import causes
@@ -78,7 +78,7 @@ class Script:
             "ARGUS_ATTEMPT": str(ctx.attempt),
             NOTES: str(notes),
         }
-        ctx.logger.info("running %s", shlex.join(words))
+        ctx.logger.info("running %s", redact_command(words))
         memory = OomCounter()
         log = os.open(ctx.run_dir / RUN_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         try:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import flatten
+from argus_tasks.base.redact import MASK, redact
+from argus_tasks.base.secret_names import names_a_secret
 
 # A dotted key and the JSON of its value: 1 and 1.0 are one value, 1 and true are two.
 Pair: TypeAlias = tuple[str, str]
@@ -43,7 +45,9 @@ def varying(configs: Sequence[Iterable[Pair]]) -> list[tuple[Pair, ...]]:
 
 
 def shown_pair(pair: Pair) -> str:
-    """The pair as a person would write it: `model=patchtst`."""
+    """The pair as a person would write it, without secrets: `model=patchtst`."""
     key, text = pair
+    if names_a_secret(key):
+        return f"{key}={MASK}"
     value = json.loads(text)
-    return f"{key}={value if isinstance(value, str) else text}"
+    return redact(f"{key}={value if isinstance(value, str) else text}")

@@ -14,7 +14,15 @@ from typing import Any
 import yaml
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.sweep.document import MAX_DEPTH, TOO_DEEP, Document, Path, Problem
+from argus_tasks.sweep.document import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_REPEATED,
+    TOO_DEEP,
+    Document,
+    Path,
+    Problem,
+)
 from argus_tasks.sweep.environment import fill_in
 
 _TAG = "tag:yaml.org,2002:"
@@ -56,7 +64,7 @@ _scalars(_MERGE, r"<<", "<")
 
 
 def read_yaml(text: str, label: str, environ: Mapping[str, str]) -> Document:
-    """The document of the text. Errors: BadInput where it is no YAML at all."""
+    """The document of the text. Errors: BadInput where it is no YAML at all, or too much of it."""
     try:
         _check_depth(text, label)
         loader = _Loader(text)
@@ -68,6 +76,8 @@ def read_yaml(text: str, label: str, environ: Mapping[str, str]) -> Document:
         where = f"{label}:{mark.line + 1}" if mark else label
         context = f" ({error.context})" if error.context else ""
         raise BadInput(f"{where}: not YAML: {error.problem}{context}.") from None
+    except TooMuch as error:
+        raise BadInput(f"{label}: {error}") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{label}: not YAML: {' '.join(str(error).split())}.") from None
     return Document(value, label, builder.lines, tuple(builder.problems))
@@ -85,6 +95,10 @@ def _check_depth(text: str, label: str) -> None:
             depth -= 1
 
 
+class TooMuch(Exception):
+    """The values would not fit into the memory."""
+
+
 class _Builder:
     def __init__(self, loader: Any, environ: Mapping[str, str]) -> None:
         self.lines: dict[Path, int] = {}
@@ -92,8 +106,11 @@ class _Builder:
         self._loader = loader
         self._environ = environ
         self._above: set[int] = set()
+        self._built: set[int] = set()
+        self._repeated = 0
 
     def build(self, node: yaml.Node, path: Path) -> Any:
+        self._count(node)
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
@@ -113,6 +130,12 @@ class _Builder:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
         finally:
             self._above.discard(id(node))
+
+    def _count(self, node: yaml.Node) -> None:
+        self._repeated += id(node) in self._built
+        self._built.add(id(node))
+        if self._repeated > MAX_REPEATED:
+            raise TooMuch(f"its aliases stand for more than {MAX_REPEATED:,} values.")
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -177,6 +200,8 @@ class _Builder:
 def _integer(text: str) -> int:
     plain = text.replace("_", "")
     digits = plain.lstrip("+-").lower()
+    if len(digits) > MAX_DIGITS:
+        raise ValueError
     base = 16 if digits.startswith("0x") else 8 if digits.startswith("0o") else 10
     return int(plain, base)
 

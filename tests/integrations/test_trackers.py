@@ -222,3 +222,38 @@ def test_the_example_by_its_command(monitor: ArgusServer, tmp_path: Path) -> Non
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert len(MlflowClient(store).search_runs(["1"])) == 3
     assert len(list(here.glob("results/*/wandb/offline-run-*"))) == 3
+
+
+def fails_to_log_in(ctx: Any) -> None:
+    raise ValueError(f"no login with {ctx.config['api_key']}, token=canary-error1")
+
+
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_no_tracker_is_told_a_secret(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the caller's own process, whose command line these tools look at themselves."""
+    monkeypatch.chdir(tmp_path)  # no diff of this file
+    monkeypatch.setattr(sys, "argv", ["t.py", "--api-token", "canary-argv1"])
+    kwargs = {
+        "mlflow": {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"},
+        "wandb": {"project": "p", "mode": "offline"},
+    }[name]
+    run_configs(
+        [{"api_key": "canary-key1", "logins": {"passwords": ["canary-item1"]}, "x": 0.5}],
+        fails_to_log_in,
+        tmp_path / "r",
+        tracker_specs=[{"type": name, "kwargs": kwargs}],
+        metadata=RunMetadata(experiment_name="exp", tags={"server": "https://u:canary-tag1@h/"}),
+        mode="sequential",
+        workers=1,
+    )
+    texts = {
+        path: path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.name not in ("config.json", "plan.jsonl")
+    }
+    assert [path for path, text in texts.items() if b"canary" in text] == []
+    told = b"".join(text for path, text in texts.items() if path.suffix in (".db", ".wandb"))
+    assert b"api_key" in told
+    assert b"no login with ***, token=***" in told or name == "wandb"

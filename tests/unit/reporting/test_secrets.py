@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.base.redact import names_a_secret, redact, redact_command
+from argus_tasks.base.redact import redact, redact_command
+from argus_tasks.base.secret_names import names_a_secret
 from tests.argus_server import ArgusServer
 from tests.support.delivery import ROOT, argus_tasks, environment
 
@@ -102,7 +103,7 @@ def test_a_token_file_that_others_can_read_is_not_used(
         ("KEY=abc", "KEY=***"),
         ("git+https://user:pw@host/x.git", "git+https://***@host/x.git"),
         ("https://h/x?token=abc&y=1", "https://h/x?token=***&y=1"),
-        ("Authorization: Bearer abcdefghij", "Authorization: *** ***"),
+        ("Authorization: Bearer abcdefghij", "Authorization: ***"),
         ("{'password': 'hunter2', 'a': 1}", "{'password': ***, 'a': 1}"),
         ("em_live_abcdef", "***"),
         ("tokenizer=bert --max-tokens 5 key=a monkey=b", None),

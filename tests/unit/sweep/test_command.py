@@ -73,7 +73,7 @@ def test_ways_to_write_it_are_one_command() -> None:
     assert text == words
     assert text.path == "command:python train.py --lr {lr} 'a b'"
     assert Command.from_path(text.path) == text
-    shell = Command.from_text("a | b  '{x}'", shell=True)
+    shell = Command.from_text("a | b  {x} 'c'", shell=True)
     assert Command.from_path(shell.path) == shell
     assert [
         Command.from_text(given).name for given in ("python -u a/train.v2.py", "./run.sh x")
@@ -161,3 +161,85 @@ def test_in_a_work_tree_the_folder_is_told_from_its_top(tmp_path: Path) -> None:
 def test_a_file_with_a_command_has_configs(tmp_path: Path) -> None:
     (tmp_path / "f.json").write_text(json.dumps({"command": "echo {x}", "grid": {"x": [1, 2]}}))
     assert len(expand(load_sweep_file(tmp_path / "f.json")).configs) == 2
+
+
+IN_A_SHELL = {
+    "echo '{x}'": "quotes",
+    'echo "{x}"': "quotes",
+    'echo "a\\"{x}"': "quotes",
+    "echo $'a\\'{x}'": "quotes",
+    "echo $'a' {x}": "",
+    "echo $'\\'' {x}": "quotes",
+    'echo "$(echo "{x}")"': "quotes",
+    'echo "$(case a in a) echo {x};; esac)"': "quotes",
+    "echo `echo {x}`": "backticks",
+    "echo $(( {x} + 1 ))": "arithmetic",
+    "echo \\{x}": "a backslash",
+    "cat <<EOF\n{x}\nEOF\n": "a here-document",
+    "cat <<-'EOF'\n{x}\nEOF\n": "a here-document",
+    "cat <<< {x}": "",
+    "echo {x} > 'a b' | tee \"c d\" # don't": "",
+    "echo a # don't\necho {x}": "",
+    'echo "$(echo {x})" $(echo {x}) (echo {x})': "",
+    "echo $((1 + 1)) {x}": "",
+    "echo {{x}} '{{' {x}": "",
+    "echo '{run_dir}/a'": "quotes",
+    "cat {args} | tee '{run_dir}/out'": "quotes",
+}
+
+
+@pytest.mark.parametrize("text", IN_A_SHELL)
+def test_a_key_where_a_shell_would_execute_its_value_is_refused(text: str) -> None:
+    if not IN_A_SHELL[text]:
+        Command.from_text(text, shell=True)
+        return
+    with pytest.raises(BadInput, match=f"in {IN_A_SHELL[text]}, where the shell would execute"):
+        Command.from_text(text, shell=True)
+
+
+ATTACKS = [
+    "$(touch MARK)",
+    "`touch MARK`",
+    "'; touch MARK; '",
+    '"; touch MARK; "',
+    "\\'; touch MARK #",
+]
+
+
+@pytest.mark.parametrize(
+    "text", [text for text, said in IN_A_SHELL.items() if not said and "<<<" not in text]
+)
+def test_where_it_is_allowed_nothing_is_executed(text: str, tmp_path: Path) -> None:
+    command = Command.from_text(text.replace("(echo {x})", "").replace("$()", ""), shell=True)
+    for attack in ATTACKS:
+        words = command.filled({"x": attack.replace("MARK", str(tmp_path / "mark"))}, {})
+        subprocess.run(words, capture_output=True, check=False, cwd=tmp_path)
+        assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["sh", "-c", "echo {x}"], ["env", "/bin/bash", "-lc", "echo {x}", "a"]]
+)
+def test_a_text_for_a_shell_of_ones_own_is_refused(words: list[str]) -> None:
+    with pytest.raises(BadInput, match="in a text for a shell, which would execute what is in its"):
+        Command.from_words(words)
+    Command.from_words(["sh", "-c", "echo $0", "{x}"])
+    Command.from_words(["python", "-c", "print('{x}')"])
+
+
+def test_a_refused_command_is_not_executed(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text('command: \'echo "{x}"\'\nshell: true\ngrid: {x: ["$(touch mark)"]}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "argus_tasks", "run", "f.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "argus-tasks: f.yaml:1: command has {x} in quotes, where the shell"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["f.yaml"]

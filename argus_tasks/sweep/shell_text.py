@@ -1,0 +1,87 @@
+"""Where in a text for `/bin/sh` a value that is quoted for it stays one word, and nothing more."""
+
+from __future__ import annotations
+
+import re
+
+_KEY = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
+_CASE = re.compile(r"\bcase\b")
+_HERE_DOCUMENT = re.compile(r"<<(?!<)-?\s*['\"]?[\w.]")
+
+
+def unsafe_key(text: str) -> tuple[str, str] | None:
+    """The first key in braces whose quoted value the shell would take apart and execute in parts,
+    and where it stands; None where there is none."""
+    contexts = [""]  # what the shell reads now: nothing, a quote, `$(`, `$((`, a backtick
+    at, end = 0, len(text)
+    odd = ""  # what has come whose end is not found here, or differs between shells
+    while at < end:
+        char, inside = text[at], contexts[-1]
+        key = _KEY.match(text, at)
+        if key is not None:
+            if key[1] is not None:
+                place = odd or _place(contexts)
+                if place:
+                    return key[1], place
+            at = key.end()
+        elif inside in ("'", "$'"):
+            if inside == "$'" and char == "\\":
+                odd = "quotes"
+            at += 1
+            if char == "'":
+                contexts.pop()
+        elif char == "\\":
+            key = _KEY.match(text, at + 1)
+            if key is not None and key[1] is not None:
+                return key[1], "a backslash"
+            at += 2
+        elif text.startswith("$((", at):
+            contexts.append("$((")
+            at += 3
+        elif text.startswith("$(", at):
+            if '"' in contexts and _CASE.search(text):
+                odd = "quotes"
+            contexts.append("$(")
+            at += 2
+        elif char == ")" and inside in ("$(", "$((", "("):
+            contexts.pop()
+            at += 2 if inside == "$((" and text.startswith("))", at) else 1
+        elif char == "`":
+            if inside == "`":
+                contexts.pop()
+            else:
+                contexts.append("`")
+            at += 1
+        elif char == '"':
+            if inside == '"':
+                contexts.pop()
+            else:
+                contexts.append('"')
+            at += 1
+        elif inside == '"':
+            at += 1
+        elif char == "'":
+            contexts.append("'")
+            at += 1
+        elif text.startswith("$'", at):
+            contexts.append("$'")
+            at += 2
+        elif char == "(":
+            contexts.append("(")
+            at += 1
+        elif char == "#" and (at == 0 or text[at - 1] in " \t\n;&|("):
+            at = text.find("\n", at) if "\n" in text[at:] else end
+        else:
+            if char == "<" and _HERE_DOCUMENT.match(text, at):
+                odd = "a here-document"  # its lines are the shell's to expand, quotes or not
+            at += 1
+    return None
+
+
+def _place(contexts: list[str]) -> str:
+    """What it stands in, where that is no place for it; empty where its quotes hold."""
+    if "`" in contexts:
+        return "backticks"
+    if "$((" in contexts:
+        return "arithmetic"
+    return {"'": "quotes", '"': "quotes", "$'": "quotes"}.get(contexts[-1], "")
