@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from argus_tasks.api.runner import ExpRunner
-    from argus_tasks.api.sweep import sweep_flow
+    from argus_tasks.api.sweep_flow import sweep_flow
     from argus_tasks.base.errors import BadInput, SkipRun
     from argus_tasks.delivery.events import SCHEMA_VERSION
     from argus_tasks.reporting.active import (
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from argus_tasks.reporting.job import JobContext
     from argus_tasks.reporting.reporter import Reporter
     from argus_tasks.reporting.template import sub_env
-    from argus_tasks.results.frames import results
-    from argus_tasks.runs.context import MetricEvent, RunContext
-    from argus_tasks.runs.metadata import RunMetadata
-    from argus_tasks.runs.summary import RunSummary, SweepFailed, SweepStopped
-    from argus_tasks.runs.trackers import JsonlTracker, Tracker
-    from argus_tasks.sweep.spec import SweepSpec
+    from argus_tasks.results.tables.frames import results
+    from argus_tasks.runs.context.run_context import MetricEvent, RunContext
+    from argus_tasks.runs.context.trackers import JsonlTracker, Tracker
+    from argus_tasks.runs.ledger.summary import RunSummary, SweepFailed, SweepStopped
+    from argus_tasks.runs.record.metadata import RunMetadata
+    from argus_tasks.spec.sweep_spec import SweepSpec
 
 _HOME = {
     "BadInput": "base.errors",
     "ExpRunner": "api.runner",
     "JobContext": "reporting.job",
-    "JsonlTracker": "runs.trackers",
-    "MetricEvent": "runs.context",
+    "JsonlTracker": "runs.context.trackers",
+    "MetricEvent": "runs.context.run_context",
     "Reporter": "reporting.reporter",
-    "RunContext": "runs.context",
-    "RunMetadata": "runs.metadata",
-    "RunSummary": "runs.summary",
+    "RunContext": "runs.context.run_context",
+    "RunMetadata": "runs.record.metadata",
+    "RunSummary": "runs.ledger.summary",
     "SCHEMA_VERSION": "delivery.events",
     "SkipRun": "base.errors",
-    "SweepFailed": "runs.summary",
-    "SweepSpec": "sweep.spec",
-    "SweepStopped": "runs.summary",
-    "Tracker": "runs.trackers",
+    "SweepFailed": "runs.ledger.summary",
+    "SweepSpec": "spec.sweep_spec",
+    "SweepStopped": "runs.ledger.summary",
+    "Tracker": "runs.context.trackers",
     "derive_batch_id": "reporting.active",
     "emit": "reporting.active",
     "get_batch_id": "reporting.active",
     "new_batch_id": "reporting.active",
     "set_batch_id": "reporting.active",
     "sub_env": "reporting.template",
-    "sweep_flow": "api.sweep",
+    "sweep_flow": "api.sweep_flow",
 }
 
 __all__ = [

@@ -43,7 +43,7 @@ def ours(work: Work) -> Told:
 
 def _time_settling() -> list[float]:
     """What is spent on the server: a list that gets its seconds when it is settled with."""
-    from argus_tasks.orchestration.mirror import Mirror
+    from argus_tasks.orchestration.mirror.mirror import Mirror
 
     settle, seconds = Mirror.settle, []
 

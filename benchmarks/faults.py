@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.sweep.isolation.kin import descendants, inherit_orphans, kill_strays
+from argus_tasks.base.process_tree import descendants, inherit_orphans, kill_strays
 from benchmarks.fault_acts import FAULTS
 from benchmarks.fault_round import (
     CONTESTANTS,

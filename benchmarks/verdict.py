@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from argus_tasks.results.statistics import ALPHA, judge
+from argus_tasks.results.stats.tests import ALPHA, judge
 from benchmarks import figures as claimed
 from benchmarks.harness import header
 
@@ -73,7 +73,7 @@ def values(rng: np.random.Generator, noise: str, simulations: int) -> tuple[Floa
 
 
 def named_worse(before: Floats, after: Floats, *, paired: bool) -> NDArray[np.bool_]:
-    """Which cells are called worse, less being better; see `results.verdict`, on many at once."""
+    """Which cells are called worse, less being better; see `results.compare.verdict`, on many at once."""
     first, second = np.log(before), np.log(after)
     repeats = before.shape[-1]
     if paired:

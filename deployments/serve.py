@@ -27,7 +27,7 @@ def main() -> None:
         # Prefect is imported only now: it reads the address when it is imported.
         from prefect import serve
 
-        from argus_tasks.orchestration.nightly import standing
+        from argus_tasks.orchestration.nightly.schedule import standing
         from deployments.definitions import benchmark_nightly, sweep_default
 
         # Deploying anew would switch its schedule off.

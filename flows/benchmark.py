@@ -12,7 +12,8 @@ from pydantic import Field
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.flows.call import call_sweep
-from argus_tasks.orchestration.benchmark import (
+from argus_tasks.orchestration.nightly.missed_slots import SKIPPED_STATE, why_skip
+from argus_tasks.orchestration.nightly.night import (
     Night,
     conclude,
     dated,
@@ -22,10 +23,9 @@ from argus_tasks.orchestration.benchmark import (
     stopped_state,
     terms_of,
 )
-from argus_tasks.orchestration.slots import SKIPPED_STATE, why_skip
-from argus_tasks.sweep.request import SweepRequest
-from argus_tasks.sweep.resolve import resolve
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.resolve import resolve
+from argus_tasks.session.sweep_session import SweepSession
 
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)

@@ -8,13 +8,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from argus_tasks.orchestration.conduct import Prepared, conduct
-from argus_tasks.orchestration.engine import ConfigTaskRunner
-from argus_tasks.orchestration.hooks import close_for_the_dead
-from argus_tasks.sweep.modes import Mode
-from argus_tasks.sweep.order import Order
-from argus_tasks.sweep.resolve import resolve
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.orchestration.tasks.hooks import close_for_the_dead
+from argus_tasks.orchestration.tasks.run_session import Prepared, conduct
+from argus_tasks.planning.resolve import resolve
+from argus_tasks.prefect_compat.task_engine import ConfigTaskRunner
+from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.spec.modes import Mode
+from argus_tasks.spec.order import Order
 
 
 # Prefect does not check the parameters: ours says which key, which value and what was expected,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 
 Leave = Callable[[SweepSession], None]
 

@@ -13,11 +13,11 @@ from argus_tasks.api.backstop import Leave, leaving_at_the_deadline
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import explained
-from argus_tasks.runs.summary import RunSummary, SweepStopped
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.runs.ledger.summary import RunSummary, SweepStopped
 from argus_tasks.server.embedded import HeldServer, hold
 from argus_tasks.server.profile import configured_api_url, configured_login
-from argus_tasks.sweep.request import SweepRequest
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 
 EMBEDDED = "embedded"
 """How sessions name the embedded server: its address is another each time."""

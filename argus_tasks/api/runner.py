@@ -8,13 +8,13 @@ from typing import Any, cast
 
 from argus_tasks.api.launch import launch
 from argus_tasks.base.errors import BadInput
-from argus_tasks.runs.metadata import RunMetadata
-from argus_tasks.runs.summary import RunSummary
-from argus_tasks.runs.trackers import Tracker
-from argus_tasks.sweep.experiment import ExperimentFunction
-from argus_tasks.sweep.modes import Mode
-from argus_tasks.sweep.request import check_mode
-from argus_tasks.sweep.resolve import resolve
+from argus_tasks.experiments.experiment import ExperimentFunction
+from argus_tasks.planning.request import check_mode
+from argus_tasks.planning.resolve import resolve
+from argus_tasks.runs.context.trackers import Tracker
+from argus_tasks.runs.ledger.summary import RunSummary
+from argus_tasks.runs.record.metadata import RunMetadata
+from argus_tasks.spec.modes import Mode
 
 
 class ExpRunner:

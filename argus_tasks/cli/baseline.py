@@ -39,8 +39,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def set_(args: argparse.Namespace) -> int:
     """Name a batch."""
-    from argus_tasks.results.baselines import set_baseline, side_of
-    from argus_tasks.results.side_text import side_text
+    from argus_tasks.results.compare.baselines import set_baseline, side_of
+    from argus_tasks.results.compare.side_text import side_text
 
     root = root_of(args)
     side = side_of(args.batch, root)
@@ -52,8 +52,8 @@ def set_(args: argparse.Namespace) -> int:
 
 def list_(args: argparse.Namespace) -> int:
     """Print every name."""
-    from argus_tasks.results.baselines import baselines
-    from argus_tasks.results.side_text import side_text
+    from argus_tasks.results.compare.baselines import baselines
+    from argus_tasks.results.compare.side_text import side_text
 
     root = root_of(args)
     found = list(baselines(root))
@@ -66,10 +66,10 @@ def list_(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """Print one, as a leaderboard."""
-    from argus_tasks.results.baselines import read_baseline
-    from argus_tasks.results.leaderboard import leaderboard
-    from argus_tasks.results.render import print_leaderboard
-    from argus_tasks.results.rows import Rows
+    from argus_tasks.results.compare.baselines import read_baseline
+    from argus_tasks.results.read.rows import Rows
+    from argus_tasks.results.tables.leaderboard import leaderboard
+    from argus_tasks.results.tables.render import print_leaderboard
 
     side = read_baseline(root_of(args), args.name).side
     board = leaderboard(side.rows, args.metric)
@@ -79,7 +79,7 @@ def show(args: argparse.Namespace) -> int:
 
 def remove(args: argparse.Namespace) -> int:
     """Take a name away."""
-    from argus_tasks.results.baselines import remove_baseline
+    from argus_tasks.results.compare.baselines import remove_baseline
 
     root = root_of(args)
     remove_baseline(root, args.name)

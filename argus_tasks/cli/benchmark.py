@@ -39,10 +39,10 @@ def benchmark(args: argparse.Namespace) -> int:
     """Run it; the exit code is the verdict."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.cli.prefect import using_prefect
-    from argus_tasks.results.baselines import check_baseline
-    from argus_tasks.results.min_effect import min_effect_of
-    from argus_tasks.results.needs import needs_scipy
-    from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.planning.resolve import resolve
+    from argus_tasks.results.compare.baselines import check_baseline
+    from argus_tasks.results.read.needs import needs_scipy
+    from argus_tasks.results.stats.min_effect import min_effect_of
 
     needs_scipy()
     # What is wrong is said before a server is started.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from argus_tasks.base.files import read_json
-from argus_tasks.results.direction import guess_direction
-from argus_tasks.runs.layout import METRICS_JSON
-from argus_tasks.sweep.attempt import numbers_of
-from argus_tasks.sweep.progress import Ended
+from argus_tasks.results.read.direction import guess_direction
+from argus_tasks.runs.record.layout import METRICS_JSON
+from argus_tasks.session.progress import Ended
+from argus_tasks.workers.attempts.attempt import numbers_of
 
 
 class Best:

@@ -42,7 +42,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def clean(args: argparse.Namespace) -> int:
     """Say what fits; delete it where told to."""
-    from argus_tasks.runs.cleaning import Wanted, removable, remove, size_of
+    from argus_tasks.runs.ledger.cleaning import Wanted, removable, remove, size_of
 
     root: Path = args.folder.expanduser().absolute()
     if not root.is_dir():

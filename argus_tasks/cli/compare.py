@@ -65,13 +65,13 @@ def show(args: argparse.Namespace) -> int:
     """Print the comparison; the exit code is its verdict."""
     import json
 
-    from argus_tasks.results.needs import needs_scipy
+    from argus_tasks.results.read.needs import needs_scipy
 
     needs_scipy()
-    from argus_tasks.results.baselines import side_of
-    from argus_tasks.results.comparison_text import comparison_lines, json_value
-    from argus_tasks.results.min_effect import min_effect_of
-    from argus_tasks.results.verdict import Verdict, compare
+    from argus_tasks.results.compare.baselines import side_of
+    from argus_tasks.results.compare.comparison_text import comparison_lines, json_value
+    from argus_tasks.results.compare.verdict import Verdict, compare
+    from argus_tasks.results.stats.min_effect import min_effect_of
 
     root = root_of(args)
     found = compare(
@@ -93,7 +93,7 @@ def show(args: argparse.Namespace) -> int:
 
 def root_of(args: argparse.Namespace) -> Path:
     """The results root that was given, else the default."""
-    from argus_tasks.sweep.defaults import results_root_here
+    from argus_tasks.planning.defaults import results_root_here
 
     root: Path | None = args.results_root
     return root or results_root_here()

@@ -12,8 +12,8 @@ from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.sweep.experiment import ExperimentFunction, ExperimentResult
-    from argus_tasks.sweep.plan import Plan, PlannedRun
+    from argus_tasks.experiments.experiment import ExperimentFunction, ExperimentResult
+    from argus_tasks.planning.sweep_plan import Plan, PlannedRun
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,10 +37,10 @@ def debug(args: argparse.Namespace) -> int:
     from dataclasses import replace
     from tempfile import mkdtemp
 
-    from argus_tasks.sweep.plan import make_plan
-    from argus_tasks.sweep.resolve import resolve
-    from argus_tasks.sweep.script import Script
-    from argus_tasks.sweep.session import SweepSession
+    from argus_tasks.experiments.script import Script
+    from argus_tasks.planning.resolve import resolve
+    from argus_tasks.planning.sweep_plan import make_plan
+    from argus_tasks.session.sweep_session import SweepSession
 
     root = Path(mkdtemp(prefix="argus-debug-"))
     request = resolve(args.file, results_root=root, mode="sequential", fresh=True)

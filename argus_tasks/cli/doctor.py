@@ -42,7 +42,7 @@ def prefect_server() -> list[Finding]:
         return _embedded_server()
     from argus_tasks.base.errors import ArgusTasksError
     from argus_tasks.base.redact import without_login
-    from argus_tasks.orchestration.server_settings import access_findings, findings
+    from argus_tasks.orchestration.prefect_api.server_settings import access_findings, findings
 
     shown = without_login(url)
     try:
@@ -71,7 +71,7 @@ def _embedded_server() -> list[Finding]:
 
 def relay() -> list[Finding]:
     """Whether this Prefect lets its events through the relay, which makes them few and bounded."""
-    from argus_tasks.orchestration.relay import Relay
+    from argus_tasks.prefect_compat.event_relay import Relay
     from argus_tasks.reporting.checks import Finding
 
     if Relay.available():

@@ -30,11 +30,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def show(args: argparse.Namespace) -> int:
     """Print it."""
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.results.needs import needs_plotting, needs_scipy
+    from argus_tasks.results.read.needs import needs_plotting, needs_scipy
 
     needs_scipy()
-    from argus_tasks.results.history import history
-    from argus_tasks.results.history_text import history_lines
+    from argus_tasks.results.compare.batch_history import history
+    from argus_tasks.results.compare.history_text import history_lines
 
     if args.last is not None and args.last < 1:
         raise BadInput(f"--last is {args.last}; expected an integer of 1 or more.")

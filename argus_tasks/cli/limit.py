@@ -11,7 +11,7 @@ from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.orchestration.limit_server import LimitServer
+    from argus_tasks.orchestration.prefect_api.limit_server import LimitServer
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,13 +40,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def limit(args: argparse.Namespace) -> int:
     """Show or change the limit."""
-    from argus_tasks.sweep.admission.desk import default_cpu_limit
+    from argus_tasks.session.admission_queue import default_cpu_limit
 
     name: str = getattr(args, "name", None) or default_cpu_limit()
     if args.action == "set" and args.value < 0:
         raise BadInput(f"N is {args.value}; expected a whole number, 0 or more.")
     with _server() as server:
-        from argus_tasks.orchestration.limits import set_auto, set_by_person
+        from argus_tasks.orchestration.limits.limits import set_auto, set_by_person
 
         if args.action == "set":
             set_by_person(server, name, args.value)
@@ -58,7 +58,7 @@ def limit(args: argparse.Namespace) -> int:
 
 def show(server: LimitServer, name: str) -> None:
     """Print a limit: its value, whose that is, and how much is in use."""
-    from argus_tasks.orchestration.limits import NEVER, written_by_sweeps
+    from argus_tasks.orchestration.limits.limits import NEVER, written_by_sweeps
 
     found = server.read(name)
     if found is None:
@@ -79,8 +79,8 @@ def _server() -> Iterator[LimitServer]:
     from argus_tasks.cli.prefect import use_running_prefect
 
     use_running_prefect()
-    from argus_tasks.orchestration.limit_server import LimitServer
-    from argus_tasks.orchestration.prefect_server import without_retries
+    from argus_tasks.orchestration.prefect_api.limit_server import LimitServer
+    from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
 
     server = LimitServer()
     try:

@@ -38,7 +38,7 @@ def logs(args: argparse.Namespace) -> int:
 
     from argus_tasks.base.files import read_json
     from argus_tasks.base.processes import is_dead
-    from argus_tasks.runs.layout import RUN_JSON, RUN_LOG, RUNNING
+    from argus_tasks.runs.record.layout import RUN_JSON, RUN_LOG, RUNNING
 
     folder = find_run(args.run, args.results_root)
 
@@ -62,9 +62,9 @@ def logs(args: argparse.Namespace) -> int:
 
 def find_run(said: str, results_root: Path | None) -> Path:
     """The newest run folder that this names. Errors: BadInput where there is none."""
-    from argus_tasks.runs.catalogue import known_runs
-    from argus_tasks.runs.layout import RUN_LOG
-    from argus_tasks.sweep.defaults import results_root_here
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.runs.ledger.catalogue import known_runs
+    from argus_tasks.runs.record.layout import RUN_LOG
 
     if (Path(said) / RUN_LOG).is_file():
         return Path(said)

@@ -26,7 +26,7 @@ def nightly(args: argparse.Namespace) -> int:
     from argus_tasks.cli.prefect import use_running_prefect
 
     use_running_prefect()
-    from argus_tasks.orchestration.nightly import NIGHTLY, standing, switch
+    from argus_tasks.orchestration.nightly.schedule import NIGHTLY, standing, switch
 
     found = standing() if args.action == "status" else switch(on=args.action == "on")
     if found is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.delivery.outbox import Outbox
+    from argus_tasks.delivery.outbox_folder import Outbox
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _list(args: argparse.Namespace) -> int:
-    from argus_tasks.delivery.outbox import outboxes
+    from argus_tasks.delivery.outbox_folder import outboxes
 
     pages = [_page(outbox) for outbox in outboxes()]
     if args.json:
@@ -60,8 +60,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _page(outbox: Outbox) -> dict[str, Any]:
-    from argus_tasks.delivery.accounts import accounts
-    from argus_tasks.delivery.standing import read_state
+    from argus_tasks.delivery.outbox_counts import accounts
+    from argus_tasks.delivery.sender_state import read_state
     from argus_tasks.delivery.uploads import queued
 
     oldest = min((_stamp(line) for _segment, line in outbox.waiting_events()), default=None)
@@ -124,7 +124,7 @@ def _print_page(page: dict[str, Any]) -> None:
 
 def _send(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.delivery.outbox import NO_SERVER, folder_for, outboxes
+    from argus_tasks.delivery.outbox_folder import NO_SERVER, folder_for, outboxes
     from argus_tasks.reporting.target import server_url
 
     url = server_url(args.url)
@@ -167,8 +167,8 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
 
 def _retry(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.delivery.again import send_again
-    from argus_tasks.delivery.outbox import Outbox, folder_for
+    from argus_tasks.delivery.outbox_folder import Outbox, folder_for
+    from argus_tasks.delivery.resend import send_again
     from argus_tasks.reporting.target import server_url
 
     url = server_url(args.url)
@@ -191,7 +191,7 @@ def _queued(outbox: Outbox) -> list[Any]:
 def _show(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
     from argus_tasks.delivery.events import event_id_of
-    from argus_tasks.delivery.outbox import outboxes
+    from argus_tasks.delivery.outbox_folder import outboxes
 
     for outbox in outboxes():
         for one in outbox.aside.all():
@@ -212,8 +212,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _drop(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.delivery.giveup import give_up_waiting
-    from argus_tasks.delivery.outbox import folder_for, outboxes
+    from argus_tasks.delivery.give_up import give_up_waiting
+    from argus_tasks.delivery.outbox_folder import folder_for, outboxes
 
     if args.waiting and args.event_ids:
         raise BadInput("--waiting drops everything that waits; it takes no EVENT_ID.")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.sweep.plan import Plan
-    from argus_tasks.sweep.request import SweepRequest
-    from argus_tasks.sweep.search.section import Search
+    from argus_tasks.planning.request import SweepRequest
+    from argus_tasks.planning.sweep_plan import Plan
+    from argus_tasks.spec.search_section import Search
 
 _SHOWN = 3
 
@@ -35,8 +35,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def plan(args: argparse.Namespace) -> int:
     """Print the plan."""
-    from argus_tasks.sweep.plan import make_plan
-    from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.planning.resolve import resolve
+    from argus_tasks.planning.sweep_plan import make_plan
 
     request = resolve(args.file, results_root=args.results_root, order=args.order, fresh=args.fresh)
     made = make_plan(request)
@@ -51,7 +51,7 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.files import dumps
     from argus_tasks.base.jsonable import to_jsonable
     from argus_tasks.base.redact import known_secrets, redact_value
-    from argus_tasks.sweep.plan import Action
+    from argus_tasks.planning.sweep_plan import Action
 
     say(f"sweep      {request.name} (project {request.project})")
     say(f"batch      {made.batch_id if made.known_batch else 'a new one'}")

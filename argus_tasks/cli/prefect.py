@@ -53,7 +53,7 @@ def _require_configured() -> str | None:
     url = configured_api_url()
     if url is not None:
         os.environ["PREFECT_API_URL"] = url
-        from argus_tasks.orchestration.prefect_server import require_server
+        from argus_tasks.orchestration.prefect_api.prefect_server import require_server
 
         require_server()
     return url

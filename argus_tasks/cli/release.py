@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.cli.batch import add_results_root, results_root
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
@@ -29,9 +29,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def release(args: argparse.Namespace) -> int:
     """List or free claims."""
-    from argus_tasks.runs.claims import release as free
-    from argus_tasks.runs.claims import seems_dead, standing_claims
-    from argus_tasks.runs.late import close_lost
+    from argus_tasks.runs.ledger.claims import release as free
+    from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
+    from argus_tasks.runs.record.close_abandoned import close_lost
 
     root = results_root(args)
     claims = standing_claims(root)

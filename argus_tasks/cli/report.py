@@ -46,13 +46,13 @@ def write(args: argparse.Namespace) -> int:
     """Write the report; print its answer and its path."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
-    from argus_tasks.results.load import load_batch
-    from argus_tasks.results.needs import needs_plotting
+    from argus_tasks.results.read.load import load_batch
+    from argus_tasks.results.read.needs import needs_plotting
 
     needs_plotting()
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.results.compare.sides import batch_side
     from argus_tasks.results.report.page import ReportRequest, make_report
-    from argus_tasks.results.sides import batch_side
-    from argus_tasks.sweep.defaults import results_root_here
 
     folder: Path = args.folder or results_root_here()
     loaded, superseded = load_batch(folder, None)

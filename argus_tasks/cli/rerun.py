@@ -12,8 +12,8 @@ from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.sweep.plan import PlannedRun
-    from argus_tasks.sweep.request import SweepRequest
+    from argus_tasks.planning.request import SweepRequest
+    from argus_tasks.planning.sweep_plan import PlannedRun
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,8 +48,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def rerun(args: argparse.Namespace) -> int:
     """Choose, and run."""
     from argus_tasks.cli.run import run_request
-    from argus_tasks.sweep.choosing import Choice
-    from argus_tasks.sweep.plan import make_plan
+    from argus_tasks.planning.run_selection import Choice
+    from argus_tasks.planning.sweep_plan import make_plan
 
     request = _request(args)
     choice = Choice(
@@ -76,9 +76,9 @@ def rerun(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> SweepRequest:
-    from argus_tasks.cli.batch import find_batches
-    from argus_tasks.sweep.recipe import request_of
-    from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.cli.batch_choice import find_batches
+    from argus_tasks.planning.resolve import resolve
+    from argus_tasks.planning.saved_request import request_of
 
     if args.what.is_dir():
         return request_of(find_batches(args.what.absolute(), args.batch)[-1])

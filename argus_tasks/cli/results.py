@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.results.leaderboard import Leaderboard
-    from argus_tasks.results.pivot import Pivot
-    from argus_tasks.results.rows import Rows
+    from argus_tasks.results.read.rows import Rows
+    from argus_tasks.results.tables.leaderboard import Leaderboard
+    from argus_tasks.results.tables.pivot import Pivot
 
 FORMS = {"csv": "CSV", "json": "JSON", "latex": "a LaTeX table", "markdown": "a Markdown table"}
 PAGE_WIDTH = 160
@@ -66,12 +66,12 @@ def show(args: argparse.Namespace) -> int:
     """Print and write what was asked for."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
-    from argus_tasks.results.frames import write_parquet
-    from argus_tasks.results.leaderboard import leaderboard
-    from argus_tasks.results.load import load_batch
-    from argus_tasks.results.pivot import keys_of, pivot
-    from argus_tasks.results.render import print_leaderboard, print_pivot
-    from argus_tasks.sweep.defaults import results_root_here
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.results.read.load import load_batch
+    from argus_tasks.results.tables.frames import write_parquet
+    from argus_tasks.results.tables.leaderboard import leaderboard
+    from argus_tasks.results.tables.pivot import keys_of, pivot
+    from argus_tasks.results.tables.render import print_leaderboard, print_pivot
 
     if args.top is not None and args.top < 1:
         raise BadInput(f"--top is {args.top}; expected an integer of 1 or more.")
@@ -110,10 +110,10 @@ def show(args: argparse.Namespace) -> int:
 def _text(form: str, board: Leaderboard, table: Pivot | None, loaded: Rows) -> str:
     import json
 
-    from argus_tasks.results.export import csv_text, json_value
-    from argus_tasks.results.formats import BOLD_LATEX, BOLD_MARKDOWN, latex, markdown
-    from argus_tasks.results.pivot import pivot_columns
-    from argus_tasks.results.table import columns_of
+    from argus_tasks.results.tables.export import csv_text, json_value
+    from argus_tasks.results.tables.formats import BOLD_LATEX, BOLD_MARKDOWN, latex, markdown
+    from argus_tasks.results.tables.pivot import pivot_columns
+    from argus_tasks.results.tables.table import columns_of
 
     if form == "csv":
         return csv_text(board)

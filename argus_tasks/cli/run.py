@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED, exit_code_after
 
 if TYPE_CHECKING:
-    from argus_tasks.sweep.request import SweepRequest
-    from argus_tasks.sweep.session import SweepSession
+    from argus_tasks.planning.request import SweepRequest
+    from argus_tasks.session.sweep_session import SweepSession
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +54,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep; the exit code says how it went."""
-    from argus_tasks.sweep.resolve import resolve
+    from argus_tasks.planning.resolve import resolve
 
     request = resolve(
         args.file,
@@ -81,10 +81,10 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
+    from argus_tasks.planning.sweep_plan import identity_of
     from argus_tasks.reporting.waiting import still_waiting
-    from argus_tasks.runs.ledger import find_batch
-    from argus_tasks.runs.summary import SweepStopped
-    from argus_tasks.sweep.plan import identity_of
+    from argus_tasks.runs.ledger.summary import SweepStopped
+    from argus_tasks.runs.ledger.sweep_folder import find_batch
 
     # Prefect's own lines would tear the progress; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")

@@ -22,7 +22,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def show(_args: argparse.Namespace) -> int:
     """Print the schema."""
-    from argus_tasks.sweep.schema import json_schema
+    from argus_tasks.spec.json_schema import json_schema
 
     say(json.dumps(json_schema(), indent=2))
     return 0

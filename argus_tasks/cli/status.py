@@ -10,7 +10,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.runs.ledger import SweepFolder
+    from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,8 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def status(args: argparse.Namespace) -> int:
     """Print how things stand."""
-    from argus_tasks.runs.ledger import batches
-    from argus_tasks.sweep.defaults import results_root_here
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.runs.ledger.sweep_folder import batches
 
     root: Path = args.results_root or results_root_here()
     found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
@@ -49,7 +49,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 def _print_batch(folder: SweepFolder) -> None:
-    from argus_tasks.sweep.admission.notice import held_now
+    from argus_tasks.admission.hold_notice import held_now
 
     sessions = folder.sessions()
     state = folder.state() or {}
@@ -74,7 +74,7 @@ def _print_batch(folder: SweepFolder) -> None:
 
 def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
     """How many configs of the last plan stand how, by the results root's folders."""
-    from argus_tasks.runs.catalogue import newest_by_digest
+    from argus_tasks.runs.ledger.catalogue import newest_by_digest
 
     known = newest_by_digest(folder.path.parents[1])
     counts = dict.fromkeys(("succeeded", "running", "failed", "skipped", "stopped"), 0)
@@ -96,7 +96,7 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
 
 
 def _repair(root: Path) -> int:
-    from argus_tasks.sweep.lost import close_lost_batches
+    from argus_tasks.monitoring.orphaned_jobs import close_lost_batches
 
     for closed in close_lost_batches(root):
         say(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
@@ -108,7 +108,7 @@ def _repair(root: Path) -> int:
 
 
 def _print_repairs(root: Path, server: str) -> None:
-    from argus_tasks.orchestration.past import repair_past
+    from argus_tasks.orchestration.mirror.repair import repair_past
 
     repairs: list[Any] = repair_past(root, server, deadline_s=60, settled_too=True)
     for repair in repairs:

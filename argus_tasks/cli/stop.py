@@ -8,12 +8,17 @@ import time
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
-from argus_tasks.cli.batch import add_results_root, find_batches, results_root, running_session
+from argus_tasks.cli.batch_choice import (
+    add_results_root,
+    find_batches,
+    results_root,
+    running_session,
+)
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.runs.ledger import SweepFolder
+    from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
 _HEARD_WITHIN_S = 5.0
 _LOOK_S = 0.1
@@ -39,7 +44,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def stop(args: argparse.Namespace) -> int:
     """Ask, and say what became of it."""
     from argus_tasks.base.processes import user_at_host
-    from argus_tasks.runs.stopping import request_stop, stop_is_requested
+    from argus_tasks.runs.ledger.stop_request import request_stop, stop_is_requested
 
     folder = _running(args)
     session = running_session(folder)

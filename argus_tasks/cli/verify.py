@@ -14,8 +14,8 @@ from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.delivery.outbox import Outbox
-    from argus_tasks.runs.checked_files import Finding, Verdict
+    from argus_tasks.delivery.outbox_folder import Outbox
+    from argus_tasks.runs.ledger.checked_files import Finding, Verdict
 
 _LOOKS = 6
 _PAUSE_S = 0.25
@@ -49,8 +49,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def verify(args: argparse.Namespace) -> int:
     """Print what was found."""
-    from argus_tasks.runs.verifying import verify as verified
-    from argus_tasks.sweep.defaults import results_root_here
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.runs.ledger.verification import verify as verified
 
     root = (args.folder or results_root_here()).expanduser().absolute()
     if not root.is_dir():
@@ -80,8 +80,8 @@ def _print_counts(verdict: Verdict) -> None:
 
 def _events(batch_ids: Iterable[str]) -> list[str]:
     """Emitted = delivered + waiting + set aside + dropped, of each batch that was told of."""
-    from argus_tasks.delivery.accounts import accounts
-    from argus_tasks.delivery.outbox import outboxes
+    from argus_tasks.delivery.outbox_counts import accounts
+    from argus_tasks.delivery.outbox_folder import outboxes
 
     wrong = []
     asked = tuple(batch_ids)
@@ -106,7 +106,7 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
 
 def _still_missing(outbox: Outbox, batch_id: str) -> int:
     """Events that are nowhere: a sender that moves them just now is given the time to."""
-    from argus_tasks.delivery.accounts import account
+    from argus_tasks.delivery.outbox_counts import account
 
     missing = 0
     for _ in range(_LOOKS):
@@ -129,7 +129,7 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     try:
         with using_prefect(notice=print) as server:
-            from argus_tasks.orchestration.checking import check_mirrors
+            from argus_tasks.orchestration.mirror.checking import check_mirrors
 
             for check in check_mirrors(root, server, args.batch):
                 sessions, right = sessions + 1, right + check.right

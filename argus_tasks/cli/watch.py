@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.cli.best import Best
 from argus_tasks.cli.say import say
-from argus_tasks.runs.layout import FAILED
-from argus_tasks.sweep.plan import Action
-from argus_tasks.sweep.progress import Ended, Snapshot
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.planning.sweep_plan import Action
+from argus_tasks.runs.record.layout import FAILED
+from argus_tasks.session.progress import Ended, Snapshot
+from argus_tasks.session.sweep_session import SweepSession
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from argus_tasks.base.files import read_whole
-from argus_tasks.delivery.account import Ledger
+from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.checked_json import seal, unseal
 from argus_tasks.delivery.events import LINE_START, series_of
-from argus_tasks.delivery.sealed import seal, unseal
 
 _BYTES = 4096
 

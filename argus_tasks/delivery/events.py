@@ -19,7 +19,7 @@ from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact_value
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.segment_places import Ref
 
 SCHEMA_VERSION = "1.1"
 """The version of the events that are sent, as each of them says it."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.delivery.afterwards import go_on_sending
+from argus_tasks.delivery.background_sender import go_on_sending
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
-from argus_tasks.delivery.outbox import Outbox, folder_for
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.delivery.segment_places import Ref
 from argus_tasks.delivery.sender import Sender
 from argus_tasks.delivery.transport import HttpTransport
 

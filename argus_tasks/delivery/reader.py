@@ -8,10 +8,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from argus_tasks.delivery.account import Ledger
+from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.checked_json import unseal
 from argus_tasks.delivery.events import LINE_START, is_event, series_of
-from argus_tasks.delivery.ref import Ref
-from argus_tasks.delivery.sealed import unseal
+from argus_tasks.delivery.segment_places import Ref
 
 _CHUNK = 1024 * 1024
 

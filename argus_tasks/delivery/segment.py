@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from argus_tasks.delivery.chain import (
+from argus_tasks.delivery.chain_files import (
     RESERVE_BYTES,
     SEGMENT_ENDING,
     Chain,
     idle_chain,
     new_chain,
 )
+from argus_tasks.delivery.checked_json import seal
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
-from argus_tasks.delivery.ref import Ref
-from argus_tasks.delivery.sealed import seal
+from argus_tasks.delivery.segment_places import Ref
 
 log = logging.getLogger("argus_tasks")
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 
 from argus_tasks.base.locks import ProcessLock
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.delivery.sender_state import State, read_state
 from argus_tasks.delivery.shipper import Shipper
-from argus_tasks.delivery.standing import State, read_state
 from argus_tasks.delivery.transport import Transport
 from argus_tasks.delivery.uploads import Uploader, queued
 

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from argus_tasks.delivery.answers import refuses, said_of
 from argus_tasks.delivery.events import event_id_of
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.place import Item, Place
+from argus_tasks.delivery.eviction import relieve
+from argus_tasks.delivery.next_events import MAX_EVENTS, Taker
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, is_intact
-from argus_tasks.delivery.ref import chain_of
-from argus_tasks.delivery.relief import relieve
-from argus_tasks.delivery.said import refuses, said_of
-from argus_tasks.delivery.standing import Standing, State
-from argus_tasks.delivery.taking import MAX_EVENTS, Taker
+from argus_tasks.delivery.segment_places import chain_of
+from argus_tasks.delivery.segment_progress import Item, Place
+from argus_tasks.delivery.sender_state import Standing, State
 from argus_tasks.delivery.transport import Answer, Transport
 from argus_tasks.delivery.uploads import queue_upload
 

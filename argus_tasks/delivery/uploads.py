@@ -13,7 +13,7 @@ from typing import Any
 
 from argus_tasks.base.files import read_json, write_json
 from argus_tasks.base.ids import slug
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.transport import Answer, Transport
 
 log = logging.getLogger("argus_tasks")

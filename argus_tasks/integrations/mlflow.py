@@ -14,8 +14,8 @@ from argus_tasks.base.files import write_text_whole
 from argus_tasks.base.locks import locked
 from argus_tasks.base.settings import state_home
 from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown, texts_of
-from argus_tasks.runs.context import MetricEvent, RunContext
-from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.context.run_context import MetricEvent, RunContext
+from argus_tasks.runs.record.metadata import RunMetadata
 
 _NOTE = ".mlflow_run_id"
 """A file in the run folder: a later attempt, in another process, goes on in the same MLflow run."""

@@ -9,9 +9,9 @@ from argus_tasks.base.files import dumps, read_json
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import known_secrets, redact_value
-from argus_tasks.runs.context import MetricEvent, RunContext, curve_name
-from argus_tasks.runs.layout import METRICS_JSON, SUCCEEDED
-from argus_tasks.runs.record import record_of
+from argus_tasks.runs.context.run_context import MetricEvent, RunContext, curve_name
+from argus_tasks.runs.record.layout import METRICS_JSON, SUCCEEDED
+from argus_tasks.runs.record.run_record import record_of
 
 _SPLITS = {"valid": "val", "validation": "val"}
 

@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from typing import Any, Protocol
 
 from argus_tasks.base.guard import guarded
-from argus_tasks.reporting import active, joined
+from argus_tasks.reporting import active
+from argus_tasks.reporting import worker_reporter as joined
 from argus_tasks.reporting.job import JobContext, open_jobs
 from argus_tasks.reporting.reporter import Reporter
-from argus_tasks.runs.context import RunContext, running
+from argus_tasks.runs.context.run_context import RunContext, running
 
 _NAMES_OF_PARAMETERS = ("self", "epoch")
 

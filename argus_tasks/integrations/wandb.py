@@ -9,8 +9,8 @@ from typing import Any
 from argus_tasks.base.extras import need
 from argus_tasks.base.redact import holds_secrets
 from argus_tasks.integrations.tracked import name_of, points_of, results_of, shown
-from argus_tasks.runs.context import MetricEvent, RunContext
-from argus_tasks.runs.metadata import RunMetadata
+from argus_tasks.runs.context.run_context import MetricEvent, RunContext
+from argus_tasks.runs.record.metadata import RunMetadata
 
 _STEP = "step"
 

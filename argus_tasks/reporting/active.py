@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base import ids
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.repo import repo_of
-from argus_tasks.reporting.joined import current, own
 from argus_tasks.reporting.sinks import emit_any
+from argus_tasks.reporting.worker_reporter import current, own
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.reporter import Reporter

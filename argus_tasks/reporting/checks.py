@@ -14,8 +14,8 @@ from argus_tasks.base.locks import ProcessLock
 from argus_tasks.base.loopback import is_in_the_clear
 from argus_tasks.base.mounts import file_system, on_network
 from argus_tasks.base.redact import redact
-from argus_tasks.delivery.accounts import accounts
-from argus_tasks.delivery.outbox import Outbox, limit_from_environment, outbox_root, outboxes
+from argus_tasks.delivery.outbox_counts import accounts
+from argus_tasks.delivery.outbox_folder import Outbox, limit_from_environment, outbox_root, outboxes
 from argus_tasks.delivery.transport import HttpTransport
 from argus_tasks.reporting.target import disabled, read_token_file, server_url, token_file
 from argus_tasks.reporting.target import token_source as tokens

@@ -11,15 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from argus_tasks.base.context_stack import Here
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.guard import guarded, swallow
-from argus_tasks.base.here import Here
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact
+from argus_tasks.base.script_metrics import note_metrics
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
-from argus_tasks.reporting.noted import note_metrics
 from argus_tasks.reporting.sinks import Sink
 
 log = logging.getLogger("argus_tasks")

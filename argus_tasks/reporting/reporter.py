@@ -21,7 +21,7 @@ from argus_tasks.delivery.events import (
     fit_id,
 )
 from argus_tasks.delivery.link import Emitter, Link, drain_deadline_s, open_link
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.segment_places import Ref
 from argus_tasks.delivery.transport import HttpTransport
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting import active, environment, target
@@ -37,10 +37,10 @@ from argus_tasks.reporting.daemons import (
     stop_poll,
 )
 from argus_tasks.reporting.job import JobContext, exits_well, reason_of
-from argus_tasks.reporting.joined import JoinContext, WorkerEmitter, current
 from argus_tasks.reporting.roster import Leaving, Roster
 from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
 from argus_tasks.reporting.waiting import how_it_goes_on
+from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter, current
 
 log = logging.getLogger("argus_tasks")
 

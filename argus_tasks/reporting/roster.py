@@ -12,8 +12,8 @@ from typing import Any
 from argus_tasks.base.files import read_json, write_json
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import locked
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.segment_places import Ref
 
 _SENT = "sent"
 

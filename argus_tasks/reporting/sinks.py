@@ -16,7 +16,7 @@ from argus_tasks.delivery.events import (
     fit_id,
 )
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.segment_places import Ref
 
 
 class Sink(Protocol):

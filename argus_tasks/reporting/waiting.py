@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argus_tasks.delivery.afterwards import linger_s
-from argus_tasks.delivery.outbox import Outbox, folder_for
+from argus_tasks.delivery.background_sender import linger_s
+from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.reporting.target import configured, server_url
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.server_login import AUTH_STRING
-from argus_tasks.server import embedded, locks
+from argus_tasks.server import embedded
+from argus_tasks.server import server_locks as locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
 from argus_tasks.server.watcher import LIMIT_S

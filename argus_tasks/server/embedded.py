@@ -22,7 +22,8 @@ from types import TracebackType
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.server_login import API_URL, AUTH_STRING, EMBEDDED_URL
-from argus_tasks.server import configuration, locks
+from argus_tasks.server import configuration
+from argus_tasks.server import server_locks as locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder, Record
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S

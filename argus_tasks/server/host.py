@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.processes import pid_namespace
-from argus_tasks.server import locks
-from argus_tasks.server.automations import watch_only_if_wanted
-from argus_tasks.server.boundary import Boundary
+from argus_tasks.prefect_compat.server_automations import watch_only_if_wanted
+from argus_tasks.prefect_compat.server_recording import record_sooner
+from argus_tasks.prefect_compat.server_rows import write_by_rows
+from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
-from argus_tasks.server.recording import record_sooner
-from argus_tasks.server.rows import write_by_rows
+from argus_tasks.server.request_filter import Boundary
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ import yaml
 
 import argus_tasks
 from argus_tasks.base.ids import canonical_json
-from argus_tasks.sweep.expand import expand
-from argus_tasks.sweep.spec import SweepSpec
+from argus_tasks.spec.expansion import expand
+from argus_tasks.spec.sweep_spec import SweepSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
 SNIPPET = re.compile(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.sweep.expand import expand
-from argus_tasks.sweep.spec import load_sweep_file
+from argus_tasks.spec.expansion import expand
+from argus_tasks.spec.sweep_spec import load_sweep_file
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

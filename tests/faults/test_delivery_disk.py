@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.delivery.outbox import outboxes
+from argus_tasks.delivery.outbox_folder import outboxes
 from tests.argus_server import ArgusServer, Faults
 from tests.support.delivery import (
     argus_tasks,

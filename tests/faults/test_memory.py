@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.sweep.isolation.oom import OomCounter
+from argus_tasks.base.oom_kills import OomCounter
 from tests.support.sessions import records
 
 LIMIT_MB = 512

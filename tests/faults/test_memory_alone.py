@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.runs.ledger import batches
+from argus_tasks.runs.ledger.sweep_folder import batches
 from tests.faults.test_memory import cgroup, kills
 from tests.support.sessions import records
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 from tests.support.dask_cluster import dask_cluster
 from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_configs, run_session
@@ -154,7 +154,7 @@ import sys
 from pathlib import Path
 from tests.faults.test_nodes import naps
 from tests.support.sessions import request_for, run_session
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 marks, root, address = sys.argv[1:]
 configs = [{"marks": marks, "x": x, "heeds": False} for x in range(2)]
 run_session(SweepSession(

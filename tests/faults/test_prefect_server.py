@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.orchestration.prefect_server import CALL_LIMIT_S
-from argus_tasks.server import locks
+from argus_tasks.orchestration.prefect_api.prefect_server import CALL_LIMIT_S
+from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from tests.support.flow_scripts import rows
 from tests.support.servers import Bench

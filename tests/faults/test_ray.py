@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 from tests.faults.test_nodes import SCRIPT, causes_of, configs_for, fells_its_node, naps
 from tests.faults.test_zoo import QUICK, causes, run_zoo
 from tests.support.processes import wait_gone

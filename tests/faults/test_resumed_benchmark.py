@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.ids import canonical_json
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.verification import verify
 from tests.support.sessions import records
 from tests.support.torture import ROOT, wait_until_gone
 from tests.support.waiting import wait_for

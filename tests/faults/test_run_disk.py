@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.runs.ledger import SweepFolder, SweepIdentity, line_holds
-from argus_tasks.runs.verifying import verify
-from argus_tasks.sweep.plan import Action, make_plan
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, line_holds
+from argus_tasks.runs.ledger.verification import verify
+from argus_tasks.session.sweep_session import SweepSession
 from tests.support.sessions import records, request_for, run_session
 
 

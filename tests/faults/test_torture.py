@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
 from tests.support.sessions import records
 from tests.support.told import assert_told_well

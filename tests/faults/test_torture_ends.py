@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.verification import verify
 from argus_tasks.server.configuration import prefect_version
 from tests.argus_server import ArgusServer, ServerProcess
 from tests.integration.test_deployments import deployed, prefect, run_deployment, running

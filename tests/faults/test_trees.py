@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.runs.ledger import line_holds
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.runs.ledger.sweep_folder import line_holds
+from argus_tasks.session.sweep_session import SweepSession
 from tests.faults import zoo
 from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_session
@@ -28,7 +28,7 @@ import os, sys, time
 from pathlib import Path
 from tests.faults import zoo
 from tests.support.sessions import request_for, run_session
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 configs = [{"fault": "marked_nap", "marks": sys.argv[1], "x": x} for x in range(2)]
 fresh = sys.argv[3] == "fresh"
 session = SweepSession(request_for(configs, zoo.act, Path(sys.argv[2]), fresh_process=fresh))
@@ -165,7 +165,7 @@ def test_a_killed_keeper_costs_what_was_running_and_no_more(
 
 def test_a_live_owners_run_is_not_closed(results_root: Path, tmp_path: Path) -> None:
     from argus_tasks.base.processes import this_process
-    from argus_tasks.runs.late import close_lost
+    from argus_tasks.runs.record.close_abandoned import close_lost
 
     folder = tmp_path / "run"
     folder.mkdir()

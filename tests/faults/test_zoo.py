@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession
 from tests.faults import zoo
 from tests.support.sessions import records, request_for, run_session
 

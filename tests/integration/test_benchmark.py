@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.results.baselines import read_baseline, set_baseline, side_of
-from argus_tasks.runs.ledger import batches
+from argus_tasks.results.compare.baselines import read_baseline, set_baseline, side_of
+from argus_tasks.runs.ledger.sweep_folder import batches
 from tests.support.prefect_api import PrefectApi
 
 ROOT = Path(__file__).parents[2]

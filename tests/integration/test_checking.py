@@ -11,12 +11,12 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from argus_tasks import sweep_flow
-from argus_tasks.orchestration.checking import MirrorCheck, check_mirrors
-from argus_tasks.orchestration.mirror import Mirror
-from argus_tasks.orchestration.past import repair_past
-from argus_tasks.orchestration.past_runs import PastRuns
-from argus_tasks.orchestration.prefect_server import ServerAway
-from argus_tasks.runs.ledger import batches
+from argus_tasks.orchestration.mirror.checking import MirrorCheck, check_mirrors
+from argus_tasks.orchestration.mirror.mirror import Mirror
+from argus_tasks.orchestration.mirror.past_task_runs import PastRuns
+from argus_tasks.orchestration.mirror.repair import repair_past
+from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway
+from argus_tasks.runs.ledger.sweep_folder import batches
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi, login
 

@@ -53,12 +53,12 @@ from argus_tasks.cli.main import main
 sys.exit(main(words))
 """
 PLACES = (
-    "argus_tasks.runs.record:RunRecord.close",
-    "argus_tasks.sweep.attempt:hashes_of",
-    "argus_tasks.runs.ledger:SweepFolder.note",
-    "argus_tasks.sweep.progress:Progress.ended",
-    "argus_tasks.sweep.monitor:ArgusMonitor.ended",
-    "argus_tasks.orchestration.account:Account.ended",
+    "argus_tasks.runs.record.run_record:RunRecord.close",
+    "argus_tasks.workers.attempts.attempt:hashes_of",
+    "argus_tasks.runs.ledger.sweep_folder:SweepFolder.note",
+    "argus_tasks.session.progress:Progress.ended",
+    "argus_tasks.monitoring.sweep_monitor:ArgusMonitor.ended",
+    "argus_tasks.orchestration.mirror.task_run_records:Account.ended",
 )
 SLOW = [
     pytest.param(sign, place, mode, marks=pytest.mark.slow)

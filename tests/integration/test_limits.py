@@ -19,14 +19,19 @@ import pytest
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from argus_tasks import sweep_flow
+from argus_tasks.admission.cpu import Rule
+from argus_tasks.admission.gate import Ticket
 from argus_tasks.cli.limit import show
-from argus_tasks.orchestration import limits
-from argus_tasks.orchestration.limit_server import LEASE_S, LimitServer, ServerLimit
-from argus_tasks.orchestration.limits import LimitKeeper, keep_limits, set_auto, set_by_person
-from argus_tasks.sweep.admission.cpu import Rule
-from argus_tasks.sweep.admission.desk import Admission
-from argus_tasks.sweep.admission.gate import Ticket
-from argus_tasks.sweep.plan import make_plan
+from argus_tasks.orchestration.limits import limits
+from argus_tasks.orchestration.limits.limits import (
+    LimitKeeper,
+    keep_limits,
+    set_auto,
+    set_by_person,
+)
+from argus_tasks.orchestration.prefect_api.limit_server import LEASE_S, LimitServer, ServerLimit
+from argus_tasks.planning.sweep_plan import make_plan
+from argus_tasks.session.admission_queue import Admission
 from tests.support import experiments
 from tests.support.sessions import request_for
 

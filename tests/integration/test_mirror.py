@@ -230,7 +230,7 @@ def test_findings_on_the_embedded_server(bench: Bench) -> None:
         script(
             bench,
             """
-            from argus_tasks.orchestration.server_settings import findings
+            from argus_tasks.orchestration.prefect_api.server_settings import findings
             tell(ours=findings(embedded=True), as_a_team_server=findings(),
                  relay=Relay.available())
             """,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from argus_tasks import ExpRunner, sweep_flow
-from argus_tasks.orchestration import key_plots
-from argus_tasks.reporting import batch as batch_reporting
-from argus_tasks.sweep import end_deadline
+from argus_tasks.orchestration.prefect_artifacts import monitor_plots as key_plots
+from argus_tasks.reporting import batch_reporter as batch_reporting
+from argus_tasks.session import end_deadline
 from tests.argus_server import ArgusServer, Faults
 from tests.support import experiments, told_experiments
 from tests.support.delivery import assert_accounts_meet, epochs_of

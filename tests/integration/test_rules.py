@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from argus_tasks import SweepFailed, sweep_flow
-from argus_tasks.runs.ledger import batches
-from argus_tasks.sweep.order import shuffled
+from argus_tasks.runs.ledger.sweep_folder import batches
+from argus_tasks.spec.order import shuffled
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records

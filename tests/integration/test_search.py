@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from argus_tasks import sweep_flow
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
 from tests.integration.test_stopping import wait_for
 from tests.support.prefect_api import PrefectApi

@@ -15,10 +15,14 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from argus_tasks import sweep_flow
-from argus_tasks.orchestration import artifacts
-from argus_tasks.orchestration.artifacts import SweepArtifacts, markdown_table, show_verdict
-from argus_tasks.runs.summary import RunSummary
-from argus_tasks.sweep.progress import Snapshot
+from argus_tasks.orchestration.prefect_artifacts import sweep_artifacts as artifacts
+from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import (
+    SweepArtifacts,
+    markdown_table,
+    show_verdict,
+)
+from argus_tasks.runs.ledger.summary import RunSummary
+from argus_tasks.session.progress import Snapshot
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
 

@@ -16,7 +16,7 @@ import pytest
 
 from argus_tasks import BadInput, ExpRunner, RunContext, RunMetadata, SweepFailed, sweep_flow
 from argus_tasks.base.errors import ArgusTasksError
-from argus_tasks.orchestration.mirror import Mirror, SettleReport
+from argus_tasks.orchestration.mirror.mirror import Mirror, SettleReport
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records

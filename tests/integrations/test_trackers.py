@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.runs.metadata import RunMetadata
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.runs.record.metadata import RunMetadata
+from argus_tasks.session.sweep_session import SweepSession
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches
 from tests.support.sessions import records, request_for, run_configs, run_session

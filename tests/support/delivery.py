@@ -118,8 +118,8 @@ def assert_once_in_order(rows: list[dict[str, Any]], jobs: dict[str, int]) -> No
 
 def assert_accounts_meet(outbox: Path) -> list[Any]:
     """emitted = delivered + waiting + set aside + dropped, for every batch on this host."""
-    from argus_tasks.delivery.accounts import accounts
-    from argus_tasks.delivery.outbox import outboxes
+    from argus_tasks.delivery.outbox_counts import accounts
+    from argus_tasks.delivery.outbox_folder import outboxes
 
     found = [account for box in outboxes(outbox) for account in accounts(box)]
     for account in found:

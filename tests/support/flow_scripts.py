@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.task_runners import ThreadPoolTaskRunner
-from argus_tasks.orchestration.relay import Relay
+from argus_tasks.prefect_compat.event_relay import Relay
 
 def tell(**facts):
     print(json.dumps(facts), flush=True)
@@ -34,7 +34,7 @@ from datetime import UTC, datetime
 import queue
 from prefect.context import FlowRunContext, TaskRunContext
 from argus_tasks.base.deadline import Deadline
-from argus_tasks.orchestration.mirror import (
+from argus_tasks.orchestration.mirror.mirror import (
     ExpectedRun, Mirror, compare_flow_run, make_the_last_calls_short, repair_flow_run
 )
 ledger = []

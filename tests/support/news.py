@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from argus_tasks.runs.layout import FAILED, SKIPPED, SUCCEEDED
-from argus_tasks.runs.record import Ending, stopped_ending
-from argus_tasks.sweep.attempt import Outcome
-from argus_tasks.sweep.plan import Action, PlannedRun
-from argus_tasks.sweep.progress import Ended
+from argus_tasks.planning.sweep_plan import Action, PlannedRun
+from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
+from argus_tasks.runs.record.run_record import Ending, stopped_ending
+from argus_tasks.session.progress import Ended
+from argus_tasks.workers.attempts.attempt import Outcome
 
 STACK = """Traceback (most recent call last):
   File "/here/experiment.py", line {line}, in run

@@ -55,7 +55,7 @@ async def record(batches: list[list[dict[str, Any]]], whose: str) -> dict[str, A
     from prefect.server.services.task_run_recorder import record_bulk_task_run_events
     from sqlalchemy.exc import IntegrityError, SAWarning
 
-    from argus_tasks.server.rows import write_by_rows
+    from argus_tasks.prefect_compat.server_rows import write_by_rows
 
     if whose == "ours":
         assert write_by_rows()

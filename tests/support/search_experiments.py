@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.context import RunContext
+from argus_tasks.runs.context.run_context import RunContext
 
 LIMIT_S = 60.0
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.summary import RunSummary
-from argus_tasks.sweep.admission.cpu import Rule
-from argus_tasks.sweep.request import SweepRequest
-from argus_tasks.sweep.resolve import resolve
-from argus_tasks.sweep.session import SweepSession
+from argus_tasks.admission.cpu import Rule
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.resolve import resolve
+from argus_tasks.runs.ledger.summary import RunSummary
+from argus_tasks.session.sweep_session import SweepSession
 
 
 def request_for(

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from argus_tasks.runs.claims import standing_claims
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.claims import standing_claims
+from argus_tasks.runs.ledger.verification import verify
 from tests.support.sessions import records
 
 ROOT = Path(__file__).parents[2]

@@ -24,8 +24,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.claims import standing_claims
-from argus_tasks.runs.verifying import verify
+from argus_tasks.runs.ledger.claims import standing_claims
+from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
 from tests.support.processes import heed_signals, processes_with
 from tests.support.sessions import records

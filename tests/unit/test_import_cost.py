@@ -31,7 +31,7 @@ def test_its_names_are_there_without_prefect() -> None:
 
 
 def test_a_worker_loads_neither_prefect_nor_pydantic() -> None:
-    assert not loaded_by("import argus_tasks.sweep.isolation.worker") & {
+    assert not loaded_by("import argus_tasks.workers.isolation.worker") & {
         *HEAVY - {"multiprocessing"}
     }
 

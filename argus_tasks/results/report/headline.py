@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from argus_tasks.results.axes import Axes
-from argus_tasks.results.contests import Contest, Noise
-from argus_tasks.results.leaderboard import Leaderboard
-from argus_tasks.results.rows import STATUSES, Row
-from argus_tasks.results.side_text import plural
-from argus_tasks.results.table import titles_of, value_text
+from argus_tasks.results.compare.contests import Contest, Noise
+from argus_tasks.results.compare.side_text import plural
+from argus_tasks.results.read.rows import STATUSES, Row
+from argus_tasks.results.tables.axes import Axes
+from argus_tasks.results.tables.leaderboard import Leaderboard
+from argus_tasks.results.tables.table import titles_of, value_text
 
 _MOST_NAMED = 4
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from argus_tasks.base.clock import utc_now
-from argus_tasks.results.direction import guess_direction
-from argus_tasks.results.history import History
-from argus_tasks.results.history_text import batch_columns, level_text, series_names
+from argus_tasks.results.compare.batch_history import History
+from argus_tasks.results.compare.history_text import batch_columns, level_text, series_names
+from argus_tasks.results.read.direction import guess_direction
 from argus_tasks.results.report.markup import fill, join
 from argus_tasks.results.report.plots import history_plot
 from argus_tasks.results.report.shell import page

@@ -14,14 +14,14 @@ from typing import Any
 
 from argus_tasks.base.files import write_text_whole
 from argus_tasks.base.ids import slug
-from argus_tasks.results.axes import axes_of, group_names
-from argus_tasks.results.curves import learning_curves
-from argus_tasks.results.effects import effects
-from argus_tasks.results.leaderboard import Leaderboard, leaderboard
+from argus_tasks.results.compare.sides import batch_side
 from argus_tasks.results.report import plots
 from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import standing_alone
-from argus_tasks.results.sides import batch_side
+from argus_tasks.results.tables.axes import axes_of, group_names
+from argus_tasks.results.tables.curves import learning_curves
+from argus_tasks.results.tables.effects import effects
+from argus_tasks.results.tables.leaderboard import Leaderboard, leaderboard
 
 _MOST_EFFECTS = 2
 _MOST_PANELS = 4

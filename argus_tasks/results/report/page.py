@@ -10,23 +10,23 @@ from typing import Any
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import read_json
-from argus_tasks.results.axes import Axes, axes_of
-from argus_tasks.results.contests import Contest, contests
-from argus_tasks.results.curves import Curves, learning_curves
-from argus_tasks.results.direction import Direction
-from argus_tasks.results.effects import effects
-from argus_tasks.results.failures import failures
-from argus_tasks.results.leaderboard import Leaderboard, leaderboard
-from argus_tasks.results.pivot import pivot_of_best
+from argus_tasks.results.compare.contests import Contest, contests
+from argus_tasks.results.compare.side_text import plural
+from argus_tasks.results.read.direction import Direction
+from argus_tasks.results.read.failures import failures
+from argus_tasks.results.read.rows import OddFolder, Row, codes_of
+from argus_tasks.results.read.timeline import timeline
 from argus_tasks.results.report import plots, tables
 from argus_tasks.results.report.headline import ended_sentence, won_sentences
 from argus_tasks.results.report.markup import Markup, fill, join
 from argus_tasks.results.report.shell import page
-from argus_tasks.results.rows import OddFolder, Row, codes_of
-from argus_tasks.results.side_text import plural
-from argus_tasks.results.table import value_text
-from argus_tasks.results.timeline import timeline
-from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.results.tables.axes import Axes, axes_of
+from argus_tasks.results.tables.curves import Curves, learning_curves
+from argus_tasks.results.tables.effects import effects
+from argus_tasks.results.tables.leaderboard import Leaderboard, leaderboard
+from argus_tasks.results.tables.pivot import pivot_of_best
+from argus_tasks.results.tables.table import value_text
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
 _MOST_EFFECTS = 8
 _MOST_ODD = 20

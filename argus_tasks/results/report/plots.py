@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from argus_tasks.results.curves import CurvePanel
-from argus_tasks.results.effects import Effect
-from argus_tasks.results.history import History, Series
-from argus_tasks.results.leaderboard import Leaderboard
+from argus_tasks.results.compare.batch_history import History, Series
+from argus_tasks.results.read.timeline import CUT_OFF, Bar, Timeline
 from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import (
     BAD,
@@ -21,8 +19,10 @@ from argus_tasks.results.report.svg import (
     plain,
     svg_of,
 )
-from argus_tasks.results.timeline import CUT_OFF, Bar, Timeline
-from argus_tasks.runs.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.results.tables.curves import CurvePanel
+from argus_tasks.results.tables.effects import Effect
+from argus_tasks.results.tables.leaderboard import Leaderboard
+from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 
 MOST_BARS = 2000
 """With more attempts than this only their number at each moment is drawn."""

@@ -7,17 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.results.axes import Axes
-from argus_tasks.results.contests import Contest, Noise
-from argus_tasks.results.effects import METHOD, Effects
-from argus_tasks.results.failures import Failures
-from argus_tasks.results.leaderboard import SEED, Group, Leaderboard, Spread, spread
-from argus_tasks.results.pivot import Pivot
+from argus_tasks.results.compare.contests import Contest, Noise
+from argus_tasks.results.compare.side_text import plural
+from argus_tasks.results.read.failures import Failures
+from argus_tasks.results.read.rows import Row
 from argus_tasks.results.report.headline import lead_text
 from argus_tasks.results.report.markup import Markup, fill, join
-from argus_tasks.results.rows import Row
-from argus_tasks.results.side_text import plural
-from argus_tasks.results.table import code_text, keys_shown, number_specs, titles_of, value_text
+from argus_tasks.results.tables.axes import Axes
+from argus_tasks.results.tables.effects import METHOD, Effects
+from argus_tasks.results.tables.leaderboard import SEED, Group, Leaderboard, Spread, spread
+from argus_tasks.results.tables.pivot import Pivot
+from argus_tasks.results.tables.table import (
+    code_text,
+    keys_shown,
+    number_specs,
+    titles_of,
+    value_text,
+)
 
 MOST_GROUPS = 300
 _MOST_RUNS = 12

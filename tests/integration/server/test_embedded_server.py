@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.server import locks
+from argus_tasks.server import server_locks as locks
 from tests.support.servers import Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from argus_tasks.admission.gpu_slots import GpuSlots
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.folders import explained, make_private
 from argus_tasks.base.settings import state_home, user_home
 from argus_tasks.delivery.link import open_link
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.sweep.admission.gpu_slots import GpuSlots
+from argus_tasks.delivery.outbox_folder import Outbox
 
 
 def mode(path: Path) -> int:

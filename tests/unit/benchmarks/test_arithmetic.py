@@ -268,8 +268,8 @@ def test_each_stack_has_its_group(stack: str, group: str) -> None:
 def test_shares_leave_out_imports() -> None:
     lines = [
         "a (prefect/x.py:1);b (<frozen importlib._bootstrap>:1) 50",
-        "a (argus_tasks/runs/claims.py:1) 3",
-        "a (argus_tasks/runs/ledger.py:1) 1",
+        "a (argus_tasks/runs/ledger/claims.py:1) 3",
+        "a (argus_tasks/runs/ledger/sweep_folder.py:1) 1",
         "",
     ]
     counted = life.samples_by_group(lines)

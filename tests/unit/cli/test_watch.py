@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argus_tasks.cli.watch import expected
-from argus_tasks.sweep.progress import Snapshot
+from argus_tasks.session.progress import Snapshot
 
 
 def shot(*, reused: int = 0, succeeded: int = 0, running: int = 0, eta_s: float | None) -> Snapshot:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.delivery.accounts import account
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox_counts import account
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.transport import Answer
 from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_of

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.cli.main import main
-from argus_tasks.delivery.accounts import account
 from argus_tasks.delivery.events import Source, event_id_of, is_event
+from argus_tasks.delivery.eviction import _take_out
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.relief import _take_out
+from argus_tasks.delivery.outbox_counts import account
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_of
 

@@ -8,10 +8,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from argus_tasks.delivery.accounts import account
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox_counts import account
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 from tests.support.delivery import ROOT
 from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_of
@@ -22,7 +22,7 @@ WORKER = """
 import sys
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 outbox = Outbox(sys.argv[1], shared=False)
 emitter = Emitter(SegmentWriter(sys.argv[1], outbox, shares=True), "b", Source("p"))
@@ -95,7 +95,7 @@ def test_more_segments_than_a_process_may_open(tmp_path: Path) -> None:
     code = """
     import resource, sys
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    from argus_tasks.delivery.outbox import Outbox
+    from argus_tasks.delivery.outbox_folder import Outbox
     from tests.unit.delivery.test_shipper import FakeServer, Time, settle, shipper_of
     server, time = FakeServer(), Time()
     settle(shipper_of(Outbox(sys.argv[1], shared=False), server, time), time)

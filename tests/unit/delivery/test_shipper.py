@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.delivery.accounts import account as account_of
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
-from argus_tasks.delivery.outbox import Outbox
-from argus_tasks.delivery.ref import Ref
+from argus_tasks.delivery.outbox_counts import account as account_of
+from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.delivery.segment_places import Ref
 from argus_tasks.delivery.shipper import Shipper
 from argus_tasks.delivery.transport import Answer
 from tests.event_model import envelope_error

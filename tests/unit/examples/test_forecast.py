@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from ztxexp import ExpRunner
 
-from argus_tasks.sweep.expand import expand
-from argus_tasks.sweep.spec import load_sweep_file
+from argus_tasks.spec.expansion import expand
+from argus_tasks.spec.sweep_spec import load_sweep_file
 
 FOLDER = Path(__file__).parents[3] / "examples" / "forecast"
 MODULES = ("series", "forecasters", "experiment")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from argus_tasks.orchestration.backpressure import WINDOW_EVENTS, Backpressure
-from argus_tasks.orchestration.prefect_server import ServerAway
+from argus_tasks.orchestration.mirror.backpressure import WINDOW_EVENTS, Backpressure
+from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway
 
 
 class Server:
@@ -125,7 +125,7 @@ def test_a_server_that_does_not_move_holds_it_up_once(
 
 
 def test_after_a_standstill_it_keeps_step_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.2)
+    monkeypatch.setattr("argus_tasks.orchestration.mirror.backpressure.ASK_WHEN_GIVEN_UP_S", 0.2)
     done = [0]
     held = backpressure(Server(lambda: done[0]), window=100, patience_s=1)
     held.admit(300)
@@ -146,8 +146,8 @@ def test_after_a_standstill_it_keeps_step_again(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_was_passed_over_is_not_waited_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that has dropped 200 never reaches the count: it holds the sweep up once."""
-    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
-    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_EVERY_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.mirror.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.mirror.backpressure.ASK_EVERY_S", 0.1)
     done = [0]
     held = backpressure(Server(lambda: done[0]), window=100, patience_s=1)
     held.admit(200)
@@ -163,8 +163,8 @@ def test_what_was_passed_over_is_not_waited_for_again(monkeypatch: pytest.Monkey
 def test_what_was_passed_over_and_comes_after_all_leaves_no_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
-    monkeypatch.setattr("argus_tasks.orchestration.backpressure.ASK_EVERY_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.mirror.backpressure.ASK_WHEN_GIVEN_UP_S", 0.1)
+    monkeypatch.setattr("argus_tasks.orchestration.mirror.backpressure.ASK_EVERY_S", 0.1)
     done = [0]
     server = Server(lambda: done[0])
     held = backpressure(server, window=100, patience_s=1)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argus_tasks.orchestration.server_settings import judge
+from argus_tasks.orchestration.prefect_api.server_settings import judge
 
 
 def settings(

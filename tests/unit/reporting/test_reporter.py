@@ -24,7 +24,7 @@ from argus_tasks import (
     sub_env,
 )
 from argus_tasks.base.ids import job_suffix
-from argus_tasks.delivery.outbox import outboxes
+from argus_tasks.delivery.outbox_folder import outboxes
 from argus_tasks.reporting import active
 from tests.argus_server import ArgusServer, Faults
 from tests.event_model import EventModel

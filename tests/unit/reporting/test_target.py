@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.delivery.outbox import folder_for
+from argus_tasks.delivery.outbox_folder import folder_for
 from argus_tasks.delivery.transport import parse_retry_after
 from argus_tasks.reporting.target import read_token_file, server_url, token_source
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from argus_tasks import Reporter
-from argus_tasks.delivery.outbox import outboxes
+from argus_tasks.delivery.outbox_folder import outboxes
 from tests.argus_server import ArgusServer, Faults
 from tests.support.delivery import run, send_rest
 

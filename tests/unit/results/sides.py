@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.results.rows import Row
-from argus_tasks.results.sides import Side
+from argus_tasks.results.compare.sides import Side
+from argus_tasks.results.read.rows import Row
 
 
 def row(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, **more: Any) -> Row:

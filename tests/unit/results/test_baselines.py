@@ -13,9 +13,14 @@ import pytest
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
-from argus_tasks.results.baselines import check_baseline, read_baseline, set_baseline, side_of
-from argus_tasks.results.sides import batch_side
-from argus_tasks.runs.ledger import SweepFolder, SweepIdentity
+from argus_tasks.results.compare.baselines import (
+    check_baseline,
+    read_baseline,
+    set_baseline,
+    side_of,
+)
+from argus_tasks.results.compare.sides import batch_side
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity
 
 VALUES = (1.00, 1.02, 0.98, 1.01, 0.99)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.cli.main import main
-from argus_tasks.results.table import number_specs
+from argus_tasks.results.tables.table import number_specs
 
 MakeRun = Callable[..., Path]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from argus_tasks.results.statistics import holm
+from argus_tasks.results.stats.tests import holm
 
 
 def test_a_p_value_is_never_below_that_of_a_smaller_one() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from argus_tasks.results.leaderboard import leaderboard
+from argus_tasks.results.read.rows import load_rows
 from argus_tasks.results.report.key_plots import key_plots
-from argus_tasks.results.rows import load_rows
+from argus_tasks.results.tables.leaderboard import leaderboard
 
 MakeRun = Callable[..., Path]
 DRAW = "import json, sys; from argus_tasks.results.report.key_plots import main; main({!r})"

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.results.direction import guess_direction
-from argus_tasks.results.leaderboard import Leaderboard, Spread, leaderboard, spread
-from argus_tasks.results.rows import load_rows
+from argus_tasks.results.read.direction import guess_direction
+from argus_tasks.results.read.rows import load_rows
+from argus_tasks.results.tables.leaderboard import Leaderboard, Spread, leaderboard, spread
 
 
 @pytest.mark.parametrize(

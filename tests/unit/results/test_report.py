@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.cli.main import main
-from argus_tasks.results import needs
+from argus_tasks.results.read import needs
 from argus_tasks.results.report.markup import fill
 
 HOSTILE = (

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.results.axes import Axes, axes_of
-from argus_tasks.results.contests import Contest, Noise, contests
-from argus_tasks.results.curves import learning_curves
-from argus_tasks.results.effects import Effects, effects
-from argus_tasks.results.failures import failures
-from argus_tasks.results.leaderboard import leaderboard
-from argus_tasks.results.pivot import pivot_of_best
+from argus_tasks.results.compare.contests import Contest, Noise, contests
+from argus_tasks.results.read.failures import failures
+from argus_tasks.results.read.rows import Row
+from argus_tasks.results.read.timeline import CUT_OFF, timeline
 from argus_tasks.results.report.headline import won_sentences
-from argus_tasks.results.rows import Row
-from argus_tasks.results.timeline import CUT_OFF, timeline
-from argus_tasks.runs.ledger import SweepFolder
+from argus_tasks.results.tables.axes import Axes, axes_of
+from argus_tasks.results.tables.curves import learning_curves
+from argus_tasks.results.tables.effects import Effects, effects
+from argus_tasks.results.tables.leaderboard import leaderboard
+from argus_tasks.results.tables.pivot import pivot_of_best
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from tests.unit.results.sides import row
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

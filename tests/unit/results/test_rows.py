@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.results.load import load_batch
-from argus_tasks.results.newest import newest_rows
-from argus_tasks.results.rows import load_rows
+from argus_tasks.results.read.load import load_batch
+from argus_tasks.results.read.newest import newest_rows
+from argus_tasks.results.read.rows import load_rows
 
 PEER = """
 import sys
@@ -142,7 +142,7 @@ def test_each_file_is_read_once_and_nothing_else(
     (folder / "artifacts" / "deep").mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("{}\n")
     code = (
-        "import sys\nfrom argus_tasks.results.rows import load_rows\nopened = []\n"
+        "import sys\nfrom argus_tasks.results.read.rows import load_rows\nopened = []\n"
         "sys.addaudithook(lambda name, args: opened.append((name, str(args[0])))"
         " if name in ('open', 'os.scandir', 'os.listdir') else None)\n"
         "load_rows(sys.argv[1])\n"

@@ -20,13 +20,13 @@ from scipy import stats
 import argus_tasks
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
-from argus_tasks.results.frames import records, results, typed_columns
-from argus_tasks.results.leaderboard import leaderboard, spread
-from argus_tasks.results.pivot import keys_of, pivot
-from argus_tasks.results.quantiles import t_975
-from argus_tasks.results.render import plain_lines, print_leaderboard
-from argus_tasks.results.rows import Rows
-from argus_tasks.results.table import Column
+from argus_tasks.results.read.rows import Rows
+from argus_tasks.results.stats.quantiles import t_975
+from argus_tasks.results.tables.frames import records, results, typed_columns
+from argus_tasks.results.tables.leaderboard import leaderboard, spread
+from argus_tasks.results.tables.pivot import keys_of, pivot
+from argus_tasks.results.tables.render import plain_lines, print_leaderboard
+from argus_tasks.results.tables.table import Column
 from tests.unit.results.sides import row
 
 MakeRun = Callable[..., Path]
@@ -77,9 +77,9 @@ def test_plain_rows_where_no_library_is_there(some_runs: Path) -> None:
         "import importlib.util as u; real = u.find_spec\n"
         "u.find_spec = lambda n, p=None: None if n in sys.argv[2:] else real(n, p)\n"
         "import argus_tasks\n"
-        "import argus_tasks.results.rows\n"
+        "import argus_tasks.results.read.rows\n"
         "from argus_tasks import results\n"
-        "assert results is argus_tasks.results and argus_tasks.results.rows.load_rows\n"
+        "assert results is argus_tasks.results and argus_tasks.results.read.rows.load_rows\n"
         "print(type(results(sys.argv[1])).__module__.split('.')[0], 'scipy' in sys.modules)\n"
     )
 
@@ -197,7 +197,7 @@ def test_keys_of_a_matrix(some_runs: Path) -> None:
     for bad in ("model", "a,b,c", "a,", "a,a"):
         with pytest.raises(BadInput, match="expected two config keys"):
             keys_of(bad)
-    rows = argus_tasks.results.load.load_batch(some_runs)[0].rows  # type: ignore[attr-defined]
+    rows = argus_tasks.results.read.load.load_batch(some_runs)[0].rows  # type: ignore[attr-defined]
     with pytest.raises(BadInput, match="no run has a config key 'modle'"):
         pivot(rows, "modle", "dataset")
     found = pivot(rows, "model", "dataset", "mse")
@@ -205,7 +205,7 @@ def test_keys_of_a_matrix(some_runs: Path) -> None:
 
 
 def test_time_and_memory_in_the_leaderboard(some_runs: Path) -> None:
-    rows = argus_tasks.results.load.load_batch(some_runs)[0].rows  # type: ignore[attr-defined]
+    rows = argus_tasks.results.read.load.load_batch(some_runs)[0].rows  # type: ignore[attr-defined]
     board = leaderboard(rows, "peak_ram_mb")
     assert (board.direction, board.direction_is) == ("min", "by its name")
     assert board.groups[0].metrics["peak_ram_mb"].mean == 51

@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.results.comparison_text import comparison_lines, json_value, sentence
-from argus_tasks.results.min_effect import MinEffect, min_effect_of
-from argus_tasks.results.side_text import side_text
-from argus_tasks.results.sides import Side
-from argus_tasks.results.statistics import holm, judge, shared_variance
-from argus_tasks.results.verdict import Verdict, compare
+from argus_tasks.results.compare.comparison_text import comparison_lines, json_value, sentence
+from argus_tasks.results.compare.side_text import side_text
+from argus_tasks.results.compare.sides import Side
+from argus_tasks.results.compare.verdict import Verdict, compare
+from argus_tasks.results.stats.min_effect import MinEffect, min_effect_of
+from argus_tasks.results.stats.tests import holm, judge, shared_variance
 from benchmarks.verdict import NOISE, SHIFT, figures, named_worse, values
 from tests.unit.results.sides import cells, row, side
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.catalogue import known_runs, newest_by_digest
+from argus_tasks.runs.ledger.catalogue import known_runs, newest_by_digest
 
 
 def made(root: Path, run_id: str, **record: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.processes import this_process
-from argus_tasks.runs.claims import (
+from argus_tasks.runs.ledger.claims import (
     DEAD_AFTER_S,
     Claim,
     Claims,
@@ -44,7 +44,7 @@ def age(path: str, seconds: float) -> None:
 
 def claim_of_a_dead_process(root: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from argus_tasks.runs.claims import Claims\n"
+        "import os, sys; from pathlib import Path; from argus_tasks.runs.ledger.claims import Claims\n"
         f"c = Claims(Path({str(root)!r}), 'batch-0'); c.open()\n"
         f"assert c.take({DIGEST!r}, 'run-0'); os._exit(0)"
     )
@@ -226,7 +226,7 @@ def test_a_claim_that_finds_no_room_without_links_leaves_nothing(
 RACE = """
 import sys
 from pathlib import Path
-from argus_tasks.runs.claims import Claims
+from argus_tasks.runs.ledger.claims import Claims
 claims = Claims(Path(sys.argv[1]), "batch-1")
 claims.open()
 print("ready", flush=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from argus_tasks.runs.hashes import hash_of, hashes_of
-from argus_tasks.runs.layout import CONFIG_JSON, METRICS_JSON, RUN_JSON, SUCCEEDED
-from argus_tasks.runs.metadata import RunMetadata
-from argus_tasks.runs.record import Ending, RunKey, RunRecord
+from argus_tasks.runs.record.hashes import hash_of, hashes_of
+from argus_tasks.runs.record.layout import CONFIG_JSON, METRICS_JSON, RUN_JSON, SUCCEEDED
+from argus_tasks.runs.record.metadata import RunMetadata
+from argus_tasks.runs.record.run_record import Ending, RunKey, RunRecord
 
 
 def test_what_the_record_says_of_its_last_words_is_so(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.base.files import append_line
-from argus_tasks.results.rows import load_rows
-from argus_tasks.runs.catalogue import known_run, known_runs
-from argus_tasks.runs.cleaning import Wanted, removable, remove
-from argus_tasks.runs.layout import LEDGER_JSONL, RUN_JSON
-from argus_tasks.runs.ledger import batches, checked_line
-from argus_tasks.runs.verifying import verify
+from argus_tasks.results.read.rows import load_rows
+from argus_tasks.runs.ledger.catalogue import known_run, known_runs
+from argus_tasks.runs.ledger.cleaning import Wanted, removable, remove
+from argus_tasks.runs.ledger.sweep_folder import batches, checked_line
+from argus_tasks.runs.ledger.verification import verify
+from argus_tasks.runs.record.layout import LEDGER_JSONL, RUN_JSON
 from tests.support.experiments import score
 from tests.support.sessions import run_configs
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from argus_tasks.server.boundary import refusal
+from argus_tasks.server.request_filter import refusal
 
 HOST = (b"Host", b"127.0.0.1:4200")
 

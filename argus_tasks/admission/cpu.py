@@ -1,0 +1,144 @@
+"""The CPU as a resource: the controller's word, a person's where one has spoken on the server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from argus_tasks.admission.cpu_controller import Controller, Start
+from argus_tasks.admission.cpu_usage import CpuMeter
+from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.base.guard import guarded
+
+READ_EVERY_S = 0.25
+_SHARE_FOR_READING = 0.02
+ASK_LIMIT_S = 5.0
+
+
+class Rule(Enum):
+    """Whose word counts."""
+
+    ASKING = "the server has not been asked yet"
+    CONTROLLER = "the controller's"
+    PERSON = "a person's, on the server"
+    OFF = "nobody's: a person has disabled the limit"
+
+
+class CpuRoom(Resource):
+    """Holds starts of mode `dynamic`.
+
+    `orchestration.limits.limits` tells what Prefect's server says (`ruled`); without it, or where the
+    server cannot be asked, the controller alone decides.
+
+    Args:
+        name: of the limit on Prefect's server that shows it and is obeyed.
+        threshold_pct: 100 never holds anything.
+        workers: at most so many run.
+        tree: the process that all experiments come from.
+        wanted: how many could run now if there were room.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threshold_pct: float,
+        workers: int,
+        tree: Callable[[], int | None],
+        wanted: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.changed: Callable[[], None] = lambda: None
+        self._meter = CpuMeter(tree)
+        self._controller = Controller(threshold_pct, workers, self._meter.cores)
+        self._bound = threshold_pct < 100
+        self._workers = workers
+        self._rule = Rule.ASKING
+        self._asked_until: float | None = None
+        self._most: int | None = None
+        self._why = ""
+        self._tell: Callable[[], None] = lambda: None
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.running = 0
+
+    @property
+    def room(self) -> int:
+        """How many the controller would let run now."""
+        return self._controller.allowed if self._bound else self._workers
+
+    def open(self) -> None:
+        """Start to read."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="argus-cpu", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._over.set()
+
+    @property
+    def rule(self) -> Rule:
+        """Whose word counts now."""
+        return self._rule
+
+    def ruled(self, rule: Rule, most: int | None, why: str) -> None:
+        """Whose word counts from now on, how many may run by it (None: it does not say), and what
+        to say to those that may not."""
+        before = (self._rule, self._most)
+        self._rule, self._most, self._why = rule, most, why
+        if (rule, most) != before:
+            self._tell()
+
+    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
+        refused = self._refused(running)
+        if refused is not None:
+            return Held(refused)
+        self.running += 1
+        return self._controller.began()
+
+    def give_back(self, grant: object) -> None:
+        assert isinstance(grant, Start)
+        self.running -= 1
+        self._controller.ended(grant)
+        if self._most is not None and self.running >= self._most:
+            self.changed()
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def _refused(self, running: int) -> str | None:
+        if self._rule is Rule.ASKING:
+            if self._asked_until is None:
+                self._asked_until = time.monotonic() + ASK_LIMIT_S
+            if time.monotonic() < self._asked_until:
+                return f"asking Prefect's server for {self.name}"
+            self._rule = Rule.CONTROLLER
+        if self._rule is Rule.OFF:
+            return None
+        if self._rule is Rule.PERSON:
+            return None if running < (self._most or 0) else self._why
+        room = self.room
+        if running == 0 or (room >= self._workers and self._most is None):
+            return None
+        if self._most is not None and running >= self._most:
+            return self._why
+        return None if running < room else self._controller.reason
+
+    def _watch(self) -> None:
+        pause_s = 0.0 if self._bound else 1.0
+        while not self._over.wait(pause_s):
+            begun = time.monotonic()
+            if self._bound:
+                self._look()
+            spent_s = time.monotonic() - begun
+            pause_s = max(READ_EVERY_S, spent_s / _SHARE_FOR_READING)
+            self._tell()
+
+    @guarded(None)
+    def _look(self) -> None:
+        usage = self._meter.read()
+        if usage is not None:
+            self._controller.observe(usage)

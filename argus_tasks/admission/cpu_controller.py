@@ -1,0 +1,159 @@
+"""How many experiments the CPU has room for: told what was read, asked before each start."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from argus_tasks.admission.cpu_usage import Usage
+
+WINDOW_S = 1.0
+SETTLE_S = 1.0
+"""A start has shown in the readings after this."""
+MEMORY_S = 8.0
+"""What an experiment costs is a mean over about so long."""
+KEEP_PCT = 3.0
+"""What runs may be replaced by its like a little over the threshold: readings tremble."""
+
+
+class Start:
+    """One experiment, from its start to its end."""
+
+    __slots__ = ("at", "proven")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.proven = False
+
+
+class Controller:
+    """Keeps the CPU under a threshold, by holding starts.
+
+    What others use is what the machine uses less what the experiments do; an experiment costs what
+    they use over how many there are. So it is foreseen what one more comes to, and nothing has to
+    go over the threshold to be held back. Until a start has shown in the readings it is unproven:
+    of those there are never more than have been proven before, so that what costs more than it
+    seemed is seen in time.
+
+    Args:
+        threshold_pct: of the CPU, whoever uses it.
+        workers: never more than this.
+        cores: what an experiment that nothing is known of is taken to use: one of them.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        threshold_pct: float,
+        workers: int,
+        cores: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._threshold_pct = threshold_pct
+        self._workers = workers
+        self._first_guess_pct = 100.0 / cores
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._window: deque[Usage] = deque()
+        self._unproven: deque[Start] = deque()
+        self._running = 0
+        self._proven = 0
+        self._seen = 0
+        self._spent = 0.0
+        self._run_s = 0.0
+        self._area_s = 0.0
+        self._area_at = clock()
+        self._fits = 1
+        self.busy_pct = 0.0
+
+    def began(self) -> Start:
+        """An experiment starts."""
+        with self._lock:
+            self._pass_time()
+            start = Start(self._clock())
+            self._running += 1
+            self._unproven.append(start)
+            return start
+
+    def ended(self, start: Start) -> None:
+        """It has ended."""
+        with self._lock:
+            self._pass_time()
+            self._running -= 1
+            self._prove()
+            if start.proven:
+                self._proven -= 1
+            else:
+                self._unproven.remove(start)
+                self._seen += 1
+
+    def observe(self, usage: Usage) -> None:
+        """What was read since the last time."""
+        with self._lock:
+            self._pass_time()
+            self._window.append(usage)
+            while len(self._window) > 1 and (
+                sum(one.span_s for one in self._window) - self._window[0].span_s >= WINDOW_S
+            ):
+                self._window.popleft()
+            area_s, self._area_s = self._area_s, 0.0
+            if usage.own_pct is not None:
+                fade = max(0.0, 1.0 - usage.span_s / MEMORY_S)
+                self._spent = self._spent * fade + usage.own_pct * usage.span_s
+                self._run_s = self._run_s * fade + area_s
+            self._judge()
+
+    @property
+    def allowed(self) -> int:
+        """How many may run now: at least one."""
+        with self._lock:
+            self._prove()
+            return max(1, min(self._fits, self._proven + max(1, self._seen), self._workers))
+
+    @property
+    def reason(self) -> str:
+        """Why no more may run than `allowed`."""
+        busy, threshold = f"CPU {self.busy_pct:.0f} %", f"{self._threshold_pct:g} %"
+        if self._fits > self.allowed:
+            return f"{busy}, the last start has yet to show"
+        if self.busy_pct > self._threshold_pct:
+            return f"{busy} over {threshold}"
+        return f"{busy}, one more would go over {threshold}"
+
+    def _judge(self) -> None:
+        span_s = sum(one.span_s for one in self._window)
+        busy = sum(one.busy_pct * one.span_s for one in self._window) / span_s
+        guess = min(busy, self._running * self._first_guess_pct)  # where nobody knows
+        own = sum(
+            (guess if one.own_pct is None else one.own_pct) * one.span_s for one in self._window
+        )
+        own /= span_s
+        self.busy_pct = busy
+        known = self._run_s >= WINDOW_S / 4
+        cost = self._spent / self._run_s if known else self._first_guess_pct
+        room = self._threshold_pct - max(0.0, busy - own)
+        more, same = _fit(room, cost), _fit(room + KEEP_PCT, cost)
+        self._fits = max(1, more, min(self._fits, same))
+
+    def _prove(self) -> None:
+        seen_by = self._clock() - SETTLE_S
+        while self._unproven and self._unproven[0].at <= seen_by:
+            self._unproven.popleft().proven = True
+            self._proven += 1
+            self._seen += 1
+
+    def _pass_time(self) -> None:
+        now = self._clock()
+        self._area_s += self._running * (now - self._area_at)
+        self._area_at = now
+
+
+_MOST = 1_000_000
+
+
+def _fit(room_pct: float, cost_pct: float) -> int:
+    if room_pct <= 0:
+        return 0
+    return int(min(_MOST, room_pct / cost_pct + 1e-9)) if cost_pct > 0 else _MOST

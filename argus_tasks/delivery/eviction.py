@@ -1,0 +1,132 @@
+"""Making room: near its bound an outbox gives up waiting events, the least important first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any
+
+from argus_tasks.base.files import write_bytes_whole, write_text_whole
+from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
+from argus_tasks.delivery.outbox_folder import RELIEF_FROM, RELIEF_TO, Outbox
+from argus_tasks.delivery.reader import Entry, batch_of
+from argus_tasks.delivery.segment import directive
+from argus_tasks.delivery.segment_progress import Place
+
+REASON = "over_bound"
+
+
+def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
+    """Give up log lines, then snapshots, then epochs, oldest first, until 5/16 of the bound are
+    free. Returns the segments that were rewritten; their offsets mean what they meant before.
+
+    Does nothing below 13/16 of the bound. Segments in `skip` are left alone. Only for the elected
+    sender.
+    """
+    mark = outbox.folder / "pressure"
+    size = outbox.size()
+    if size <= outbox.limit_bytes * RELIEF_FROM:
+        if mark.exists() and size <= outbox.limit_bytes * RELIEF_TO:
+            mark.unlink(missing_ok=True)
+        return []
+    rewritten: set[str] = set()
+    exhausted = 0
+    for kind in (LOG, SNAPSHOT, EPOCH):
+        for segment in outbox.segments():
+            if size <= outbox.limit_bytes * RELIEF_TO:
+                break
+            if segment in skip:
+                continue
+            with suppress(OSError):
+                freed = _take_out(outbox, segment, kind)
+                size -= freed
+                if freed:
+                    rewritten.add(segment)
+        if size <= outbox.limit_bytes * RELIEF_TO:
+            break
+        exhausted += 1
+    with suppress(OSError):
+        write_text_whole(mark, str(exhausted))
+    return sorted(rewritten)
+
+
+def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
+    """Rewrite a segment without the waiting events of a class; returns the bytes freed."""
+    path = outbox.segment_path(segment)
+    before = os.stat(path).st_size  # noqa: PTH116
+    place = Place(outbox, segment)
+    entries: list[Entry] = []
+    while found := place.reader.read():
+        entries += found
+        place.reader.take(found[-1])
+    if not any(_is_of(entry, kind) for entry in entries):
+        return 0
+    lines = _without(entries, kind, place.offset)
+    write_bytes_whole(path, b"".join(lines))
+    return before - os.stat(path).st_size  # noqa: PTH116
+
+
+def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
+    """The lines of the rewritten segment. One gap, the first, says what all of them held."""
+    dropped: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if _is_of(entry, kind):
+            _note(dropped, entry.line)
+        _merge(dropped, entry.dropped)
+    head = directive({"gapped": True})
+    lines = [head]
+    gap_from = len(head)
+    start = offset
+    for entry in entries:
+        begin, start = start, entry.end
+        if _is_of(entry, kind) or entry.dropped:
+            continue
+        raw = _raw(entry)
+        if not raw:
+            continue
+        end_of_gap = max(entry.end - len(raw), begin)
+        if end_of_gap > gap_from or dropped:
+            lines.append(_gap(end_of_gap - gap_from, dropped))
+            dropped = {}
+        lines.append(raw)
+        gap_from = entry.end
+    if start > gap_from or dropped:
+        lines.append(_gap(start - gap_from, dropped))
+    return lines
+
+
+def _gap(size: int, dropped: dict[str, dict[str, Any]]) -> bytes:
+    return directive({"gap": size} | ({"dropped": dropped} if dropped else {}))
+
+
+def _is_of(entry: Entry, kind: int) -> bool:
+    try:
+        return bool(entry.line) and class_of(event_type_of(entry.line)) == kind
+    except ValueError:
+        return False
+
+
+def _raw(entry: Entry) -> bytes:
+    return entry.note or entry.torn + entry.line
+
+
+def _note(dropped: dict[str, dict[str, Any]], line: bytes) -> None:
+    try:
+        prefix, number = series_of(line)
+        batch_id = batch_of(line)
+    except ValueError:
+        return
+    entry = dropped.get(prefix)
+    if entry is None:
+        entry = dropped[prefix] = {"batch": batch_id, "last": number, "reasons": {}}
+    entry["last"] = max(entry["last"], number)
+    entry["reasons"][REASON] = entry["reasons"].get(REASON, 0) + 1
+
+
+def _merge(dropped: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> None:
+    for prefix, entry in more.items():
+        known = dropped.setdefault(prefix, {"batch": entry["batch"], "last": -1, "reasons": {}})
+        known["last"] = max(known["last"], entry["last"])
+        for reason, count in entry["reasons"].items():
+            known["reasons"][reason] = known["reasons"].get(reason, 0) + count

@@ -1,0 +1,51 @@
+"""Giving up what waits, by hand: counted as dropped, with the reason that was given."""
+
+from __future__ import annotations
+
+import os
+
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.base.locks import ProcessLock
+from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.outbox_counts import count_waiting
+from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.segment_progress import Place
+from argus_tasks.delivery.uploads import queued
+
+
+def give_up_waiting(outbox: Outbox, reason: str) -> int:
+    """Drop every waiting event and upload of an outbox; returns how many there were.
+
+    Errors: ArgusTasksError where a running process is sending from this outbox; OSError.
+    """
+    lock = ProcessLock(os.fspath(outbox.folder / "sender.lock"))
+    if not lock.take():
+        raise ArgusTasksError(
+            f"a running process sends from {outbox.folder}; end it first, then drop"
+        )
+    try:
+        dropped = sum(_drop_segment(outbox, segment, reason) for segment in outbox.segments())
+        for record in queued(outbox):
+            record.unlink(missing_ok=True)
+            dropped += 1
+    finally:
+        lock.give_back()
+    return dropped
+
+
+def _drop_segment(outbox: Outbox, segment: str, reason: str) -> int:
+    place = Place(outbox, segment)
+    given_up = Ledger()
+    while entries := place.reader.read():
+        for entry in entries:
+            count_waiting(entry, given_up, place.series)
+        place.reader.take(entries[-1])
+    dropped = 0
+    for counts in given_up.batches.values():
+        dropped += counts.waiting
+        if counts.waiting:
+            counts.drop(reason, counts.waiting)
+            counts.waiting = 0
+    place.ledger.add(given_up)
+    outbox.write_ack(segment, place.reader.position, place.ledger)
+    return dropped

@@ -1,0 +1,74 @@
+"""An outbox's accounts: its books, and what its segments and drops files add to them."""
+
+from __future__ import annotations
+
+import os
+
+from argus_tasks.delivery.batch_counts import Account, Counts, Ledger
+from argus_tasks.delivery.chain_files import DROPS_ENDING
+from argus_tasks.delivery.count_books import books
+from argus_tasks.delivery.drops import read_drops
+from argus_tasks.delivery.events import series_of
+from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.reader import Entry, batch_of
+from argus_tasks.delivery.segment_progress import Place, count_torn
+
+
+def accounts(outbox: Outbox) -> list[Account]:
+    """Every batch's account, oldest first as far as that is known."""
+    return [Account.of(batch_id, counts) for batch_id, counts in _ledger(outbox).batches.items()]
+
+
+def account(outbox: Outbox, batch_id: str) -> Account:
+    """One batch's account; all zeros where it is not known here."""
+    return Account.of(batch_id, _ledger(outbox).of(batch_id))
+
+
+def _ledger(outbox: Outbox) -> Ledger:
+    ledger = Ledger()
+    folded: set[str] = set()
+    for book in books(outbox.folder):
+        folded |= set(book.get("folded", []))
+        ledger.of(str(book["batch_id"])).add(Counts.from_json(book["counts"]))
+    series: dict[str, str] = {}
+    for segment in outbox.segments():
+        if segment not in folded:
+            ledger.add(_of_segment(outbox, segment, series))
+    for chain in outbox.chains() - folded:
+        ledger.add_drops(read_drops(os.fspath(outbox.folder / f"{chain}{DROPS_ENDING}")))
+    return ledger
+
+
+def _of_segment(outbox: Outbox, segment: str, series: dict[str, str]) -> Ledger:
+    try:
+        place = Place(outbox, segment)
+        series |= place.series
+        while entries := place.reader.read():
+            for entry in entries:
+                count_waiting(entry, place.ledger, series)
+            place.reader.take(entries[-1])
+        torn = place.reader.torn_end()
+        if torn and not outbox.is_live(place.chain):
+            count_torn(torn, place.ledger, series)
+    except OSError:
+        return Ledger()
+    return place.ledger
+
+
+def count_waiting(entry: Entry, ledger: Ledger, series: dict[str, str]) -> None:
+    """Count one entry as waiting; what cannot be read, or was taken out, as dropped."""
+    if entry.torn:
+        count_torn(entry.torn, ledger, series)
+    if entry.line:
+        try:
+            prefix, number = series_of(entry.line)
+            batch_id = series.get(prefix)
+            if batch_id is None:
+                batch_id = series[prefix] = batch_of(entry.line)
+        except ValueError:
+            count_torn(entry.line, ledger, series)
+            return
+        counts = ledger.of(batch_id)
+        counts.saw(prefix, number)
+        counts.waiting += 1
+    ledger.add_drops(entry.dropped)

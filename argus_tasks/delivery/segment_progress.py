@@ -1,0 +1,70 @@
+"""One segment as the sender sees it: what has been read of it, and what became of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.events import series_of
+from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of, torn_series
+from argus_tasks.delivery.segment_places import chain_of
+
+
+@dataclass(slots=True)
+class Item:
+    """An entry that has been taken. `unordered`: what should have gone before it did not come."""
+
+    place: Place
+    entry: Entry
+    unordered: bool = False
+
+
+class Place:
+    """One segment. Errors: OSError where it cannot be opened."""
+
+    def __init__(self, outbox: Outbox, segment: str) -> None:
+        self.outbox = outbox
+        self.segment = segment
+        self.chain = chain_of(segment)
+        self.offset, self.ledger = outbox.read_ack(segment)
+        self.reader = SegmentReader(outbox.segment_path(segment), self.offset)
+        if self.reader.lost_place:
+            # Everything is sent again, and counted again.
+            self.offset, self.ledger = 0, Ledger()
+        self.series = self.ledger.batch_of_series()
+        self.taken_final = False
+        self.unordered = 0
+        """So many of the entries taken went without what they had to wait for."""
+
+    def count(self, line: bytes, *, refused: bool) -> None:
+        """Count an event that is settled; one whose id or batch cannot be read stays uncounted."""
+        try:
+            prefix, number = series_of(line)
+            batch_id = self.series.get(prefix)
+            if batch_id is None:
+                batch_id = self.series[prefix] = batch_of(line)
+        except ValueError:
+            return
+        counts = self.ledger.of(batch_id)
+        counts.saw(prefix, number)
+        counts.unordered, self.unordered = counts.unordered + self.unordered, 0
+        if refused:
+            counts.set_aside += 1
+        else:
+            counts.delivered += 1
+
+    def count_torn(self, torn: bytes) -> None:
+        """Count what cannot be read."""
+        count_torn(torn, self.ledger, self.series)
+
+
+def count_torn(torn: bytes, ledger: Ledger, series: dict[str, str]) -> None:
+    """Count what cannot be read: as one event where its id can, else as some of these batches."""
+    found = torn_series(torn)
+    if found and found[0] in series:
+        counts = ledger.of(series[found[0]])
+        counts.saw(*found)
+        counts.drop("torn")
+    else:
+        ledger.add_unreadable(len(torn))

@@ -1,0 +1,1 @@
+"""What can be run: a function, a command, a Hydra app."""

@@ -1,0 +1,292 @@
+"""The experiment function: found, identified, and sent to workers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pickle
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.ids import canonical_json
+from argus_tasks.base.repo import repo_of
+from argus_tasks.experiments.hydra_app import HYDRA, HydraApp
+from argus_tasks.experiments.script import Script
+from argus_tasks.runs.context.run_context import RunContext
+from argus_tasks.spec.command_line import SCHEMES, Command
+
+ExperimentResult = Mapping[str, Any] | None
+ExperimentFunction = Callable[
+    [RunContext], ExperimentResult | Coroutine[Any, Any, ExperimentResult]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An experiment that workers can be given.
+
+    Attributes:
+        name: the function's name, `sweep` for a lambda.
+        identity: its import path; for what has none (lambda, closure, `__main__`) a hash of its
+            code and of the values it closes over; None where those cannot be had, and then
+            nothing is reused.
+        path: the import path, where workers import it; or what stands for a function: a command
+            line (`command:...`, `shell:...`), a Hydra app (`hydra:...`).
+        pickled: the function itself, where they cannot: see `for_workers`.
+        folder: a folder to put on `sys.path` first; None where there is none. Of a command line:
+            the one it runs in.
+        function: the live function, where the caller gave one.
+    """
+
+    name: str
+    identity: str | None
+    path: str | None = None
+    pickled: bytes | None = None
+    folder: str | None = None
+    function: ExperimentFunction | None = None
+
+    def load(self, grace_s: float | None = None) -> ExperimentFunction:
+        """The function. Errors: BadInput where the path leads nowhere.
+
+        `grace_s`: what a script has to end itself, where no worker's keeper ends it.
+        """
+        if self.function is not None:
+            return self.function
+        if self.path is not None and self.path.startswith(SCHEMES):
+            return Script(Command.from_path(self.path), str(self.folder), grace_s)
+        if self.path is not None and self.path.startswith(HYDRA):
+            return HydraApp.from_path(self.path, Path(str(self.folder))).load()
+        if self.folder and self.folder not in sys.path:
+            sys.path.insert(0, self.folder)
+        if self.pickled is not None:
+            function: ExperimentFunction = pickle.loads(self.pickled)
+            return function
+        return _import(str(self.path))
+
+    def for_workers(self) -> Experiment:
+        """The same, fit to be sent to other processes.
+
+        Errors: BadInput for a function that has no import path and cannot be pickled.
+        """
+        if self.function is None or self.path is not None:
+            return self
+        return replace(self, pickled=_by_value(self.function))
+
+
+def experiment_from(given: ExperimentFunction | str, folder: Path | None = None) -> Experiment:
+    """The experiment of a function, of an import path `package.module:function`, of a file's path
+    `folder/module.py:function`, of a command line `command:python train.py --lr {lr}` (or `shell:`)
+    or of a Hydra app `hydra:folder/app.py`.
+
+    `folder` is where modules are looked for first, what a file's path is relative to, and where a
+    command runs; by default the working folder. Errors: BadInput where it is none of these, or
+    where the module is nowhere to be found. The module is not imported here: what it imports is
+    the workers' business.
+    """
+    if isinstance(given, str):
+        if given.startswith(SCHEMES):
+            return _from_command(given, folder or Path.cwd())
+        if given.startswith(HYDRA):
+            return _from_hydra(given, folder or Path.cwd())
+        return _from_path(given, folder)
+    if not callable(given):
+        raise BadInput(
+            f"experiment is {given!r}; expected a function or an import path"
+            " such as 'package.module:function'."
+        )
+    return _from_function(given)
+
+
+def _from_command(path: str, folder: Path) -> Experiment:
+    command = Command.from_path(path)
+    command.check_place(folder)
+    place = folder.resolve()
+    identity = f"{command.path} (in {_home_path(place, place)})"
+    return Experiment(command.name, identity, path=command.path, folder=str(place))
+
+
+def _from_hydra(path: str, folder: Path) -> Experiment:
+    app = HydraApp.from_path(path, folder)
+    identity = f"{HYDRA}{_home_path(app.file, folder)}{app.colon_function}"
+    return Experiment(app.name, identity, path=app.path, folder=str(app.file.parent))
+
+
+def _home_path(path: Path, folder: Path) -> str:
+    """The path from the top of git's work tree, so that it is the same in every clone; without
+    git the whole path."""
+    repo = repo_of(folder)
+    top = repo.top.resolve() if repo else None
+    return path.relative_to(top).as_posix() if top and path.is_relative_to(top) else str(path)
+
+
+def _from_path(path: str, folder: Path | None) -> Experiment:
+    module, colon, name = path.partition(":")
+    if not colon or not module or not name:
+        raise BadInput(
+            f"experiment is '{path}'; expected an import path such as 'package.module:function'."
+        )
+    if module.endswith(".py"):
+        file = (folder or Path.cwd()) / module
+        if not file.is_file():
+            raise BadInput(f"experiment is '{path}', but there is no file {file}.")
+        module, folder = file.stem, file.parent
+        path = f"{module}:{name}"
+    place = str(folder.resolve()) if folder is not None else None
+    if not _findable(module, place):
+        where = f" (looked in {place} and sys.path)" if place else ""
+        raise BadInput(
+            f"experiment is '{path}', but there is no module '{module}' to import{where}."
+        )
+    return Experiment(name.rpartition(".")[2], path, path=path, folder=place)
+
+
+def _from_function(function: ExperimentFunction) -> Experiment:
+    module = getattr(function, "__module__", None) or "__main__"
+    qualname = getattr(function, "__qualname__", type(function).__qualname__)
+    name = qualname.rpartition(".")[2]
+    name = "sweep" if name == "<lambda>" else name
+    if module != "__main__" and _leads_back(module, qualname, function):
+        path = f"{module}:{qualname}"
+        return Experiment(name, path, path=path, function=function)
+    return Experiment(name, _code_identity(function), function=function)
+
+
+def _findable(module: str, folder: str | None) -> bool:
+    before = list(sys.path)
+    if folder:
+        sys.path.insert(0, folder)
+    try:
+        importlib.invalidate_caches()
+        top = module.partition(".")[0]
+        if folder and (Path(folder, f"{top}.py").exists() or Path(folder, top).is_dir()):
+            return Path(folder, *module.split(".")).with_suffix(".py").exists() or bool(
+                Path(folder, *module.split("."), "__init__.py").exists()
+            )
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
+    finally:
+        sys.path[:] = before
+
+
+def _import(path: str) -> ExperimentFunction:
+    module, _, qualname = path.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        if not hasattr(found, part):
+            near = did_you_mean(part, [name for name in dir(found) if name[0] != "_"])
+            raise BadInput(f"experiment is '{path}', but '{module}' has no '{part}'.{near}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise BadInput(f"experiment is '{path}', which is {found!r} and no function.")
+    function: ExperimentFunction = found
+    return function
+
+
+def _leads_back(module: str, qualname: str, function: object) -> bool:
+    """True where a fresh process finds this very function by its import path."""
+    if "<" in qualname:
+        return False
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    if found is not function:
+        return False
+    try:
+        return importlib.util.find_spec(module) is not None and _on_path(module)
+    except (ImportError, ValueError, AttributeError):
+        return False
+
+
+def _on_path(module: str) -> bool:
+    """`find_spec` answers from `sys.modules`, also for what was loaded from outside the path."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return True
+    here = Path(file).resolve()
+    steps = module.count(".") + (2 if here.name == "__init__.py" else 1)
+    root = here
+    for _ in range(steps):
+        root = root.parent
+    return any(Path(entry or ".").resolve() == root for entry in sys.path) or _finder_knows(module)
+
+
+def _finder_knows(module: str) -> bool:
+    """True where an import hook (an editable install) leads to the module's top package."""
+    top = module.partition(".")[0]
+    return any(
+        finder.find_spec(top, None) is not None
+        for finder in sys.meta_path
+        if hasattr(finder, "find_spec")
+    )
+
+
+def _by_value(function: object) -> bytes:
+    import cloudpickle
+
+    module = inspect.getmodule(function)
+    outside = module is not None and module.__name__ != "__main__" and not _on_path(module.__name__)
+    if outside:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        pickled: bytes = cloudpickle.dumps(function)
+    except Exception as error:
+        raise BadInput(
+            f"experiment {function!r} cannot be sent to a worker process ({error});"
+            " move it to a module, or use mode 'sequential' or 'thread'."
+        ) from error
+    finally:
+        if outside:
+            cloudpickle.unregister_pickle_by_value(module)
+    return pickled
+
+
+def _code_identity(function: object) -> str | None:
+    if not isinstance(function, FunctionType):
+        return None
+    try:
+        closed = [cell.cell_contents for cell in function.__closure__ or ()]
+        parts = [
+            _code_text(function.__code__),
+            canonical_json([_value_text(value) for value in closed]),
+            canonical_json([_value_text(value) for value in function.__defaults__ or ()]),
+            canonical_json(
+                {key: _value_text(value) for key, value in (function.__kwdefaults__ or {}).items()}
+            ),
+        ]
+    except (ValueError, TypeError):
+        return None
+    return "code:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _code_text(code: CodeType) -> str:
+    constants = [
+        _code_text(item) if isinstance(item, CodeType) else repr(item)
+        for item in code.co_consts
+        if not (isinstance(item, frozenset) and len(item) > 1)  # its order is not stable
+    ]
+    return "|".join([code.co_code.hex(), *code.co_names, *code.co_varnames, *constants])
+
+
+def _value_text(value: object) -> Any:
+    """A closed-over value that says the same in every process; TypeError where it cannot."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return [type(value).__name__, value]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *[_value_text(item) for item in value]]
+    if isinstance(value, dict):
+        return {str(key): _value_text(item) for key, item in value.items()}
+    if isinstance(value, FunctionType):
+        inner = _code_identity(value)
+        if inner is not None:
+            return inner
+    if inspect.ismodule(value) or inspect.isclass(value):
+        return getattr(value, "__qualname__", value.__name__)
+    raise TypeError(f"{value!r} has no stable text")

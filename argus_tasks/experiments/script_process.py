@@ -1,0 +1,166 @@
+"""A script's process, and all that comes from it: started, read from, told to end, waited for."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from argus_tasks.base.process_tree import signal_tree
+from argus_tasks.experiments.script_memory import ScriptMemory
+from argus_tasks.runs.record.process_usage import ProcessUsage
+
+_LOOK_S = 0.1
+_SHORTEST_LOOK_S = 0.001
+_CHUNK = 64 * 1024
+
+
+class ScriptProcess:
+    """One script. Leave it as a context: what of it still runs is killed then.
+
+    It leads a session of its own, so a Ctrl-C on the terminal is not its to see; unless `attached`,
+    where it has this process's terminal.
+
+    Attributes:
+        code: its exit code, or, negative, the signal that ended it; None while it runs.
+        usage: what it and those it has waited for have used; None while it runs.
+    """
+
+    def __init__(
+        self, words: Sequence[str], cwd: str, environment: Mapping[str, str], *, attached: bool
+    ) -> None:
+        self.code: int | None = None
+        self.usage: ProcessUsage | None = None
+        self._told_at: float | None = None
+        self._own_grace_s: float | None = None
+        self._killed = False
+        self._process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=environment,
+            stdin=None if attached else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=not attached,
+        )
+        _running[self._process.pid] = os.getpid()
+        self._memory = ScriptMemory(self._process.pid)
+
+    @property
+    def told(self) -> bool:
+        """It has been told to end."""
+        return self._told_at is not None
+
+    def tell_to_end(self, grace_s: float | None = None) -> None:
+        """A TERM, once, to it and all that comes from it; `grace_s` later a KILL, where whoever
+        follows it has none of its own."""
+        if self._told_at is None:
+            self._own_grace_s = grace_s
+            self._told_at = time.monotonic()
+            signal_tree(self._process.pid, signal.SIGTERM)
+
+    def follow(
+        self, take: Callable[[int, bytes], None], look: Callable[[], None], grace_s: float | None
+    ) -> None:
+        """Read until it has ended: `take` gets what comes, `look` is called each tenth of a second,
+        at first more often.
+
+        What has been told to end is killed `grace_s` later; None: somebody else sees to it.
+        """
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        with selectors.DefaultSelector() as pipes:
+            for number, pipe in ((1, self._process.stdout), (2, self._process.stderr)):
+                os.set_blocking(pipe.fileno(), False)
+                pipes.register(pipe, selectors.EVENT_READ, number)
+            pause_s = _SHORTEST_LOOK_S
+            while True:
+                self._memory.look()
+                for key, _ in pipes.select(pause_s) if pipes.get_map() else ():
+                    data = _read(key.fd)
+                    if data:
+                        take(key.data, data)
+                    elif data is not None:
+                        pipes.unregister(key.fileobj)
+                # Its children may hold its pipes open: only its own end counts.
+                if self._ended():
+                    break
+                look()
+                self._hurry(grace_s)
+                if not pipes.get_map():
+                    time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LOOK_S)
+            for key in list(pipes.get_map().values()):
+                while data := _read(key.fd):
+                    take(key.data, data)
+
+    def end(self, grace_s: float) -> None:
+        """End it: a TERM, and `grace_s` later a KILL."""
+        self.tell_to_end()
+        deadline = time.monotonic() + grace_s
+        while not self._ended() and time.monotonic() < deadline:
+            time.sleep(_LOOK_S / 10)
+        self.kill()
+
+    def kill(self) -> None:
+        """KILL what there is of it, and bury it."""
+        if self.code is None:
+            signal_tree(self._process.pid, signal.SIGKILL)
+            while not self._ended():
+                time.sleep(_SHORTEST_LOOK_S)
+
+    def __enter__(self) -> ScriptProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _hurry(self, grace_s: float | None) -> None:
+        grace_s = self._own_grace_s if grace_s is None else grace_s
+        if self._told_at is None or grace_s is None or self._killed:
+            return
+        if time.monotonic() >= self._told_at + grace_s:
+            self._killed = True
+            signal_tree(self._process.pid, signal.SIGKILL)
+
+    def _ended(self) -> bool:
+        if self.code is not None:
+            return True
+        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        self.usage = self._memory.usage(usage)
+        _running.pop(pid, None)
+        # A run's processes end with it: what it has left in its own group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        return True
+
+
+def _read(descriptor: int) -> bytes | None:
+    """What is there; empty at the end, None where there is nothing now."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None
+
+
+def kill_running() -> None:
+    """KILL all scripts of this process: a thread that does not return does not keep the process,
+    nor may its script stay."""
+    for pid, parent in list(_running.items()):
+        if parent == os.getpid():
+            signal_tree(pid, signal.SIGKILL)
+
+
+_running: dict[int, int] = {}
+atexit.register(kill_running)

@@ -1,0 +1,1 @@
+"""Reports a sweep to the Argus monitor."""

@@ -1,0 +1,164 @@
+"""Jobs and batches that a monitor shows as running, though the process that ran them is gone.
+
+Their ends stand in the run folders. The next session of the batch tells of those that it does not
+take up itself; of a batch that nobody takes up `status --repair` does, or Prefect's runner, where
+it finds a flow's process dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.base.files import read_json
+from argus_tasks.base.ids import job_suffix
+from argus_tasks.reporting.target import configured
+from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile, ToldSoFar
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
+from argus_tasks.runs.record.causes import PARENT_LOST
+from argus_tasks.runs.record.layout import ERROR_LOG, METRICS_JSON, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.record.run_record import record_of
+from argus_tasks.workers.attempts.attempt import numbers_of
+from argus_tasks.workers.isolation.worker_death import log_tail
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.batch_reporter import BatchReporter
+
+_ERROR_TEXT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job whose start was told, and whose end was not."""
+
+    name: str
+    run_id: str
+    run_dir: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBatch:
+    """A batch that was closed on the monitor for a dead process.
+
+    Attributes:
+        batch_id: its id there.
+        jobs: how many of its jobs were closed.
+    """
+
+    batch_id: str
+    jobs: int
+
+
+def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
+    """The jobs of the batch that was told of last whose end has not been told, by name."""
+    ending = f"-{job_suffix(folder.batch_id)}"
+    found: dict[str, OpenJob] = {}
+    for fact in folder.facts() if told.sessions else ():
+        if fact.get("event") != "started" or fact.get("session") not in told.sessions:
+            continue
+        name, run_id = str(fact["job_id"]).removesuffix(ending), str(fact["run_id"])
+        run_dir = str(folder.path.parents[1] / run_id)
+        found[name] = OpenJob(name, run_id, run_dir, int(fact["attempt"]))
+    return {name: job for name, job in found.items() if not _is_told(job, told)}
+
+
+def tell_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+    """Tell the end of a job as its folder has it; one that is running there is lost."""
+    data, failed = _end_of(job)
+    batch.end(job.name, data, failed=failed, after=None)
+    file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+
+
+def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
+    """Close, on the monitor, the batches of a results root whose processes are gone; with
+    `flow_run_id` only the one that this flow run has run."""
+    if not configured():
+        return []
+    return [
+        ClosedBatch(*closed)
+        for folder in batches(results_root)
+        if _is_lost(folder, flow_run_id) and (closed := _close(folder)) is not None
+    ]
+
+
+def _is_told(job: OpenJob, told: ToldSoFar) -> bool:
+    end = told.ends.get(job.run_id)
+    return end is not None and end.attempt >= job.attempt
+
+
+def _is_lost(folder: SweepFolder, flow_run_id: str | None) -> bool:
+    last = (folder.sessions() or [{}])[-1]
+    if flow_run_id is not None and (last.get("flow_run") or {}).get("id") != flow_run_id:
+        return False
+    return folder.is_over(last)
+
+
+def _close(folder: SweepFolder) -> tuple[str, int] | None:
+    from argus_tasks.reporting.batch_reporter import BatchReporter
+
+    file = ToldFile(folder.path)
+    told = file.read()
+    if told.batch_id is None or told.closed is not None:
+        return None
+    jobs = list(open_jobs(folder, told).values())
+    state = folder.state() or {}
+    batch = BatchReporter(told.batch_id, project=str(state.get("project")), n_total=0)
+    left = not_waiting(batch, file, jobs)
+    batch.open_to_close(lambda how: file.closed(str(told.batch_id), how))
+    for end in told.ends.values():
+        batch.count(end.name, failed=end.failed)
+    for job in left:
+        tell_end(batch, file, job)
+    batch.close("the process that ran it is gone")
+    batch.leave()
+    return told.batch_id, len(jobs)
+
+
+def not_waiting(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+    """Those whose end does not wait in the outbox already: a process can be killed between an event
+    and the note of it. To be asked before the batch is opened."""
+    waiting = (batch.ends_waiting() or {}) if jobs else {}
+    left = []
+    for job in jobs:
+        failed = waiting.get((batch.job_id(job.name), job.attempt))
+        if failed is None:
+            left.append(job)
+        else:
+            file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+    return left
+
+
+def _end_of(job: OpenJob) -> tuple[dict[str, Any], bool]:
+    record = record_of(job.run_dir) or {}
+    status = str(record.get("status") or RUNNING)
+    data: dict[str, Any] = {"attempts": job.attempt}
+    if record.get("duration_sec") is not None:
+        data["elapsed_s"] = record["duration_sec"]
+    if status in (SUCCEEDED, SKIPPED):
+        data["status"] = "DONE" if status == SUCCEEDED else "SKIPPED"
+        metrics = _metrics(job.run_dir)
+        return data | ({"metrics": metrics} if metrics else {}), False
+    cause = record.get("cause") or PARENT_LOST
+    message = record.get("error_message") or "the process that ran it is gone"
+    data |= {"status": "FAILED", "cause": cause, "reason": f"{cause}: {message}"}
+    data |= {"error": _text(f"{job.run_dir}/{ERROR_LOG}") or message}
+    data |= {"log_tail": log_tail(job.run_dir)}
+    if status == RUNNING or record.get("resumable"):
+        data["resumable"] = True
+    return data, True
+
+
+def _metrics(run_dir: str) -> dict[str, float]:
+    try:
+        return numbers_of(read_json(f"{run_dir}/{METRICS_JSON}"))
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8", "replace")[-_ERROR_TEXT:]
+    except OSError:
+        return ""

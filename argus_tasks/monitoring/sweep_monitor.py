@@ -1,0 +1,311 @@
+"""A session as its monitor is told of it: one batch, its jobs' starts and ends, how it all ended.
+
+Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`); what ends without a hook is
+told by who sees it end, and what nobody has told by `close`. A job's end is told once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.base.guard import guarded
+from argus_tasks.monitoring.monitor_batch import Telling, telling_of
+from argus_tasks.monitoring.orphaned_jobs import not_waiting, tell_end
+from argus_tasks.planning.sweep_plan import Action, PlannedRun
+from argus_tasks.reporting.target import configured
+from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.record.layout import FAILED, SKIPPED
+from argus_tasks.spec.modes import ENGINES
+from argus_tasks.workers.isolation.worker_death import log_tail
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.worker_reporter import JoinContext
+    from argus_tasks.session.sweep_session import SweepSession
+    from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+
+_ERROR_TEXT = 8_000
+_DRAIN_LEAST_S = 0.3
+
+
+class Monitor:
+    """Tells nobody: there is no monitor.
+
+    Attributes:
+        tells: there is one.
+    """
+
+    tells = False
+
+    def join(self, run: PlannedRun) -> JoinContext | None:  # noqa: ARG002 - a Monitor's
+        """What the run's worker needs to emit for it."""
+        return None
+
+    def started(self, run: PlannedRun, assignment: Assignment) -> None:
+        """An attempt begins; the job does with its first one."""
+
+    def tries_again(self, index: int) -> None:
+        """The attempt has failed, and another one follows."""
+
+    def ended(self, index: int) -> None:
+        """The job has ended; what it was is in the session."""
+
+    def close(self, error: BaseException | None) -> None:
+        """The session has ended, by this exception or by itself."""
+
+    def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
+        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+
+
+@dataclass(slots=True)
+class _Job:
+    run: PlannedRun
+    assignment: Assignment
+    place: str | None
+    spent_s: float = 0.0
+
+
+class ArgusMonitor(Monitor):
+    """Tells an Argus server, through this host's outbox. Never raises."""
+
+    tells = True
+
+    def __init__(self, session: SweepSession, telling: Telling) -> None:
+        from argus_tasks.reporting.batch_reporter import BatchReporter
+
+        self._session = session
+        self._file = ToldFile(session.folder.path)
+        self._lock = threading.Lock()
+        self._jobs: dict[int, _Job] = {}
+        self._closed = self._left = False
+        self._asked_by = ""
+        request = session.request
+        self._batch = BatchReporter(
+            telling.batch_id,
+            project=request.project,
+            n_total=telling.n_total,
+            experiment_type=request.experiment_type,
+            labels=telling.labels,
+            shared_folder=_shared_folder(session),
+        )
+        lost = not_waiting(self._batch, self._file, list(telling.lost.values()))
+        self._lost = {job.name: job for job in lost}
+        self._file.opened(telling.batch_id, session.session_id)
+        self._batch.open(
+            on_stop=self._on_stop,
+            on_end=self._on_end,
+            environment=session.surroundings.event if session.surroundings.gathers else None,
+        )
+        for end in telling.ended:
+            self._batch.count(end.name, failed=end.failed)
+        self._tell_lost(set(self._lost) - {run.name for run in session.plan.to_do})
+
+    def join(self, run: PlannedRun) -> JoinContext | None:
+        """What the run's worker needs to emit for it."""
+        return self._batch.context(run.name)
+
+    @guarded(default=None)
+    def started(self, run: PlannedRun, assignment: Assignment) -> None:
+        """An attempt begins; the job does with its first one."""
+        job = self._jobs.get(run.index)
+        if job is None:
+            job = _Job(run, assignment, None)
+            with self._lock:
+                if self._closed:
+                    return
+                self._jobs[run.index] = job
+            job.place = self._batch.begin(run.name, _start_of(run, assignment))
+            self._lost.pop(run.name, None)
+        job.assignment = assignment
+        if assignment.join is not None:
+            assignment.join.after = job.place
+
+    @guarded(default=None)
+    def tries_again(self, index: int) -> None:
+        """The attempt has failed, and another one follows."""
+        job, outcome = self._jobs.get(index), self._session.outcome_of(index)
+        if job is None or outcome is None:
+            return
+        job.spent_s += outcome.duration_s
+        text = f"attempt {job.assignment.attempt} failed: {_reason(outcome)}; trying again"
+        job.place = self._batch.line(job.run.name, text, "warning", _after(outcome)) or job.place
+
+    @guarded(default=None)
+    def ended(self, index: int) -> None:
+        """The job has ended; what it was is in the session."""
+        with self._lock:
+            job = self._jobs.pop(index, None)
+        if job is not None:
+            self._tell_end(job, self._session.outcome_of(index))
+
+    @guarded(default=None)
+    def close(self, error: BaseException | None) -> None:
+        """The session has ended, by this exception or by itself."""
+        self._closed = True
+        while self._jobs:
+            with self._lock:
+                _, job = self._jobs.popitem()
+            self._tell_end(job, self._session.outcome_of(job.run.index))
+        self._tell_lost(set(self._lost))
+        self._batch.close(self._why_failed(error))
+        self._file.close()
+
+    @guarded(default=None)
+    def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
+        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+        ends = self._file.read().ends
+        name = next((ends[run_id].name for run_id in run_ids if run_id in ends), None)
+        if name is not None:
+            self._batch.attach(name, files)
+
+    def leave(self) -> None:
+        """Its workers are gone: wait a while until the monitor has all."""
+        with self._lock:
+            if self._left:
+                return
+            self._left = True
+        deadline = self._session.stops.deadline
+        self._session.progress.waits_for("the monitor", deadline)
+        self._batch.leave(max(_DRAIN_LEAST_S, deadline.left_s()))
+
+    def _tell_lost(self, names: set[str]) -> None:
+        """Tell the ends of jobs that a killed session has left open, and that nobody takes up."""
+        for name in sorted(names):
+            tell_end(self._batch, self._file, self._lost.pop(name))
+
+    def _tell_end(self, job: _Job, outcome: Outcome | None) -> None:
+        run, assignment = job.run, job.assignment
+        data: dict[str, Any] = {"attempts": assignment.attempt}
+        failed, after = True, _after(outcome)
+        if outcome is None:
+            why = self._session.stopped_by
+            cause = f"stopped by {why}" if why else "unknown"
+            data |= {"status": "FAILED", "cause": cause, "reason": cause, "resumable": True}
+        else:
+            ending = outcome.ending
+            failed = ending.status == FAILED
+            data["elapsed_s"] = round(job.spent_s + outcome.duration_s, 6)
+            data |= _told(outcome)
+            if failed:
+                data |= _failure(outcome, assignment.key.run_dir)
+            else:
+                data["status"] = "SKIPPED" if ending.status == SKIPPED else "DONE"
+                if ending.status == SKIPPED:
+                    data["reason"] = ending.error_message
+        self._batch.end(run.name, data, failed=failed, after=after)
+        self._file.ended(
+            assignment.key.run_id, ToldEnd(run.name, assignment.attempt, failed=failed)
+        )
+
+    def _why_failed(self, error: BaseException | None) -> str | None:
+        session = self._session
+        summary = session.summary()
+        if session.stopping and not summary.ok:
+            who = f" ({self._asked_by})" if self._asked_by else ""
+            return f"stopped by {session.stop_reason}{who}: {summary.sentence()}"
+        if error is not None:
+            return f"{type(error).__name__}: {error}"
+        if summary.failed:
+            return f"{summary.failed} of {summary.total} failed"
+        if not summary.ok:
+            return f"{summary.not_started} of {summary.total} not started"
+        return None
+
+    def _on_stop(self, who: str) -> None:
+        if who != "the monitor":
+            self._asked_by = who
+        self._session.stop("monitor")
+
+    def _on_end(self, how: str) -> None:
+        self._file.closed(self._batch.batch_id, how)
+
+
+@contextmanager
+def told(session: SweepSession) -> Iterator[None]:
+    """Within, the session's monitor is told of what happens, where there is one to be told."""
+    monitor = _monitor_of(session)
+    if monitor is None:
+        yield
+        return
+    session.monitor = monitor
+    try:
+        yield
+        monitor.close(None)
+    except BaseException as error:  # of the session, or a signal during the close
+        monitor.close(error)
+        raise
+
+
+@guarded(default=None)
+def _monitor_of(session: SweepSession) -> Monitor | None:
+    if not configured():
+        return None
+    telling = telling_of(session.plan, session.folder)
+    return ArgusMonitor(session, telling) if telling is not None else None
+
+
+def _shared_folder(session: SweepSession) -> Path | None:
+    """Where workers on a cluster's nodes write their events: this host's outbox is not theirs."""
+    on_nodes = session.request.mode in ENGINES
+    return session.folder.path.parent / "outbox" if on_nodes else None
+
+
+def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
+    meta = assignment.meta
+    data = {
+        "model": run.model,
+        "dataset": run.dataset,
+        "config_digest": run.digest,
+        "run_dir": assignment.key.run_dir,
+        "experiment": meta.experiment_name,
+        "group": meta.group,
+        "tags": meta.tags,
+        "seed": meta.seed,
+        "attempt": assignment.attempt if assignment.attempt > 1 else None,
+        "resumed": run.action is Action.RESUME or None,
+        "parent_run_id": meta.parent_run_id,
+    } | (run.trial.labels if run.trial is not None else {})
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Metrics, epochs and resources. What the function returned wins over what it reported."""
+    data: dict[str, Any] = {}
+    metrics: dict[str, Any] = dict(outcome.metrics)
+    if outcome.told is not None:
+        metrics = {**outcome.told.metrics, **metrics}
+        data = {
+            "train_epochs": outcome.told.train_epochs,
+            "resources": dict(outcome.told.resources),
+        }
+    return data | ({"metrics": metrics} if metrics else {})
+
+
+def _failure(outcome: Outcome, run_dir: str) -> dict[str, Any]:
+    ending = outcome.ending
+    data: dict[str, Any] = {
+        "status": "FAILED",
+        "cause": ending.cause,
+        "reason": _reason(outcome),
+        "error": outcome.stack[-_ERROR_TEXT:] or ending.error_message,
+        "log_tail": log_tail(run_dir),
+    }
+    if ending.resumable:
+        data["resumable"] = True
+    return data
+
+
+def _reason(outcome: Outcome) -> str:
+    cause, message = str(outcome.ending.cause), str(outcome.ending.error_message or "")
+    return cause if message in ("", cause) else f"{cause}: {message}"[:1000]
+
+
+def _after(outcome: Outcome | None) -> Sequence[str] | None:
+    return outcome.told.last if outcome is not None and outcome.told is not None else None

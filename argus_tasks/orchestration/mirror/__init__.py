@@ -1,0 +1,1 @@
+"""Prefect's server as a mirror of the sweep's ledger."""

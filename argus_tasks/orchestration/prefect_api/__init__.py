@@ -1,0 +1,1 @@
+"""Questions to Prefect's server."""

@@ -1,0 +1,1 @@
+"""What Prefect's UI shows of a sweep beside its task runs."""

@@ -1,0 +1,1 @@
+"""The task that a config becomes, and the loop that submits them."""

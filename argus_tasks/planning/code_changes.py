@@ -1,0 +1,62 @@
+"""Which code made a run, and what is to be done where another one made those that are known."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.repo import code_of
+from argus_tasks.experiments.experiment import Experiment
+from argus_tasks.runs.ledger.catalogue import KnownRun
+
+if TYPE_CHECKING:
+    from argus_tasks.planning.sweep_plan import Plan
+
+OnCodeChange = Literal["warn", "rerun", "stop"]
+
+
+def check_on_code_change(said: str) -> None:
+    """Raise BadInput where there is no such word."""
+    words = get_args(OnCodeChange)
+    if said not in words:
+        raise BadInput(
+            f"on_code_change is '{said}'; expected one of {', '.join(words)}."
+            f"{did_you_mean(said, words)}"
+        )
+
+
+def code_of_experiment(experiment: Experiment, results_root: Path) -> str | None:
+    """The code that the experiment's own folder holds now; None without git."""
+    folder = Path(experiment.folder) if experiment.folder else Path.cwd()
+    module = sys.modules.get((experiment.path or "").partition(":")[0])
+    file = getattr(module, "__file__", None) if experiment.function is not None else None
+    if file:
+        folder = Path(file).parent
+    return code_of(folder, results_root) if folder.is_dir() else None
+
+
+def made_by_other_code(known: KnownRun | None, code: str | None) -> bool:
+    """Whether a run says that another code made it."""
+    made_by = known.record.get("code") if known is not None else None
+    return made_by is not None and code is not None and made_by != code
+
+
+def change_told(found: Iterable[KnownRun], code: str | None, what: str) -> str:
+    """One sentence: `3 of the runs that are reused were made by other code (...)`."""
+    made_by = Counter(str(run.record.get("code")) for run in found)
+    told = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
+    return f"{what} made by other code: {told}; it is {code} now"
+
+
+def refuse_other_code(plan: Plan) -> None:
+    """Raise BadInput where `on_code_change` is `stop` and what is known was made by other code."""
+    if plan.other_code and plan.on_code_change == "stop":
+        what = f"{len(plan.other_code)} runs that would be reused or taken up were"
+        raise BadInput(
+            f"on_code_change is 'stop', and {change_told(plan.other_code, plan.code, what)};"
+            " expected the same code, or 'warn', 'rerun', or --fresh."
+        )

@@ -1,0 +1,151 @@
+"""A sweep as its `sweep.json` and `plan.jsonl` tell it, so that it can be run again without its
+file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.files import dumps
+from argus_tasks.base.ids import digest_of
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.redact import MASK, known_secrets, redact_value
+from argus_tasks.experiments.experiment import Experiment, experiment_from
+from argus_tasks.planning.request import SweepRequest, checked_configs
+from argus_tasks.planning.resolve import resolve
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder
+from argus_tasks.spec.sections import JobTemplates
+
+# What `resolve` takes, by the name that a request has for it.
+_EXECUTION = (
+    "mode",
+    "address",
+    "workers",
+    "cpu_threshold",
+    "timeout_s",
+    "timeout",
+    "fresh_process",
+    "max_runs_per_worker",
+    "stop_grace_s",
+    "order",
+    "cpu_limit",
+    "min_free_memory",
+    "gpus",
+    "slots_per_gpu",
+    "on_code_change",
+)
+_RETRY = ("max_attempts", "retry_on", "not_on", "delay_s", "backoff")
+
+
+def recipe_of(request: SweepRequest) -> dict[str, Any]:
+    """How the sweep is run, as JSON: its file where it has one, and what can be said without.
+
+    Secrets are masked, but for those of a search's base config.
+    """
+    recipe = {
+        "file": str(request.source) if request.source else None,
+        "path": request.experiment.path,
+        "folder": _import_folder(request.experiment),
+        "execution": {name: getattr(request, name) for name in _EXECUTION},
+        "retry": {name: getattr(request.retry, name) for name in _RETRY},
+        "stop": asdict(request.stopping),
+        "limits": {
+            each.name: each.rule.model_dump(mode="json", exclude_none=True, by_alias=True)
+            for each in request.limits
+        },
+        "metadata": request.metadata.to_dict() if request.metadata else {},
+        "ignore_keys": request.ignore_keys,
+        "only": len(request.only) if request.only is not None else None,
+        "job": request.job.model_dump(exclude_none=True),
+        "experiment_type": request.experiment_type,
+    }
+    plain = redact_value(to_jsonable(recipe), known_secrets())
+    return {**plain, "search": _search_of(request)}
+
+
+def request_of(folder: SweepFolder) -> SweepRequest:
+    """The configs of a batch, to be run again as they were run last.
+
+    Everything else is as its sweep file says now, or, where that is gone, as it was. Trackers may
+    hold secrets and are not on record. Errors: BadInput where the record does not tell enough.
+    """
+    state = folder.state() or {}
+    recipe = (folder.sessions() or [{}])[-1].get("recipe")
+    if not isinstance(recipe, Mapping):
+        raise BadInput(f"{folder.path} does not say how it was run; give the sweep file.")
+    lines = list(folder.plan())
+    search = recipe.get("search")
+    configs = [line["config"] for line in lines]
+    common: dict[str, Any] = {
+        "name": state.get("name"),
+        "project": state.get("project"),
+        "results_root": folder.path.parents[1],
+        "batch_id": folder.batch_id,
+    }
+    file = recipe.get("file")
+    if file and Path(file).is_file():
+        request = resolve(file, **common)
+        searched = request.search if search else None
+        given = checked_configs([search["base"]] if search and searched else configs)
+        request = replace(request, configs=given, duplicates=0, search=searched)
+    elif recipe.get("path"):
+        if MASK in dumps([recipe["path"], recipe["execution"], search and search["asked"]]):
+            raise BadInput(
+                f"how batch {folder.batch_id} was run had a secret in it, which is not on record;"
+                " give the sweep file."
+            )
+        place = recipe.get("folder")
+        request = resolve(
+            [search["base"]] if search else configs,
+            experiment_from(str(recipe["path"]), Path(place) if place else None),
+            experiment_type=recipe.get("experiment_type"),
+            search=search and search["asked"],
+            **common,
+            **{name: recipe["execution"].get(name) for name in _EXECUTION},
+            **{name: recipe["retry"].get(name) for name in _RETRY},
+            **recipe.get("stop", {}),
+            limits=recipe.get("limits"),
+            metadata=recipe.get("metadata"),
+        )
+        ignore_keys = tuple(recipe.get("ignore_keys") or ())
+        job = JobTemplates(**recipe.get("job", {}))
+        request = replace(request, ignore_keys=ignore_keys, job=job)
+    else:
+        raise BadInput(
+            f"the experiment of batch {folder.batch_id} is a function of a script, a notebook or a"
+            " closure; run that again instead."
+        )
+    identity = request.experiment.identity or ""
+    for line in lines:
+        if digest_of(identity, line["config"], request.ignore_keys) != line.get("digest"):
+            raise BadInput(
+                f"config {line.get('index')} ({line.get('job_id')}) cannot be had from"
+                f" {folder.path}/plan.jsonl as it was; give the sweep file."
+            )
+    return request
+
+
+def _search_of(request: SweepRequest) -> dict[str, Any] | None:
+    if request.search is None:
+        return None
+    asked = to_jsonable(request.search.model_dump(exclude_none=True, by_alias=True))
+    return {
+        "trials": request.total,
+        "base": to_jsonable(request.configs[0]),
+        "asked": redact_value(asked, known_secrets()),
+    }
+
+
+def _import_folder(experiment: Experiment) -> str | None:
+    """The folder that has to be on `sys.path` for the experiment's import path."""
+    module = sys.modules.get((experiment.path or "").partition(":")[0])
+    file = getattr(module, "__file__", None)
+    if experiment.folder or not file:
+        return experiment.folder
+    name = str(getattr(module, "__name__", ""))
+    above = name.count(".") + (Path(file).stem == "__init__")
+    return str(Path(file).parents[above])

@@ -1,0 +1,1 @@
+"""Every use of what Prefect, SQLAlchemy or httpx do not promise."""

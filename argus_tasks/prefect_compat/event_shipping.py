@@ -1,0 +1,225 @@
+"""Sends events to Prefect's server on the loop that runs it: reconnects, resends, never gives up.
+
+Only the relay's thread comes in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from contextvars import Context
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.events import Event, RelatedResource
+from prefect.events.clients import EventsClient, get_events_client
+from prefect.events.related import related_resources_from_run_context
+from prefect.utilities.context import temporary_context
+
+from argus_tasks.prefect_compat.event_coalescing import Item
+from argus_tasks.prefect_compat.settings_override import client_settings
+from argus_tasks.prefect_compat.state_change import StateChange
+
+log = logging.getLogger("argus_tasks.relay")
+
+CHECKPOINT_EVERY = 100
+CALL_LIMIT_S = 10.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+BATCH = 50
+GATHER = 100
+GATHER_S = 1.0
+"""The server writes what comes together together: an event by itself costs it several times as much
+as one of a hundred, and of quick experiments none needs to be seen sooner."""
+MAX_WAITING = 20_000
+
+
+class Shipper:
+    """What waits to be sent, and the connection it goes through."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.waiting: deque[Item] = deque()
+        self.sent = 0
+        self.lost = 0
+        self._client: EventsClient | None = None
+        self._unsure: deque[Item] = deque(maxlen=CHECKPOINT_EVERY + 1)
+        self._first_at = 0.0
+        self._emptying = False
+        self._pause_s = FIRST_PAUSE_S
+        self._next_try = 0.0
+        self._told = False
+        self._related = _Related()
+        self.away_since: float | None = None
+        """When the server was found gone (by time.monotonic()); None while it can be reached."""
+
+    def add(self, item: Item) -> None:
+        """Send it when its turn comes. Past `MAX_WAITING` the oldest is lost, and counted: the
+        mirror is settled at the end, memory is not without end."""
+        if not self.waiting:
+            self._first_at, self._emptying = self._clock(), False
+        self.waiting.append(item)
+        if len(self.waiting) > MAX_WAITING:
+            self.waiting.popleft()
+            self.lost += 1
+
+    def due(self) -> bool:
+        """Whether enough waits, or has waited for long enough; then true until all is sent."""
+        if len(self.waiting) >= GATHER or self._clock() - self._first_at >= GATHER_S:
+            self._emptying = True
+        return bool(self.waiting) and self._emptying
+
+    def paused(self) -> bool:
+        """Whether the server was away a moment ago."""
+        return self._clock() < self._next_try
+
+    async def ship(self) -> None:
+        """Send the next batch, unless the server is away and was asked a moment ago."""
+        if not self.waiting or self.paused():
+            return
+        try:
+            await asyncio.wait_for(self._ship_batch(await self._connected()), CALL_LIMIT_S)
+        except Exception as error:  # noqa: BLE001 - whatever the network raises: later again
+            await self._lost_connection(error)
+        else:
+            self._pause_s = FIRST_PAUSE_S
+            self._told = False
+            self.away_since = None
+
+    async def confirm(self) -> bool:
+        """Whether the server has taken all that was sent: the connection ends in good order."""
+        client, self._client = self._client, None
+        if client is None:
+            return not self.waiting
+        try:
+            await asyncio.wait_for(client.__aexit__(None, None, None), CALL_LIMIT_S)
+        except Exception as error:  # noqa: BLE001
+            await self._lost_connection(error)
+            return False
+        self._unsure.clear()
+        return not self.waiting
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self.confirm()
+        await self._related.close()
+
+    async def _connected(self) -> EventsClient:
+        if self._client is None:
+            client = get_events_client(reconnection_attempts=0, checkpoint_every=CHECKPOINT_EVERY)
+            await asyncio.wait_for(client.__aenter__(), CALL_LIMIT_S)
+            self._client = client
+        return self._client
+
+    async def _ship_batch(self, client: EventsClient) -> None:
+        for _ in range(min(BATCH, len(self.waiting))):
+            item = self.waiting[0]
+            event = _made(item)
+            if event is None:
+                self.waiting.popleft()
+                self.lost += 1
+                continue
+            if item.context is not None:
+                await self._related.attach(event, item.context)
+                item.context = None
+            await client.emit(event)
+            self.waiting.popleft()
+            self._unsure.append(item)
+            self.sent += 1
+
+    async def _lost_connection(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            log.warning(
+                "Prefect's server cannot be reached (%s); %d events wait, and are sent when it is "
+                "back",
+                error or type(error).__name__,
+                len(self.waiting),
+            )
+        if self.away_since is None:
+            self.away_since = self._clock()
+        # the client confirms every CHECKPOINT_EVERY events, so what is unsure is among the last of
+        # them; the server knows events by their ids and takes none twice
+        while self._unsure:
+            self.waiting.appendleft(self._unsure.pop())
+            self.sent -= 1
+        client, self._client = self._client, None
+        self._next_try = self._clock() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        if client is not None:
+            try:
+                await asyncio.wait_for(client.__aexit__(None, None, None), 1)
+            except Exception:  # noqa: BLE001, S110 - it is broken already
+                pass
+
+
+def _made(item: Item) -> Event | None:
+    """The item's event; None where none can be made of it, which is logged."""
+    if isinstance(item.event, StateChange):
+        try:
+            item.event = item.event.event()
+        except Exception:
+            log.exception("no event can be made of a change of state; the mirror is settled later")
+            return None
+    return item.event
+
+
+class _Related:
+    """What an event is related to (its flow run, flow, deployment): Prefect's own answer, asked
+    once for each flow run instead of once for each event."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], list[RelatedResource]] = {}
+        self._client: PrefectClient | None = None
+        self._stack = AsyncExitStack()
+
+    async def attach(self, event: Event, context: Context) -> None:
+        """Add them to the event, unless it says that they do not belong there."""
+        if "prefect.resource.lineage-group" in event.resource:
+            return
+        key = context.run(_place, event)
+        if key is None:
+            return
+        known = self._known.get(key)
+        if known is None:
+            if self._client is None:
+                self._client = await self._stack.enter_async_context(
+                    get_client(httpx_settings=client_settings(CALL_LIMIT_S))
+                )
+            with temporary_context(context):
+                known = await related_resources_from_run_context(
+                    client=self._client,
+                    exclude={resource.id for resource in event.involved_resources},
+                )
+            if len(self._known) > 100:
+                self._known.clear()
+            self._known[key] = known
+        event.related = [*event.related, *known]
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._stack.aclose(), 1)
+        except Exception:  # noqa: BLE001, S110 - nothing depends on it
+            pass
+
+
+def _place(event: Event) -> tuple[object, ...] | None:
+    """All that the related resources of an event depend on; None outside of any run."""
+    flow_context = FlowRunContext.get()
+    task_context = TaskRunContext.get()
+    flow_run = flow_context.flow_run if flow_context else None
+    task_run = task_context.task_run if task_context else None
+    if flow_run is None and task_run is None:
+        return None
+    own = task_run is not None and event.resource.id == f"prefect.task-run.{task_run.id}"
+    return (
+        flow_run.id if flow_run else None,
+        task_run.flow_run_id if task_run else None,
+        task_run.id if task_run and not own else None,
+        tuple(task_run.tags) if task_run else (),
+        tuple(resource.id for resource in event.related),
+    )

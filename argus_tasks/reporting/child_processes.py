@@ -1,0 +1,135 @@
+"""Processes that an experiment starts or forks: a Reporter there joins the run, too.
+
+The run's context goes down to them in the environment. What the run's end has to know of them
+(where their events end, their metrics) comes back as lines of a file beside the outbox.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.files import append_line, dumps, read_json_lines
+from argus_tasks.base.guard import guarded
+from argus_tasks.base.ids import slug
+from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.segment import SegmentWriter
+from argus_tasks.reporting import worker_reporter as joined
+from argus_tasks.reporting.roster import Roster
+
+
+@dataclass
+class Descent:
+    """What the processes of a run have told.
+
+    Attributes:
+        places: where their events end.
+        metrics: what their reporters were given.
+        epochs: how many they have sent.
+    """
+
+    places: list[str] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    epochs: int = 0
+
+
+class Descendants:
+    """Those of one run, from inside its own process. Made by `passed_on`."""
+
+    def __init__(self, context: joined.JoinContext) -> None:
+        folder = Path(context.folder) / "rosters"
+        self.notes = folder / f"{slug(context.job_id)}-{os.getpid()}.notes"
+        self._outbox = Outbox(context.folder)
+
+    def look(self) -> Descent:
+        """What they have told by now."""
+        found = Descent()
+        chains: set[str] = set()
+        for note in read_json_lines(self.notes):
+            if "chain" in note:
+                chains.add(str(note["chain"]))
+            found.metrics |= note.get("metrics", {})
+            found.epochs += int(note.get("epochs", 0))
+        if chains:
+            found.places = [str(place) for place in self._outbox.ends_of(chains)]
+        return found
+
+
+@contextmanager
+def passed_on(context: joined.JoinContext) -> Iterator[Descendants]:
+    """Within, the processes that this one starts or forks join the run."""
+    descendants = Descendants(context)
+    before = os.environ.get(joined.VARIABLE)
+    value = {"context": context.to_json(), "notes": os.fspath(descendants.notes)}
+    _unlink(descendants.notes)
+    os.environ[joined.VARIABLE] = dumps(value)
+    try:
+        yield descendants
+    finally:
+        if before is None:
+            os.environ.pop(joined.VARIABLE, None)
+        else:
+            os.environ[joined.VARIABLE] = before
+        _unlink(descendants.notes)
+
+
+def emitter() -> joined.WorkerEmitter | None:
+    """In a process that an experiment has started: what emits for the experiment's run."""
+    if not _mine:
+        _mine.append(_made())
+    return _mine[0]
+
+
+@guarded(default=None)
+def _made() -> joined.WorkerEmitter | None:
+    context, notes = _from_environment()
+    worker = joined.WorkerEmitter(context, _stop_of(context.stop_file))
+    append_line(notes, dumps({"chain": worker.chain}))
+
+    def end() -> None:
+        with suppress(OSError):
+            append_line(notes, dumps({"metrics": worker.metrics, "epochs": worker.train_epochs}))
+            joined.close_writers()
+
+    atexit.register(end)
+    return worker
+
+
+@guarded(default=None)
+def note_forked(writer: SegmentWriter) -> None:
+    """In a forked process that begins a chain of its own: say so."""
+    if joined.VARIABLE in os.environ:
+        context, notes = _from_environment()
+        Roster(Outbox(context.folder), context.batch_id).note_chain(writer.chain)
+        append_line(notes, dumps({"chain": writer.chain}))
+
+
+def _from_environment() -> tuple[joined.JoinContext, str]:
+    value = json.loads(os.environ[joined.VARIABLE])
+    return joined.JoinContext.from_json(value["context"]), str(value["notes"])
+
+
+def _stop_of(path: str | None) -> Callable[[], bool]:
+    def stopped() -> bool:
+        try:
+            with open(str(path), "rb") as handle:  # noqa: PTH123 - asked in training loops
+                return handle.read(1) not in (b"", b"\0")
+        except OSError:
+            return False
+
+    return stopped if path else lambda: False
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+_mine: list[joined.WorkerEmitter | None] = []
+os.register_at_fork(after_in_child=_mine.clear)

@@ -1,0 +1,1 @@
+"""Batches beside each other: baselines, verdicts, history."""

@@ -1,0 +1,181 @@
+"""Who won on each dataset, by how much, and whether that is more than the seeds' noise.
+
+Needs SciPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from argus_tasks.base.ids import canonical_json
+from argus_tasks.results.compare.verdict import ROUNDING
+from argus_tasks.results.stats.tests import Floats, judge
+from argus_tasks.results.tables.axes import Axes, group_names
+from argus_tasks.results.tables.leaderboard import Group, Leaderboard, Spread
+
+ALPHA = 0.05
+
+
+class Noise(StrEnum):
+    """What a lead is beside the spread over seeds."""
+
+    BEYOND = "more than seed noise"
+    WITHIN = "within seed noise"
+    NONE = "seeds change nothing"
+    TIE = "a tie"
+    UNKNOWN = "too few seeds to tell"
+    ALONE = "nothing to compare with"
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The best on one dataset beside the best of its rivals.
+
+    Attributes:
+        dataset: the dataset's value; None where the runs have no dataset key that varies.
+        winner: the model's value, or the config's short name where no key is the model.
+        group: the winner's best config.
+        second: the rival's name; None where there is none.
+        second_group: the rival's best config.
+        lead: how much better the winner's mean is, 0 or more, in the metric's unit.
+        share: the lead as a share of the rival's mean; None where that is 0.
+        low: lower end of the lead's interval (95 % for all contests together); None without noise.
+        high: its upper end.
+        noise: what the lead is worth.
+    """
+
+    dataset: Any
+    winner: str
+    group: Group
+    second: str | None
+    second_group: Group | None
+    lead: float
+    share: float | None
+    low: float | None
+    high: float | None
+    noise: Noise
+
+
+def contests(board: Leaderboard, axes: Axes) -> tuple[Contest, ...]:
+    """One contest a dataset, in the order of the runs.
+
+    A model's best config stands for it. The best two are compared by Welch's t-test, two-sided, in
+    which four contests or more learn from each other's noise (see `results.stats.tests`), with
+    Holm's correction for their number. That the two were picked as the best makes the test more
+    careful, not less: the gap between neighbours in a ranking is smaller than that of any two.
+    """
+    if board.metric is None:
+        return ()
+    names = group_names(board, without=axes.dataset)
+    fields: dict[str, list[Group]] = {}
+    for group in sorted(board.groups, key=lambda group: _first_id(group.rows)):
+        if board.metric in group.metrics:
+            where = group.config.get(axes.dataset) if axes.dataset else None
+            fields.setdefault(canonical_json(where), []).append(group)
+    found = [_contest(field, board, axes, names) for field in fields.values()]
+    return tuple(_judged(found, board.metric))
+
+
+def _first_id(rows: Sequence[Any]) -> str:
+    return min(str(row.run_id) for row in rows)
+
+
+def _contest(
+    field: Sequence[Group], board: Leaderboard, axes: Axes, names: dict[int, str]
+) -> Contest:
+    sign = 1.0 if board.direction == "min" else -1.0
+    ranked = sorted(field, key=lambda group: sign * _of(group, board).mean)
+    first = ranked[0]
+    where = first.config.get(axes.dataset) if axes.dataset else None
+    rivals = ranked[1:]
+    if axes.model is not None:
+        own = first.config.get(axes.model)
+        rivals = [group for group in rivals if group.config.get(axes.model) != own]
+    name = _competitor(first, axes, names)
+    if not rivals:
+        return Contest(where, name, first, None, None, 0.0, None, None, None, Noise.ALONE)
+    second = rivals[0]
+    mean = _of(second, board).mean
+    lead = sign * (mean - _of(first, board).mean)
+    share = lead / abs(mean) if mean else None
+    rival = _competitor(second, axes, names)
+    return Contest(where, name, first, rival, second, lead, share, None, None, Noise.UNKNOWN)
+
+
+def _competitor(group: Group, axes: Axes, names: dict[int, str]) -> str:
+    if axes.model is not None and axes.model in group.config:
+        value = group.config[axes.model]
+        return value if isinstance(value, str) else str(value)
+    return names[id(group)]
+
+
+def _of(group: Group, board: Leaderboard) -> Spread:
+    assert board.metric is not None
+    return group.metrics[board.metric]
+
+
+def _judged(found: Sequence[Contest], metric: str) -> Iterable[Contest]:
+    """The contests with what their tests say."""
+    judged = list(found)
+    noisy: list[int] = []
+    for index, contest in enumerate(found):
+        if contest.second_group is None:
+            continue
+        first, second = contest.group.metrics[metric], contest.second_group.metrics[metric]
+        if first.std is None or second.std is None:
+            continue
+        rounding = ROUNDING * max(abs(first.mean), abs(second.mean))
+        if max(first.std, second.std) <= rounding:
+            noise = Noise.NONE if contest.lead > rounding else Noise.TIE
+            judged[index] = replace(contest, noise=noise)
+        else:
+            noisy.append(index)
+    if not noisy:
+        return judged
+    scales = _scales([judged[index] for index in noisy], metric)
+    tests = [
+        _welch(judged[index], metric, scale) for index, scale in zip(noisy, scales, strict=True)
+    ]
+    effects = np.array([judged[index].lead for index in noisy]) / scales
+    variance, df = np.array(tests).T
+    # The leads are of the better one by choice, so the one-sided tests have half of the level each.
+    ruled = judge(effects, variance, df, np.ones_like(variance), ALPHA / 2)
+    for place, index in enumerate(noisy):
+        judged[index] = replace(
+            judged[index],
+            low=float(ruled.low[place] * scales[place]),
+            high=float(ruled.high[place] * scales[place]),
+            noise=Noise.BEYOND if ruled.p_up[place] <= ALPHA / 2 else Noise.WITHIN,
+        )
+    return judged
+
+
+def _scales(found: Sequence[Contest], metric: str) -> Floats:
+    """What each contest's numbers are divided by, so that noise may be learnt from the others'.
+
+    1 where all are of one size, as skills and accuracies are; else the rival's mean, as squared
+    errors of different series need it.
+    """
+    means = [
+        abs(contest.second_group.metrics[metric].mean)
+        for contest in found
+        if contest.second_group is not None
+    ]
+    if min(means) > 0 and max(means) > 30 * min(means):
+        return np.array(means)
+    return np.ones(len(means))
+
+
+def _welch(contest: Contest, metric: str, scale: float) -> tuple[float, float]:
+    """The variance of the difference of two means, and its degrees of freedom."""
+    assert contest.second_group is not None
+    first, second = contest.group.metrics[metric], contest.second_group.metrics[metric]
+    one, two = (float(each.std or 0) ** 2 / each.n / scale**2 for each in (first, second))
+    total = one + two
+    below = one**2 / (first.n - 1) + two**2 / (second.n - 1)
+    return total, total**2 / below

@@ -1,0 +1,114 @@
+"""The leaderboard for other programs: CSV and JSON, every digit as in the run folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from argus_tasks.base.jsonable import to_jsonable
+from argus_tasks.base.visible import visible
+from argus_tasks.results.read.rows import STATUSES, OddFolder, Row, Rows
+from argus_tasks.results.tables.leaderboard import Group, Leaderboard, Spread
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "＝", "＋", "－", "＠")
+
+
+def csv_text(board: Leaderboard) -> str:
+    """A line for each group: place, config, numbers of runs, codes; of each metric mean, std, the
+    mean's 95 % interval and n.
+
+    Where a metric's name is a config key's too, the config's column is named `config.<key>`. A text
+    that a spreadsheet would calculate has an apostrophe before it.
+    """
+    keys = [*board.constants, *board.keys]
+    metrics = [name + end for name in board.metrics for end in ("", "_std", "_low", "_high", "_n")]
+    fixed = ["rank", "runs", *STATUSES, "code"]
+    taken = {*metrics, *fixed}
+    titles = [f"config.{key}" if key in taken else key for key in keys]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, ["rank", *titles, "runs", *STATUSES, "code", *metrics]))
+    for index, group in enumerate(board.groups):
+        config = {**board.constants, **group.config}
+        line: list[Any] = [
+            board.rank(index),
+            *(_cell(config.get(key)) for key in keys),
+            len(group.rows),
+        ]
+        line += [group.count(status) for status in STATUSES]
+        line.append("; ".join(group.codes))
+        for name in board.metrics:
+            found = group.metrics.get(name)
+            line += _spread(found)
+        writer.writerow(line)
+    return out.getvalue()
+
+
+def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
+    """The leaderboard, the runs it is made of, and the odd folders."""
+    value = to_jsonable(
+        {
+            "metric": board.metric,
+            "direction": board.direction,
+            "direction_is": board.direction_is,
+            "group_by": board.keys,
+            "constants": board.constants,
+            "groups": [
+                _group(group, board.rank(index)) for index, group in enumerate(board.groups)
+            ],
+            "runs": [_run(row) for row in loaded.rows],
+            "odd_folders": [_odd(folder) for folder in loaded.odd],
+        }
+    )
+    assert isinstance(value, dict)
+    return value
+
+
+def _spread(found: Spread | None) -> list[Any]:
+    if found is None:
+        return ["", "", "", "", 0]
+    return [found.mean, found.std, found.low, found.high, found.n]
+
+
+def _group(group: Group, rank: int | None) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "config": group.config,
+        "runs": len(group.rows),
+        **{status: group.count(status) for status in STATUSES},
+        "metrics": {
+            name: {key: getattr(found, key) for key in ("mean", "std", "low", "high", "n")}
+            for name, found in group.metrics.items()
+        },
+        "run_ids": [row.run_id for row in group.rows],
+    }
+
+
+def _run(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in Row.__dataclass_fields__}
+
+
+def _odd(folder: OddFolder) -> dict[str, Any]:
+    return {"path": folder.path, "reason": folder.sentence}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return _inert(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return "" if value is None else json.dumps(to_jsonable(value), ensure_ascii=False)
+
+
+def _inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula, and no terminal for a command."""
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        return text  # "-0.5" is a number, whoever reads it
+    text = visible(text)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

@@ -1,0 +1,1 @@
+"""What a whole sweep leaves under its results root."""

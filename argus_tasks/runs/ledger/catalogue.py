@@ -1,0 +1,91 @@
+"""What lies under a results root: every run folder's record, and the newest run of each digest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.runs.record.layout import RUN_JSON, is_plain
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run folder as its `run.json` tells it."""
+
+    run_id: str
+    run_dir: str
+    status: str
+    digest: str | None
+    attempt: int
+    resumable: bool
+    record: dict[str, Any]
+
+
+def known_run(results_root: Path, run_id: str) -> KnownRun | None:
+    """The run of this id; None where its record cannot be read, or its folder is a link, or the
+    id is a path."""
+    folder = f"{results_root}/{run_id}"
+    if not is_plain(run_id) or os.path.islink(folder):  # noqa: PTH114
+        return None
+    return _read(run_id, folder)
+
+
+def _read(run_id: str, folder: str) -> KnownRun | None:
+    try:
+        with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
+            record = json.loads(handle.read())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    attempt = record.get("attempt")
+    return KnownRun(
+        run_id,
+        folder,
+        str(record.get("status")),
+        record.get("digest"),
+        attempt if isinstance(attempt, int) else 1,
+        record.get("resumable") is True,
+        record,
+    )
+
+
+def known_runs(results_root: Path) -> Iterator[KnownRun]:
+    """Every run under the root, oldest name first; a folder whose record is unreadable is none,
+    nor is a link."""
+    try:
+        with os.scandir(results_root) as found:
+            names = sorted(one.name for one in found if one.name[0] != "." and not one.is_symlink())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        run = _read(name, f"{results_root}/{name}")
+        if run is not None:
+            yield run
+
+
+def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
+    """For each digest the run that says how things stand: a success, else the newest one.
+
+    A run is newer than the one of the same digest that it names as its parent, whatever the clock
+    said when they were made.
+    """
+    runs = [run for run in known_runs(results_root) if run.digest is not None]
+    parents = {(run.digest, run.record.get("parent_run_id")) for run in runs}
+    newest: dict[str, tuple[tuple[bool, bool, str, str], KnownRun]] = {}
+    for run in runs:
+        rank = _rank(run, followed=(run.digest, run.run_id) in parents)
+        before = newest.get(str(run.digest))
+        if before is None or rank >= before[0]:
+            newest[str(run.digest)] = (rank, run)
+    return {digest: run for digest, (_, run) in newest.items()}
+
+
+def _rank(run: KnownRun, *, followed: bool) -> tuple[bool, bool, str, str]:
+    """Names tell runs apart by the second they were made in; within it, their start does."""
+    second = run.run_id.rpartition("_")[0]
+    return run.status == "succeeded", not followed, second, str(run.record.get("started_at"))

@@ -1,0 +1,303 @@
+"""Who is to run a config: a claim is a file a digest under `.sweep/claims/`.
+
+It is written whole beside and put in place by `link()`, which one of many wins, on network disks
+too. Where the file system has no links (exFAT, many drives in the cloud), it is made in place, by a
+create that fails where the file is there; one that is read before it is whole is nobody's, and
+stands for 15 minutes. A claim outlives whoever is killed; a dead owner's is taken over by renaming
+it away first.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import read_json
+from argus_tasks.base.ids import new_batch_id
+from argus_tasks.base.locks import locked
+from argus_tasks.base.processes import is_near, this_process
+from argus_tasks.runs.ledger.sweep_folder import checked_line, is_gone
+from argus_tasks.runs.record.layout import CLAIMS_FOLDER, STARTS_JSONL, SWEEP_FOLDER, is_plain
+
+RENEW_S = 60.0
+"""How often an owner touches its claims, for those who watch from other hosts."""
+DEAD_AFTER_S = 900.0
+"""After so long untouched, another host's claim is a dead one's."""
+
+_OWNER_KEYS = ("host", "boot_id", "pid_namespace", "pid", "pid_started")
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK})
+_TAKE_OVER = ".take-over"
+# Those who claim in this process: a claim of a closed one is dead though its process lives.
+_here: set[str] = set()
+
+log = logging.getLogger("argus_tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as its file has it; `owner` is a `this_process()`."""
+
+    path: str
+    digest: str
+    batch_id: str
+    run_id: str
+    claimant: str
+    owner: Mapping[str, Any]
+
+    def stands(self) -> bool:
+        """Whether the file still says this; where it cannot be read, it is taken to."""
+        try:
+            said = read_json(self.path)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError):
+            return True
+        if not isinstance(said, dict):
+            return True
+        return said.get("claimant") == self.claimant and said.get("run_id") == self.run_id
+
+
+class Claims:
+    """The claims of one session; safe to use from many threads.
+
+    Errors of all methods: OSError where the folder cannot be written.
+    """
+
+    def __init__(
+        self, results_root: Path, batch_id: str, *, owner: Mapping[str, Any] | None = None
+    ) -> None:
+        self._folder = claims_folder(results_root)
+        self._batch_id = batch_id
+        self._owner = dict(owner or this_process())
+        self._claimant = new_batch_id("claimant")
+        self._beside = f"{self._folder}/.{self._claimant}"
+        self._links = True
+        self._mine: dict[str, Claim] = {}
+        self._taken_over: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Make the folder; claims that this process has left open before are dead from now on."""
+        os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103
+        _here.add(self._claimant)
+        now = self._now()
+        for name in os.listdir(self._folder):  # noqa: PTH208 - what the killed have left half made
+            path = f"{self._folder}/{name}"
+            if name.startswith((".claimant-", ".dead-")) and now - _touched(path) > DEAD_AFTER_S:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # noqa: PTH108
+
+    def take(self, digest: str, run_id: str) -> Claim | None:
+        """Claim a digest for a run; None where somebody who may live has it, and at once the same
+        claim where it is ours already."""
+        with self._lock:
+            if digest in self._mine:
+                return self._mine[digest]
+            claim = Claim(
+                f"{self._folder}/{digest}",
+                digest,
+                self._batch_id,
+                run_id,
+                self._claimant,
+                self._owner,
+            )
+            if self._links:
+                _write(self._beside, claim)
+            try:
+                while not self._put(claim):
+                    found = read_claim(claim.path)
+                    if found is not None and not self.is_dead(found):
+                        return None
+                    self._put_away(claim.path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._beside)  # noqa: PTH108
+            self._mine[digest] = claim
+            return claim
+
+    def mine(self, digest: str) -> Claim | None:
+        """The claim that this session has taken of a digest."""
+        return self._mine.get(digest)
+
+    def taken_over(self, digest: str) -> Claim | None:
+        """The dead owner's claim that stood where ours is now."""
+        return self._taken_over.get(digest)
+
+    def give_back(self, digest: str) -> None:
+        """Let a digest go; one that another has taken over stays."""
+        with self._lock:
+            claim = self._mine.pop(digest, None)
+            if claim is not None and claim.stands():
+                with suppress(FileNotFoundError):
+                    os.unlink(claim.path)  # noqa: PTH108
+
+    def renew(self) -> list[Claim]:
+        """Touch what is ours; returns the claims that others have taken over."""
+        with self._lock:
+            lost = []
+            for claim in self._mine.values():
+                if claim.stands():
+                    with suppress(OSError):
+                        os.utime(claim.path)
+                else:
+                    lost.append(claim)
+            return lost
+
+    def close(self) -> None:
+        """Let everything go."""
+        for digest in list(self._mine):
+            with suppress(OSError):
+                self.give_back(digest)
+        _here.discard(self._claimant)
+
+    def is_dead(self, claim: Claim) -> bool:
+        """Whether a claim's owner is known to be no more."""
+        return _known_dead(claim) or (
+            not is_near(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
+        )
+
+    def _now(self) -> float:
+        """The file system's own time, in seconds: that of a file that is touched now."""
+        probe = f"{self._beside}-clock"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        try:
+            os.utime(probe)
+            return os.stat(probe).st_mtime  # noqa: PTH116
+        finally:
+            os.unlink(probe)  # noqa: PTH108
+
+    def _put(self, claim: Claim) -> bool:
+        """Put the claim in place; False where one stands there."""
+        try:
+            if self._links:
+                os.link(self._beside, claim.path)
+            else:
+                _write(claim.path, claim)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if not self._links or error.errno not in _NO_LINKS:
+                raise
+            self._links = False
+            log.warning("%s has no hard links: claims are made without", self._folder)
+            return self._put(claim)
+        return True
+
+    def _put_away(self, path: str) -> None:
+        """Remove a dead owner's claim. Only who has the lock does, so a live one is never met."""
+        with locked(f"{self._folder}/{_TAKE_OVER}"):
+            found = read_claim(path)
+            if found is not None and self.is_dead(found):
+                _remove(path, self._claimant)
+                self._taken_over[found.digest] = found
+
+
+def _write(path: str, claim: Claim) -> None:
+    """A new file each time: one that is linked must never be written again."""
+    text = checked_line(
+        {
+            **{key: claim.owner.get(key) for key in _OWNER_KEYS},
+            "batch_id": claim.batch_id,
+            "run_id": claim.run_id,
+            "digest": claim.digest,
+            "claimant": claim.claimant,
+            "at": utc_now_iso(),
+        }
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, text.encode("utf-8"))
+    except BaseException:
+        os.unlink(path)  # noqa: PTH108
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str, who: str) -> None:
+    away = f"{os.path.dirname(path)}/.dead-{who}"  # noqa: PTH120
+    with suppress(FileNotFoundError):
+        os.rename(path, away)  # noqa: PTH104
+        os.unlink(away)  # noqa: PTH108
+
+
+def claims_folder(results_root: Path) -> str:
+    """Where the claims of a results root lie."""
+    return f"{results_root}/{SWEEP_FOLDER}/{CLAIMS_FOLDER}"
+
+
+def shared_files(results_root: Path) -> list[str]:
+    """What every session writes to, whose ever it is."""
+    claims = claims_folder(results_root)
+    starts = f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}"
+    return [os.fspath(results_root), claims, f"{claims}/{_TAKE_OVER}", starts]
+
+
+def read_claim(path: str) -> Claim | None:
+    """The claim of a file; None where there is none. One that does not parse has no owner."""
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError):
+        return Claim(path, os.path.basename(path), "", "", "", {})  # noqa: PTH119
+
+
+def standing_claims(results_root: Path) -> list[Claim]:
+    """Every claim under a results root."""
+    folder = claims_folder(results_root)
+    try:
+        names = sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    found = [read_claim(f"{folder}/{name}") for name in names]
+    return [claim for claim in found if claim is not None]
+
+
+def seems_dead(claim: Claim) -> bool:
+    """Whether a claim's owner is no more; another host's by this host's clock."""
+    return _known_dead(claim) or (
+        not is_near(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
+    )
+
+
+def release(claim: Claim) -> None:
+    """Free a claim by hand, whoever has it."""
+    _remove(claim.path, new_batch_id("release"))
+
+
+def _known_dead(claim: Claim) -> bool:
+    here = this_process()
+    if all(claim.owner.get(key) == here.get(key) for key in _OWNER_KEYS):
+        return claim.claimant not in _here
+    return is_gone(Path(claim.path).parents[2], claim.batch_id, claim.owner)
+
+
+def _touched(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116
+    except FileNotFoundError:
+        return float("-inf")
+
+
+def _read(path: str) -> Claim:
+    said = read_json(path)
+    if not isinstance(said, dict) or not (is_plain(said["batch_id"]) and is_plain(said["run_id"])):
+        raise ValueError("no claim")
+    return Claim(
+        path,
+        str(said.get("digest")),
+        str(said.get("batch_id")),
+        str(said.get("run_id")),
+        str(said.get("claimant")),
+        {key: said.get(key) for key in _OWNER_KEYS},
+    )

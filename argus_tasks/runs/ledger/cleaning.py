@@ -1,0 +1,126 @@
+"""Taking run folders away: which ones, and so that a crash leaves none half there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from argus_tasks.base.clock import utc_now
+from argus_tasks.base.files import append_line, read_json
+from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
+from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
+from argus_tasks.runs.ledger.sweep_folder import REMOVED, checked_line, is_gone
+from argus_tasks.runs.record.layout import (
+    LEDGER_JSONL,
+    METRICS_JSON,
+    RUNNING,
+    SWEEP_FOLDER,
+    is_plain,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs are to go: those that fit all that is given.
+
+    Attributes:
+        statuses: failed, skipped, succeeded; empty: any.
+        older_than: ended so long ago, at least.
+        metric: a name in `metrics.json`, for `above` and `below`.
+        above: the metric is greater.
+        below: the metric is less.
+    """
+
+    statuses: Collection[str] = ()
+    older_than: timedelta | None = None
+    metric: str | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def fits(self, run: KnownRun, now: datetime) -> bool:
+        """Whether a run that has ended is one of them."""
+        if self.statuses and run.status not in self.statuses:
+            return False
+        if self.older_than is not None and not _ended_before(run, now - self.older_than):
+            return False
+        if self.metric is None:
+            return True
+        value = _metric(run, self.metric)
+        return (
+            value is not None
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def removable(results_root: Path, wanted: Wanted) -> list[KnownRun]:
+    """The runs that fit, and that neither run nor are claimed by anybody who may live."""
+    held = [claim for claim in standing_claims(results_root) if not seems_dead(claim)]
+    digests, run_ids = {claim.digest for claim in held}, {claim.run_id for claim in held}
+    now = utc_now()
+    return [
+        run
+        for run in known_runs(results_root)
+        if not _lives(results_root, run)
+        and run.digest not in digests
+        and run.run_id not in run_ids
+        and wanted.fits(run, now)
+    ]
+
+
+def size_of(run: KnownRun) -> int:
+    """The bytes of its files."""
+    total = 0
+    for folder, _, names in os.walk(run.run_dir):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(f"{folder}/{name}").st_size
+    return total
+
+
+def remove(results_root: Path, run: KnownRun) -> None:
+    """Take a run away: out of the results root at once, then off the disk; its ledger says so.
+
+    Errors: OSError.
+    """
+    away = results_root / SWEEP_FOLDER / "removing"
+    away.mkdir(parents=True, exist_ok=True)
+    batch_id = run.record.get("batch_id")
+    ledger = results_root / SWEEP_FOLDER / str(batch_id) / LEDGER_JSONL
+    os.rename(run.run_dir, away / run.run_id)  # noqa: PTH104
+    if is_plain(batch_id) and ledger.exists():
+        at = utc_now().isoformat()
+        facts = {"at": at, "digest": run.digest, "run_id": run.run_id, "event": REMOVED}
+        append_line(ledger, checked_line({**facts, "status": run.status}))
+    shutil.rmtree(away / run.run_id)
+    with suppress(OSError):  # another one may be at it, too
+        away.rmdir()
+
+
+def _lives(results_root: Path, run: KnownRun) -> bool:
+    owner = run.record.get("owner")
+    return run.status == RUNNING and (
+        not isinstance(owner, dict)
+        or not is_gone(results_root, str(run.record.get("batch_id")), owner)
+    )
+
+
+def _ended_before(run: KnownRun, moment: datetime) -> bool:
+    said = run.record.get("finished_at") or run.record.get("started_at")
+    try:
+        return datetime.fromisoformat(str(said)) < moment
+    except (ValueError, TypeError):
+        return False
+
+
+def _metric(run: KnownRun, name: str) -> float | None:
+    try:
+        value = read_json(f"{run.run_dir}/{METRICS_JSON}").get(name)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return float(value) if isinstance(value, int | float) else None

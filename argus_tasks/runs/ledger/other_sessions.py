@@ -1,0 +1,115 @@
+"""What other sessions have done under a results root since this one looked: read off their ledgers.
+
+A plan is as old as its look at the run folders. Whoever claims a config afterwards asks here
+whether somebody has run it in the meantime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.runs.ledger.sweep_folder import TORN, batches, checked_line
+from argus_tasks.runs.record.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOLDER, is_plain
+
+
+@dataclass(slots=True)
+class _Tail:
+    """How far a file has been read, whole lines only."""
+
+    path: str
+    read: int = 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines that are new. The file is opened each time: a network disk then looks anew."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            size = os.fstat(descriptor).st_size
+            if size <= self.read:
+                return []
+            data = os.pread(descriptor, size - self.read, self.read)
+        finally:
+            os.close(descriptor)
+        whole = data[: data.rfind(b"\n") + 1]
+        self.read += len(whole)
+        found = []
+        for line in whole.splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return [line for line in found if isinstance(line, dict)]
+
+
+class Neighbours:
+    """The other batches of a results root, from the moment this is made; not for many threads.
+
+    Sessions note their start in `.sweep/starts.jsonl`, so that nothing but that file needs to be
+    looked at while nobody else is there.
+    """
+
+    def __init__(self, results_root: Path) -> None:
+        self._root = results_root
+        self._batch_id = ""
+        self._starts = _Tail(f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}")
+        self._starts.lines()
+        self._tails: dict[str, _Tail] = {}
+        self._watched: set[str] = set()
+        self._last: dict[str, str] = {}
+        for folder in batches(results_root):
+            path = f"{folder.path}/{LEDGER_JSONL}"
+            self._tails[folder.batch_id] = _Tail(path, _size(path))
+            session = (folder.sessions() or [{"closed_at": "never"}])[-1]
+            if not folder.is_over(session):
+                self._watched.add(folder.batch_id)
+
+    def note_start(self, batch_id: str) -> None:
+        """Tell the others that a session of this batch starts, which is no neighbour of its own.
+
+        Errors: OSError.
+        """
+        self._batch_id = batch_id
+        line = checked_line({"at": utc_now_iso(), "batch_id": batch_id}) + "\n"
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self._starts.path, flags, 0o666)
+        try:
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            if end and os.pread(descriptor, 1, end - 1) != b"\n":  # torn off by a crash
+                torn = checked_line({"at": utc_now_iso(), "event": TORN})
+                line = f"\n{torn}\n{line}"
+            os.write(descriptor, line.encode("utf-8"))
+        except OSError as error:
+            error.filename = self._starts.path
+            raise
+        finally:
+            os.close(descriptor)
+
+    def last_run(self, digest: str) -> str | None:
+        """The run id that others last started or ended for a digest since this was made."""
+        for line in self._starts.lines():
+            batch_id = line.get("batch_id")
+            if is_plain(batch_id) and batch_id != self._batch_id:
+                self._watched.add(batch_id)
+        for batch_id in self._watched:
+            tail = self._tails.get(batch_id)
+            if tail is None:
+                path = f"{self._root}/{SWEEP_FOLDER}/{batch_id}/{LEDGER_JSONL}"
+                tail = self._tails[batch_id] = _Tail(path)
+            for line in tail.lines():
+                if line.get("digest") and is_plain(line.get("run_id")):
+                    self._last[line["digest"]] = line["run_id"]
+        return self._last.get(digest)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,139 @@
+"""Whether each config of a batch's plan has one outcome, or a reason why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from argus_tasks.runs.ledger.checked_files import CheckedFiles
+from argus_tasks.runs.ledger.ledger_runs import LedgerRun
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder
+from argus_tasks.runs.ledger.trial_lines import TrialLines
+from argus_tasks.runs.record.layout import FAILED, PLAN_JSONL, RUNNING, SKIPPED, SUCCEEDED
+
+
+class PlanCheck:
+    """Holds plans against what the ledgers and the folders say of the runs.
+
+    Args:
+        files: where what is wrong is noted.
+        runs: what the ledgers say, by run id.
+        statuses: what the folders say, by run id.
+        live_sessions: the sessions that run.
+    """
+
+    def __init__(
+        self,
+        files: CheckedFiles,
+        runs: Mapping[str, LedgerRun],
+        statuses: Mapping[str, str],
+        live_sessions: set[str],
+    ) -> None:
+        self._files = files
+        self._runs = runs
+        self._statuses = statuses
+        self._live_sessions = live_sessions
+
+    def check(self, folder: SweepFolder, sessions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """How many configs of the batch's plan stand how."""
+        by_digest: dict[str, list[str]] = {}
+        for run_id, run in self._runs.items():
+            if run.digest:
+                by_digest.setdefault(run.digest, []).append(run_id)
+        session = (sessions or [{}])[-1]
+        counts: dict[str, int] = {}
+        for line in folder.plan():
+            digest = line.get("digest")
+            if not digest:
+                counts["not identified"] = counts.get("not identified", 0) + 1
+                continue
+            word = self._outcome(by_digest.get(digest, []))
+            if word is None:
+                word = _reason(session, live=session.get("id") in self._live_sessions)
+            if word is None:
+                self._files.find(
+                    folder.path / PLAN_JSONL,
+                    f"config {line.get('index')} ({line.get('job_id')}) has no outcome, and the"
+                    f" session ended as '{session.get('how')}'",
+                )
+                word = "lost"
+            counts[word] = counts.get(word, 0) + 1
+        self._check_trials(folder, sessions, counts)
+        return counts
+
+    def _check_trials(
+        self,
+        folder: SweepFolder,
+        sessions: Sequence[Mapping[str, Any]],
+        counts: dict[str, int],
+    ) -> None:
+        """A search's plan grows while it runs: it has every trial that was run, and all there are
+        to be, or a reason why not."""
+        searches = {each.get("id") for each in sessions if _trials_of(each)}
+        session = (sessions or [{}])[-1]
+        ran = {
+            str(run.digest): run_id
+            for run_id, run in self._runs.items()
+            if any(one.session in searches for one in run.attempts)
+        }
+        found = TrialLines(folder.plan())
+        asked = _trials_of(session)
+        if not asked:
+            return
+        for sentence in found.wrong(ran):
+            self._files.find(folder.path / PLAN_JSONL, sentence)
+        left = asked - found.count
+        if left <= 0:
+            return
+        word = _reason(session, live=session.get("id") in self._live_sessions)
+        if word is None:
+            self._files.find(
+                folder.path / PLAN_JSONL,
+                f"{left} of {asked} trials are not there, and the session ended as"
+                f" '{session.get('how')}'",
+            )
+        counts[word or "lost"] = counts.get(word or "lost", 0) + left
+
+    def _outcome(self, run_ids: list[str]) -> str | None:
+        """The word of a config's runs: of a success, else of the newest."""
+        words = [self._word(run_id) for run_id in sorted(run_ids)]
+        known = [word for word in words if word is not None]
+        if SUCCEEDED in known:
+            return SUCCEEDED
+        return known[-1] if known else None
+
+    def _word(self, run_id: str) -> str | None:
+        run, status = self._runs[run_id], self._statuses.get(run_id)
+        if run.removed:
+            return "removed"
+        if not run.over:
+            if run.session in self._live_sessions:
+                return RUNNING
+            return SUCCEEDED if status == SUCCEEDED else "cut off"
+        said = str(run.last.get("status"))
+        cause = str(run.last.get("cause") or "")
+        if said == FAILED and cause.startswith("stopped by"):
+            return "stopped"
+        return said if said in (SUCCEEDED, SKIPPED, FAILED) else None
+
+
+def _trials_of(session: Mapping[str, Any]) -> int:
+    """How many trials the session's search was to have; 0 where it was none."""
+    recipe = session.get("recipe")
+    search = recipe.get("search") if isinstance(recipe, Mapping) else None
+    return int(search.get("trials") or 0) if isinstance(search, Mapping) else 0
+
+
+def _reason(session: Mapping[str, Any], *, live: bool) -> str | None:
+    """Why a config has not been started."""
+    if live:
+        return "not started yet"
+    if not session.get("closed_at"):
+        return "not started: its session was killed"
+    recipe = session.get("recipe")
+    if isinstance(recipe, Mapping) and recipe.get("only") is not None:
+        return "not started: a rerun of others"
+    how = str(session.get("how"))
+    if how.startswith("stopped by") or "not started" in how:
+        return "not started: stopped"
+    return None

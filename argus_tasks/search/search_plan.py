@@ -1,0 +1,182 @@
+"""The plan of a search: the trials so far, and a place for each that is still to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from argus_tasks.base.ids import digest_of, job_suffix, slug
+from argus_tasks.planning.code_changes import code_of_experiment, made_by_other_code
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.start_order import StartOrder
+from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, action_of, batch_of
+from argus_tasks.planning.trial import Trial
+from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
+from argus_tasks.runs.ledger.sweep_folder import SweepFolder
+from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
+from argus_tasks.search.study import KnownTrial, Study, TrialState, study_name
+from argus_tasks.spec.job_names import LONGEST_NAME, JobNamer
+from argus_tasks.spec.search_section import Search
+from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.templates import template_keys
+
+
+class TrialNamer:
+    """Makes planned runs of the trials of one batch."""
+
+    def __init__(self, request: SweepRequest, batch_id: str) -> None:
+        self._request = request
+        self.search = search_of(request)
+        self.space = Space(request.configs[0], self.search)
+        self.study_name = study_name(request.name, batch_id)
+        self.experiment = request.experiment
+        self._ending = f"-{job_suffix(batch_id)}"
+        self._namer = JobNamer(self.space.examples(), request.job)
+        self._numbered = "index" in template_keys(request.job.id or "")
+
+    def place(self, index: int, number: int) -> PlannedRun:
+        """A trial that has not been asked yet."""
+        name = f"trial-{number}"
+        return PlannedRun(
+            index,
+            self._request.configs[0],
+            None,
+            name,
+            name + self._ending,
+            None,
+            None,
+            Action.RUN,
+            trial=Trial(self.study_name, number),
+        )
+
+    def run(self, index: int, number: int, params: Mapping[str, Any]) -> PlannedRun:
+        """A trial that has been asked; `params` as the study has them."""
+        config = self.space.config(params)
+        named = self._namer.render(config, number)
+        tail = "" if self._numbered else f"-t{number}"
+        name = slug(named.id, LONGEST_NAME - len(tail)) + tail
+        identity = self.experiment.identity
+        digest = identity and digest_of(identity, config, self._request.ignore_keys)
+        return PlannedRun(
+            index,
+            config,
+            digest,
+            name,
+            name + self._ending,
+            named.model,
+            named.dataset,
+            Action.RUN,
+            trial=Trial(self.study_name, number),
+        )
+
+
+def search_of(request: SweepRequest) -> Search:
+    """The request's search, which it has."""
+    assert request.search is not None, "the request is of a search"
+    return request.search
+
+
+def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
+    """The batch's study, not opened yet."""
+    base = request.configs[0]
+    return Study(
+        namer.search,
+        namer.space,
+        name=namer.study_name,
+        folder=SweepFolder(request.results_root, batch_id).path,
+        base={key: value for key, value in base.items() if key not in request.ignore_keys},
+        workers=request.workers,
+    )
+
+
+def plan_search(request: SweepRequest) -> Plan:
+    """What a start of a search has to do. Errors: BadInput where its study is of another one."""
+    search, batch = search_of(request), batch_of(request)
+    namer = TrialNamer(request, batch.batch_id)
+    experiment = request.experiment
+    folder = SweepFolder(request.results_root, batch.batch_id).path
+    trials = study_of(request, batch.batch_id, namer).look() if folder.exists() else []
+    reuse = not request.fresh and experiment.identity is not None
+    known = newest_by_digest(request.results_root) if reuse else {}
+    code = code_of_experiment(experiment, request.results_root) if experiment.path else None
+    runs: list[PlannedRun] = []
+    listed: list[dict[str, Any]] = []
+    other_code: list[KnownRun] = []
+    for number in range(max(search.trials, len(trials))):
+        trial = trials[number] if number < len(trials) else None
+        if trial is None or not namer.space.has(trial.params):
+            if request.only is None:
+                runs.append(namer.place(len(runs), number))
+            continue
+        run = namer.run(len(runs), number, trial.params)
+        listed.append(plan_line(run))
+        if request.only is not None and run.digest not in request.only:
+            continue
+        found = known.get(run.digest or "")
+        run = _as_known(run, trial, found, batch.batch_id, again=request.only is not None)
+        used = found if run.action in (Action.REUSE, Action.RESUME) else None
+        if used is not None and made_by_other_code(used, code):
+            other_code.append(used)
+        runs.append(run)
+    reason = None
+    if experiment.identity is None and not request.fresh:
+        reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
+    to_do = tuple(run.index for run in runs if run.action in (Action.RUN, Action.RESUME))
+    return Plan(
+        batch.batch_id,
+        batch.known,
+        batch.identity,
+        batch.sha,
+        runs,
+        0,
+        StartOrder(to_do, "given"),
+        reason,
+        tuple(listed),
+        code,
+        request.on_code_change,
+        tuple(other_code),
+    )
+
+
+def plan_line(run: PlannedRun) -> dict[str, Any]:
+    """A trial's line in `plan.jsonl`; its index is the trial's number."""
+    assert run.trial is not None, "the run is a trial"
+    return {
+        "index": run.trial.number,
+        "digest": run.digest,
+        "job_id": run.job_id,
+        "config": run.config,
+    }
+
+
+def state_of(found: KnownRun, batch_id: str) -> TrialState | None:
+    """What a run that was found for a trial's config makes of the trial; None: it is to be run.
+
+    A failure settles the trials of its own batch only: for others it is run again.
+    """
+    if found.status == SUCCEEDED:
+        return TrialState.COMPLETE
+    if found.status == SKIPPED:
+        return TrialState.PRUNED
+    ours = found.record.get("batch_id") == batch_id
+    if found.status == FAILED and not found.resumable and ours:
+        return TrialState.FAIL
+    return None
+
+
+def _as_known(
+    run: PlannedRun, trial: KnownTrial, found: KnownRun | None, batch_id: str, *, again: bool
+) -> PlannedRun:
+    """The trial with what is to be done of it; `again`: it is to be run, whatever it was."""
+    state = trial.state
+    if state is TrialState.RUNNING and found is not None:
+        state = state_of(found, batch_id) or state
+    action = action_of(found)
+    if again:
+        action = Action.RESUME if action is Action.RESUME else Action.RUN
+    elif state is TrialState.COMPLETE or action is Action.REUSE:
+        action = Action.REUSE
+    elif state in (TrialState.PRUNED, TrialState.FAIL):
+        action = Action.LEAVE
+    return replace(run, action=action, known=found)

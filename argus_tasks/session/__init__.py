@@ -1,0 +1,1 @@
+"""One start of a sweep, from its first write to its summary."""

@@ -1,0 +1,159 @@
+"""How a sweep is getting on, for those who watch it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean
+
+from argus_tasks.base.deadline import Deadline
+from argus_tasks.planning.sweep_plan import PlannedRun
+from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
+from argus_tasks.workers.attempts.attempt import Outcome
+
+WORTH_SAYING_S = 1.0
+"""What is waited for is said after so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts of configs at one moment.
+
+    Attributes:
+        total: every config of the plan.
+        succeeded: the reused ones included.
+        eta_s: seconds until the end, from the finished ones' durations; None before any is known.
+        recorded: once all has ended: how many task runs Prefect's server has recorded, of how many.
+        waiting: once all has ended: what is waited for, and how long at most; empty at first.
+    """
+
+    total: int
+    succeeded: int
+    failed: int
+    skipped: int
+    running: int
+    reused: int
+    elapsed_s: float
+    eta_s: float | None
+    running_names: tuple[str, ...]
+    recorded: tuple[int, int] | None
+    waiting: str
+
+    @property
+    def done(self) -> int:
+        """Those that are settled."""
+        return self.succeeded + self.failed + self.skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended for good, as told to watchers."""
+
+    run: PlannedRun
+    run_id: str
+    outcome: Outcome
+    attempts: int
+
+
+class Progress:
+    """Counts what starts and ends; safe to use from many threads.
+
+    Attributes:
+        on_ended: called with each run that has ended for good.
+    """
+
+    def __init__(
+        self, total: int, reused: int, left: int, workers: int, *, failed: int = 0
+    ) -> None:
+        self._lock = threading.Lock()
+        self._total = total
+        self._reused = reused
+        self._workers = workers
+        self._counts = {SUCCEEDED: reused, FAILED: failed, SKIPPED: left}
+        self._running: dict[int, tuple[str, float]] = {}
+        self._durations: list[float] = []
+        self._started = time.monotonic()
+        self._news: list[Ended] = []
+        self._recorded: tuple[int, int] | None = None
+        self._waits_for: tuple[str, Deadline, float] | None = None
+        self.on_ended: Callable[[Ended], None] = lambda _: None
+
+    def started(self, run: PlannedRun) -> None:
+        """An attempt starts."""
+        with self._lock:
+            self._running[run.index] = (run.name, time.monotonic())
+
+    def paused(self, run: PlannedRun) -> None:
+        """An attempt failed and will be tried again."""
+        with self._lock:
+            self._running.pop(run.index, None)
+
+    def ended(self, news: Ended) -> None:
+        """A run has ended for good."""
+        with self._lock:
+            self._running.pop(news.run.index, None)
+            self._counts[news.outcome.ending.status] += 1
+            self._durations.append(news.outcome.duration_s)
+            self._news.append(news)
+        self.on_ended(news)
+
+    def settled(self, status: str) -> None:
+        """Another sweep has settled a config."""
+        with self._lock:
+            self._counts[status] += 1
+            self._reused += status == SUCCEEDED
+
+    def recorded(self, recorded: int, expected: int) -> None:
+        """Prefect's server has recorded so many of the task runs that have ended."""
+        self._recorded = (recorded, expected)
+
+    def waits_for(self, what: str, deadline: Deadline) -> None:
+        """All has ended but this, which is waited for within the deadline."""
+        self._waits_for = (what, deadline, time.monotonic())
+
+    def take_news(self) -> list[Ended]:
+        """Those that ended since this was last asked."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
+    def snapshot(self) -> Snapshot:
+        """The counts now."""
+        with self._lock:
+            counts = dict(self._counts)
+            running = tuple(name for name, _ in self._running.values())
+            now = time.monotonic()
+            elapsed = now - self._started
+            left = self._total - sum(counts.values())
+            eta = None
+            if self._durations:
+                lanes = max(1, min(self._workers, left))
+                ages = [now - since for _, since in self._running.values()]
+                # One that has run for longer than the mean is a long one: half as long again.
+                usual = mean([*self._durations[-500:], *ages])
+                to_go = sum(max(usual - age, age / 2) for age in ages)
+                to_go += max(0, left - len(ages)) * usual
+                eta = max(1.0, to_go / lanes)
+        return Snapshot(
+            self._total,
+            counts[SUCCEEDED],
+            counts[FAILED],
+            counts[SKIPPED],
+            len(running),
+            self._reused,
+            elapsed,
+            eta if left else 0.0,
+            running,
+            self._recorded,
+            self._waiting(),
+        )
+
+    def _waiting(self) -> str:
+        if self._waits_for is None:
+            return ""
+        what, deadline, since = self._waits_for
+        if time.monotonic() - since < WORTH_SAYING_S:
+            return ""
+        return f"waiting for {what}, at most {deadline.left_s():.0f} s more"

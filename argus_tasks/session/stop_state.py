@@ -1,0 +1,60 @@
+"""Who has stopped a sweep, how much of a hurry there is, and how long its end may take."""
+
+from __future__ import annotations
+
+import os
+from signal import SIGHUP, SIGTERM
+
+from argus_tasks.session.end_deadline import EndDeadline
+from argus_tasks.workers.attempts.stop_flag import RULES, StopFlag
+
+MOST_GRACE_UNDER_A_RUNNER_S = 20.0
+"""Prefect's runner kills a flow run 30 s after it has asked it to stop."""
+
+
+class StopState:
+    """Of one session. Handlers of signals may call all of it: it takes no lock.
+
+    Attributes:
+        flag: what workers see.
+        interrupted: somebody has stopped the sweep, not (only) one of its rules.
+        hurried: a second interrupt has come: no grace any more.
+        signal: the first signal that has come; None where none has.
+        grace_s: how long experiments have to end by themselves after a stop.
+        deadline: what is waited for at the end, is waited for until then.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self.flag = StopFlag()
+        self.interrupted = False
+        self.hurried = False
+        self.signal: int | None = None
+        self.grace_s = min(grace_s, MOST_GRACE_UNDER_A_RUNNER_S) if _under_a_runner() else grace_s
+        self.deadline = EndDeadline(self.grace_s)
+
+    def stop(self, by: str) -> None:
+        """Start nothing new and tell the experiments; the first who says so is named."""
+        if by not in RULES and not self.interrupted:
+            self.deadline.stopped()
+            self.interrupted = True
+        self.flag.set(by)
+
+    def hurry(self) -> None:
+        """Take away the grace, and wait for hardly anything at the end."""
+        self.hurried = True
+        self.deadline.hurried()
+
+    def on_signal(self, number: int) -> None:
+        """Stop for a SIGINT, a SIGTERM or a SIGHUP. A second one of the first two hurries; a
+        terminal that closes may send several of the last."""
+        if self.signal is None:
+            self.signal = number
+        elif number != SIGHUP:
+            self.hurry()
+        by_runner = number == SIGTERM and _under_a_runner()
+        self.stop("Prefect" if by_runner else "user")
+
+
+def _under_a_runner() -> bool:
+    """Whether Prefect's runner has started this process, and cancels it by a SIGTERM."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ

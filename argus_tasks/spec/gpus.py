@@ -1,0 +1,102 @@
+"""Which GPUs a sweep may use: what is asked for, checked, and what this machine has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.nvml import gpu_uuids
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Without it CUDA counts the fastest first, NVML by the place on the bus.
+_ORDER = "CUDA_DEVICE_ORDER"
+
+# auto: those that are there. Numbers: those. 0: none.
+Gpus: TypeAlias = str | tuple[int, ...] | int
+
+log = logging.getLogger("argus_tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU.
+
+    Attributes:
+        token: what CUDA_VISIBLE_DEVICES must say for it: a number, or a UUID.
+        uuid: what tells it from all others; its token where NVML does not know it.
+        numbered: its token is its number as NVML counts.
+    """
+
+    token: str
+    uuid: str
+    numbered: bool = True
+
+    def environment(self) -> dict[str, str]:
+        """What the environment of its user must say."""
+        order = {_ORDER: "PCI_BUS_ID"} if self.numbered else {}
+        return {VISIBLE: self.token, **order}
+
+
+def check_gpus(gpus: object, slots_per_gpu: object) -> None:
+    """Raise BadInput where these are not what a sweep file could say."""
+    numbers = gpus if isinstance(gpus, list | tuple) else ()
+    known = gpus is None or gpus == "auto" or (_is_number(gpus) and gpus == 0) or bool(numbers)
+    if not known or not all(_is_number(number) and number >= 0 for number in numbers):
+        raise BadInput(
+            f"gpus is {gpus!r}; expected 'auto', a list of GPU numbers such as [0, 1],"
+            " or 0 for none."
+        )
+    no_gpu_twice(numbers)
+    if not _is_number(slots_per_gpu) or int(str(slots_per_gpu)) < 1:
+        raise BadInput(f"slots_per_gpu is {slots_per_gpu!r}; expected a whole number, 1 or more.")
+
+
+def no_gpu_twice(numbers: Sequence[int]) -> Sequence[int]:
+    """The numbers. Errors: BadInput where one is there twice."""
+    if len(set(numbers)) < len(numbers):
+        raise BadInput(f"gpus is {list(numbers)}; expected each GPU once.")
+    return numbers
+
+
+def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """The GPUs that a sweep may use; empty where it sees to none.
+
+    Where CUDA_VISIBLE_DEVICES is set already (by a scheduler, or the user) it says which there are,
+    and numbers count those. Errors: BadInput for a number that there is no GPU for.
+    """
+    if gpus is None or gpus == 0:
+        return ()
+    uuids = gpu_uuids()
+    tokens = [str(number) for number in range(len(uuids or ()))]
+    given = environ.get(VISIBLE)
+    if given is not None:
+        tokens = [token.strip() for token in given.split(",") if token.strip()]
+        if "-1" in tokens:  # CUDA itself stops there
+            tokens = tokens[: tokens.index("-1")]
+    if isinstance(gpus, tuple):
+        if uuids is None and given is None:
+            log.warning("gpus: NVML does not answer, so nobody can say whether they are there")
+            tokens = [str(number) for number in range(max(gpus) + 1)]
+        missing = [number for number in gpus if number >= len(tokens)]
+        if missing:
+            raise BadInput(
+                f"gpus is {list(gpus)}; expected numbers of GPUs that are there:"
+                f" there are {len(tokens)}, counted from 0."
+            )
+        tokens = [tokens[number] for number in gpus]
+    elif not tokens:
+        log.warning("gpus is auto, but this machine shows no GPU; experiments run without")
+    return tuple(Gpu(token, _uuid(token, uuids or ()), given is None) for token in tokens)
+
+
+def _uuid(token: str, uuids: Sequence[str]) -> str:
+    if token.isdigit() and int(token) < len(uuids):
+        return uuids[int(token)]
+    return next((uuid for uuid in uuids if uuid.startswith(token)), token)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,109 @@
+"""In which order the configs of a sweep are started. It changes nothing else of them."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from statistics import mean
+from typing import Literal, TypeAlias, get_args
+
+from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.spec.varying_keys import Pair
+
+# given: as the file makes them. smoke_first: first a few that have each value once, then those
+# that are expected to take longest. shuffle: at random, the same at each start of a batch.
+Order: TypeAlias = Literal["given", "smoke_first", "shuffle"]
+ORDERS: tuple[str, ...] = get_args(Order)
+
+# Of a number with more values than this, the least and the greatest stand for all.
+MANY_NUMBERS = 16
+
+
+def check_order(order: object) -> None:
+    """Raise BadInput where there is no such order."""
+    if order not in ORDERS:
+        hint = did_you_mean(str(order), ORDERS)
+        raise BadInput(f"order is {order!r}; expected one of {', '.join(ORDERS)}.{hint}")
+
+
+def shuffled(keys: Mapping[int, str], batch_id: str) -> list[int]:
+    """The indexes in an order that is drawn by the batch's id: each has its place by its own key,
+    so that what is added to a sweep later leaves the others where they were."""
+
+    def place(index: int) -> bytes:
+        return hashlib.sha256(f"{batch_id}\n{keys[index]}".encode()).digest()
+
+    return sorted(keys, key=place)
+
+
+def covering(
+    to_do: Mapping[int, Iterable[Pair]], everything: Sequence[Iterable[Pair]]
+) -> list[int]:
+    """A few of `to_do` that together have each value of each key: those with most new ones first.
+
+    Values that no config of `to_do` has need no cover. `everything` is what tells numbers with
+    many values (see `MANY_NUMBERS`).
+    """
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for pairs in everything:
+        for key, text in pairs:
+            values[key].add(text)
+    counted = {key: _ends(texts) for key, texts in values.items()}
+    left = {
+        index: {(key, text) for key, text in pairs if text in counted[key]}
+        for index, pairs in to_do.items()
+    }
+    wanted = set().union(*left.values())
+    chosen: list[int] = []
+    # The most valuable first. A config's worth only falls, so one whose worth has not fallen since
+    # it was put there is the best of all.
+    heap = [(-len(pairs), index) for index, pairs in left.items()]
+    heapq.heapify(heap)
+    while wanted and heap:
+        worth, index = heapq.heappop(heap)
+        now = -len(left[index] & wanted)
+        if now == worth:
+            chosen.append(index)
+            wanted -= left[index]
+        elif now:
+            heapq.heappush(heap, (now, index))
+    return chosen
+
+
+def _ends(texts: set[str]) -> set[str]:
+    if len(texts) > MANY_NUMBERS:
+        with suppress(ValueError):
+            numbers = sorted(texts, key=float)
+            return {numbers[0], numbers[-1]}
+    return texts
+
+
+class Expected:
+    """How long configs are expected to take, from how long those took that share values with them.
+
+    A value's factor is the ratio of the (geometric) mean duration of the runs that have it to that
+    of all; a config's duration is the mean of all times the factors of its values.
+
+    Args:
+        history: the values of runs that have succeeded, and their seconds.
+    """
+
+    def __init__(self, history: Iterable[tuple[Iterable[Pair], float]]) -> None:
+        logs: defaultdict[Pair, list[float]] = defaultdict(list)
+        every: list[float] = []
+        for pairs, seconds in history:
+            log = math.log(max(seconds, 1e-6))
+            every.append(log)
+            for pair in pairs:
+                logs[pair].append(log)
+        self.count = len(every)
+        self._mean = mean(every) if every else 0.0
+        self._factors = {pair: mean(found) - self._mean for pair, found in logs.items()}
+
+    def seconds(self, pairs: Iterable[Pair]) -> float:
+        """The expected duration; without any history all are alike."""
+        return math.exp(self._mean + sum(self._factors.get(pair, 0.0) for pair in pairs))

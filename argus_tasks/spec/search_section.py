@@ -1,0 +1,87 @@
+"""The `search` section of a sweep file, and what does not go together with it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.extras import need
+from argus_tasks.base.ids import canonical_json
+from argus_tasks.spec.sections import Count, Distribution, Key, Section, Text
+
+Sampler: TypeAlias = Literal["tpe", "random", "grid", "cmaes"]
+Pruner: TypeAlias = Literal["none", "median", "asha"]
+_FEWEST_FOR_CMAES = 2
+
+
+class Search(Section):
+    """Configs that are drawn while the sweep runs: trials of an Optuna study."""
+
+    sampler: Sampler = "tpe"
+    """How values are drawn."""
+    n_trials: Count | None = None
+    """How many trials, those of earlier starts included; grid needs none."""
+    metric: Text
+    """What is optimized: a number that the experiment returns; dotted for nested ones."""
+    direction: Literal["min", "max"]
+    """Which way."""
+    pruner: Pruner = "none"
+    """Which trials end early."""
+    seed: int = 0
+    """Another seed gives other draws."""
+    space: Annotated[dict[Key, Distribution], Field(min_length=1)]
+    """What is drawn: a distribution for each key."""
+    storage: Text | None = None
+    """Where Optuna keeps the study: a journal file or a database's URL; by default a file of the
+    sweep's own."""
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are to be."""
+        return self.n_trials or self.points
+
+    @property
+    def points(self) -> int:
+        """How many combinations a grid of the space has."""
+        return math.prod(_choices(distribution) or 0 for distribution in self.space.values())
+
+
+def check_search(search: Search) -> None:
+    """Raise BadInput for a search that cannot be run, or not here."""
+    if search.sampler == "grid":
+        for key, distribution in search.space.items():
+            if _choices(distribution) is None:
+                raise BadInput(
+                    f"search.space.{key} is a range of numbers, and search.sampler is 'grid';"
+                    " expected choice or int."
+                )
+        if search.trials > search.points:
+            raise BadInput(
+                f"search.n_trials is {search.n_trials}, and the grid has {search.points}"
+                " combinations; expected no more than these."
+            )
+    elif search.n_trials is None:
+        raise BadInput("search.n_trials is missing; expected an integer of 1 or more.")
+    if search.sampler == "cmaes":
+        numeric = sum(each.choice is None for each in search.space.values())
+        if numeric < _FEWEST_FOR_CMAES:
+            raise BadInput(
+                f"search.sampler is 'cmaes', and search.space has {numeric} numeric keys; expected"
+                f" {_FEWEST_FOR_CMAES} or more, or another sampler."
+            )
+    need("optuna", "optuna")
+    if search.sampler == "cmaes":
+        need("optuna", "cmaes")
+
+
+def _choices(distribution: Distribution) -> int | None:
+    """How many values there are; None for a range of numbers."""
+    if distribution.choice is not None:
+        return len({canonical_json(value) for value in distribution.choice})
+    if distribution.integers is not None:
+        low, high = distribution.integers
+        return high - low + 1
+    return None

@@ -1,0 +1,1 @@
+"""Where attempts execute: worker processes, clusters, or the caller."""

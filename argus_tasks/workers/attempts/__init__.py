@@ -1,0 +1,1 @@
+"""One attempt of one run, on the side that executes it."""

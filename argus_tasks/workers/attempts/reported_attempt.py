@@ -1,0 +1,126 @@
+"""An attempt that a monitor is told of: what is set up around it, and what it came to for the flow.
+
+Without a monitor nothing of this is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from argus_tasks.runs.context.sink import NoMonitor, RunSink
+from argus_tasks.workers.attempts.resource_usage import Used
+
+if TYPE_CHECKING:
+    from argus_tasks.reporting.child_processes import Descendants
+    from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
+    from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+    from argus_tasks.workers.attempts.stop_flag import StopFlag
+
+log = logging.getLogger("argus_tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an attempt came to, for the monitor.
+
+    Attributes:
+        last: where its last events end, as text; the job's end goes after them.
+        metrics: what the experiment's own reporters were given.
+        train_epochs: how many epochs were sent.
+        resources: see `workers.attempts.resource_usage`.
+    """
+
+    last: tuple[str, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    train_epochs: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+class Watch:
+    """Around one attempt.
+
+    Attributes:
+        sink: for the run's context.
+    """
+
+    sink: RunSink = NoMonitor()
+
+    def sign(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
+        """The outcome with what the flow has to know; `epochs`: how many the context has sent."""
+        return outcome
+
+
+class _Joined(Watch):
+    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
+        self.sink = worker
+        self._worker = worker
+        self._descendants = descendants
+        self._used = used
+
+    def sign(self, outcome: Outcome, epochs: int) -> Outcome:
+        last = self._worker.last
+        places, metrics = [last] if last else [], dict(self._worker.metrics)
+        epochs += self._worker.train_epochs
+        if self._descendants is not None:
+            theirs = self._descendants.look()
+            places += theirs.places
+            metrics = theirs.metrics | metrics
+            epochs += theirs.epochs
+        told = Told(tuple(places), metrics, epochs, self._used.taken())
+        return replace(outcome, told=told)
+
+
+@contextmanager
+def watched(
+    assignment: Assignment,
+    stop: StopFlag,
+    disowned: Callable[[], bool],
+    used: Used,
+    *,
+    alone: bool,
+) -> Iterator[Watch]:
+    """Have what the experiment emits go to the monitor's outbox, where there is one.
+
+    `alone`: this process runs nothing else meanwhile, so its environment is the run's own.
+    """
+    context: JoinContext | None = assignment.join
+    if context is None:
+        yield Watch()
+        return
+    from argus_tasks.reporting.child_processes import passed_on
+    from argus_tasks.reporting.worker_reporter import joined
+
+    with ExitStack() as stack:
+        try:
+            worker = stack.enter_context(joined(context, stop.is_set, disowned))
+            descendants = None
+            if alone:
+                context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
+                descendants = stack.enter_context(passed_on(context))
+            watch: Watch = _Joined(worker, descendants, used)
+        except Exception as error:  # noqa: BLE001 - a monitor never ends a run
+            log.warning("argus-tasks: the monitor is not told of a run: %r", error)
+            watch = Watch()
+        yield watch
+
+
+def load_early() -> None:
+    """In a worker, before its first attempt: load what telling a monitor takes, if there is one."""
+    from argus_tasks.reporting.target import configured
+
+    if configured():
+        import argus_tasks.reporting.child_processes  # noqa: F401
+
+
+def end_chains() -> None:
+    """In a process that goes away cleanly: nothing more will be told from here."""
+    joined = sys.modules.get("argus_tasks.reporting.worker_reporter")
+    if joined is not None:
+        with suppress(OSError):
+            joined.close_writers()

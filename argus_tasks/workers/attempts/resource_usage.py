@@ -1,0 +1,63 @@
+"""What an attempt uses of the machine, measured by the process that runs it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from argus_tasks.experiments.script_memory import peak_mb_of, told_peak_mb
+from argus_tasks.runs.record.process_usage import ProcessUsage
+
+
+class Used:
+    """From now on, in this process.
+
+    Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
+    and its children's, and memory counts; else the CPU time is this thread's.
+
+    Attributes:
+        below: what processes that do the attempt's work (scripts) have used: their memory is the
+            attempt's then.
+    """
+
+    below: Sequence[ProcessUsage] = ()
+
+    def __init__(self, owner: Mapping[str, Any]) -> None:
+        self._isolated = owner.get("pid") != os.getpid()
+        self._since_s = self._cpu_s()
+        if self._isolated:
+            # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
+            with suppress(OSError):
+                descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.write(descriptor, b"5")
+                finally:
+                    os.close(descriptor)
+
+    def taken(self) -> dict[str, float]:
+        """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
+        cpu_s = self._cpu_s() - self._since_s
+        if not self._isolated:  # else they are among its children
+            cpu_s += sum(each.cpu_s for each in self.below)
+        used = {"cpu_s": round(cpu_s, 3)}
+        if self.below:
+            return used | {"peak_ram_mb": round(max(each.peak_mb for each in self.below), 1)}
+        return used | {"peak_ram_mb": _peak_mb()} if self._isolated else used
+
+    def _cpu_s(self) -> float:
+        if not self._isolated:
+            return time.thread_time()
+        mine = resource.getrusage(resource.RUSAGE_SELF)
+        below = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return mine.ru_utime + mine.ru_stime + below.ru_utime + below.ru_stime
+
+
+def _peak_mb() -> float:
+    peak_mb = peak_mb_of("self")
+    if peak_mb is None:
+        peak_mb = told_peak_mb(resource.getrusage(resource.RUSAGE_SELF))
+    return round(peak_mb, 1)

@@ -1,0 +1,155 @@
+"""Dask, by its own client, from the threads of the flow's process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple
+from typing import Any
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.workers.engines import dask_node
+from argus_tasks.workers.engines.dask_local import LocalDask
+from argus_tasks.workers.engines.messages import EngineLost, NodeLost, Sender
+
+_CONNECT_S = 10.0
+_LEAVE_S = 5.0
+_LOOK_S = 0.2
+
+
+class DaskEngine:
+    """A dask cluster: one that is there, or, without an address, one of our own on this machine."""
+
+    def __init__(self, address: str | None, runs_at_once: int) -> None:
+        self._given = address
+        self._runs_at_once = runs_at_once
+        self._local: LocalDask | None = None
+        self._client: Any = None
+        self._lock = threading.Lock()
+        self._waiting: set[Any] = set()
+        self._over = False
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"dask at {self._given}" if self._given else "dask on this machine"
+
+    def open(self) -> None:
+        """Connect. Errors: BadInput where nobody answers."""
+        from distributed import Client
+
+        # What it warns of is an attempt's or a node's end, and told as such.
+        logging.getLogger("distributed.client").setLevel(logging.ERROR)
+        self._let_go()
+        security = None
+        address = self._given
+        if address is None:
+            self._local = LocalDask(self._runs_at_once)
+            address, security = self._local.address, self._local.security
+        try:
+            self._client = Client(  # type: ignore[no-untyped-call]
+                address,
+                timeout=_CONNECT_S,
+                security=security,
+                set_as_default=False,
+                name="argus-tasks",
+            )
+        except (OSError, TimeoutError, ValueError, TypeError) as error:
+            raise BadInput(
+                f"address is '{address}', but no dask scheduler answers there:"
+                f" {error or type(error).__name__}."
+            ) from error
+
+    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+        """Have every node there is get ready, once there is one; what is wrong with the first
+        that cannot, empty where all can. Nothing is waited for once not `waiting`."""
+        while waiting():
+            with suppress(TimeoutError):
+                self._client.wait_for_workers(1, timeout=_LOOK_S)
+                break
+        else:
+            return ""
+        answers = self._client.run(dask_node.greet, astuple(sender), on_error="return")
+        for node, answer in answers.items():
+            if isinstance(answer, BaseException):
+                return f"the dask worker {node} cannot be used: {_say(answer)}"
+            if answer:
+                return str(answer)
+        return ""
+
+    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+        """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
+        client = self._client
+        if client is None or client.status != "running":
+            raise EngineLost(f"{self.place} is gone")
+        from distributed import CancelledError
+        from distributed.scheduler import KilledWorker
+
+        future = client.submit(
+            dask_node.serve,
+            astuple(sender),
+            what,
+            request,
+            key=f"argus-{what}-{uuid.uuid4().hex}",
+            pure=False,
+            retries=0,
+        )
+        with self._lock:
+            self._waiting.add(future)
+            over = self._over
+        if over:
+            future.cancel(force=True)
+        try:
+            answer: bytes = future.result()
+        except KilledWorker as error:
+            raise NodeLost(f"the dask worker {error.last_worker.address} is gone") from None
+        except CancelledError:
+            if self._over:
+                raise NodeLost("stopped") from None
+            raise EngineLost(f"{self.place} is gone") from None
+        except ImportError as error:
+            raise BadInput(f"a dask worker cannot be used: {_say(error)}.") from error
+        finally:
+            with self._lock:
+                self._waiting.discard(future)
+            with suppress(Exception):
+                future.release()
+        return answer
+
+    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Tell every node; those that cannot be reached do not hear it."""
+        client = self._client
+        if client is None or client.status != "running":
+            return
+        with suppress(Exception):
+            client.run(dask_node.hear, sweep, what, value, on_error="ignore")
+
+    def abandon(self) -> None:
+        """Wait for no answer any more."""
+        with self._lock:
+            self._over = True
+            waiting = list(self._waiting)
+        for future in waiting:
+            with suppress(Exception):
+                future.cancel(force=True)
+
+    def close(self) -> None:
+        """Let go of the cluster; end it where it is our own."""
+        self.abandon()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        client, self._client = self._client, None
+        local, self._local = self._local, None
+        if client is not None:
+            with suppress(Exception):
+                client.close(timeout=_LEAVE_S)
+        if local is not None:
+            local.close()
+
+
+def _say(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,92 @@
+"""What runs in a dask worker's process: the entry points that tasks and broadcasts name."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+from argus_tasks.workers.engines.messages import Sender
+from argus_tasks.workers.engines.node import CLOSE, Nodes
+
+_IDLE_S = 60.0
+_LOOK_S = 0.5
+
+_nodes = Nodes()
+
+
+class _Guard:
+    """Watches the tasks of this dask worker, for what no message tells.
+
+    A sweep that is killed takes its client with it, and the scheduler forgets what only that one
+    wanted: its tasks show as cancelled here, while their threads go on. Then the sweep is over.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[Any, tuple[str, Any]] = {}
+        self._watching = False
+
+    def watch(self) -> None:
+        """Watch from now on."""
+        with self._lock:
+            begun, self._watching = self._watching, True
+        if not begun:
+            threading.Thread(target=self._watch, name="argus-guard", daemon=True).start()
+
+    def begin(self, key: Any, sweep: str, worker: Any) -> None:
+        """A task has begun."""
+        with self._lock:
+            self._keys[key] = (sweep, worker)
+
+    def end(self, key: Any) -> None:
+        """It has ended."""
+        with self._lock:
+            self._keys.pop(key, None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_LOOK_S)
+            with self._lock:
+                keys = dict(self._keys)
+            unwanted = {
+                sweep for key, (sweep, worker) in keys.items() if not _is_wanted(key, worker)
+            }
+            for sweep in unwanted:
+                _nodes.tell(sweep, CLOSE, None)
+            _nodes.rest(_IDLE_S)
+
+
+_guard = _Guard()
+
+
+def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
+    """A task: what `Nodes.answer` gives."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+    asking = Sender(*sender)
+    _guard.begin(key, asking.sweep, worker)
+    _guard.watch()
+    try:
+        return _nodes.answer(asking, what, request, worker.state.nthreads)
+    finally:
+        _guard.end(key)
+
+
+async def greet(sender: tuple[Any, ...], dask_worker: Any) -> str:
+    """A broadcast: get ready; what is wrong with this node, empty where nothing is."""
+    _guard.watch()
+    return await asyncio.to_thread(_nodes.warm, Sender(*sender), dask_worker.state.nthreads)
+
+
+async def hear(sweep: str, what: str, value: str | float | None) -> None:
+    """A broadcast: what `Nodes.tell` hears."""
+    await asyncio.to_thread(_nodes.tell, sweep, what, value)
+
+
+def _is_wanted(key: Any, worker: Any) -> bool:
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state != "cancelled"

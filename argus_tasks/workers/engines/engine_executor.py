@@ -1,0 +1,272 @@
+"""Attempts on the nodes of an engine's cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.files import PRIVATE, write_bytes_whole
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.runs.record import causes
+from argus_tasks.spec.time_limit import TimeLimit
+from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+from argus_tasks.workers.attempts.stop_flag import StopFlag
+from argus_tasks.workers.engines.messages import (
+    EngineLost,
+    NodeLost,
+    NodeSetup,
+    RunThis,
+    Sender,
+    own_libraries,
+    own_versions,
+)
+from argus_tasks.workers.engines.node import CLOSE, LIMIT, LOAD, RUN, SIGNAL, STOP, claim_file
+from argus_tasks.workers.isolation.death import WorkerDied
+from argus_tasks.workers.isolation.protocol import Setup, dumps
+
+_LOOK_S = 0.1
+_HEAR_S = 10.0
+_KILL_TO_ABANDON_S = 1.0
+
+
+class Engine(Protocol):
+    """A cluster of nodes, whoever runs it. Safe to use from many threads."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    def open(self) -> None:
+        """Connect, again too. Errors: BadInput where nobody answers."""
+
+    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+        """Have every node get ready, once there is one; what is wrong with the first that cannot,
+        empty where all can. Nothing is waited for once not `waiting`."""
+
+    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+        """Have any node answer (`node.Nodes.answer`), on its own and once.
+
+        Errors: NodeLost; EngineLost; BadInput where a node does not know how to answer.
+        """
+
+    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Tell every node (`node.Nodes.tell`); those that cannot be reached do not hear it."""
+
+    def abandon(self) -> None:
+        """Wait for no answer any more."""
+
+    def close(self) -> None:
+        """Let go of the cluster; end it where it is our own."""
+
+
+class EngineExecutor:
+    """At most `workers` attempts at once, each on whatever node the engine chooses.
+
+    There it runs as it would here: a keeper, its workers, a cause for every death.
+    """
+
+    def __init__(
+        self,
+        request: SweepRequest,
+        engine: Engine,
+        setup: Setup,
+        environment: Mapping[str, str],
+        stop: StopFlag,
+        limit: TimeLimit,
+    ) -> None:
+        told = NodeSetup(
+            setup,
+            dict(environment),
+            own_libraries(),
+            request.stop_grace_s,
+            bool(limit),
+            request.max_runs_per_worker,
+        )
+        self._data = dumps(told)
+        sweep = uuid.uuid4().hex
+        self._file = request.results_root / ".sweep" / f"nodes-{sweep}"
+        self._sender = Sender(
+            sweep,
+            str(self._file),
+            hashlib.sha256(self._data).hexdigest(),
+            own_versions(),
+            socket.gethostname(),
+        )
+        self._engine = engine
+        self._stop = stop
+        self._limit = limit
+        self._places = threading.BoundedSemaphore(request.workers)
+        self._lock = threading.Lock()
+        self._opened: Future[None] | None = None
+        self._checking = threading.Lock()
+        self._checked = False
+        self._made: list[Path] = []
+        self._gone = ""
+        self._openings = 0
+        self._ending = threading.Event()
+        self._closed = threading.Event()
+
+    def warm(self, count: int) -> None:
+        """Connect to the cluster, meanwhile; it has as many workers as it has."""
+        with self._lock:
+            if self._opened is not None or not count:
+                return
+            self._opened = Future()
+        threading.Thread(target=self._open, args=(self._opened,), daemon=True).start()
+
+    def check(self) -> None:
+        """Wait until the cluster is there, shares the results root, and has loaded the experiment.
+
+        Errors: BadInput where it is not, does not, has not.
+        """
+        with self._checking:
+            if not self._checked:
+                self._check()
+                self._checked = True
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Execute on some node, once there is a place.
+
+        Errors: WorkerDied, its cause `node lost` where the node is gone; BadInput.
+        """
+        with self._places:
+            self.check()
+            if not may_start():
+                return None
+            this = RunThis(assignment, uuid.uuid4().hex, self._limit.seconds())
+            try:
+                answer = self._ask(RUN, dumps(this))
+            finally:
+                with suppress(OSError):
+                    os.unlink(claim_file(assignment.key.run_dir, this.claim))  # noqa: PTH108
+        assert isinstance(answer, Outcome), "an attempt has an outcome"
+        return answer
+
+    def tree(self) -> int | None:
+        """There is no such process on this machine."""
+
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """Idle workers are their nodes' own, and let go there after a while."""
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """Signal every worker on every node; after a KILL, wait for them only a moment more."""
+        self._ending.set()
+        self._say(SIGNAL, sign.name)
+        if sign == signal.SIGKILL:
+            timer = threading.Timer(_KILL_TO_ABANDON_S, self._engine.abandon)
+            timer.daemon = True
+            timer.start()
+
+    def close(self) -> None:
+        """End what runs, let go of the cluster, and take back what was written for it."""
+        if self._closed.is_set():
+            return
+        self._ending.set()
+        self._closed.set()
+        if self._opened is not None:
+            with suppress(BaseException):  # whoever waited for it has seen it
+                self._opened.result()
+            self._say(CLOSE, None).join(_HEAR_S)
+            self._engine.close()
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
+            for folder in self._made:
+                folder.rmdir()
+
+    def _open(self, opened: Future[None]) -> None:
+        try:
+            self._engine.open()
+        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
+            opened.set_exception(error)
+        else:
+            opened.set_result(None)
+
+    def _check(self) -> None:
+        self.warm(1)
+        assert self._opened is not None
+        self._opened.result()
+        self._write_setup()
+        wrong = self._engine.greet(self._sender, lambda: not self._stop.is_set())
+        if wrong:
+            raise BadInput(wrong)
+        if not self._stop.is_set():
+            self._ask(LOAD, b"")
+        threading.Thread(target=self._relay, name="argus-engine", daemon=True).start()
+
+    def _write_setup(self) -> None:
+        """Where the nodes look for it: what they find there shows that the root is shared."""
+        folder = self._file.parent
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._made = missing
+            write_bytes_whole(self._file, self._data, mode=PRIVATE)
+        except OSError as error:
+            raise BadInput(
+                f"results_root is '{self._file.parents[1]}'; expected a folder that can be"
+                f" written to: {error.strerror}."
+            ) from error
+
+    def _ask(self, what: str, request: bytes) -> object:
+        """A node's answer. Errors: WorkerDied, BadInput: the node's own, or for a node lost."""
+        if self._gone:
+            raise WorkerDied(causes.NODE_LOST, self._gone)
+        opening = self._openings
+        try:
+            answer = pickle.loads(self._engine.ask(self._sender, what, request))
+        except NodeLost as lost:
+            if self._ending.is_set():
+                raise WorkerDied("stopped") from None
+            if isinstance(lost, EngineLost):
+                self._open_again(opening)
+            raise WorkerDied(causes.NODE_LOST, f"{lost} in the middle of it") from None
+        if isinstance(answer, BadInput | WorkerDied):
+            raise answer
+        return answer
+
+    def _open_again(self, opening: int) -> None:
+        """Connect anew, once however many threads have seen it go; where that fails, remember."""
+        with self._lock:
+            if opening != self._openings or self._gone or self._ending.is_set():
+                return
+            try:
+                self._engine.open()
+            except BadInput as error:
+                self._gone = str(error)
+            else:
+                self._openings += 1
+
+    def _say(self, what: str, value: str | float | None) -> threading.Thread:
+        """Tell the nodes from a thread of its own: one that does not answer holds nobody up."""
+        thread = threading.Thread(
+            target=self._engine.tell, args=(self._sender.sweep, what, value), daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _relay(self) -> None:
+        """Tell the nodes of a stop, and of a time limit that has moved."""
+        told_stop = False
+        told_s = self._limit.seconds()
+        while not self._closed.wait(_LOOK_S):
+            if self._stop.is_set() and not told_stop:
+                told_stop = True
+                self._say(STOP, self._stop.by())
+            limit_s = self._limit.seconds() if self._limit.moves else told_s
+            if limit_s != told_s:
+                told_s = limit_s
+                self._say(LIMIT, limit_s)

@@ -1,0 +1,136 @@
+"""A cluster on this machine, in a process of its own that leaves nothing behind.
+
+Its scheduler is not in the sweep's process, which has one GIL for everything; dask starts its
+workers with a new import of `__main__`, which here is nobody's script; and some of Ray's processes
+outlive it. So the process is the subreaper of all it starts, and kills what is left when its parent
+hangs up or dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.base.process_tree import inherit_orphans, kill_all_below
+from argus_tasks.base.server_login import environment_for_experiments
+
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+_BOOT = (
+    "import sys; sys.path.append(sys.argv[2]);"
+    "from argus_tasks.workers.engines.local_cluster import main;"
+    "main(int(sys.argv[1]), int(sys.argv[3]), sys.argv[4])"
+)
+_LOOK_S = 0.5
+_END_S = 20.0
+_KILL_PATIENCE_S = 10.0
+
+
+class LocalHost:
+    """The cluster of an engine, for a while.
+
+    Args:
+        mode: the engine's, for people.
+        module: whose `run_cluster(given, scratch, tell, wait)` is to start the cluster, call
+            `tell` with its address, then `wait` until its end, and end it.
+        given: what that gets to know.
+
+    Attributes:
+        address: where it is.
+    """
+
+    def __init__(self, mode: str, module: str, given: object) -> None:
+        answer, its_answer = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _BOOT,
+                    str(its_answer),
+                    _PACKAGE_ROOT,
+                    str(os.getpid()),
+                    module,
+                ],
+                stdin=subprocess.PIPE,
+                env=environment_for_experiments(),
+                pass_fds=(its_answer,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(its_answer)
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already: it has no answer, either
+            self._process.stdin.write(pickle.dumps(given))
+            self._process.stdin.flush()
+        with open(answer, encoding="utf-8") as lines:  # noqa: PTH123 - a pipe
+            said = json.loads(lines.readline() or "{}")
+        self.address: str = said.get("address", "")
+        if not self.address:
+            self.close()
+            raise BadInput(
+                f"mode is '{mode}', but its cluster on this machine does not start:"
+                f" {said.get('error', 'its process ended')}."
+            )
+
+    def close(self) -> None:
+        """End all of it."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main(answer: int, parent: int, module: str) -> None:
+    """The cluster's own process: until its parent closes its stdin, or is no more."""
+    inherit_orphans()
+    os.set_inheritable(answer, False)
+    scratch = tempfile.mkdtemp(prefix="argus-cluster-")
+    given = pickle.load(sys.stdin.buffer)
+
+    def tell(**said: str) -> None:
+        with suppress(OSError):
+            os.write(answer, (json.dumps(said) + "\n").encode())
+
+    try:
+        run_cluster: Callable[..., None] = import_module(module).run_cluster
+        run_cluster(given, scratch, tell, lambda: _wait_for_the_end_of(parent))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent says so
+        tell(error=f"{type(error).__name__}: {error}")
+    finally:
+        kill_all_below(_KILL_PATIENCE_S)
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
+
+
+class ParentGone(Exception):
+    """Nobody is there to wait for an orderly end."""
+
+
+def _wait_for_the_end_of(parent: int) -> None:
+    """Wait until the parent has hung up. Errors: ParentGone."""
+    poll = select.poll()
+    stdin: Any = sys.stdin.buffer.fileno()
+    poll.register(stdin, select.POLLIN)
+    while os.getppid() == parent:
+        if poll.poll(_LOOK_S * 1000):
+            if os.getppid() == parent:
+                return
+            break
+    raise ParentGone

@@ -1,0 +1,197 @@
+"""Ray, by its own client, from the threads of the flow's process.
+
+A place for a run is an actor: a process on some node that Ray neither restarts nor asks twice, and
+that it ends when the sweep's process does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple
+from typing import Any
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.workers.engines.messages import EngineLost, NodeLost, Sender
+from argus_tasks.workers.engines.node import Nodes
+from argus_tasks.workers.engines.ray_local import LocalRay
+
+_CONTROL = "control"
+_LOOK_S = 0.5
+_LEAVE_S = 10.0
+
+
+class RayNode:
+    """The actor: one run at a time, and an ear for what all nodes are told."""
+
+    def __init__(self) -> None:
+        self._nodes = Nodes()
+
+    def answer(self, sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
+        """What `Nodes.answer` gives."""
+        return self._nodes.answer(Sender(*sender), what, request, 1)
+
+    def greet(self, sender: tuple[Any, ...]) -> str:
+        """Get ready; what is wrong with this node, empty where nothing is."""
+        return self._nodes.warm(Sender(*sender), 1)
+
+    def hear(self, sweep: str, what: str, value: str | float | None) -> None:
+        """What `Nodes.tell` hears."""
+        self._nodes.tell(sweep, what, value)
+
+
+class RayEngine:
+    """A Ray cluster: one that is there, or, without an address, one of our own on this machine."""
+
+    def __init__(self, address: str | None, runs_at_once: int) -> None:
+        self._given = address
+        self._runs_at_once = runs_at_once
+        self._connected = False
+        self._local: LocalRay | None = None
+        self._lock = threading.Lock()
+        self._actors: set[Any] = set()
+        self._free: queue.LifoQueue[Any] = queue.LifoQueue()
+        self._over = False
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"ray at {self._given}" if self._given else "ray on this machine"
+
+    def open(self) -> None:
+        """Connect. Errors: BadInput where nobody answers."""
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # What Ray will do from its next version on, which it says at each start.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        known = sys.modules.get("ray")
+        if known is None or not known.is_initialized():
+            address = self._given
+            if address is None:
+                self._local = LocalRay(self._runs_at_once)
+                address = self._local.address
+                os.environ.update(self._local.environment)
+            import ray  # not before: it reads them when it is imported
+
+            try:
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            except Exception as error:
+                raise BadInput(
+                    f"address is '{address}', but no Ray cluster answers there:"
+                    f" {_first_line(error)}."
+                ) from error
+            self._connected = True
+        self._free = queue.LifoQueue()
+        self._actors = {self._start() for _ in range(self._runs_at_once)}
+        for actor in self._actors:
+            self._free.put(actor)
+
+    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+        """Have every node there is get ready, once there is one; what is wrong with the first
+        that cannot, empty where all can. Nothing is waited for once not `waiting`."""
+        import ray
+
+        left = [actor.greet.remote(astuple(sender)) for actor in self._actors]
+        ready: list[Any] = []
+        while waiting() and not ready:
+            ready, left = ray.wait(left, num_returns=1, timeout=_LOOK_S)
+        ready += ray.wait(left, num_returns=len(left), timeout=_LOOK_S)[0] if left else []
+        for answer in ready:
+            try:
+                if wrong := ray.get(answer):
+                    return str(wrong)
+            except ray.exceptions.RayError as error:
+                return f"a Ray worker cannot be used: {error}"
+        return ""
+
+    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+        """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
+        import ray
+
+        if not ray.is_initialized():
+            raise EngineLost(f"{self.place} is gone")
+        actor = self._free.get()
+        try:
+            if self._over:
+                raise NodeLost("stopped")
+            pending = actor.answer.remote(astuple(sender), what, request)
+            while True:
+                done, _ = ray.wait([pending], timeout=_LOOK_S)
+                if done:
+                    answer: bytes = ray.get(pending)
+                    return answer
+                if self._over:
+                    raise NodeLost("stopped")
+        except ray.exceptions.RayActorError as error:
+            with self._lock:
+                self._actors.discard(actor)
+            actor = self._start()
+            with self._lock:
+                self._actors.add(actor)
+            raise NodeLost(f"a Ray worker is gone ({_first_line(error)})") from None
+        except ray.exceptions.RayError as error:
+            raise EngineLost(f"{self.place} is gone ({_first_line(error)})") from None
+        finally:
+            self._free.put(actor)
+
+    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Tell every node; those that cannot be reached do not hear it."""
+        import ray
+
+        with self._lock:
+            actors = list(self._actors)
+        with suppress(Exception):
+            heard = [actor.hear.remote(sweep, what, value) for actor in actors]
+            ray.wait(heard, num_returns=len(heard), timeout=10.0)
+
+    def abandon(self) -> None:
+        """Wait for no answer any more."""
+        self._over = True
+
+    def close(self) -> None:
+        """Let go of the cluster; end it where it is our own."""
+        self.abandon()
+        import ray
+
+        if ray.is_initialized():
+            for actor in self._actors:
+                with suppress(Exception):
+                    ray.kill(actor)
+            if self._connected:
+                thread = threading.Thread(target=ray.shutdown, daemon=True)
+                thread.start()
+                thread.join(_LEAVE_S)
+        local, self._local = self._local, None
+        if local is not None:
+            local.close()
+
+    def _start(self) -> Any:
+        import ray
+
+        actor = ray.remote(
+            num_cpus=1,
+            max_restarts=0,
+            max_task_retries=0,
+            concurrency_groups={_CONTROL: 2},
+        )(_with_an_ear(RayNode))
+        return actor.remote()
+
+
+def _with_an_ear(kind: type[RayNode]) -> type[RayNode]:
+    """The class with `hear` in a group of threads of its own, so that a run does not deafen it."""
+    import ray
+
+    class Node(kind):  # type: ignore[valid-type, misc]
+        @ray.method(concurrency_group=_CONTROL)  # type: ignore[untyped-decorator]
+        def hear(self, sweep: str, what: str, value: str | float | None) -> None:
+            super().hear(sweep, what, value)
+
+    return Node
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,52 @@
+"""Ray on this machine, for one sweep."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from functools import lru_cache
+
+from argus_tasks.workers.engines.local_cluster import LocalHost
+
+
+class LocalRay(LocalHost):
+    """One node, with as many CPUs as there are runs at once.
+
+    Attributes:
+        environment: what Ray needs to be told in a process that connects: a token of its own.
+    """
+
+    def __init__(self, runs_at_once: int) -> None:
+        self.environment = _own_token()
+        super().__init__("ray", __name__, (runs_at_once, self.environment))
+
+
+@lru_cache(maxsize=1)
+def _own_token() -> dict[str, str]:
+    # Ray reads it once a process: a second cluster of this process has the same.
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def run_cluster(
+    given: tuple[int, dict[str, str]],
+    scratch: str,  # noqa: ARG001 - Ray's sockets need a short path
+    tell: Callable[..., None],
+    wait: Callable[[], None],
+) -> None:
+    """In the cluster's own process: see `LocalHost`."""
+    runs_at_once, environment = given
+    os.environ.update(environment)
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=runs_at_once,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+    tell(address=ray.get_runtime_context().gcs_address)
+    wait()
+    ray.shutdown()

@@ -1,0 +1,287 @@
+"""Where attempts execute: in worker processes, or in the caller's own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from argus_tasks.base.errors import BadInput
+from argus_tasks.experiments.experiment import ExperimentFunction
+from argus_tasks.experiments.script_process import kill_running
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.runs.context.run_log import copied_streams
+from argus_tasks.runs.context.trackers import Tracker, build_trackers
+from argus_tasks.spec.modes import ENGINES
+from argus_tasks.spec.time_limit import TimeLimit
+from argus_tasks.workers.attempts.attempt import (
+    Assignment,
+    Capture,
+    Outcome,
+    outcome_of_exception,
+    run_attempt,
+)
+from argus_tasks.workers.attempts.stop_flag import StopFlag
+from argus_tasks.workers.engines.choice import make_engine
+from argus_tasks.workers.engines.engine_executor import EngineExecutor
+from argus_tasks.workers.isolation.death import WorkerDied
+from argus_tasks.workers.isolation.pool import WorkerPool
+from argus_tasks.workers.isolation.protocol import (
+    Setup,
+    dumps,
+    sys_path_of,
+    without_experiment_function,
+)
+from argus_tasks.workers.worker_environment import of_all_workers
+
+
+class Executor(Protocol):
+    """What a session needs of either kind."""
+
+    def warm(self, count: int) -> None:
+        """Get ready for `count` runs at once."""
+
+    def check(self) -> None:
+        """Wait until the experiment is known to load. Errors: BadInput where it does not."""
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Wait for a place, ask `may_start`, execute one attempt; None where it may not.
+
+        Errors: WorkerDied; BadInput as `check`.
+        """
+
+    def tree(self) -> int | None:
+        """The process that all experiments come from; None where none is known."""
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """End what can be ended from outside."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class WorkerExecutor:
+    """In warm worker processes."""
+
+    def __init__(
+        self,
+        request: SweepRequest,
+        stop: StopFlag,
+        limit: TimeLimit,
+        environment: Mapping[str, str],
+        likely: Sequence[Mapping[str, str]],
+    ) -> None:
+        # Where there are slots to have, no more workers are made ready than there are of these.
+        self._most_ready = len(likely) if any(likely) else request.workers
+        setup = setup_of(request, stop)
+        self._pool = WorkerPool(
+            request.workers,
+            setup,
+            {**of_all_workers(request, os.environ), **environment},
+            limit=limit,
+            grace_s=request.stop_grace_s,
+            max_runs=request.max_runs_per_worker,
+            likely=likely,
+        )
+
+    def warm(self, count: int) -> None:
+        """Start `count` workers."""
+        self._pool.warm(min(count, self._most_ready))
+
+    def check(self) -> None:
+        """Wait until a worker has loaded the experiment."""
+        try:
+            self._pool.check()
+        except WorkerDied as death:
+            stack = f"\n{death.stack}" if death.stack else ""
+            raise BadInput(
+                f"loading the experiment ended its process: {death.cause}.{stack}"
+            ) from death
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Execute on a free worker."""
+        return self._pool.run(assignment, may_start)
+
+    def tree(self) -> int | None:
+        """The workers' keeper."""
+        return self._pool.keeper_pid
+
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """End the idle worker of this environment, if there is one."""
+        self._pool.drop_idle(environment)
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """Signal every worker."""
+        self._pool.end_all(sign)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
+
+
+class LocalExecutor:
+    """In the caller's own thread: nothing is isolated, a debugger works."""
+
+    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+        self._load = partial(request.experiment.load, request.stop_grace_s)
+        self._function: ExperimentFunction | None = None
+        self._trackers = build_trackers(request.tracker_specs, request.trackers)
+        self._stop = stop
+
+    def warm(self, count: int) -> None:  # noqa: ARG002 - one process, whatever the count
+        """Load the experiment."""
+        if self._function is not None:
+            return
+        try:
+            self._function = self._load()
+        except BadInput:
+            raise
+        except Exception as error:
+            raise BadInput(
+                f"the experiment cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+    def check(self) -> None:
+        """Load the experiment."""
+        self.warm(1)
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Execute here; what the experiment prints is copied to its log."""
+        if not may_start():
+            return None
+        return self._attempt(assignment, copied_streams, lambda: False)
+
+    def tree(self) -> int | None:
+        """There is no such process."""
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """There is nobody to end but ourselves, and scripts."""
+        if sign == signal.SIGKILL:
+            kill_running()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _attempt(
+        self, assignment: Assignment, capture: Capture | None, disowned: Callable[[], bool]
+    ) -> Outcome:
+        self.warm(1)
+        assert self._function is not None
+        return run_attempt(
+            assignment,
+            self._function,
+            trackers=self._trackers,
+            stop=self._stop,
+            capture=capture,
+            disowned=disowned,
+        )
+
+
+class ThreadExecutor(LocalExecutor):
+    """On threads of the caller's process, for functions that wait: nothing is isolated.
+
+    A thread cannot be ended from outside: one that does not return after a stop is disowned. It
+    writes nothing any more, and does not keep the process from exiting.
+    """
+
+    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+        super().__init__(request, stop)
+        self._places = threading.BoundedSemaphore(request.workers)
+        self._disowned = threading.Event()
+        self._waiting: set[Future[Outcome]] = set()
+        self._lock = threading.Lock()
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Execute on a thread of its own, as soon as there is a place."""
+        with self._places:
+            future: Future[Outcome] = Future()
+            with self._lock:
+                if self._disowned.is_set():
+                    raise WorkerDied("stopped")
+                self._waiting.add(future)
+            if not may_start():
+                with self._lock:
+                    self._waiting.discard(future)
+                return None
+            place = copy_context()  # what Prefect's log and tasks look themselves up in
+            threading.Thread(
+                target=place.run,
+                args=(self._into, future, assignment),
+                name="argus-run",
+                daemon=True,
+            ).start()
+            try:
+                return future.result()
+            finally:
+                with self._lock:
+                    self._waiting.discard(future)
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """Wait no longer for any thread."""
+        super().end_all(sign)
+        with self._lock:
+            self._disowned.set()
+            for future in self._waiting:
+                with suppress(InvalidStateError):
+                    future.set_exception(WorkerDied("its thread did not return"))
+
+    def _into(self, future: Future[Outcome], assignment: Assignment) -> None:
+        try:
+            outcome = self._attempt(assignment, None, self._disowned.is_set)
+        except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
+            outcome = outcome_of_exception(error, 0.0)
+        with suppress(InvalidStateError):
+            future.set_result(outcome)
+
+
+def make_executor(
+    request: SweepRequest,
+    stop: StopFlag,
+    limit: TimeLimit,
+    environment: Mapping[str, str],
+    likely: Sequence[Mapping[str, str]] = ({},),
+) -> Executor:
+    """The executor of the request's mode; limit, `environment`, and those environments that single
+    attempts are likely to ask for, are for worker processes."""
+    if request.mode == "sequential":
+        return LocalExecutor(request, stop)
+    if request.mode == "thread":
+        return ThreadExecutor(request, stop)
+    if request.mode in ENGINES:
+        engine = make_engine(request.mode, request.address, request.workers)
+        setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
+        return EngineExecutor(request, engine, setup, environment, stop, limit)
+    return WorkerExecutor(request, stop, limit, environment, likely)
+
+
+def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
+    """What workers are told of a sweep. Errors: BadInput where live trackers cannot be sent."""
+    return Setup(
+        without_experiment_function(request.experiment),
+        sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
+        request.tracker_specs,
+        _sendable(request.trackers),
+        stop.descriptor,
+        request.fresh_process,
+    )
+
+
+def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:
+    if not trackers:
+        return None
+    try:
+        return dumps(trackers)
+    except Exception as error:
+        names = ", ".join(type(tracker).__name__ for tracker in trackers)
+        raise BadInput(
+            f"trackers ({names}) cannot be sent to worker processes ({error});"
+            " give them as tracker_specs, or use mode 'sequential' or 'thread'."
+        ) from error

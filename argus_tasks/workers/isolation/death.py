@@ -1,0 +1,67 @@
+"""How a process ended, as those who keep it tell the parent."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from argus_tasks.base.errors import ArgusTasksError
+from argus_tasks.runs.record import causes
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process's end.
+
+    Attributes:
+        code: its exit code, or, negative, the signal that ended it.
+        out_of_memory: a SIGKILL, and the kernel's count of such kills rose during the run.
+        peak_mb: the most memory it has held, in MB; 0 where unknown.
+        stack: where its threads were when a fatal signal or a TERM came.
+    """
+
+    code: int
+    out_of_memory: bool = False
+    peak_mb: int = 0
+    stack: str = ""
+
+
+class WorkerDied(ArgusTasksError):
+    """A worker, or the process of one attempt, ended in the middle of a run.
+
+    Attributes:
+        cause: the label: see `runs.record.causes`.
+        stack: the Python stack at its end, where it could still be told.
+    """
+
+    def __init__(self, cause: str, message: str = "", stack: str = "") -> None:
+        super().__init__(message or f"the worker process ended: {cause}")
+        self.cause = cause
+        self.stack = stack
+
+    def __reduce__(self) -> tuple[type[WorkerDied], tuple[object, ...]]:
+        return type(self), (self.cause, str(self), self.stack)
+
+
+class TimedOut(WorkerDied):
+    """An attempt was ended because its time was over."""
+
+    def __init__(self, limit_s: float, stack: str = "") -> None:
+        super().__init__(causes.TIMEOUT, f"ended after its limit of {limit_s:g} s", stack)
+        self._limit_s = limit_s
+
+    def __reduce__(self) -> tuple[type[WorkerDied], tuple[object, ...]]:
+        return type(self), (self._limit_s, self.stack)
+
+
+def worker_died(death: Death) -> WorkerDied:
+    """The error that says how and, as far as it can be known, why."""
+    cause = causes.of_status(death.code)
+    message = f"the worker process ended: {cause}"
+    peak = f"; it had held up to {death.peak_mb} MB" if death.peak_mb else ""
+    if death.out_of_memory:
+        cause = causes.OUT_OF_MEMORY
+        message = f"the kernel killed the worker process for want of memory{peak}"
+    elif death.code == -signal.SIGKILL:
+        message += f", and nobody here sent it: perhaps the kernel's OOM killer{peak}"
+    return WorkerDied(cause, message, death.stack)

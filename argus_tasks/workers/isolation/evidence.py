@@ -1,0 +1,52 @@
+"""What a process leaves for those who have to say how it died."""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+
+from argus_tasks.base.memfile import nameless_file, take_text
+from argus_tasks.base.oom_kills import OomCounter
+from argus_tasks.workers.isolation.death import Death
+
+_COUNT = struct.Struct("<Q")
+_RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
+
+
+class Evidence:
+    """Made before the fork, written to by the process, read by its parent after its end."""
+
+    def __init__(self) -> None:
+        self._counter = OomCounter()
+        self._stacks = nameless_file("stacks")
+        self._before = mmap.mmap(-1, _COUNT.size)
+        self.attempt_starts()
+
+    def record_faults(self) -> None:
+        """Have a fatal signal, and a TERM, leave the Python stack of every thread."""
+        faulthandler.enable(file=self._stacks)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        faulthandler.register(signal.SIGTERM, file=self._stacks, chain=True)
+
+    def attempt_starts(self) -> None:
+        """Note how many processes the kernel has killed for memory before this attempt."""
+        _COUNT.pack_into(self._before, 0, self._counter.count())
+
+    def of_death(self, status: int, usage: resource.struct_rusage) -> Death:
+        """What is known of the end that `os.wait4` told; what was left is used up."""
+        code = os.waitstatus_to_exitcode(status)
+        (before,) = _COUNT.unpack_from(self._before)
+        killed = code == -signal.SIGKILL and self._counter.count() > before
+        peak_mb = round(usage.ru_maxrss / _RSS_UNITS_A_MB)
+        return Death(code, killed, peak_mb, take_text(self._stacks).strip())
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self._stacks)
+        self._before.close()
+        self._counter.close()

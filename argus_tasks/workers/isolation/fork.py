@@ -1,0 +1,107 @@
+"""One attempt in a process of its own, forked from a worker that has loaded the experiment."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from argus_tasks.base.memfile import nameless_file
+from argus_tasks.base.process_tree import die_with, kill_all_below
+from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.reported_attempt import end_chains
+from argus_tasks.workers.isolation.death import Death
+from argus_tasks.workers.isolation.evidence import Evidence
+from argus_tasks.workers.isolation.protocol import dumps
+
+_STRAYS_PATIENCE_S = 5.0
+
+
+def can_fork() -> bool:
+    """True where this process has no other thread that a fork would leave behind, locks held.
+
+    Asked after a fork for trial: some libraries (OpenBLAS) end their threads before one.
+    """
+    if threading.active_count() > 1:
+        return False
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return True
+    if len(os.listdir(tasks)) == 1:  # noqa: PTH208
+        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(os.listdir(tasks)) == 1  # noqa: PTH208
+
+
+def attempt_in_fork(
+    run: Callable[[], Outcome], talk: socket.socket, evidence: Evidence
+) -> bytes | Death:
+    """Have a forked process run the attempt; its outcome as `dumps` gave it, or how it died.
+
+    The outcome comes through a file, so it is there as a whole or not at all, and whoever else
+    holds the process's descriptors does not matter. What the attempt has left running is killed.
+    """
+    result = nameless_file("outcome")
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setsid()
+            die_with(parent)
+            talk.close()
+            evidence.record_faults()
+            _new_chance()
+            data = dumps(run())
+            end_chains()
+            with open(result, "wb", closefd=False) as handle:
+                handle.write(data)
+            code = 0
+        except BaseException:  # noqa: BLE001 - the exit code says that it went wrong, stderr why
+            traceback.print_exc()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            os._exit(code)
+    try:
+        while True:
+            ended, status, usage = os.wait4(-1, 0)
+            if ended == pid:
+                break
+        kill_all_below(_STRAYS_PATIENCE_S)
+        size = os.fstat(result).st_size
+        if size and status == 0:
+            return os.pread(result, size, 0)
+        return evidence.of_death(status, usage)
+    finally:
+        os.close(result)
+
+
+def _new_chance() -> None:
+    """Another state of the random numbers in each attempt: a fork would repeat the same ones.
+
+    Python sees to its own; numpy's global ones are seeded here, as in a process newly started.
+    """
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def spare_from_term() -> None:
+    """In the worker that is forked from: a TERM is for its attempt, which ends by it."""
+    faulthandler.unregister(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

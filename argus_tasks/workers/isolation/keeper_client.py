@@ -1,0 +1,115 @@
+"""The parent's side of the keeper: started when first needed, told what to fork and to signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from argus_tasks.base.process_tree import kill_marked
+from argus_tasks.base.server_login import environment_for_experiments
+from argus_tasks.workers.isolation.keeper import ALL_WORKERS, COMMAND, START
+
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+# `-P` keeps the working folder off sys.path until the parent's own sys.path has arrived.
+_BOOT = (
+    "import sys; sys.path.append(sys.argv[3]);"
+    "from argus_tasks.workers.isolation.keeper import main;"
+    "main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4]))"
+)
+# In the environment of the keeper and of all below it: used only where the keeper itself is lost.
+MARK = "ARGUS_KEEPER"
+_END_S = 15.0
+
+
+class KeeperLost(Exception):
+    """The keeper is gone: its workers are, too."""
+
+
+class Keeper:
+    """A running keeper; safe to use from many threads.
+
+    Attributes:
+        alive: False once it was found dead.
+    """
+
+    def __init__(self, environment: Mapping[str, str], inherited: int) -> None:
+        self.alive = True
+        self._lock = threading.Lock()
+        self._count = 0
+        self._mark = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _BOOT,
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    _PACKAGE_ROOT,
+                    str(inherited),
+                ],
+                stdin=subprocess.DEVNULL,
+                env={**environment_for_experiments(), **environment, MARK: self._mark},
+                pass_fds=(theirs.fileno(), inherited),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def start_worker(self) -> tuple[int, socket.socket, socket.socket]:
+        """A new worker: its number, the socket to talk to it, and the line on which the keeper
+        will tell of its death. Errors: KeeperLost."""
+        talk, its_talk = socket.socketpair()
+        line, its_line = socket.socketpair()
+        with its_talk, its_line, self._lock:
+            self._count += 1
+            number = self._count
+            try:
+                socket.send_fds(
+                    self._control,
+                    [COMMAND.pack(number, START)],
+                    [its_talk.fileno(), its_line.fileno()],
+                )
+            except OSError as error:
+                talk.close()
+                line.close()
+                raise KeeperLost from error
+        return number, talk, line
+
+    def signal(self, sign: signal.Signals, number: int = ALL_WORKERS) -> None:
+        """Signal one worker, or all, and everything that comes from them."""
+        with self._lock, suppress(OSError):
+            self._control.sendall(COMMAND.pack(number, sign))
+
+    def lost(self) -> None:
+        """It was killed: kill what it can no longer, and bury it."""
+        with self._lock:
+            first, self.alive = self.alive, False
+            self._control.close()
+        if not first:
+            return
+        self._process.kill()
+        self._process.wait()
+        kill_marked(MARK, self._mark)
+
+    def close(self) -> None:
+        """Hang up; idle workers end by themselves, what then is left is killed, and waited for."""
+        with self._lock:
+            self._control.close()
+        try:
+            self._process.wait(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            self.lost()

@@ -1,0 +1,169 @@
+"""Warm workers, leased one run at a time; a worker that is spent or dead makes room for another."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle, islice
+
+from argus_tasks.spec.time_limit import TimeLimit
+from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+from argus_tasks.workers.isolation.death import WorkerDied
+from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
+from argus_tasks.workers.isolation.pool_slots import Places
+from argus_tasks.workers.isolation.protocol import Setup, dumps
+from argus_tasks.workers.isolation.worker_handle import Worker
+
+
+class WorkerPool:
+    """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
+
+    Args:
+        size: how many.
+        setup: what holds for all runs.
+        environment: added to that of the workers.
+        limit: how long an attempt may take; after it, a TERM, and `grace_s` later a KILL.
+        max_runs: how many attempts a worker is given; None: as many as there are.
+        likely: the environments that assignments are likely to ask for; a worker has one for life.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        setup: Setup,
+        environment: Mapping[str, str],
+        *,
+        limit: TimeLimit,
+        grace_s: float,
+        max_runs: int | None,
+        likely: Sequence[Mapping[str, str]] = ({},),
+    ) -> None:
+        self._setup = setup
+        self._environment = environment
+        self._limit = limit
+        self._grace_s = grace_s
+        self._max_runs = max_runs
+        self._likely = likely
+        self._places = Places(size)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._busy: set[Worker] = set()
+        self._keeper: Keeper | None = None
+
+    def warm(self, count: int) -> None:
+        """Start that many workers now, so that they load while the caller does other things."""
+        started = [
+            self._places.take(environment) or self._start(environment)
+            for environment in islice(cycle(self._likely), count)
+        ]
+        for worker in started:
+            self._places.put(worker)
+
+    def check(self) -> None:
+        """Wait until a worker has loaded the experiment.
+
+        Errors: BadInput where it cannot be loaded; WorkerDied where loading it kills a worker.
+        """
+        with self._leased(self._likely[0]) as worker:
+            worker.wait_ready()
+
+    def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
+        """Run on a free worker, waiting for one; None where it then `may_start` no more.
+
+        Errors: as `check`; the place of a dead worker gets a new one when next needed.
+        """
+        # Only once it may start does one with a monitor know after which event its own may go.
+        data = dumps(assignment) if assignment.join is None else b""
+        with self._leased(assignment.environment) as worker:
+            if assignment.alone:
+                for idle in self._places.clear():
+                    idle.close()
+            worker.wait_ready()
+            if not may_start():
+                return None
+            return worker.run(data or dumps(assignment), self._limit, self._grace_s)
+
+    def drop_idle(self, environment: Mapping[str, str]) -> None:
+        """End the idle worker of this environment, if there is one, and wait for its end."""
+        worker = self._places.take_idle(environment)
+        if worker is not None:
+            worker.close()
+
+    @contextmanager
+    def _leased(self, environment: Mapping[str, str]) -> Iterator[Worker]:
+        worker = self._places.take(environment)
+        try:
+            if worker is not None and worker.environment != environment:
+                unfit, worker = worker, None
+                unfit.close()
+            if worker is None or not worker.keeper.alive:
+                worker = self._start(environment)
+            with self._lock:
+                self._busy.add(worker)
+            yield worker
+        except KeeperLost:
+            assert worker is not None, "a keeper is lost by its workers"
+            worker.keeper.lost()
+            raise _keeper_lost() from None
+        except BaseException as error:
+            if worker is not None and not isinstance(error, WorkerDied):
+                worker.usable = False
+            raise
+        finally:
+            if worker is not None:
+                with self._lock:
+                    self._busy.discard(worker)
+                if not self._reusable(worker):
+                    worker.close()
+                    worker = None
+            self._places.put(worker)
+
+    def _reusable(self, worker: Worker) -> bool:
+        return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process that all workers come from; None while there is none."""
+        keeper = self._keeper
+        return keeper.pid if keeper is not None and keeper.alive else None
+
+    def end_all(self, sign: signal.Signals) -> None:
+        """Signal every worker and what it started. No worker is started after this."""
+        self._stopping.set()
+        with self._lock:
+            keeper = self._keeper
+        if keeper is not None:
+            keeper.signal(sign)
+
+    def close(self) -> None:
+        """End the workers; those in the middle of a run are killed."""
+        self._stopping.set()
+        with self._lock:
+            busy = list(self._busy)
+            keeper, self._keeper = self._keeper, None
+        for worker in busy:  # the thread that waits for it sees the end
+            worker.kill()
+        for idle in self._places.clear():
+            idle.hang_up()
+        if keeper is not None:
+            keeper.close()
+
+    def _start(self, environment: Mapping[str, str]) -> Worker:
+        with self._lock:
+            if self._stopping.is_set():
+                raise WorkerDied("stopped")
+            if self._keeper is None or not self._keeper.alive:
+                self._keeper = Keeper(self._environment, self._setup.stop_descriptor)
+            keeper = self._keeper
+        try:
+            return Worker(keeper, replace(self._setup, environment=environment))
+        except KeeperLost:
+            keeper.lost()
+            raise _keeper_lost() from None
+
+
+def _keeper_lost() -> WorkerDied:
+    return WorkerDied("signal SIGKILL", "the process that keeps the workers was killed")

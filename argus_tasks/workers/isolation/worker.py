@@ -1,0 +1,107 @@
+"""The worker process: a warm Python that runs one experiment after another.
+
+Forked by the keeper, as its own session, with one end of a socket. It imports no Prefect and talks
+to nobody but the sweep's process; it ends when that hangs up or dies.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from typing import NoReturn
+
+from argus_tasks.base.process_tree import die_with, inherit_orphans
+from argus_tasks.runs.context.run_log import StandardStreams
+from argus_tasks.runs.context.trackers import build_trackers
+from argus_tasks.workers.attempts.attempt import (
+    Assignment,
+    Outcome,
+    outcome_of_exception,
+    run_attempt,
+)
+from argus_tasks.workers.attempts.reported_attempt import end_chains, load_early
+from argus_tasks.workers.attempts.stop_flag import StopFlag
+from argus_tasks.workers.isolation.evidence import Evidence
+from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, spare_from_term
+from argus_tasks.workers.isolation.protocol import (
+    Closed,
+    Ready,
+    Setup,
+    SetupFailed,
+    receive,
+    send,
+    send_bytes,
+)
+
+
+def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
+    """Serve the sweep's process until it has had enough."""
+    os.setsid()
+    die_with(keeper)
+    inherit_orphans()
+    # Ctrl-C is the parent's to understand; a TERM ends the worker at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    evidence.record_faults()
+    code = 0
+    try:
+        serve(talk, receive(talk), evidence)
+    except Closed:
+        pass
+    except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
+        traceback.print_exc()
+        code = 1
+    end_chains()
+    # Threads and exit handlers of the experiment must not keep a finished worker alive.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
+    """Run what the parent sends, one at a time, until it sends nothing more."""
+    os.environ.update(setup.environment)  # before the experiment's module looks at it
+    sys.path[:] = setup.sys_path
+    stop = StopFlag(setup.stop_descriptor)
+    try:
+        if setup.cwd is not None:
+            os.chdir(setup.cwd)
+        function = setup.experiment.load()
+        live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
+        trackers = build_trackers(setup.tracker_specs, live)
+    except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
+        send(talk, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
+        return
+    load_early()
+    streams = StandardStreams()
+    forks = setup.fresh and can_fork()
+    if forks:
+        spare_from_term()
+
+    def run(assignment: Assignment) -> Outcome:
+        evidence.attempt_starts()
+        try:
+            return run_attempt(
+                assignment, function, trackers=trackers, stop=stop, capture=streams.captured
+            )
+        except BaseException as error:  # noqa: BLE001 - nobody interrupted this process
+            # Raised by the experiment: a SystemExit, a KeyboardInterrupt. The record says failed.
+            return outcome_of_exception(error, 0.0)
+
+    send(talk, Ready(forks))
+    while True:
+        assignment: Assignment = receive(talk)
+        if not forks:
+            send(talk, run(assignment))
+            continue
+        answer = attempt_in_fork(lambda: run(assignment), talk, evidence)  # noqa: B023 - at once
+        if isinstance(answer, bytes):
+            send_bytes(talk, answer)
+        else:
+            send(talk, answer)

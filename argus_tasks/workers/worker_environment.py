@@ -1,0 +1,35 @@
+"""What the environment of every worker has besides that of the sweep's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from argus_tasks.base.cpus import usable_cpus
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.spec.gpus import VISIBLE
+
+_OPENMP = "OMP_NUM_THREADS"
+# Those that go by OMP_NUM_THREADS where they have no count of their own.
+_GO_BY_OPENMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_NUMBA = "NUMBA_NUM_THREADS"
+
+
+def of_all_workers(request: SweepRequest, environ: Mapping[str, str]) -> dict[str, str]:
+    """Its share of the cores as thread counts of numeric libraries; no GPU where none is asked for.
+
+    `environ` is what the user has: it stays as it is.
+    """
+    added = thread_counts(request.workers, usable_cpus(), environ)
+    if request.gpus == 0:
+        added[VISIBLE] = ""
+    return added
+
+
+def thread_counts(workers: int, cores: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """Thread counts by which so many workers together use each core once, at least 1 each.
+
+    What the user has set stays: OMP_NUM_THREADS stands for those that go by it, too.
+    """
+    names = [_NUMBA] if _OPENMP in environ else [_OPENMP, *_GO_BY_OPENMP, _NUMBA]
+    share = str(max(1, cores // workers))
+    return {name: share for name in names if name not in environ}

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    get_current_settings,
+    temporary_settings,
+)
+
+from argus_tasks.prefect_compat.settings_override import client_settings, with_settings
+
+
+def test_for_a_while_they_are_as_prefects_own_way_makes_them() -> None:
+    before = get_current_settings()
+    with temporary_settings({PREFECT_API_URL: "http://a/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        theirs = get_current_settings()
+    changes = {"api.url": "http://a/api", "ui_url": "http://a", "client.max_retries": 0}
+    with with_settings(changes):
+        ours = get_current_settings()
+        assert PREFECT_API_URL.value() == "http://a/api"
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == 0
+        assert ours.api == theirs.api
+        assert ours.client == theirs.client
+        assert ours.ui_url == theirs.ui_url
+    assert get_current_settings() is before
+
+
+def test_a_setting_that_prefect_has_not_is_no_setting() -> None:
+    with pytest.raises(AssertionError, match="no setting max_tries"):
+        with_settings({"client.max_tries": 0})
+
+
+def test_certificates_are_loaded_only_where_they_are_used() -> None:
+    with with_settings({"api.url": "http://a/api"}):
+        assert "verify" in client_settings(3)
+    with with_settings({"api.url": "https://a/api"}):
+        assert client_settings(3) == {"timeout": 3}
