@@ -20,12 +20,13 @@ from argus_tasks.base.files import write_json
 from argus_tasks.base.ids import digest_of
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.results.read.load import load_batch
 from argus_tasks.results.report.page import ReportRequest, make_report
 from argus_tasks.results.tables.frames import results
 from argus_tasks.results.tables.leaderboard import leaderboard
 from argus_tasks.runs.ledger.claims import Claims
+from argus_tasks.session.start_plan import make_plan
 from benchmarks.figures import Figures, figure, ratio_figure
 from benchmarks.harness import header, in_turns, say, table
 from benchmarks.jobs import noop

@@ -39,7 +39,7 @@ def debug(args: argparse.Namespace) -> int:
 
     from argus_tasks.experiments.script import Script
     from argus_tasks.planning.resolve import resolve
-    from argus_tasks.planning.sweep_plan import make_plan
+    from argus_tasks.session.start_plan import make_plan
     from argus_tasks.session.sweep_session import SweepSession
 
     root = Path(mkdtemp(prefix="argus-debug-"))

@@ -6,27 +6,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from argus_tasks.base.errors import BadInput, did_you_mean
+from argus_tasks.base.errors import BadInput
 from argus_tasks.base.repo import code_of
 from argus_tasks.experiments.experiment import Experiment
 from argus_tasks.runs.ledger.catalogue import KnownRun
 
 if TYPE_CHECKING:
     from argus_tasks.planning.sweep_plan import Plan
-
-OnCodeChange = Literal["warn", "rerun", "stop"]
-
-
-def check_on_code_change(said: str) -> None:
-    """Raise BadInput where there is no such word."""
-    words = get_args(OnCodeChange)
-    if said not in words:
-        raise BadInput(
-            f"on_code_change is '{said}'; expected one of {', '.join(words)}."
-            f"{did_you_mean(said, words)}"
-        )
 
 
 def code_of_experiment(experiment: Experiment, results_root: Path) -> str | None:

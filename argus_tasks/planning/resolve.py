@@ -13,11 +13,11 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.base.repo import forget_repos
 from argus_tasks.experiments.experiment import Experiment, ExperimentFunction, experiment_from
 from argus_tasks.experiments.from_spec import check_fit, experiment_of, tracker_specs_of
-from argus_tasks.planning.code_changes import OnCodeChange
 from argus_tasks.planning.defaults import default_project, default_results_root
 from argus_tasks.planning.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.runs.context.trackers import Tracker
 from argus_tasks.runs.record.metadata import RunMetadata
+from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.expansion import expand
 from argus_tasks.spec.gpus import Gpus, check_gpus, usable_gpus
 from argus_tasks.spec.modes import ENGINES, UNISOLATED, Mode

@@ -12,7 +12,6 @@ from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
 from argus_tasks.base.repo import repo_of
 from argus_tasks.planning.code_changes import (
-    OnCodeChange,
     change_told,
     code_of_experiment,
     made_by_other_code,
@@ -24,6 +23,7 @@ from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.runs.record.causes import PRUNED
 from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.job_names import job_names
 
 
@@ -153,12 +153,8 @@ def batch_of(request: SweepRequest) -> Batch:
     return Batch(identity, sha, batch_id, sticky is not None)
 
 
-def make_plan(request: SweepRequest) -> Plan:
+def plan_configs(request: SweepRequest) -> Plan:
     """Decide what to do with each config, from what lies under the results root."""
-    if request.search is not None:
-        from argus_tasks.search.search_plan import plan_search
-
-        return plan_search(request)
     experiment, batch = request.experiment, batch_of(request)
     identity, batch_id = batch.identity, batch.batch_id
     reuse = request.reuse and not request.fresh and experiment.identity is not None

@@ -17,7 +17,7 @@ from argus_tasks.monitoring.sweep_monitor import Monitor
 from argus_tasks.planning.code_changes import refuse_other_code
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.saved_request import recipe_of
-from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, make_plan
+from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun
 from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.stop_request import StopRequest
 from argus_tasks.runs.ledger.summary import RunSummary
@@ -36,6 +36,7 @@ from argus_tasks.session.machine_resources import drop_workers_with
 from argus_tasks.session.progress import Ended, Progress
 from argus_tasks.session.retry_delays import Pauses
 from argus_tasks.session.rules import Rules
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.stop_state import StopState
 from argus_tasks.session.tally import how_it_ended, tally
 from argus_tasks.session.trials import trials_of

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.planning.code_changes import OnCodeChange
+from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.document import Document, Problem
 from argus_tasks.spec.document import Path as KeyPath
 from argus_tasks.spec.interpolation import fill_in_all

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.planning.request import SweepRequest
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
 from argus_tasks.runs.ledger.cleaning import Wanted, removable
 from argus_tasks.runs.ledger.other_sessions import Neighbours
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 from argus_tasks.server.folder import Folder
 from argus_tasks.session.config_claims import Holding
+from argus_tasks.session.start_plan import make_plan
 from tests.support.experiments import slow
 from tests.support.sessions import request_for
 from tests.support.waiting import wait_for

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, line_holds
 from argus_tasks.runs.ledger.verification import verify
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from tests.support.sessions import records, request_for, run_session
 

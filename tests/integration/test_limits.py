@@ -30,8 +30,8 @@ from argus_tasks.orchestration.limits.limits import (
     set_by_person,
 )
 from argus_tasks.orchestration.prefect_api.limit_server import LEASE_S, LimitServer, ServerLimit
-from argus_tasks.planning.sweep_plan import make_plan
 from argus_tasks.session.admission_queue import Admission
+from argus_tasks.session.start_plan import make_plan
 from tests.support import experiments
 from tests.support.sessions import request_for
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from argus_tasks.planning.saved_request import request_of
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.spec.time_limit import TimeLimit
 from tests.support.processes import processes_with, wait_gone

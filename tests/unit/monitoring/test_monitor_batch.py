@@ -9,10 +9,10 @@ import pytest
 
 from argus_tasks.monitoring.monitor_batch import Telling, telling_of
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
-from argus_tasks.planning.sweep_plan import make_plan
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from tests.support.sessions import request_for
 

@@ -18,10 +18,11 @@ from argus_tasks.base.repo import forget_repos
 from argus_tasks.cli.main import main
 from argus_tasks.planning.run_selection import Choice
 from argus_tasks.planning.saved_request import request_of
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import Claims
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.ledger.verification import verify
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_session

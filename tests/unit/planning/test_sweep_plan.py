@@ -12,8 +12,9 @@ import pytest
 
 from argus_tasks.base.ids import derive_batch_id
 from argus_tasks.base.processes import this_process
-from argus_tasks.planning.sweep_plan import Action, action_of, batch_of, make_plan
+from argus_tasks.planning.sweep_plan import Action, action_of, batch_of
 from argus_tasks.runs.ledger.catalogue import KnownRun
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from tests.support import experiments
 from tests.support.sessions import request_for, run_session

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.planning.sweep_plan import Action, make_plan
+from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import batches, line_holds
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_configs, run_session

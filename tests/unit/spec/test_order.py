@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
-from argus_tasks.planning.sweep_plan import Plan, make_plan
+from argus_tasks.planning.sweep_plan import Plan
+from argus_tasks.session.start_plan import make_plan
 from argus_tasks.spec.order import MANY_NUMBERS, Expected, check_order, covering, shuffled
 from argus_tasks.spec.varying_keys import Pairs, shown_pair, varying
 from tests.support import experiments
