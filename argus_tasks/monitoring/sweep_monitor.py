@@ -26,7 +26,7 @@ from argus_tasks.workers.isolation.worker_death import log_tail
 if TYPE_CHECKING:
     from argus_tasks.reporting.worker_reporter import JoinContext
     from argus_tasks.session.sweep_session import SweepSession
-    from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+    from argus_tasks.workers.attempts.messages import Assignment, Outcome
 
 _ERROR_TEXT = 8_000
 _DRAIN_LEAST_S = 0.3
@@ -279,11 +279,11 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     """Metrics, epochs and resources. What the function returned wins over what it reported."""
     data: dict[str, Any] = {}
     metrics: dict[str, Any] = dict(outcome.metrics)
-    if outcome.told is not None:
-        metrics = {**outcome.told.metrics, **metrics}
+    if outcome.reported is not None:
+        metrics = {**outcome.reported.metrics, **metrics}
         data = {
-            "train_epochs": outcome.told.train_epochs,
-            "resources": dict(outcome.told.resources),
+            "train_epochs": outcome.reported.train_epochs,
+            "resources": dict(outcome.reported.resources),
         }
     return data | ({"metrics": metrics} if metrics else {})
 
@@ -308,4 +308,4 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _after(outcome: Outcome | None) -> Sequence[str] | None:
-    return outcome.told.last if outcome is not None and outcome.told is not None else None
+    return outcome.reported.last if outcome is not None and outcome.reported is not None else None

@@ -14,7 +14,7 @@ from argus_tasks.runs.context.trial_reports import TrialLink
 from argus_tasks.runs.record.metadata import RunMetadata, for_run
 from argus_tasks.runs.record.run_record import RunKey
 from argus_tasks.session.config_claims import Holding
-from argus_tasks.workers.attempts.attempt import Assignment
+from argus_tasks.workers.attempts.messages import Assignment
 
 
 class Assigner:

@@ -11,7 +11,7 @@ from statistics import mean
 from argus_tasks.base.deadline import Deadline
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 
 WORTH_SAYING_S = 1.0
 """What is waited for is said after so long."""

@@ -42,7 +42,7 @@ from argus_tasks.session.tally import how_it_ended, tally
 from argus_tasks.session.trials import trials_of
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import RULES
 from argus_tasks.workers.executor import Executor, make_executor
 from argus_tasks.workers.isolation.worker_death import LastWords, bury

@@ -11,7 +11,7 @@ from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record.run_record import RunKey
 from argus_tasks.session.config_claims import Holding
 from argus_tasks.session.rules import Rules
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 
 
 def tally(

@@ -22,13 +22,8 @@ from argus_tasks.runs.context.run_log import copied_streams
 from argus_tasks.runs.context.trackers import Tracker, build_trackers
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import (
-    Assignment,
-    Capture,
-    Outcome,
-    outcome_of_exception,
-    run_attempt,
-)
+from argus_tasks.workers.attempts.attempt import Capture, outcome_of_exception, run_attempt
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.engines.choice import make_engine
 from argus_tasks.workers.engines.engine_executor import EngineExecutor

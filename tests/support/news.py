@@ -9,7 +9,7 @@ from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, stopped_ending
 from argus_tasks.session.progress import Ended
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 
 STACK = """Traceback (most recent call last):
   File "/here/experiment.py", line {line}, in run

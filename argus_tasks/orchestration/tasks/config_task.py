@@ -14,7 +14,7 @@ from argus_tasks.orchestration.mirror.task_run_records import Account
 from argus_tasks.orchestration.tasks.hooks import hook_up
 from argus_tasks.runs.record.layout import SKIPPED, SUCCEEDED
 from argus_tasks.session.sweep_session import SweepSession
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 
 TASK_NAME = "config"
 

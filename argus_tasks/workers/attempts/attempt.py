@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
@@ -22,90 +22,19 @@ from argus_tasks.experiments.experiment import ExperimentFunction
 from argus_tasks.runs.context.run_context import RunContext, running
 from argus_tasks.runs.context.run_log import RunLog, run_logger
 from argus_tasks.runs.context.trackers import Tracker
-from argus_tasks.runs.context.trial_reports import NoSearch, SearchTrial, TrialLink
-from argus_tasks.runs.ledger.claims import Claim
+from argus_tasks.runs.context.trial_reports import NoSearch, SearchTrial
 from argus_tasks.runs.record import causes
 from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
-from argus_tasks.runs.record.metadata import RunMetadata
-from argus_tasks.runs.record.run_record import Ending, RunKey, RunRecord, stopped_ending
-from argus_tasks.spec.retry import RetryPolicy
-from argus_tasks.workers.attempts.reported_attempt import Told, Watch, watched
+from argus_tasks.runs.record.run_record import Ending, RunRecord, stopped_ending
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
+from argus_tasks.workers.attempts.reported_attempt import Watch, watched
 from argus_tasks.workers.attempts.resource_usage import Used
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-
-if TYPE_CHECKING:
-    from argus_tasks.reporting.worker_reporter import JoinContext
 
 _SHOWN_METRICS = 100
 _LONGEST_MESSAGE = 10_000
 _LONGEST_STACK = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What is to be run.
-
-    Attributes:
-        key: which run.
-        config: its config.
-        meta: the run's metadata, its attempt in it.
-        retry: the sweep's policy, so that the record can say whether another try follows.
-        resumed: an earlier try was cut off and left this folder.
-        claim: what says that the config is the sweep's to run; None where nothing does.
-        join: how to tell the monitor of it; None where there is none.
-        environment: what the environment of its worker must have besides that of the others.
-        alone: nothing else is to take memory meanwhile.
-        trial: how it talks with the search that it is a trial of; None where it is none.
-    """
-
-    key: RunKey
-    config: dict[str, Any]
-    meta: RunMetadata
-    retry: RetryPolicy
-    resumed: bool = False
-    join: JoinContext | None = None
-    claim: Claim | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-    alone: bool = False
-    trial: TrialLink | None = None
-
-    @property
-    def lost(self) -> bool:
-        """True where another has taken the config over: nothing may be written any more."""
-        return self.claim is not None and not self.claim.stands()
-
-    @property
-    def attempt(self) -> int:
-        """Which try this is, from 1."""
-        return self.meta.attempt or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ended, in values that any process can read.
-
-    Attributes:
-        ending: status, cause, error.
-        kinds: what `retry_on` may name: the cause, and the exception's class and its bases.
-        stack: the stack trace, empty where there is none.
-        metrics: the numbers of the result's top level, for those who watch.
-        duration_s: this attempt's seconds.
-        files: SHA-256 of the run's files: `runs.record.hashes`.
-        unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
-        forgiven: it is tried again, and this try does not count.
-        told: what the monitor is to know of it; None where it could not be told, or has none.
-    """
-
-    ending: Ending
-    kinds: tuple[str, ...] = ()
-    stack: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    duration_s: float = 0.0
-    files: dict[str, Any] = field(default_factory=dict)
-    unwritten: bool = False
-    forgiven: bool = False
-    told: Told | None = None
 
 
 # What experiments raise that were written for Optuna: it is known by its name, not imported.

@@ -8,38 +8,22 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
+from argus_tasks.workers.attempts.messages import Outcome, Reported
 from argus_tasks.workers.attempts.resource_usage import Used
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.child_processes import Descendants
     from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
-    from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+    from argus_tasks.workers.attempts.messages import Assignment
     from argus_tasks.workers.attempts.stop_flag import StopFlag
 
 log = logging.getLogger("argus_tasks")
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What an attempt came to, for the monitor.
-
-    Attributes:
-        last: where its last events end, as text; the job's end goes after them.
-        metrics: what the experiment's own reporters were given.
-        train_epochs: how many epochs were sent.
-        resources: see `workers.attempts.resource_usage`.
-    """
-
-    last: tuple[str, ...] = ()
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    train_epochs: int = 0
-    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 class Watch:
@@ -72,8 +56,8 @@ class _Joined(Watch):
             places += theirs.places
             metrics = theirs.metrics | metrics
             epochs += theirs.epochs
-        told = Told(tuple(places), metrics, epochs, self._used.taken())
-        return replace(outcome, told=told)
+        reported = Reported(tuple(places), metrics, epochs, self._used.taken())
+        return replace(outcome, reported=reported)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.workers.engines import dask_node
 from argus_tasks.workers.engines.dask_local import LocalDask
-from argus_tasks.workers.engines.messages import EngineLost, NodeLost, Sender
+from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, Sender
 
 _CONNECT_S = 10.0
 _LEAVE_S = 5.0

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from argus_tasks.workers.engines.messages import Sender
+from argus_tasks.workers.engines.engine_messages import Sender
 from argus_tasks.workers.engines.node import CLOSE, Nodes
 
 _IDLE_S = 60.0

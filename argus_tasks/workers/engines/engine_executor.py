@@ -20,9 +20,9 @@ from argus_tasks.base.files import PRIVATE, write_bytes_whole
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.runs.record import causes
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.messages import (
+from argus_tasks.workers.engines.engine_messages import (
     EngineLost,
     NodeLost,
     NodeSetup,

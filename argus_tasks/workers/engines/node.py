@@ -22,9 +22,10 @@ from pathlib import Path
 from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.record import causes
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import Outcome, outcome_of_exception
+from argus_tasks.workers.attempts.attempt import outcome_of_exception
+from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.messages import NodeSetup, RunThis, Sender, own_versions
+from argus_tasks.workers.engines.engine_messages import NodeSetup, RunThis, Sender, own_versions
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import dumps

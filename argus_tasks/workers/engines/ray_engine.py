@@ -17,7 +17,7 @@ from dataclasses import astuple
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.workers.engines.messages import EngineLost, NodeLost, Sender
+from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, Sender
 from argus_tasks.workers.engines.node import Nodes
 from argus_tasks.workers.engines.ray_local import LocalRay
 

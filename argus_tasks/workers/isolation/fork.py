@@ -16,7 +16,7 @@ from pathlib import Path
 
 from argus_tasks.base.memfile import nameless_file
 from argus_tasks.base.process_tree import die_with, kill_all_below
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.reported_attempt import end_chains
 from argus_tasks.workers.isolation.death import Death
 from argus_tasks.workers.isolation.evidence import Evidence

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import Assignment, Outcome
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
 from argus_tasks.workers.isolation.pool_slots import Places

@@ -18,12 +18,8 @@ from typing import NoReturn
 from argus_tasks.base.process_tree import die_with, inherit_orphans
 from argus_tasks.runs.context.run_log import StandardStreams
 from argus_tasks.runs.context.trackers import build_trackers
-from argus_tasks.workers.attempts.attempt import (
-    Assignment,
-    Outcome,
-    outcome_of_exception,
-    run_attempt,
-)
+from argus_tasks.workers.attempts.attempt import outcome_of_exception, run_attempt
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.reported_attempt import end_chains, load_early
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.isolation.evidence import Evidence

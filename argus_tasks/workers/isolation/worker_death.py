@@ -16,7 +16,8 @@ from argus_tasks.runs.record.close_abandoned import close_for_the_dead
 from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, METRICS_JSON, RUN_LOG, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, record_of, stopped_ending
-from argus_tasks.workers.attempts.attempt import Assignment, Outcome, claim_lost, numbers_of
+from argus_tasks.workers.attempts.attempt import claim_lost, numbers_of
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import TimedOut, WorkerDied
 
 LOG_TAIL = "The last lines of run.log:"

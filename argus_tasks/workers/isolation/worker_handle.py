@@ -11,7 +11,7 @@ from typing import Any
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.spec.time_limit import TimeLimit
-from argus_tasks.workers.attempts.attempt import Outcome
+from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.isolation.death import Death, TimedOut, worker_died
 from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
 from argus_tasks.workers.isolation.protocol import (

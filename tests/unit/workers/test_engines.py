@@ -13,7 +13,12 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.record import causes
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.workers.engines import choice
-from argus_tasks.workers.engines.messages import NodeSetup, Sender, own_libraries, own_versions
+from argus_tasks.workers.engines.engine_messages import (
+    NodeSetup,
+    Sender,
+    own_libraries,
+    own_versions,
+)
 from argus_tasks.workers.engines.node import read_setup
 from argus_tasks.workers.isolation.death import TimedOut, WorkerDied
 from argus_tasks.workers.isolation.protocol import Setup, dumps

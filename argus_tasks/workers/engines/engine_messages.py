@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from argus_tasks.base.errors import ArgusTasksError
-from argus_tasks.workers.attempts.attempt import Assignment
+from argus_tasks.workers.attempts.messages import Assignment
 from argus_tasks.workers.isolation.protocol import Setup
 
 
