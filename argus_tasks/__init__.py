@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from argus_tasks.reporting.reporter import Reporter
     from argus_tasks.reporting.template import sub_env
     from argus_tasks.results.tables.frames import results
-    from argus_tasks.runs.context.run_context import MetricEvent, RunContext
-    from argus_tasks.runs.context.trackers import JsonlTracker, Tracker
+    from argus_tasks.runs.context.run_context import MetricEvent, RunContext, Tracker
+    from argus_tasks.runs.context.trackers import JsonlTracker
     from argus_tasks.runs.ledger.summary import RunSummary, SweepFailed, SweepStopped
     from argus_tasks.runs.record.metadata import RunMetadata
     from argus_tasks.spec.sweep_spec import SweepSpec
@@ -45,7 +45,7 @@ _HOME = {
     "SweepFailed": "runs.ledger.summary",
     "SweepSpec": "spec.sweep_spec",
     "SweepStopped": "runs.ledger.summary",
-    "Tracker": "runs.context.trackers",
+    "Tracker": "runs.context.run_context",
     "derive_batch_id": "reporting.active",
     "emit": "reporting.active",
     "get_batch_id": "reporting.active",

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.folders import explained
 from argus_tasks.flows.sweep import sweep
-from argus_tasks.orchestration.prefect_api.prefect_server import is_transport_error, require_server
+from argus_tasks.orchestration.prefect_api.prefect_server import require_server
 from argus_tasks.orchestration.tasks.run_session import Prepared, in_flow_run
 from argus_tasks.prefect_compat.client_reach import fresh_log_service, reached_directly
 from argus_tasks.prefect_compat.last_log_lines import send_the_last_lines
-from argus_tasks.prefect_compat.log_filters import quiet_about_a_gone_server
+from argus_tasks.prefect_compat.log_filters import is_transport_error, quiet_about_a_gone_server
 from argus_tasks.prefect_compat.settings_override import with_settings
 from argus_tasks.session.sweep_session import SweepSession
 

@@ -11,7 +11,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.experiments.experiment import ExperimentFunction
 from argus_tasks.planning.request import check_mode
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.runs.context.trackers import Tracker
+from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.modes import Mode

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.api.launch import launch
 from argus_tasks.experiments.experiment import ExperimentFunction
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.runs.context.trackers import Tracker
+from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.ledger.summary import RunSummary, SweepFailed
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.code_change_policy import OnCodeChange

@@ -20,48 +20,17 @@ from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
 from argus_tasks.runs.record.layout import FAILED, SKIPPED
+from argus_tasks.session.observer import SessionObserver
+from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.workers.isolation.worker_death import log_tail
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.worker_reporter import JoinContext
-    from argus_tasks.session.sweep_session import SweepSession
     from argus_tasks.workers.attempts.messages import Assignment, Outcome
 
 _ERROR_TEXT = 8_000
 _DRAIN_LEAST_S = 0.3
-
-
-class Monitor:
-    """Tells nobody: there is no monitor.
-
-    Attributes:
-        tells: there is one.
-    """
-
-    tells = False
-
-    def join(self, run: PlannedRun) -> JoinContext | None:  # noqa: ARG002 - a Monitor's
-        """What the run's worker needs to emit for it."""
-        return None
-
-    def started(self, run: PlannedRun, assignment: Assignment) -> None:
-        """An attempt begins; the job does with its first one."""
-
-    def tries_again(self, index: int) -> None:
-        """The attempt has failed, and another one follows."""
-
-    def ended(self, index: int) -> None:
-        """The job has ended; what it was is in the session."""
-
-    def close(self, error: BaseException | None) -> None:
-        """The session has ended, by this exception or by itself."""
-
-    def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
-        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
-
-    def leave(self) -> None:
-        """Its workers are gone: wait a while until the monitor has all."""
 
 
 @dataclass(slots=True)
@@ -72,10 +41,10 @@ class _Job:
     spent_s: float = 0.0
 
 
-class ArgusMonitor(Monitor):
+class MonitorObserver(SessionObserver):
     """Tells an Argus server, through this host's outbox. Never raises."""
 
-    tells = True
+    reports = True
 
     def __init__(self, session: SweepSession, telling: Telling) -> None:
         from argus_tasks.reporting.batch_reporter import BatchReporter
@@ -228,13 +197,13 @@ class ArgusMonitor(Monitor):
 
 
 @contextmanager
-def told(session: SweepSession) -> Iterator[None]:
+def reported(session: SweepSession) -> Iterator[None]:
     """Within, the session's monitor is told of what happens, where there is one to be told."""
     monitor = _monitor_of(session)
     if monitor is None:
         yield
         return
-    session.monitor = monitor
+    session.observer = monitor
     try:
         yield
         monitor.close(None)
@@ -244,11 +213,11 @@ def told(session: SweepSession) -> Iterator[None]:
 
 
 @guarded(default=None)
-def _monitor_of(session: SweepSession) -> Monitor | None:
+def _monitor_of(session: SweepSession) -> MonitorObserver | None:
     if not configured():
         return None
     telling = telling_of(session.plan, session.folder)
-    return ArgusMonitor(session, telling) if telling is not None else None
+    return MonitorObserver(session, telling) if telling is not None else None
 
 
 def _shared_folder(session: SweepSession) -> Path | None:

@@ -6,15 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.base.repo import code_of
 from argus_tasks.experiments.experiment import Experiment
 from argus_tasks.runs.ledger.catalogue import KnownRun
-
-if TYPE_CHECKING:
-    from argus_tasks.planning.sweep_plan import Plan
 
 
 def code_of_experiment(experiment: Experiment, results_root: Path) -> str | None:
@@ -38,13 +33,3 @@ def change_told(found: Iterable[KnownRun], code: str | None, what: str) -> str:
     made_by = Counter(str(run.record.get("code")) for run in found)
     told = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
     return f"{what} made by other code: {told}; it is {code} now"
-
-
-def refuse_other_code(plan: Plan) -> None:
-    """Raise BadInput where `on_code_change` is `stop` and what is known was made by other code."""
-    if plan.other_code and plan.on_code_change == "stop":
-        what = f"{len(plan.other_code)} runs that would be reused or taken up were"
-        raise BadInput(
-            f"on_code_change is 'stop', and {change_told(plan.other_code, plan.code, what)};"
-            " expected the same code, or 'warn', 'rerun', or --fresh."
-        )

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.experiments.experiment import Experiment
-from argus_tasks.runs.context.trackers import Tracker, check_specs
+from argus_tasks.runs.context.run_context import Tracker
+from argus_tasks.runs.context.trackers import check_specs
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.code_change_policy import OnCodeChange, check_on_code_change
 from argus_tasks.spec.gpus import Gpus, check_gpus

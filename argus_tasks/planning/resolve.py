@@ -15,7 +15,7 @@ from argus_tasks.experiments.experiment import Experiment, ExperimentFunction, e
 from argus_tasks.experiments.from_spec import check_fit, experiment_of, tracker_specs_of
 from argus_tasks.planning.defaults import default_project, default_results_root
 from argus_tasks.planning.request import ISOLATION_KEYS, SweepRequest, checked_configs
-from argus_tasks.runs.context.trackers import Tracker
+from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.expansion import expand

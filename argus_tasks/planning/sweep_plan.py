@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
@@ -230,6 +231,16 @@ def plan_configs(request: SweepRequest) -> Plan:
         request.on_code_change,
         tuple(other_code),
     )
+
+
+def refuse_other_code(plan: Plan) -> None:
+    """Raise BadInput where `on_code_change` is `stop` and what is known was made by other code."""
+    if plan.other_code and plan.on_code_change == "stop":
+        what = f"{len(plan.other_code)} runs that would be reused or taken up were"
+        raise BadInput(
+            f"on_code_change is 'stop', and {change_told(plan.other_code, plan.code, what)};"
+            " expected the same code, or 'warn', 'rerun', or --fresh."
+        )
 
 
 def identity_of(request: SweepRequest) -> SweepIdentity:

@@ -6,7 +6,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from argus_tasks.orchestration.prefect_api.prefect_server import is_transport_error
+
+def is_transport_error(error: BaseException) -> bool:
+    """Whether this says that a server cannot be reached; it is Prefect's HTTP client's error."""
+    return any(
+        kind.__name__ == "TransportError" and kind.__module__.startswith("httpx")
+        for kind in type(error).__mro__
+    )
 
 
 @contextmanager

@@ -13,11 +13,9 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
-from argus_tasks.monitoring.sweep_monitor import Monitor
-from argus_tasks.planning.code_changes import refuse_other_code
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.saved_request import recipe_of
-from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun
+from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, refuse_other_code
 from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.stop_request import StopRequest
 from argus_tasks.runs.ledger.summary import RunSummary
@@ -33,6 +31,7 @@ from argus_tasks.session.disk_room import Room
 from argus_tasks.session.environment_snapshot import Surroundings
 from argus_tasks.session.housekeeping import Housekeeper
 from argus_tasks.session.machine_resources import drop_workers_with
+from argus_tasks.session.observer import SessionObserver
 from argus_tasks.session.progress import Ended, Progress
 from argus_tasks.session.retry_delays import Pauses
 from argus_tasks.session.rules import Rules
@@ -68,7 +67,7 @@ class SweepSession:
         on_start: called with a config's index when an attempt of it has its worker.
         revive_server: called when all has ended, before Prefect's server is asked what it knows;
             true where it had to be started again.
-        monitor: who is told of it; nobody, unless it runs within `monitor.told`.
+        observer: who watches it; nobody, unless it runs within `sweep_monitor.reported`.
         folder: what is on disk of its batch.
         session_id: its own id there, once entered.
         pauses: the waits of configs for their next try.
@@ -90,7 +89,7 @@ class SweepSession:
         self._stop = self.stops.flag
         self.pauses = Pauses(request.retry)
         self._started = time.monotonic()
-        self.monitor = Monitor()
+        self.observer = SessionObserver()
         self.folder = SweepFolder(request.results_root, self.plan.batch_id)
         self._last: dict[int, Outcome] = {}
         self.progress = Progress(
@@ -214,7 +213,7 @@ class SweepSession:
             )
             self.session_id = ""
         self.folder.close()
-        self.monitor.leave()
+        self.observer.leave()
 
     def note_flow_run(self, flow_run_id: str, server: str, *, mirrored: bool) -> None:
         """Note which flow run this session is, on which server, and whether that one agrees."""
@@ -281,7 +280,7 @@ class SweepSession:
             return self._not_run(run, try_number)
         run = self.holding.ours(run)
         assignment = self._assigner.assignment(
-            run, try_number, self.monitor.join(run), self.admission.ticket(index)
+            run, try_number, self.observer.join(run), self.admission.ticket(index)
         )
         began: list[float] = []
 
@@ -291,7 +290,7 @@ class SweepSession:
             began.append(time.monotonic())
             self.on_start(index)
             self._note(assignment, "started", Ending(RUNNING))
-            self.monitor.started(run, assignment)
+            self.observer.started(run, assignment)
             self.trials.started(run, assignment.key.run_dir)
             self.progress.started(run)
             return True

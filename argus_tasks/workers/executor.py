@@ -18,8 +18,9 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.experiments.experiment import ExperimentFunction
 from argus_tasks.experiments.script_process import kill_running
 from argus_tasks.planning.request import SweepRequest
+from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.run_log import copied_streams
-from argus_tasks.runs.context.trackers import Tracker, build_trackers
+from argus_tasks.runs.context.trackers import build_trackers
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import Capture, outcome_of_exception, run_attempt

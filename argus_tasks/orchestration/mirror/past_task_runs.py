@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.ids import job_suffix
-from argus_tasks.orchestration.prefect_api.expected_task_runs import ExpectedRun
-from argus_tasks.orchestration.tasks.config_task import TASK_NAME
+from argus_tasks.orchestration.prefect_api.expected_task_runs import TASK_NAME, ExpectedRun
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.record.causes import PARENT_LOST
 from argus_tasks.runs.record.layout import RUNNING, SKIPPED, SUCCEEDED

@@ -14,6 +14,10 @@ TERMINAL_TYPES = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 OPEN_TYPES = ("RUNNING", "PENDING", "SCHEDULED", "PAUSED", "CANCELLING")
 
 
+TASK_NAME = "config"
+"""The name of the Prefect task that a config becomes."""
+
+
 @dataclass(frozen=True)
 class ExpectedRun:
     """A task run that has ended.

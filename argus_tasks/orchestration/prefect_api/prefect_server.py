@@ -79,14 +79,6 @@ def answer_within(client: object, limit_s: float) -> None:
         http.timeout = limit_s
 
 
-def is_transport_error(error: BaseException) -> bool:
-    """Whether this says that a server cannot be reached; it is Prefect's HTTP client's error."""
-    return any(
-        kind.__name__ == "TransportError" and kind.__module__.startswith("httpx")
-        for kind in type(error).__mro__
-    )
-
-
 def require_server() -> None:
     """Return if the server of PREFECT_API_URL answers; errors: BadInput, which names it."""
     server = PrefectServer()

@@ -37,7 +37,7 @@ class KeyPlots:
         """Start to draw, where there is something, and somebody to show it to."""
         session = self._session
         summary = session.summary()
-        if not session.monitor.tells or session.stopping or summary.duration_sec < LEAST_S:
+        if not session.observer.reports or session.stopping or summary.duration_sec < LEAST_S:
             return
         if summary.succeeded < 2 or not all(map(find_spec, ("matplotlib", "scipy"))):
             return
@@ -70,7 +70,7 @@ class KeyPlots:
             limit_s = 0.0 if self._session.stopping else self._session.stops.deadline.left_s()
             out, _ = process.communicate(timeout=max(limit_s, 0.01))
             found = json.loads(out) if out else {"files": [], "run_ids": []}
-            self._session.monitor.attach([Path(file) for file in found["files"]], found["run_ids"])
+            self._session.observer.attach([Path(file) for file in found["files"]], found["run_ids"])
         except subprocess.TimeoutExpired:
             pass
         finally:

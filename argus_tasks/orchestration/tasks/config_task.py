@@ -11,12 +11,11 @@ from prefect.context import TaskRunContext
 from prefect.states import Cancelled, Completed
 
 from argus_tasks.orchestration.mirror.task_run_records import Account
+from argus_tasks.orchestration.prefect_api.expected_task_runs import TASK_NAME
 from argus_tasks.orchestration.tasks.hooks import hook_up
 from argus_tasks.runs.record.layout import SKIPPED, SUCCEEDED
 from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.workers.attempts.messages import Outcome
-
-TASK_NAME = "config"
 
 
 class RunFailed(Exception):
@@ -48,7 +47,7 @@ def config_task(session: SweepSession, account: Account) -> Task[[int, str], Sta
         with session.admission.admitted(index):
             outcome = session.run_one(index, try_number)
         if outcome.ending.resumable:  # Cancelled: Prefect calls no hook
-            session.monitor.ended(index)
+            session.observer.ended(index)
         return _state(session, index, try_number, outcome)
 
     # Prefect calls nothing but a plain function here; anything else never retries, in silence.

@@ -27,16 +27,16 @@ log = logging.getLogger("argus_tasks")
 
 def hook_up(task: Task[..., Any], session: SweepSession) -> None:
     """Give the session's task its hooks; none where nobody is to be told."""
-    monitor = session.monitor
-    if not monitor.tells:
+    observer = session.observer
+    if not observer.reports:
         return
 
     def tell_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
         if task_run.run_count > 1:
-            monitor.tries_again(_index())
+            observer.tries_again(_index())
 
     def tell_end(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
-        monitor.ended(_index())
+        observer.ended(_index())
 
     task.on_running(tell_retry)
     task.on_completion(tell_end)

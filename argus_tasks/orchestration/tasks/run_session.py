@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.deadline import Reserved
-from argus_tasks.monitoring.sweep_monitor import told
+from argus_tasks.monitoring.sweep_monitor import reported
 from argus_tasks.orchestration.limits.limits import keep_limits
 from argus_tasks.orchestration.mirror.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.mirror.repair import repair_quietly
@@ -118,7 +118,7 @@ def _run_mirrored(session: SweepSession) -> None:
     try:
         cancel = partial(session.stop, "Prefect")
         with SweepArtifacts(session, flow_run_id) as artifacts:
-            with heeding_cancel(context.flow_run.id, cancel), told(session):
+            with heeding_cancel(context.flow_run.id, cancel), reported(session):
                 task = config_task(session, account)
                 if session.request.mode == "sequential":
                     one_by_one(session, task, account)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.clock import utc_now_iso
@@ -15,7 +15,6 @@ from argus_tasks.base.context_stack import Here
 from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
-from argus_tasks.runs.context.trackers import Tracker
 from argus_tasks.runs.context.trial_reports import NoSearch, TrialSide
 from argus_tasks.runs.record.layout import ARTIFACTS, CHECKPOINTS, METRICS_JSONL
 from argus_tasks.runs.record.metadata import RunMetadata
@@ -53,6 +52,27 @@ class MetricEvent:
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict."""
         return asdict(self)
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """What a tracker implements.
+
+    One that raises costs a log line. So does one that hangs, and it is not called again: a call may
+    take 5 s, or what the tracker has as `limit_s`. All calls come from one thread.
+    """
+
+    def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
+        """The run's first attempt is about to start."""
+
+    def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
+        """The experiment logged metrics."""
+
+    def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
+        """The run has ended.
+
+        `summary` has `run_id`, `status`, `error_type`, `error_message`, `retry_count`, `attempt`.
+        """
 
 
 @dataclass(slots=True)

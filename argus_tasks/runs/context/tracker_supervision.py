@@ -16,8 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argus_tasks.runs.context.run_context import MetricEvent, RunContext
-    from argus_tasks.runs.context.trackers import Tracker
+    from argus_tasks.runs.context.run_context import MetricEvent, RunContext, Tracker
     from argus_tasks.runs.record.metadata import RunMetadata
 
 CALL_LIMIT_S = 5.0

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
@@ -16,32 +16,11 @@ from argus_tasks.runs.context.tracker_supervision import Supervised
 from argus_tasks.runs.record.layout import EVENTS_JSONL
 
 if TYPE_CHECKING:
-    from argus_tasks.runs.context.run_context import MetricEvent, RunContext
+    from argus_tasks.runs.context.run_context import MetricEvent, RunContext, Tracker
     from argus_tasks.runs.record.metadata import RunMetadata
 
 ENTRY_POINTS = "argus_tasks.trackers"
 JSONL = "jsonl"
-
-
-@runtime_checkable
-class Tracker(Protocol):
-    """What a tracker implements.
-
-    One that raises costs a log line. So does one that hangs, and it is not called again: a call may
-    take 5 s, or what the tracker has as `limit_s`. All calls come from one thread.
-    """
-
-    def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
-        """The run's first attempt is about to start."""
-
-    def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
-        """The experiment logged metrics."""
-
-    def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """The run has ended.
-
-        `summary` has `run_id`, `status`, `error_type`, `error_message`, `retry_count`, `attempt`.
-        """
 
 
 class JsonlTracker:

@@ -19,9 +19,8 @@ from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.redact import redact_cut, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.experiments.experiment import ExperimentFunction
-from argus_tasks.runs.context.run_context import RunContext, running
+from argus_tasks.runs.context.run_context import RunContext, Tracker, running
 from argus_tasks.runs.context.run_log import RunLog, run_logger
-from argus_tasks.runs.context.trackers import Tracker
 from argus_tasks.runs.context.trial_reports import NoSearch, SearchTrial
 from argus_tasks.runs.record import causes
 from argus_tasks.runs.record.hashes import hashes_of
