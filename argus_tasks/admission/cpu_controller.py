@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from argus_tasks.admission.cpu_usage import Usage
+from argus_tasks.admission.cpu_usage import CpuUsage
 
 WINDOW_S = 1.0
 SETTLE_S = 1.0
@@ -56,7 +56,7 @@ class Controller:
         self._first_guess_pct = 100.0 / cores
         self._clock = clock
         self._lock = threading.Lock()
-        self._window: deque[Usage] = deque()
+        self._window: deque[CpuUsage] = deque()
         self._unproven: deque[Start] = deque()
         self._running = 0
         self._proven = 0
@@ -89,7 +89,7 @@ class Controller:
                 self._unproven.remove(start)
                 self._seen += 1
 
-    def observe(self, usage: Usage) -> None:
+    def observe(self, usage: CpuUsage) -> None:
         """What was read since the last time."""
         with self._lock:
             self._pass_time()

@@ -16,7 +16,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CpuUsage:
     """Between two readings.
 
     Attributes:
@@ -48,7 +48,7 @@ class CpuMeter:
         """How many there are to use, a quota counted."""
         return min(len(self._cores), self._quota.cores) if self._quota else len(self._cores)
 
-    def read(self) -> Usage | None:
+    def read(self) -> CpuUsage | None:
         """None where there is nothing to compare with yet."""
         busy_s, all_s = self._machine()
         now = (time.monotonic(), busy_s, all_s, self._group(), self._own())
@@ -62,7 +62,7 @@ class CpuMeter:
         own_pct = None
         if now[4] is not None and before[4] is not None:
             own_pct = min(busy_pct, max(0.0, 100 * (now[4] - before[4]) / (span_s * self.cores)))
-        return Usage(span_s, min(100.0, busy_pct), own_pct)
+        return CpuUsage(span_s, min(100.0, busy_pct), own_pct)
 
     def _machine(self) -> tuple[float, float]:
         """Seconds that our cores have been busy, and that they have been there."""

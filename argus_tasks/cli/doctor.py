@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
-    from argus_tasks.reporting.checks import Finding
+    from argus_tasks.reporting.checks import CheckResult
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,17 +24,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.set_defaults(handler=_doctor)
 
 
-def checks() -> list[Callable[[], list[Finding]]]:
+def checks() -> list[Callable[[], list[CheckResult]]]:
     """Every check; each returns what it found."""
     from argus_tasks.reporting import checks as monitor
 
     return [monitor.versions, monitor.server, monitor.outbox, prefect_server, relay]
 
 
-def prefect_server() -> list[Finding]:
+def prefect_server() -> list[CheckResult]:
     """What the Prefect server that is configured would lose or delay; without one, the embedded
     server is used, which is set as it must be."""
-    from argus_tasks.reporting.checks import Finding
+    from argus_tasks.reporting.checks import CheckResult
     from argus_tasks.server.profile import configured_api_url
 
     url = configured_api_url()
@@ -48,15 +48,15 @@ def prefect_server() -> list[Finding]:
     try:
         said, access = findings(), access_findings()
     except ArgusTasksError as error:
-        return [Finding("broken", "Prefect", f"PREFECT_API_URL is '{shown}'; {error}")]
-    found = [Finding("warning", "Prefect", sentence) for sentence in said]
+        return [CheckResult("broken", "Prefect", f"PREFECT_API_URL is '{shown}'; {error}")]
+    found = [CheckResult("warning", "Prefect", sentence) for sentence in said]
     if not said:
-        found = [Finding("good", "Prefect", f"{shown} loses and delays nothing")]
-    return found + [Finding("warning", "Prefect's login", sentence) for sentence in access]
+        found = [CheckResult("good", "Prefect", f"{shown} loses and delays nothing")]
+    return found + [CheckResult("warning", "Prefect's login", sentence) for sentence in access]
 
 
-def _embedded_server() -> list[Finding]:
-    from argus_tasks.reporting.checks import Finding
+def _embedded_server() -> list[CheckResult]:
+    from argus_tasks.reporting.checks import CheckResult
     from argus_tasks.server.control import status
 
     running = status()
@@ -65,22 +65,22 @@ def _embedded_server() -> list[Finding]:
             "the embedded server is from an earlier version and asks for no login: other users of"
             " this machine can run code as you; end its sweeps, then argus-tasks server stop"
         )
-        return [Finding("warning", "Prefect's login", said)]
-    return [Finding("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
+        return [CheckResult("warning", "Prefect's login", said)]
+    return [CheckResult("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
 
 
-def relay() -> list[Finding]:
+def relay() -> list[CheckResult]:
     """Whether this Prefect lets its events through the relay, which makes them few and bounded."""
     from argus_tasks.prefect_compat.event_relay import Relay
-    from argus_tasks.reporting.checks import Finding
+    from argus_tasks.reporting.checks import CheckResult
 
     if Relay.available():
-        return [Finding("good", "relay", "one event for a quick task run instead of three")]
+        return [CheckResult("good", "relay", "one event for a quick task run instead of three")]
     said = (
         "this Prefect has no way in for it: sweeps work, at three events a task run, and may wait"
         " long at exit for a server that is gone; use a Prefect that argus-tasks was made for"
     )
-    return [Finding("warning", "relay", said)]
+    return [CheckResult("warning", "relay", said)]
 
 
 def _doctor(args: argparse.Namespace) -> int:

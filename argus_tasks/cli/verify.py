@@ -15,7 +15,7 @@ from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.delivery.outbox_folder import Outbox
-    from argus_tasks.runs.ledger.checked_files import Finding, Verdict
+    from argus_tasks.runs.ledger.checked_files import Finding, VerifyResult
 
 _LOOKS = 6
 _PAUSE_S = 0.25
@@ -69,7 +69,7 @@ def verify(args: argparse.Namespace) -> int:
     return EXIT_SOME_FAILED if wrong else EXIT_OK
 
 
-def _print_counts(verdict: Verdict) -> None:
+def _print_counts(verdict: VerifyResult) -> None:
     for batch_id, counts in verdict.outcomes.items():
         told = ", ".join(f"{count} {word}" for word, count in counts.items())
         say(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")

@@ -80,7 +80,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Account:
+class BatchCounts:
     """One batch, added up."""
 
     batch_id: str
@@ -98,7 +98,7 @@ class Account:
         return self.emitted - known
 
     @classmethod
-    def of(cls, batch_id: str, counts: Counts) -> Account:
+    def of(cls, batch_id: str, counts: Counts) -> BatchCounts:
         """The account of a batch whose counts are complete."""
         emitted = sum(number + 1 for number in counts.series.values())
         dropped = dict(counts.dropped)

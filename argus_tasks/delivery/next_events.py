@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from argus_tasks.delivery.event_order import Order
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment_places import Ref, chain_of
-from argus_tasks.delivery.segment_progress import Item, Place
+from argus_tasks.delivery.segment_progress import Place, SegmentEvent
 
 MAX_EVENTS = 500
 MAX_BYTES = 1_000_000
@@ -47,15 +47,15 @@ class Taker:
         self.places.pop(place.segment, None)
         self._gone.add(place.segment)
 
-    def fills_a_request(self, items: Sequence[Item]) -> bool:
+    def fills_a_request(self, items: Sequence[SegmentEvent]) -> bool:
         """Whether so much was taken that more may wait."""
         size = sum(len(item.entry.line) for item in items)
         return len(items) >= self._max_events or size >= MAX_BYTES // 2
 
-    def collect(self) -> list[Item]:
+    def collect(self) -> list[SegmentEvent]:
         """The entries that go next, in order."""
         chains = self._refresh()
-        items: list[Item] = []
+        items: list[SegmentEvent] = []
         size = 0
         progress = True
         while progress and len(items) < self._max_events:
@@ -93,7 +93,7 @@ class Taker:
                     chains.setdefault(place.chain, []).append(place)
         return chains
 
-    def _take(self, place: Place, items: list[Item], size: int) -> tuple[int, bool]:
+    def _take(self, place: Place, items: list[SegmentEvent], size: int) -> tuple[int, bool]:
         """Take what may go now; the second value says that this chain goes no further."""
         while not place.taken_final:
             entries = place.reader.read(_READ_BYTES)
@@ -107,7 +107,7 @@ class Taker:
                     return MAX_BYTES, True
                 size += len(entry.line)
                 unordered = any(self.order.gave_up(ref) for ref in entry.after)
-                items.append(Item(place, entry, unordered))
+                items.append(SegmentEvent(place, entry, unordered))
                 place.reader.take(entry)
                 self.order.took(place.chain)
                 place.taken_final = entry.final

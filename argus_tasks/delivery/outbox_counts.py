@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from argus_tasks.delivery.batch_counts import Account, Counts, Ledger
+from argus_tasks.delivery.batch_counts import BatchCounts, Counts, Ledger
 from argus_tasks.delivery.chain_files import DROPS_ENDING
 from argus_tasks.delivery.count_books import books
 from argus_tasks.delivery.drops import read_drops
@@ -14,14 +14,16 @@ from argus_tasks.delivery.reader import Entry, batch_of
 from argus_tasks.delivery.segment_progress import Place, count_torn
 
 
-def accounts(outbox: Outbox) -> list[Account]:
+def accounts(outbox: Outbox) -> list[BatchCounts]:
     """Every batch's account, oldest first as far as that is known."""
-    return [Account.of(batch_id, counts) for batch_id, counts in _ledger(outbox).batches.items()]
+    return [
+        BatchCounts.of(batch_id, counts) for batch_id, counts in _ledger(outbox).batches.items()
+    ]
 
 
-def account(outbox: Outbox, batch_id: str) -> Account:
+def account(outbox: Outbox, batch_id: str) -> BatchCounts:
     """One batch's account; all zeros where it is not known here."""
-    return Account.of(batch_id, _ledger(outbox).of(batch_id))
+    return BatchCounts.of(batch_id, _ledger(outbox).of(batch_id))
 
 
 def _ledger(outbox: Outbox) -> Ledger:

@@ -12,7 +12,7 @@ from argus_tasks.delivery.segment_places import chain_of
 
 
 @dataclass(slots=True)
-class Item:
+class SegmentEvent:
     """An entry that has been taken. `unordered`: what should have gone before it did not come."""
 
     place: Place

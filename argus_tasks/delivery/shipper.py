@@ -16,7 +16,7 @@ from argus_tasks.delivery.next_events import MAX_EVENTS, Taker
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, is_intact
 from argus_tasks.delivery.segment_places import chain_of
-from argus_tasks.delivery.segment_progress import Item, Place
+from argus_tasks.delivery.segment_progress import Place, SegmentEvent
 from argus_tasks.delivery.sender_state import Standing, State
 from argus_tasks.delivery.transport import Answer, Transport
 from argus_tasks.delivery.uploads import queue_upload
@@ -31,7 +31,7 @@ _MOST_SUSPECTS = 64
 class _Suspect:
     """An event that was refused while nothing was known to be accepted."""
 
-    part: list[Item]
+    part: list[SegmentEvent]
     answer: Answer
     reason: str
 
@@ -53,7 +53,7 @@ class Shipper:
         self._monotonic = monotonic
         self._standing = Standing(outbox.folder, monotonic, jitter)
         self._taker = Taker(outbox, monotonic, self._standing.warn, max_events)
-        self._work: list[list[Item]] = []
+        self._work: list[list[SegmentEvent]] = []
         self._suspects: list[_Suspect] = []
         self._suspects_allowed = 1
         self._accepted_line = b""
@@ -125,7 +125,7 @@ class Shipper:
 
     # --- Reading the answer ---
 
-    def _settle(self, part: list[Item], answer: Answer) -> bool:
+    def _settle(self, part: list[SegmentEvent], answer: Answer) -> bool:
         status = answer.status
         if status is None or status >= 500 or status in (408, 425, 429):
             self._later(answer, answer.words)
@@ -149,7 +149,7 @@ class Shipper:
             self._park(f"no Argus events route at this URL{where}: {answer.words}; events are kept")
         return False
 
-    def _narrow(self, part: list[Item], answer: Answer, reason: str) -> bool:
+    def _narrow(self, part: list[SegmentEvent], answer: Answer, reason: str) -> bool:
         """The server does not take this request: find the event it does not take by halving."""
         events = [item for item in part if item.entry.line]
         damaged = [item.entry for item in events if not is_intact(item.entry.line)]
@@ -212,7 +212,9 @@ class Shipper:
         self._standing.parks(reason)
         self._taker.order.restart()
 
-    def _accept(self, part: list[Item], refused: dict[str, str], status: int | None = None) -> None:
+    def _accept(
+        self, part: list[SegmentEvent], refused: dict[str, str], status: int | None = None
+    ) -> None:
         for item in part:
             place, entry = item.place, item.entry
             place.unordered += item.unordered
@@ -334,9 +336,9 @@ class Shipper:
         self._taker.done_with(place)
 
 
-def _lines(part: list[Item]) -> list[bytes]:
+def _lines(part: list[SegmentEvent]) -> list[bytes]:
     return [item.entry.line for item in part if item.entry.line]
 
 
-def _ids(part: list[Item]) -> list[str]:
+def _ids(part: list[SegmentEvent]) -> list[str]:
     return [event_id_of(line) for line in _lines(part)]

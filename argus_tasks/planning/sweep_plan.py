@@ -126,7 +126,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PlannedBatch:
     """Which batch a start belongs to.
 
     Attributes:
@@ -142,7 +142,7 @@ class Batch:
     known: bool
 
 
-def batch_of(request: SweepRequest) -> Batch:
+def batch_of(request: SweepRequest) -> PlannedBatch:
     """The newest batch of the same sweep, or a new one."""
     repo = repo_of(request.results_root.parent) if request.results_root.parent.exists() else None
     sha = repo.sha if repo else None
@@ -151,7 +151,7 @@ def batch_of(request: SweepRequest) -> Batch:
     if request.reuse and not request.fresh and request.batch_id is None:
         sticky = find_batch(request.results_root, identity)
     batch_id = request.batch_id or sticky or _new_batch(request, sha)
-    return Batch(identity, sha, batch_id, sticky is not None)
+    return PlannedBatch(identity, sha, batch_id, sticky is not None)
 
 
 def plan_configs(request: SweepRequest) -> Plan:

@@ -23,7 +23,7 @@ from prefect.events import Event
 from prefect.settings import get_current_settings
 
 from argus_tasks.prefect_compat.event_coalescing import Coalescer, Item
-from argus_tasks.prefect_compat.event_shipping import Shipper
+from argus_tasks.prefect_compat.event_shipping import EventShipper
 from argus_tasks.prefect_compat.state_change import (
     StateChange,
     offered,
@@ -52,7 +52,7 @@ class Relay:
         self._worker: Any = None
         self._inbox: deque[Item] = deque()
         self._coalescer = Coalescer()
-        self._shipper = Shipper()
+        self._shipper = EventShipper()
         self._changed = threading.Condition()
         self._drains_asked = 0
         self._drains_done = 0

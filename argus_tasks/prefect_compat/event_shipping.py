@@ -38,7 +38,7 @@ as one of a hundred, and of quick experiments none needs to be seen sooner."""
 MAX_WAITING = 20_000
 
 
-class Shipper:
+class EventShipper:
     """What waits to be sent, and the connection it goes through."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

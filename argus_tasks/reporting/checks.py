@@ -24,7 +24,7 @@ _SKEW_S = 30.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the doctor's: `level` is good, warning or broken."""
 
     level: str
@@ -32,7 +32,7 @@ class Finding:
     said: str
 
 
-def versions() -> list[Finding]:
+def versions() -> list[CheckResult]:
     """Python and the packages that matter."""
     named = ["argus-tasks", "prefect", "httpx", "psutil", "pydantic"]
     known = []
@@ -40,27 +40,27 @@ def versions() -> list[Finding]:
         try:
             known.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            return [Finding("broken", "versions", f"{name} is not installed")]
+            return [CheckResult("broken", "versions", f"{name} is not installed")]
     system = f"Python {platform.python_version()} on {platform.system()} {platform.release()}"
-    found = [Finding("good", "versions", f"{', '.join(known)}; {system}")]
+    found = [CheckResult("good", "versions", f"{', '.join(known)}; {system}")]
     if sys.platform == "darwin":
-        found.append(Finding("warning", "platform", "macOS: no /proc, no posix_fallocate"))
+        found.append(CheckResult("warning", "platform", "macOS: no /proc, no posix_fallocate"))
     return found
 
 
-def server() -> list[Finding]:
+def server() -> list[CheckResult]:
     """The monitor: there, the token good, the clocks together."""
     if disabled():
-        return [Finding("warning", "monitor", "ARGUS_DISABLE is set: nothing is sent")]
+        return [CheckResult("warning", "monitor", "ARGUS_DISABLE is set: nothing is sent")]
     url = server_url()
     if url is None:
         said = "no server (ARGUS_URL or configs/monitor.yaml): nothing is sent"
-        return [Finding("warning", "monitor", said)]
+        return [CheckResult("warning", "monitor", said)]
     found = _token(url)
     token = tokens(url=url)
     if is_in_the_clear(url) and token():
         said = "it travels to another machine over plain http, where others can read it: use https"
-        found.append(Finding("warning", "token", said))
+        found.append(CheckResult("warning", "token", said))
     transport = HttpTransport(url, token)
     try:
         answer = transport.reach()
@@ -68,73 +68,76 @@ def server() -> list[Finding]:
         transport.close()
     shown = redact(url)
     if answer.status is None:
-        return [*found, Finding("broken", "monitor", f"{shown} does not answer: {answer.error}")]
+        return [
+            *found,
+            CheckResult("broken", "monitor", f"{shown} does not answer: {answer.error}"),
+        ]
     if answer.status in (401, 403):
-        return [*found, Finding("broken", "token", f"{shown} refuses it ({answer.words})")]
+        return [*found, CheckResult("broken", "token", f"{shown} refuses it ({answer.words})")]
     if answer.status in (404, 405) or 300 <= answer.status < 400:
         said = f"{shown} has no events route ({answer.words})"
-        return [*found, Finding("broken", "monitor", said)]
+        return [*found, CheckResult("broken", "monitor", said)]
     if answer.status >= 500 or answer.status == 429:
-        return [*found, Finding("warning", "monitor", f"{shown} says {answer.words}")]
-    found.append(Finding("good", "monitor", f"{shown} answers, and takes the token"))
+        return [*found, CheckResult("warning", "monitor", f"{shown} says {answer.words}")]
+    found.append(CheckResult("good", "monitor", f"{shown} answers, and takes the token"))
     if answer.date is not None:
         skew_s = time.time() - answer.date
         level = "good" if abs(skew_s) < _SKEW_S else "warning"
         said = f"{skew_s:+.0f} s against the server's"
-        found.append(Finding(level, "clock", said))
+        found.append(CheckResult(level, "clock", said))
     return found
 
 
-def _token(url: str) -> list[Finding]:
+def _token(url: str) -> list[CheckResult]:
     if os.environ.get("ARGUS_TOKEN", "").strip():
-        return [Finding("good", "token", "from ARGUS_TOKEN")]
+        return [CheckResult("good", "token", "from ARGUS_TOKEN")]
     path = token_file()
     text, problem = read_token_file(path, url)
     if problem:
-        return [Finding("broken", "token", problem)]
+        return [CheckResult("broken", "token", problem)]
     if text:
-        return [Finding("good", "token", f"from {path}")]
-    return [Finding("warning", "token", f"none (ARGUS_TOKEN, or {path} with mode 600)")]
+        return [CheckResult("good", "token", f"from {path}")]
+    return [CheckResult("warning", "token", f"none (ARGUS_TOKEN, or {path} with mode 600)")]
 
 
-def outbox() -> list[Finding]:
+def outbox() -> list[CheckResult]:
     """The outbox: on a local disk, locks work, room left, nothing set aside."""
     root = outbox_root()
     there = root
     while not there.exists():
         there = there.parent
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     kind = file_system(there)
     if on_network(there):
         said = f"{root} is on {kind}: put it on a local disk with ARGUS_OUTBOX_DIR"
-        found.append(Finding("warning", "outbox", said))
+        found.append(CheckResult("warning", "outbox", said))
     else:
-        found.append(Finding("good", "outbox", f"{root} on {kind or 'an unknown file system'}"))
+        found.append(CheckResult("good", "outbox", f"{root} on {kind or 'an unknown file system'}"))
     if not os.access(there, os.W_OK):
-        found.append(Finding("broken", "outbox", f"{there} cannot be written"))
+        found.append(CheckResult("broken", "outbox", f"{there} cannot be written"))
     free = shutil.disk_usage(there).free
     if free < limit_from_environment():
         said = f"{free // 2**20} MB free, less than the outbox may use (ARGUS_OUTBOX_MAX_MB)"
-        found.append(Finding("warning", "outbox", said))
+        found.append(CheckResult("warning", "outbox", said))
     for one in outboxes():
         found += _look(one)
     return found
 
 
-def _look(one: Outbox) -> list[Finding]:
+def _look(one: Outbox) -> list[CheckResult]:
     name = redact(one.url or "no server")
     lock = ProcessLock(os.fspath(one.folder / "doctor.lock"))
     try:
         lock.take()
         lock.give_back(remove=True)
     except OSError as error:
-        return [Finding("broken", "outbox", f"{one.folder}: no lock can be taken: {error}")]
+        return [CheckResult("broken", "outbox", f"{one.folder}: no lock can be taken: {error}")]
     counted = accounts(one)
     waiting = sum(account.waiting for account in counted)
     missing = sum(account.missing for account in counted)
     aside = len(one.aside.all())
     said = f"{name}: {waiting} waiting, {aside} set aside"
-    found = [Finding("warning" if aside else "good", "events", said)]
+    found = [CheckResult("warning" if aside else "good", "events", said)]
     if missing:
-        found.append(Finding("broken", "events", f"{name}: {missing} are missing"))
+        found.append(CheckResult("broken", "events", f"{name}: {missing} are missing"))
     return found

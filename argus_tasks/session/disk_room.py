@@ -11,7 +11,7 @@ from argus_tasks.runs.record.causes import DISK_FULL, of_exception
 _PROBE_BYTES = 1 << 16
 
 
-class Room:
+class DiskRoom:
     """Watches a session's attempts end; safe from many threads.
 
     There is no room where one of them has found none, and the results root has none for a small

@@ -27,7 +27,7 @@ from argus_tasks.runs.record.run_record import Ending, stopped_ending
 from argus_tasks.session.admission_queue import Admission
 from argus_tasks.session.assignments import Assigner
 from argus_tasks.session.config_claims import Holding
-from argus_tasks.session.disk_room import Room
+from argus_tasks.session.disk_room import DiskRoom
 from argus_tasks.session.environment_snapshot import Surroundings
 from argus_tasks.session.housekeeping import Housekeeper
 from argus_tasks.session.machine_resources import drop_workers_with
@@ -113,7 +113,7 @@ class SweepSession:
             set_aside=self.rules.holds,
             alone=self._ran_out_of_memory,
         )
-        self._room = Room(request.results_root)
+        self._room = DiskRoom(request.results_root)
         self._last_words = LastWords()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._assigner.link_of = self.trials.link

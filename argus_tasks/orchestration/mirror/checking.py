@@ -25,8 +25,8 @@ from argus_tasks.orchestration.mirror.past_task_runs import PastRuns
 from argus_tasks.orchestration.mirror.repair import ended_sessions, is_ending
 from argus_tasks.orchestration.prefect_api.expected_task_runs import (
     TERMINAL_TYPES,
-    Comparison,
     ExpectedRun,
+    ServerDifferences,
 )
 from argus_tasks.orchestration.prefect_api.prefect_server import PrefectServer, without_retries
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
@@ -87,7 +87,7 @@ def _check(
     return MirrorCheck(folder.batch_id, session, flow_run, found.right, sentences)
 
 
-def _sentences(found: Comparison) -> Iterator[str]:
+def _sentences(found: ServerDifferences) -> Iterator[str]:
     for run in found.missing:
         yield f"task run '{run.name}' is missing; the ledger says {run.state_name}"
     for run, row in found.wrong:

@@ -19,8 +19,8 @@ from argus_tasks.orchestration.mirror.settling import Progress, SettleReport, Se
 from argus_tasks.orchestration.prefect_api.expected_task_runs import (
     OPEN_TYPES,
     TERMINAL_TYPES,
-    Comparison,
     ExpectedRun,
+    ServerDifferences,
     compare,
 )
 from argus_tasks.orchestration.prefect_api.prefect_server import (
@@ -109,7 +109,7 @@ class Mirror:
         return max(1.0, self._relay.sent / max(submitted, 1))
 
 
-def compare_flow_run(flow_run_id: UUID, expected: Iterable[ExpectedRun]) -> Comparison:
+def compare_flow_run(flow_run_id: UUID, expected: Iterable[ExpectedRun]) -> ServerDifferences:
     """Where the server and the ledger differ, nothing changed. Errors: ServerAway."""
     server = PrefectServer()
     try:
@@ -196,11 +196,11 @@ def make_the_last_calls_short(limit_s: float, *, retries: int = 0) -> None:
 
 
 __all__ = [
-    "Comparison",
     "ExpectedRun",
     "Mirror",
     "RepairReport",
     "ServerAway",
+    "ServerDifferences",
     "SettleReport",
     "compare_flow_run",
     "make_the_last_calls_short",

@@ -21,8 +21,8 @@ from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.prefect_api.expected_task_runs import (
     OPEN_TYPES,
     TERMINAL_TYPES,
-    Comparison,
     ExpectedRun,
+    ServerDifferences,
     as_event,
     as_state,
     compare,
@@ -30,7 +30,7 @@ from argus_tasks.orchestration.prefect_api.expected_task_runs import (
 from argus_tasks.orchestration.prefect_api.prefect_server import PrefectServer, ServerAway
 from argus_tasks.prefect_compat.event_coalescing import Item
 from argus_tasks.prefect_compat.event_relay import Relay
-from argus_tasks.prefect_compat.event_shipping import Shipper
+from argus_tasks.prefect_compat.event_shipping import EventShipper
 
 log = logging.getLogger("argus_tasks.mirror")
 
@@ -112,7 +112,7 @@ class Settling:
         try:
             self._wait_for_all(0.0 if of_the_past else STALL_S)
             if self._counts_agree():
-                return self._report(Comparison(right=len(self._expected)))
+                return self._report(ServerDifferences(right=len(self._expected)))
             found = self._compare()
             if of_the_past and any(map(_began_lately, found.missing)):
                 self._wait_for_all(STALL_S)
@@ -132,7 +132,9 @@ class Settling:
             )
         return self._report(before, found)
 
-    def _report(self, before: Comparison, after: Comparison | None = None) -> SettleReport:
+    def _report(
+        self, before: ServerDifferences, after: ServerDifferences | None = None
+    ) -> SettleReport:
         after = after or before
         still_missing = len(after.missing)
         still_wrong = len(after.wrong)
@@ -195,7 +197,7 @@ class Settling:
             for (state_type, name), number in wanted.items()
         )
 
-    def _compare(self) -> Comparison:
+    def _compare(self) -> ServerDifferences:
         return self._patiently(
             lambda: compare(self._expected, self._server.task_runs(self._flow_run_id))
         )
@@ -211,7 +213,7 @@ class Settling:
                 if not error.busy or spent_s >= BUSY_S or not self._time_left():
                     raise
 
-    def _resend(self, found: Comparison) -> None:
+    def _resend(self, found: ServerDifferences) -> None:
         """Send the last state of what is missing or wrong once more, a bit at a time."""
         events = [as_event(self._flow_run_id, run, None, NOTE) for run in found.missing]
         events += [as_event(self._flow_run_id, run, row, NOTE) for run, row in found.wrong]
@@ -224,7 +226,7 @@ class Settling:
                 return
             self._wait_for_all(STALL_S)
 
-    def _one_by_one(self, found: Comparison) -> None:
+    def _one_by_one(self, found: ServerDifferences) -> None:
         """What even that has not put right, by a request each."""
         refused = 0
         for run, row in [*((run, None) for run in found.missing), *found.wrong]:
@@ -263,7 +265,7 @@ def _send(events: Sequence[Event], limit_s: float) -> bool:
 
 
 async def _ship(events: Sequence[Event], limit_s: float) -> bool:
-    shipper = Shipper()
+    shipper = EventShipper()
     for event in events:
         shipper.add(Item(event))
     deadline = time.monotonic() + limit_s

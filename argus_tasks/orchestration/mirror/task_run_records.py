@@ -22,7 +22,7 @@ class _Start:
     first_start: datetime
 
 
-class Account:
+class TaskRunRecords:
     """Notes each attempt that starts and each task run that ends; safe from many threads."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ NIGHTLY = "benchmark/nightly"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ScheduleState:
     """How the nightly benchmark stands.
 
     Attributes:
@@ -44,7 +44,7 @@ class Standing:
     next_at: datetime | None
 
 
-def standing() -> Standing | None:
+def standing() -> ScheduleState | None:
     """How it stands; None where it is not deployed on the server that Prefect is set to."""
     with get_client(sync_client=True) as client:
         deployment = _deployment(client)
@@ -53,7 +53,7 @@ def standing() -> Standing | None:
         due = _scheduled(client, deployment)
         now = datetime.now(UTC)
         later = [moment for moment in due if moment > now]
-        return Standing(
+        return ScheduleState(
             tuple(_text(schedule.schedule) for schedule in deployment.schedules),
             any(schedule.active for schedule in deployment.schedules),
             len(due) - len(later),
@@ -61,7 +61,7 @@ def standing() -> Standing | None:
         )
 
 
-def switch(*, on: bool) -> Standing:
+def switch(*, on: bool) -> ScheduleState:
     """Set all its schedules on or off. Errors: BadInput where it is not deployed."""
     with get_client(sync_client=True) as client:
         deployment = _deployment(client)

@@ -68,7 +68,7 @@ class ServerRun:
 
 
 @dataclass
-class Comparison:
+class ServerDifferences:
     """Where the server and the ledger differ."""
 
     right: int = 0
@@ -83,7 +83,7 @@ class Comparison:
         return not (self.missing or self.wrong or self.left_open)
 
 
-def compare(expected: Iterable[ExpectedRun], shown: Iterable[ServerRun]) -> Comparison:
+def compare(expected: Iterable[ExpectedRun], shown: Iterable[ServerRun]) -> ServerDifferences:
     """Match by id, else by keys, else by a name that only one has, or one with the right state."""
     rows = list(shown)
     by_id = {row.id: row for row in rows}
@@ -91,7 +91,7 @@ def compare(expected: Iterable[ExpectedRun], shown: Iterable[ServerRun]) -> Comp
     by_name: dict[str, list[ServerRun]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
-    found = Comparison()
+    found = ServerDifferences()
     met: set[UUID] = set()
     for run in expected:
         row_found = (

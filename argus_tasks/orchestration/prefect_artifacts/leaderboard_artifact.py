@@ -37,7 +37,7 @@ class _Place:
         return self.total / self.count
 
 
-class Standing:
+class RunningLeaderboard:
     """Mean of the first metric by config, seeds taken together; each look costs what is new."""
 
     def __init__(self, session: SweepSession) -> None:

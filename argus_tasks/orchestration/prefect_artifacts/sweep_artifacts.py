@@ -21,7 +21,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 
 from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
-from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import Standing
+from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
 from argus_tasks.prefect_compat.settings_override import client_settings
 from argus_tasks.session.sweep_session import SweepSession
 
@@ -46,7 +46,7 @@ class SweepArtifacts:
     def __init__(self, session: SweepSession, flow_run_id: str) -> None:
         self._session = session
         self._posts = _Posts(flow_run_id, session.request.name)
-        self._standing = Standing(session)
+        self._standing = RunningLeaderboard(session)
         self._ended = threading.Event()
         # The flow's context: its settings say which server it is.
         self._thread = threading.Thread(

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.states import Cancelled, Completed
 
-from argus_tasks.orchestration.mirror.task_run_records import Account
+from argus_tasks.orchestration.mirror.task_run_records import TaskRunRecords
 from argus_tasks.orchestration.prefect_api.expected_task_runs import TASK_NAME
 from argus_tasks.orchestration.tasks.hooks import hook_up
 from argus_tasks.runs.record.layout import SKIPPED, SUCCEEDED
@@ -32,7 +32,7 @@ class RunFailed(Exception):
         self.try_number = try_number
 
 
-def config_task(session: SweepSession, account: Account) -> Task[[int, str], State[Any]]:
+def config_task(session: SweepSession, account: TaskRunRecords) -> Task[[int, str], State[Any]]:
     """The task of a session; its parameters are a config's index and its readable name.
 
     The index and no config travels: Prefect walks every parameter of every task run.

@@ -14,7 +14,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from argus_tasks.admission.hold_notice import HoldingNotice
-from argus_tasks.orchestration.mirror.task_run_records import Account
+from argus_tasks.orchestration.mirror.task_run_records import TaskRunRecords
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.prefect_compat.task_engine import ConfigTask, ConfigTaskRunner
 from argus_tasks.session.sweep_session import SweepSession
@@ -27,7 +27,7 @@ _TERM_TO_KILL_S = 1.0
 _KILL_TO_LEAVE_S = 3.0
 
 
-def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> None:
+def one_by_one(session: SweepSession, task: ConfigTask, account: TaskRunRecords) -> None:
     """Call the task for each config in the flow's own thread, where a debugger works."""
     to_do = deque(session.plan.to_do)
     while not session.stopping and (to_do or session.holding.waiting):
@@ -41,7 +41,7 @@ def one_by_one(session: SweepSession, task: ConfigTask, account: Account) -> Non
 
 
 def drive(
-    session: SweepSession, task: ConfigTask, account: Account, admit: Callable[[int], None]
+    session: SweepSession, task: ConfigTask, account: TaskRunRecords, admit: Callable[[int], None]
 ) -> None:
     """Submit every config that is to be run, at most a window at once, until all have ended.
 
@@ -64,7 +64,7 @@ class _Loop:
         self,
         session: SweepSession,
         task: ConfigTask,
-        account: Account,
+        account: TaskRunRecords,
         admit: Callable[[int], None],
     ) -> None:
         self._session = session

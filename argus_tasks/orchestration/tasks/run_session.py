@@ -17,7 +17,7 @@ from argus_tasks.orchestration.limits.limits import keep_limits
 from argus_tasks.orchestration.mirror.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.mirror.repair import repair_quietly
 from argus_tasks.orchestration.mirror.settling import SettleReport
-from argus_tasks.orchestration.mirror.task_run_records import Account
+from argus_tasks.orchestration.mirror.task_run_records import TaskRunRecords
 from argus_tasks.orchestration.prefect_artifacts.monitor_plots import KeyPlots
 from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import SweepArtifacts
 from argus_tasks.orchestration.tasks.cancel import heeding_cancel
@@ -103,7 +103,7 @@ def _run_mirrored(session: SweepSession) -> None:
         get_run_logger().info(
             "put right what %s earlier sessions had left on Prefect's server", len(repaired)
         )
-    account = Account()
+    account = TaskRunRecords()
     relay = Relay.install()
     mirror = Mirror(
         context.flow_run.id,
@@ -143,7 +143,7 @@ def _run_mirrored(session: SweepSession) -> None:
         make_the_last_calls_short(max(_LAST_STATE_LEAST_S, most_s), retries=retries)
 
 
-def _settle(session: SweepSession, mirror: Mirror, account: Account) -> SettleReport:
+def _settle(session: SweepSession, mirror: Mirror, account: TaskRunRecords) -> SettleReport:
     """Hold the server to the account."""
     session.rules.close()  # all has ended: time that is over now stops nothing any more
     whole = session.stops.deadline

@@ -31,7 +31,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class MachineUsage:
     """What the machine did at one moment (seconds on the timeline), in percent."""
 
     at_s: float
@@ -51,7 +51,7 @@ class Timeline:
     length_s: float
     breaks: tuple[float, ...]
     began_at: datetime
-    usage: tuple[Usage, ...]
+    usage: tuple[MachineUsage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def timeline(root: Path, rows: Sequence[Row], now: datetime) -> Timeline | None:
         clock.breaks,
         datetime.fromtimestamp(attempts[0].begin, tz=now.tzinfo),
         tuple(
-            Usage(place, cpu, memory)
+            MachineUsage(place, cpu, memory)
             for at, cpu, memory in sorted(usage)
             if (place := clock.place(at)) is not None
         ),

@@ -21,7 +21,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Verdict:
+class VerifyResult:
     """What was looked at and found.
 
     Attributes:
@@ -42,7 +42,7 @@ class Verdict:
 class CheckedFiles:
     """Reads files for a verdict; one that is not there is empty."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: VerifyResult) -> None:
         self._verdict = verdict
 
     def find(self, path: Path, sentence: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.ledger.checked_files import CheckedFiles, Finding, Verdict
+from argus_tasks.runs.ledger.checked_files import CheckedFiles, Finding, VerifyResult
 from argus_tasks.runs.ledger.claims import standing_claims
 from argus_tasks.runs.ledger.ledger_runs import LedgerRun
 from argus_tasks.runs.ledger.monitor_journal import MONITOR_JSONL
@@ -36,7 +36,7 @@ LOOKS = 6
 PAUSE_S = 0.25
 
 
-def verify(results_root: Path, batch_id: str | None = None) -> Verdict:
+def verify(results_root: Path, batch_id: str | None = None) -> VerifyResult:
     """Look at everything under a results root, or at what belongs to one batch.
 
     Beside a running sweep what is found is looked at again until it stands: it was there the last
@@ -65,7 +65,7 @@ class _Check:
         self._statuses: dict[str, str] = {}
         self._live_sessions: set[str] = set()
         self._closed_sessions: set[str] = set()
-        self.verdict = Verdict()
+        self.verdict = VerifyResult()
         self._files = CheckedFiles(self.verdict)
 
     def everything(self) -> None:

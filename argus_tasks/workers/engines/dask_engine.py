@@ -13,7 +13,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.workers.engines import dask_node
 from argus_tasks.workers.engines.dask_local import LocalDask
-from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, Sender
+from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, NodeSender
 
 _CONNECT_S = 10.0
 _LEAVE_S = 5.0
@@ -63,7 +63,7 @@ class DaskEngine:
                 f" {error or type(error).__name__}."
             ) from error
 
-    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node there is get ready, once there is one; what is wrong with the first
         that cannot, empty where all can. Nothing is waited for once not `waiting`."""
         while waiting():
@@ -80,7 +80,7 @@ class DaskEngine:
                 return str(answer)
         return ""
 
-    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
         """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
         client = self._client
         if client is None or client.status != "running":

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from argus_tasks.workers.engines.engine_messages import Sender
+from argus_tasks.workers.engines.engine_messages import NodeSender
 from argus_tasks.workers.engines.node import CLOSE, Nodes
 
 _IDLE_S = 60.0
@@ -67,7 +67,7 @@ def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
 
     worker = get_worker()
     key = worker.get_current_task()
-    asking = Sender(*sender)
+    asking = NodeSender(*sender)
     _guard.begin(key, asking.sweep, worker)
     _guard.watch()
     try:
@@ -79,7 +79,7 @@ def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
 async def greet(sender: tuple[Any, ...], dask_worker: Any) -> str:
     """A broadcast: get ready; what is wrong with this node, empty where nothing is."""
     _guard.watch()
-    return await asyncio.to_thread(_nodes.warm, Sender(*sender), dask_worker.state.nthreads)
+    return await asyncio.to_thread(_nodes.warm, NodeSender(*sender), dask_worker.state.nthreads)
 
 
 async def hear(sweep: str, what: str, value: str | float | None) -> None:

@@ -25,9 +25,9 @@ from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.engines.engine_messages import (
     EngineLost,
     NodeLost,
+    NodeSender,
     NodeSetup,
     RunThis,
-    Sender,
     own_libraries,
     own_versions,
 )
@@ -50,11 +50,11 @@ class Engine(Protocol):
     def open(self) -> None:
         """Connect, again too. Errors: BadInput where nobody answers."""
 
-    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node get ready, once there is one; what is wrong with the first that cannot,
         empty where all can. Nothing is waited for once not `waiting`."""
 
-    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
         """Have any node answer (`node.Nodes.answer`), on its own and once.
 
         Errors: NodeLost; EngineLost; BadInput where a node does not know how to answer.
@@ -96,7 +96,7 @@ class EngineExecutor:
         self._data = dumps(told)
         sweep = uuid.uuid4().hex
         self._file = request.results_root / ".sweep" / f"nodes-{sweep}"
-        self._sender = Sender(
+        self._sender = NodeSender(
             sweep,
             str(self._file),
             hashlib.sha256(self._data).hexdigest(),

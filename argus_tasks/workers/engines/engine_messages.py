@@ -36,7 +36,7 @@ class NodeSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class NodeSender:
     """Which sweep is asking, in values that any version of any Python can read.
 
     Attributes:

@@ -25,7 +25,7 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import outcome_of_exception
 from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.engine_messages import NodeSetup, RunThis, Sender, own_versions
+from argus_tasks.workers.engines.engine_messages import NodeSender, NodeSetup, RunThis, own_versions
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import dumps
@@ -119,7 +119,7 @@ class Nodes:
         self._nodes: dict[str, Node] = {}
         self._ended: dict[str, None] = {}
 
-    def answer(self, sender: Sender, what: str, request: bytes, size: int) -> bytes:
+    def answer(self, sender: NodeSender, what: str, request: bytes, size: int) -> bytes:
         """Do what the sweep asks; `size` is how much of it at once.
 
         The answer is `dumps` of an Outcome, of None, or of the BadInput or WorkerDied that came
@@ -136,7 +136,7 @@ class Nodes:
             answer = error
         return dumps(answer)
 
-    def warm(self, sender: Sender, size: int) -> str:
+    def warm(self, sender: NodeSender, size: int) -> str:
         """Start a worker, and say what is wrong with this node; empty where nothing is."""
         try:
             with self._asked(sender, size) as node:
@@ -178,7 +178,7 @@ class Nodes:
             node.close()
 
     @contextmanager
-    def _asked(self, sender: Sender, size: int) -> Iterator[Node]:
+    def _asked(self, sender: NodeSender, size: int) -> Iterator[Node]:
         told: NodeSetup | None = None
         while True:
             with self._lock:
@@ -199,7 +199,7 @@ class Nodes:
                 node.last_asked = time.monotonic()
 
 
-def read_setup(sender: Sender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
+def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
     """The sweep's setup, from the results root as it is here.
 
     Errors: BadInput where the results root is another one here, or the versions differ.

@@ -17,7 +17,7 @@ from dataclasses import astuple
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, Sender
+from argus_tasks.workers.engines.engine_messages import EngineLost, NodeLost, NodeSender
 from argus_tasks.workers.engines.node import Nodes
 from argus_tasks.workers.engines.ray_local import LocalRay
 
@@ -34,11 +34,11 @@ class RayNode:
 
     def answer(self, sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
         """What `Nodes.answer` gives."""
-        return self._nodes.answer(Sender(*sender), what, request, 1)
+        return self._nodes.answer(NodeSender(*sender), what, request, 1)
 
     def greet(self, sender: tuple[Any, ...]) -> str:
         """Get ready; what is wrong with this node, empty where nothing is."""
-        return self._nodes.warm(Sender(*sender), 1)
+        return self._nodes.warm(NodeSender(*sender), 1)
 
     def hear(self, sweep: str, what: str, value: str | float | None) -> None:
         """What `Nodes.tell` hears."""
@@ -90,7 +90,7 @@ class RayEngine:
         for actor in self._actors:
             self._free.put(actor)
 
-    def greet(self, sender: Sender, waiting: Callable[[], bool]) -> str:
+    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node there is get ready, once there is one; what is wrong with the first
         that cannot, empty where all can. Nothing is waited for once not `waiting`."""
         import ray
@@ -108,7 +108,7 @@ class RayEngine:
                 return f"a Ray worker cannot be used: {error}"
         return ""
 
-    def ask(self, sender: Sender, what: str, request: bytes) -> bytes:
+    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
         """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
         import ray
 

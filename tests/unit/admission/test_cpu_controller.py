@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from argus_tasks.admission.cpu_controller import Controller, Start
-from argus_tasks.admission.cpu_usage import Usage
+from argus_tasks.admission.cpu_usage import CpuUsage
 
 TICK_S = 0.05
 READ_S = 0.25
@@ -66,7 +66,7 @@ class Machine:
             if self.now - read_at >= READ_S:
                 span_s = self.now - read_at
                 seen = own / span_s if self.accounted else None
-                self.controller.observe(Usage(span_s, used / span_s, seen))
+                self.controller.observe(CpuUsage(span_s, used / span_s, seen))
                 used = own = 0.0
                 read_at = self.now
         return self.now
@@ -147,8 +147,8 @@ def test_why_no_more_may_start() -> None:
     near = Controller(80, 4, 2, clock=lambda: now[0])
     near.began()
     now[0] = 1.0
-    near.observe(Usage(1.0, 60.0, 50.0))
+    near.observe(CpuUsage(1.0, 60.0, 50.0))
     assert near.reason == "CPU 60 %, one more would go over 80 %"
     over = Controller(80, 4, 2, clock=lambda: 0.0)
-    over.observe(Usage(1.0, 93.0, 0.0))
+    over.observe(CpuUsage(1.0, 93.0, 0.0))
     assert over.reason == "CPU 93 % over 80 %"

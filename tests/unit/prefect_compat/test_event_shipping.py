@@ -6,7 +6,7 @@ from prefect.events import Event
 from prefect.events.schemas.events import Resource
 
 from argus_tasks.prefect_compat.event_coalescing import Item
-from argus_tasks.prefect_compat.event_shipping import GATHER, GATHER_S, Shipper
+from argus_tasks.prefect_compat.event_shipping import GATHER, GATHER_S, EventShipper
 
 
 def item() -> Item:
@@ -16,7 +16,7 @@ def item() -> Item:
 
 def test_an_event_waits_for_others_but_not_for_long() -> None:
     now = [100.0]
-    shipper = Shipper(clock=lambda: now[0])
+    shipper = EventShipper(clock=lambda: now[0])
     assert not shipper.due()
     shipper.add(item())
     assert not shipper.due()
@@ -28,7 +28,7 @@ def test_an_event_waits_for_others_but_not_for_long() -> None:
 
 
 def test_once_sending_all_goes_and_then_it_gathers_again() -> None:
-    shipper = Shipper(clock=lambda: 100.0)
+    shipper = EventShipper(clock=lambda: 100.0)
     for _ in range(GATHER):
         assert not shipper.due()
         shipper.add(item())

@@ -14,7 +14,7 @@ import pytest
 from argus_tasks.base.processes import this_process
 from argus_tasks.cli.main import main
 from argus_tasks.runs.ledger import verification as verifying
-from argus_tasks.runs.ledger.checked_files import Verdict
+from argus_tasks.runs.ledger.checked_files import VerifyResult
 from argus_tasks.runs.ledger.claims import Claims
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 from argus_tasks.runs.ledger.verification import verify
@@ -32,7 +32,7 @@ def sweep(root: Path, name: str = "s", **more: Any) -> SweepSession:
     )
 
 
-def said(verdict: Verdict) -> list[str]:
+def said(verdict: VerifyResult) -> list[str]:
     return [f"{finding.path}: {finding.sentence}" for finding in verdict.findings]
 
 

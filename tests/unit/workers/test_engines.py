@@ -14,8 +14,8 @@ from argus_tasks.runs.record import causes
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.workers.engines import choice
 from argus_tasks.workers.engines.engine_messages import (
+    NodeSender,
     NodeSetup,
-    Sender,
     own_libraries,
     own_versions,
 )
@@ -25,8 +25,8 @@ from argus_tasks.workers.isolation.protocol import Setup, dumps
 from tests.support.sessions import request_for
 
 
-def sender(file: Path, data: bytes, versions: tuple[str, str]) -> Sender:
-    return Sender("s", str(file), hashlib.sha256(data).hexdigest(), versions, "here")
+def sender(file: Path, data: bytes, versions: tuple[str, str]) -> NodeSender:
+    return NodeSender("s", str(file), hashlib.sha256(data).hexdigest(), versions, "here")
 
 
 def test_a_setup_is_read_where_root_and_versions_are_the_same(tmp_path: Path) -> None:
