@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from argus_tasks.spec.sections import Section
 from argus_tasks.spec.sweep_spec import SweepSpec
 
 
@@ -35,8 +29,6 @@ def json_schema() -> dict[str, Any]:
     It knows all keys and types. What it cannot say (low < high, keys that no config has) the
     program says.
     """
-    for section in _sections(Section):
-        _describe(section)
     schema = SweepSpec.model_json_schema(by_alias=True, schema_generator=_Plain)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -48,22 +40,3 @@ def json_schema() -> dict[str, Any]:
             **schema["properties"],
         },
     }
-
-
-def _sections(base: type[Section]) -> Iterator[type[Section]]:
-    """Those below `base`, each after what it is made of, as they must be rebuilt."""
-    for section in base.__subclasses__():
-        yield section
-        yield from _sections(section)
-
-
-def _describe(section: type[Section]) -> None:
-    """Each key's docstring becomes its description. Pydantic would do it when the class is made:
-    15 ms of every start, for what only the schema shows."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
-    assert isinstance(tree, ast.ClassDef)
-    for field, text in pairwise(tree.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            name, docstring = ast.unparse(field.target), ast.literal_eval(text.value)
-            section.model_fields[name].description = inspect.cleandoc(docstring)
-    section.model_rebuild(force=True)

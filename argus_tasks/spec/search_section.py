@@ -10,33 +10,46 @@ from pydantic import Field
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.extras import need
 from argus_tasks.base.ids import canonical_json
-from argus_tasks.spec.sections import Count, Distribution, Key, Section, Text
+from argus_tasks.spec.sections import (
+    Count,
+    Distribution,
+    Expected,
+    Integer,
+    Section,
+    Space,
+    Text,
+)
 
 Sampler: TypeAlias = Literal["tpe", "random", "grid", "cmaes"]
 Pruner: TypeAlias = Literal["none", "median", "asha"]
+StudyStorage: TypeAlias = Annotated[
+    str, Field(min_length=1), Expected('a path, or a URL such as "sqlite:///study.db"')
+]
 _FEWEST_FOR_CMAES = 2
 
 
 class Search(Section):
     """Configs that are drawn while the sweep runs: trials of an Optuna study."""
 
-    sampler: Sampler = "tpe"
-    """How values are drawn."""
-    n_trials: Count | None = None
-    """How many trials, those of earlier starts included; grid needs none."""
-    metric: Text
-    """What is optimized: a number that the experiment returns; dotted for nested ones."""
-    direction: Literal["min", "max"]
-    """Which way."""
-    pruner: Pruner = "none"
-    """Which trials end early."""
-    seed: int = 0
-    """Another seed gives other draws."""
-    space: Annotated[dict[Key, Distribution], Field(min_length=1)]
-    """What is drawn: a distribution for each key."""
-    storage: Text | None = None
-    """Where Optuna keeps the study: a journal file or a database's URL; by default a file of the
-    sweep's own."""
+    sampler: Sampler = Field("tpe", description="How values are drawn.")
+    n_trials: Count | None = Field(
+        None, description="How many trials, those of earlier starts included; grid needs none."
+    )
+    metric: Text = Field(
+        description="What is optimized: a number that the experiment returns; dotted for nested"
+        " ones."
+    )
+    direction: Annotated[Literal["min", "max"], Expected("min or max")] = Field(
+        description="Which way."
+    )
+    pruner: Pruner = Field("none", description="Which trials end early.")
+    seed: Integer = Field(0, description="Another seed gives other draws.")
+    space: Space = Field(description="What is drawn: a distribution for each key.")
+    storage: StudyStorage | None = Field(
+        None,
+        description="Where Optuna keeps the study: a journal file or a database's URL; by default"
+        " a file of the sweep's own.",
+    )
 
     @property
     def trials(self) -> int:

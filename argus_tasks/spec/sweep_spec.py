@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, PrivateAttr, ValidationError
 
@@ -19,7 +19,10 @@ from argus_tasks.spec.problems import given_path, problems_of
 from argus_tasks.spec.search_section import Search
 from argus_tasks.spec.sections import (
     Execution,
+    Expected,
+    FilePath,
     Filters,
+    Flag,
     JobTemplates,
     Key,
     LimitOrCount,
@@ -35,6 +38,20 @@ from argus_tasks.spec.sections import (
 )
 from argus_tasks.spec.yaml_reader import read_yaml
 
+ImportPath: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+        r"|hydra:[^:]+\.py(:[A-Za-z_]\w*)?)$"
+    ),
+    Expected('"package.module:function", or "hydra:path/to/app.py"'),
+]
+CommandLine: TypeAlias = Annotated[
+    Text | Annotated[list[str], Field(min_length=1)],
+    Expected("a command line, as text or as a list of texts"),
+]
+KeysAndValues: TypeAlias = Annotated[dict[Key, Any], Expected("a mapping of keys to values")]
+
 
 class SweepSpec(Section):
     """A sweep: which function to run, with which configs, and how.
@@ -43,68 +60,102 @@ class SweepSpec(Section):
     are those of the sweep file. `sweep_flow` takes it, as it takes the path of such a file.
     """
 
-    experiment: (
+    experiment: ImportPath | None = Field(
+        None,
+        description="The function: `package.module:function`, importable from the file's own"
+        " folder; or a Hydra app: `hydra:path/to/app.py`.",
+    )
+    command: CommandLine | None = Field(
+        None,
+        description="A command line in place of the function, with keys of the config in braces.",
+    )
+    cwd: FilePath | None = Field(
+        None,
+        description="The folder that the command runs in, relative to the file's folder; that one"
+        " where it is not given.",
+    )
+    shell: Flag = Field(False, description="The command, a text, is given to `/bin/sh`.")
+    name: Text | None = Field(
+        None, description="The sweep's name; the file's stem where it is not given."
+    )
+    project: Text | None = Field(
+        None,
+        description="The project; the name of git's top folder where not given, else the working"
+        " folder's.",
+    )
+    experiment_type: Text = Field(
+        "sweep", description="What kind of experiment this is, for the monitor."
+    )
+    results_root: FilePath | None = Field(
+        None,
+        description="Where the run folders go, relative to the file's folder; `results` in git's"
+        " top folder where it is not given, else in the working folder.",
+    )
+    base: KeysAndValues = Field(
+        default_factory=dict,
+        description="Keys and values of every config. Dotted keys (`optim.lr`) set nested values.",
+    )
+    grid: Annotated[dict[Key, Values], Expected("a mapping of keys to lists of values")] = Field(
+        default_factory=dict, description="Every combination of these values."
+    )
+    variants: (
         Annotated[
-            str,
-            Field(
-                pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-                r"|hydra:[^:]+\.py(:[A-Za-z_]\w*)?)$"
-            ),
+            list[KeysAndValues], Field(min_length=1), Expected("a list of at least one mapping")
         ]
         | None
-    ) = None
-    """The function: `package.module:function`, importable from the file's own folder; or a Hydra
-    app: `hydra:path/to/app.py`."""
-    command: Text | Annotated[list[str], Field(min_length=1)] | None = None
-    """A command line in place of the function, with keys of the config in braces."""
-    cwd: Text | None = None
-    """The folder that the command runs in, relative to the file's folder; that one where it is not
-    given."""
-    shell: bool = False
-    """The command, a text, is given to `/bin/sh`."""
-    name: Text | None = None
-    """The sweep's name; the file's stem where it is not given."""
-    project: Text | None = None
-    """The project; the name of git's top folder where not given, else the working folder's."""
-    experiment_type: Text = "sweep"
-    """What kind of experiment this is, for the monitor."""
-    results_root: Text | None = None
-    """Where the run folders go, relative to the file's folder; `results` in git's top folder where
-    it is not given, else in the working folder."""
-    base: dict[Key, Any] = Field(default_factory=dict)
-    """Keys and values of every config. Dotted keys (`optim.lr`) set nested values."""
-    grid: dict[Key, Values] = Field(default_factory=dict)
-    """Every combination of these values."""
-    variants: Annotated[list[dict[Key, Any]], Field(min_length=1)] | None = None
-    """Sets of values that belong together; each is one alternative."""
-    random: RandomDraws | None = None
-    """Random draws; each point is crossed with each of them."""
-    include: Filters | None = None
-    """Only configs that match stay."""
-    exclude: Filters | None = None
-    """Configs that match go."""
-    repeats: RepeatsOrCount | None = None
-    """How often each config is run, each time with its own `seed`."""
-    search: Search | None = None
-    """Configs are drawn while the sweep runs, as trials of an Optuna study."""
-    ignore_keys: list[Key] = Field(default_factory=list)
-    """Top-level keys that do not make a config a different one."""
-    on_code_change: OnCodeChange = "warn"
-    """What becomes of earlier runs that another code has made."""
-    job: JobTemplates = Field(default_factory=JobTemplates)
-    """Names of jobs, made of the config's values."""
-    execution: Execution = Field(default_factory=Execution)
-    """Where the function runs, and how many at a time."""
-    limits: dict[Key, LimitOrCount] = Field(default_factory=dict)
-    """Limits on Prefect's server, shared with whatever else names them: `license: 2`."""
-    retry: Retry = Field(default_factory=Retry)
-    """When, and how often, a failed run is tried again."""
-    stop: Stop = Field(default_factory=Stop)
-    """When the sweep stops by itself, or holds configs back."""
-    metadata: Metadata = Field(default_factory=Metadata)
-    """What the `meta.json` of each run says besides what is found out by itself."""
-    trackers: list[TrackerOrName] = Field(default_factory=list)
-    """Who else is told of each run's start, metrics and end."""
+    ) = Field(None, description="Sets of values that belong together; each is one alternative.")
+    random: RandomDraws | None = Field(
+        None, description="Random draws; each point is crossed with each of them."
+    )
+    include: Filters | None = Field(None, description="Only configs that match stay.")
+    exclude: Filters | None = Field(None, description="Configs that match go.")
+    repeats: RepeatsOrCount | None = Field(
+        None, description="How often each config is run, each time with its own `seed`."
+    )
+    search: Search | None = Field(
+        None, description="Configs are drawn while the sweep runs, as trials of an Optuna study."
+    )
+    ignore_keys: Annotated[list[Key], Expected("a list of keys")] = Field(
+        default_factory=list,
+        description="Top-level keys that do not make a config a different one.",
+    )
+    on_code_change: OnCodeChange = Field(
+        "warn",
+        description="What becomes of earlier runs that another code has made: `warn` uses them and"
+        " says so, `rerun` runs them again, `stop` refuses to start.",
+    )
+    job: JobTemplates = Field(
+        default_factory=JobTemplates, description="Names of jobs, made of the config's values."
+    )
+    execution: Execution = Field(
+        default_factory=Execution,
+        description="Where the function runs, and how many at a time.",
+    )
+    limits: Annotated[
+        dict[Key, LimitOrCount],
+        Expected("a mapping of names of limits to how many slots they have"),
+    ] = Field(
+        default_factory=dict,
+        description="Limits on Prefect's server, shared with whatever else names them:"
+        " `license: 2`.",
+    )
+    retry: Retry = Field(
+        default_factory=Retry, description="When, and how often, a failed run is tried again."
+    )
+    stop: Stop = Field(
+        default_factory=Stop,
+        description="When the sweep stops by itself, or holds configs back.",
+    )
+    metadata: Metadata = Field(
+        default_factory=Metadata,
+        description="What the `meta.json` of each run says besides what is found out by itself.",
+    )
+    trackers: Annotated[
+        list[TrackerOrName], Expected("a list of names, or of mappings of type and kwargs")
+    ] = Field(
+        default_factory=list,
+        description="Who else is told of each run's start, metrics and end.",
+    )
 
     _source: Path | None = PrivateAttr(None)
     _document: Document = PrivateAttr(Document(None))
@@ -181,7 +232,7 @@ def _check(document: Document, source: Path | None) -> SweepSpec:
     except ValidationError as error:
         known = {problem.path for problem in found_problems}
         found_problems += [
-            problem for problem in problems_of(error, given) if problem.path not in known
+            problem for problem in problems_of(error, given, SweepSpec) if problem.path not in known
         ]
     if found_problems:
         found_problems.sort(key=lambda problem: document.line(problem.path))
