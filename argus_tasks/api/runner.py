@@ -9,7 +9,6 @@ from typing import Any, cast
 from argus_tasks.api.launch import launch
 from argus_tasks.base.errors import BadInput
 from argus_tasks.experiments.experiment import ExperimentFunction
-from argus_tasks.planning.request import check_mode
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.ledger.summary import RunSummary
@@ -80,7 +79,6 @@ class ExpRunner:
         if experiment is None:
             raise BadInput("exp_function is missing; expected a function, here or in ExpRunner().")
         chosen = mode if execution_mode is None else execution_mode
-        check_mode(chosen)
         if not self.configs:
             return RunSummary(0, 0, 0, 0, 0.0)
         return launch(

@@ -12,11 +12,11 @@ from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.ledger.summary import RunSummary, SweepFailed
 from argus_tasks.runs.record.metadata import RunMetadata
-from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.modes import Mode
 from argus_tasks.spec.order import Order
 
 if TYPE_CHECKING:
+    from argus_tasks.spec.sections import OnCodeChange
     from argus_tasks.spec.sweep_spec import SweepSpec
 
 
@@ -59,6 +59,8 @@ def sweep_flow(
     fresh: bool = False,
     on_code_change: OnCodeChange | None = None,
     search: Mapping[str, Any] | None = None,
+    job: Mapping[str, str] | None = None,
+    ignore_keys: Sequence[str] | None = None,
     raise_on_failure: bool = False,
 ) -> RunSummary:
     """Run an experiment over configs, each as a Prefect task run with a folder of its own.
@@ -111,6 +113,8 @@ def sweep_flow(
             and says so, `rerun` runs them again, `stop` refuses to start.
         search: draw configs by Optuna while the sweep runs: a mapping as in a sweep file. `configs`
             then holds at most one, which all trials have.
+        job: templates for the names of runs, models and datasets: `{"id": "{model}-s{seed}"}`.
+        ignore_keys: top-level keys that do not make a config a different one.
         raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:
@@ -121,46 +125,9 @@ def sweep_flow(
         SweepStopped: after a Ctrl-C, a SIGTERM or a cancel, once all is stopped and recorded;
             a KeyboardInterrupt.
     """
-    request = resolve(
-        configs,
-        experiment,
-        name=name,
-        project=project,
-        results_root=results_root,
-        mode=mode,
-        address=address,
-        workers=workers,
-        cpu_threshold=cpu_threshold,
-        cpu_limit=cpu_limit,
-        limits=limits,
-        max_attempts=max_attempts,
-        retry_on=retry_on,
-        not_on=not_on,
-        delay_s=delay_s,
-        backoff=backoff,
-        timeout_s=timeout_s,
-        timeout=timeout,
-        fresh_process=fresh_process,
-        max_runs_per_worker=max_runs_per_worker,
-        stop_grace_s=stop_grace_s,
-        order=order,
-        max_failures=max_failures,
-        max_consecutive_failures=max_consecutive_failures,
-        fail_fast=fail_fast,
-        max_runtime=max_runtime,
-        breaker=breaker,
-        min_free_memory=min_free_memory,
-        gpus=gpus,
-        slots_per_gpu=slots_per_gpu,
-        metadata=metadata,
-        tracker_specs=tracker_specs,
-        trackers=trackers,
-        experiment_type=experiment_type,
-        fresh=fresh,
-        on_code_change=on_code_change,
-        search=search,
-    )
-    summary = launch(request)
+    given = dict(locals())  # every parameter by its name, and nothing else yet
+    del given["raise_on_failure"]
+    summary = launch(resolve(**given))
     if raise_on_failure and not summary.ok:
         raise SweepFailed(summary)
     return summary

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argus_tasks.cli.option_flags import add_option_flags, given_options
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
@@ -25,11 +26,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         " left. Starts and writes nothing.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
-    parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
-    parser.add_argument("--order", help="given, smoke_first or shuffle")
     parser.add_argument("--fresh", action="store_true", help="plan a new batch")
     parser.add_argument("--all", action="store_true", help="list every config")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_option_flags(parser)
     parser.set_defaults(handler=plan)
 
 
@@ -38,7 +38,7 @@ def plan(args: argparse.Namespace) -> int:
     from argus_tasks.planning.resolve import resolve
     from argus_tasks.session.start_plan import make_plan
 
-    request = resolve(args.file, results_root=args.results_root, order=args.order, fresh=args.fresh)
+    request = resolve(args.file, fresh=args.fresh, **given_options(args))
     made = make_plan(request)
     if args.json:
         _print_json(request, made)
@@ -56,8 +56,8 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     say(f"sweep      {request.name} (project {request.project})")
     say(f"batch      {made.batch_id if made.known_batch else 'a new one'}")
     say(f"results    {request.results_root}")
-    say(f"execution  {request.mode}, {request.workers} workers")
-    if made.to_do and request.order != "given":
+    say(f"execution  {request.execution.mode}, {request.workers} workers")
+    if made.to_do and request.execution.order != "given":
         say(f"order      {made.order.note}")
     if request.search is not None:
         say(f"search     {_search_text(request.search)}")
@@ -78,7 +78,9 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     for note in made.notes:
         say(f"note       {note}")
     runs = made.runs if request.search is None else [run for run in made.runs if run.digest]
-    if request.order != "given":  # as they will be started; what is not to be run comes last
+    if (
+        request.execution.order != "given"
+    ):  # as they will be started; what is not to be run comes last
         ahead = set(made.order.indexes)
         runs = (*made.to_do, *(run for run in made.runs if run.index not in ahead))
     hidden = 0 if everything else max(0, len(runs) - 2 * _SHOWN)
@@ -114,7 +116,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                     "known_batch": made.known_batch,
                     "results_root": request.results_root,
                     "duplicates": made.duplicates,
-                    "order": request.order,
+                    "order": request.execution.order,
                     "configs": [
                         {
                             "index": run.index,

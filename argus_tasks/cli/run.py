@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED, exit_code_after
+from argus_tasks.cli.option_flags import add_option_flags, given_options
 
 if TYPE_CHECKING:
     from argus_tasks.planning.request import SweepRequest
@@ -23,32 +24,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Run every config of a sweep file that has not succeeded yet.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
-    parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
-    parser.add_argument("--mode", help="process_pool, sequential, dynamic, thread, dask, ray")
-    parser.add_argument("--address", help="of the cluster, for modes dask and ray")
-    parser.add_argument("--cpu-threshold", type=float, metavar="PERCENT", help="for mode dynamic")
-    parser.add_argument("--max-attempts", type=int, metavar="N", help="tries for each config")
-    parser.add_argument("--order", help="given, smoke_first or shuffle")
-    parser.add_argument("--max-failures", metavar="N", help="stop after so many, or 5%% of all")
-    parser.add_argument(
-        "--max-consecutive-failures", type=int, metavar="N", help="stop after so many in a row"
-    )
-    parser.add_argument(
-        "--fail-fast", action="store_true", default=None, help="stop at the first failure"
-    )
-    parser.add_argument("--max-runtime", metavar="TIME", help="stop after so long: 2h, 90m, 30s")
-    parser.add_argument(
-        "--breaker", type=int, metavar="N", help="hold a value back after N failures alike with it"
-    )
-    parser.add_argument("--results-root", type=Path, metavar="DIR", help="where run folders go")
     parser.add_argument("--metric", help="show the best run so far by this metric")
     parser.add_argument("--direction", choices=("min", "max"), help="what is better")
     parser.add_argument("--fresh", action="store_true", help="a new batch; reuse nothing")
-    parser.add_argument(
-        "--on-code-change",
-        choices=("warn", "rerun", "stop"),
-        help="what becomes of earlier runs that another code has made (default: warn)",
-    )
+    add_option_flags(parser)
     parser.set_defaults(handler=run)
 
 
@@ -56,23 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the sweep; the exit code says how it went."""
     from argus_tasks.planning.resolve import resolve
 
-    request = resolve(
-        args.file,
-        mode=args.mode,
-        address=args.address,
-        workers=args.workers,
-        cpu_threshold=args.cpu_threshold,
-        max_attempts=args.max_attempts,
-        order=args.order,
-        max_failures=_count(args.max_failures),
-        max_consecutive_failures=args.max_consecutive_failures,
-        fail_fast=args.fail_fast,
-        max_runtime=_count(args.max_runtime),
-        breaker=args.breaker,
-        results_root=args.results_root,
-        fresh=args.fresh,
-        on_code_change=args.on_code_change,
-    )
+    request = resolve(args.file, fresh=args.fresh, **given_options(args))
     return run_request(request, args.metric, args.direction)
 
 
@@ -122,8 +85,3 @@ def _leave(session: SweepSession) -> None:
 
     say("something hangs: left without waiting for it; the next start puts right what is open")
     os._exit(exit_code_after(session.stops.signal))
-
-
-def _count(given: str | None) -> int | str | None:
-    """A plain number as one; what has a unit as it is."""
-    return int(given) if given is not None and given.isdigit() else given

@@ -60,7 +60,7 @@ class MonitorObserver(SessionObserver):
             telling.batch_id,
             project=request.project,
             n_total=telling.n_total,
-            experiment_type=request.experiment_type,
+            experiment_type=request.spec.experiment_type,
             labels=telling.labels,
             shared_folder=_shared_folder(session),
         )
@@ -222,7 +222,7 @@ def _monitor_of(session: SweepSession) -> MonitorObserver | None:
 
 def _shared_folder(session: SweepSession) -> Path | None:
     """Where workers on a cluster's nodes write their events: this host's outbox is not theirs."""
-    on_nodes = session.request.mode in ENGINES
+    on_nodes = session.request.execution.mode in ENGINES
     return session.folder.path.parent / "outbox" if on_nodes else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,17 @@ from argus_tasks.experiments.experiment import Experiment, experiment_from
 from argus_tasks.planning.request import SweepRequest, checked_configs
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
-from argus_tasks.spec.sections import JobTemplates
+from argus_tasks.spec.options import SECTIONS
 
-# What `resolve` takes, by the name that a request has for it.
-_EXECUTION = (
-    "mode",
-    "address",
-    "workers",
-    "cpu_threshold",
-    "timeout_s",
-    "timeout",
-    "fresh_process",
-    "max_runs_per_worker",
-    "stop_grace_s",
-    "order",
-    "cpu_limit",
-    "min_free_memory",
-    "gpus",
-    "slots_per_gpu",
+# What the record holds of the options; trackers may hold secrets and are not on record.
+_ON_RECORD = {
+    *SECTIONS,
+    "limits",
+    "ignore_keys",
+    "job",
+    "experiment_type",
     "on_code_change",
-)
-_RETRY = ("max_attempts", "retry_on", "not_on", "delay_s", "backoff")
+}
 
 
 def recipe_of(request: SweepRequest) -> dict[str, Any]:
@@ -46,22 +36,16 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
 
     Secrets are masked, but for those of a search's base config.
     """
+    options = request.spec.model_dump(
+        mode="json", by_alias=True, exclude_none=True, include=_ON_RECORD
+    )
     recipe = {
-        "file": str(request.source) if request.source else None,
+        "file": str(request.spec.source) if request.spec.source else None,
         "path": request.experiment.path,
         "folder": _import_folder(request.experiment),
-        "execution": {name: getattr(request, name) for name in _EXECUTION},
-        "retry": {name: getattr(request.retry, name) for name in _RETRY},
-        "stop": asdict(request.stopping),
-        "limits": {
-            each.name: each.rule.model_dump(mode="json", exclude_none=True, by_alias=True)
-            for each in request.limits
-        },
+        **options,
         "metadata": request.metadata.to_dict() if request.metadata else {},
-        "ignore_keys": request.ignore_keys,
         "only": len(request.only) if request.only is not None else None,
-        "job": request.job.model_dump(exclude_none=True),
-        "experiment_type": request.experiment_type,
     }
     plain = redact_value(to_jsonable(recipe), known_secrets())
     return {**plain, "search": _search_of(request)}
@@ -70,8 +54,7 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
 def request_of(folder: SweepFolder) -> SweepRequest:
     """The configs of a batch, to be run again as they were run last.
 
-    Everything else is as its sweep file says now, or, where that is gone, as it was. Trackers may
-    hold secrets and are not on record. Errors: BadInput where the record does not tell enough.
+    Everything else is as its sweep file says now, or, where that is gone, as it was. Errors: BadInput where the record does not tell enough.
     """
     state = folder.state() or {}
     recipe = (folder.sessions() or [{}])[-1].get("recipe")
@@ -91,7 +74,7 @@ def request_of(folder: SweepFolder) -> SweepRequest:
         request = resolve(file, **common)
         searched = request.search if search else None
         given = checked_configs([search["base"]] if search and searched else configs)
-        request = replace(request, configs=given, duplicates=0, search=searched)
+        request = replace(request, configs=given, duplicates=0).with_options(search=searched)
     elif recipe.get("path"):
         if MASK in dumps([recipe["path"], recipe["execution"], search and search["asked"]]):
             raise BadInput(
@@ -102,18 +85,11 @@ def request_of(folder: SweepFolder) -> SweepRequest:
         request = resolve(
             [search["base"]] if search else configs,
             experiment_from(str(recipe["path"]), Path(place) if place else None),
-            experiment_type=recipe.get("experiment_type"),
             search=search and search["asked"],
-            **common,
-            **{name: recipe["execution"].get(name) for name in _EXECUTION},
-            **{name: recipe["retry"].get(name) for name in _RETRY},
-            **recipe.get("stop", {}),
-            limits=recipe.get("limits"),
             metadata=recipe.get("metadata"),
+            **common,
+            **_options_of(recipe),
         )
-        ignore_keys = tuple(recipe.get("ignore_keys") or ())
-        job = JobTemplates(**recipe.get("job", {}))
-        request = replace(request, ignore_keys=ignore_keys, job=job)
     else:
         raise BadInput(
             f"the experiment of batch {folder.batch_id} is a function of a script, a notebook or a"
@@ -121,12 +97,21 @@ def request_of(folder: SweepFolder) -> SweepRequest:
         )
     identity = request.experiment.identity or ""
     for line in lines:
-        if digest_of(identity, line["config"], request.ignore_keys) != line.get("digest"):
+        if digest_of(identity, line["config"], request.spec.ignore_keys) != line.get("digest"):
             raise BadInput(
                 f"config {line.get('index')} ({line.get('job_id')}) cannot be had from"
                 f" {folder.path}/plan.jsonl as it was; give the sweep file."
             )
     return request
+
+
+def _options_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded options by their names; early records have `on_code_change` in `execution`."""
+    on_record = {key: recipe[key] for key in _ON_RECORD if recipe.get(key)}
+    found: dict[str, Any] = {}
+    for section in SECTIONS:
+        found |= on_record.pop(section, {})
+    return found | on_record
 
 
 def _search_of(request: SweepRequest) -> dict[str, Any] | None:

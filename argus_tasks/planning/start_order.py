@@ -10,7 +10,7 @@ from typing import Any
 from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.record.layout import SUCCEEDED
-from argus_tasks.spec.order import Expected, Order, covering, shuffled
+from argus_tasks.spec.order import ExpectedDurations, Order, covering, shuffled
 from argus_tasks.spec.varying_keys import Pair, Pairs, varying
 
 
@@ -60,7 +60,7 @@ def start_order(
     first = covering({index: set(differing[index]) - tried for index in to_do}, differing)
     ahead = set(first)
     rest = [index for index in to_do if index not in ahead]
-    expected = Expected((made.of(config), seconds) for config, seconds in history)
+    expected = ExpectedDurations((made.of(config), seconds) for config, seconds in history)
     note = f"smoke_first: {len(first)} first, that have each value once"
     if expected.count and rest:
         rest.sort(key=lambda index: -expected.seconds(every[index]))

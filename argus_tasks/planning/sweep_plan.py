@@ -24,8 +24,8 @@ from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.runs.record.causes import PRUNED
 from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
-from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.job_names import job_names
+from argus_tasks.spec.sections import OnCodeChange
 
 
 class Action(StrEnum):
@@ -168,7 +168,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         kept = [index for index, digest in enumerate(digests) if first[digest] == index]
     configs = [request.configs[index] for index in kept]
     digests = [digests[index] for index in kept]
-    names = job_names(configs, request.job, digests if request.reuse else None)
+    names = job_names(configs, request.spec.job, digests if request.reuse else None)
     before = SweepFolder(request.results_root, batch_id).job_ids() if request.reuse else {}
     ending = f"-{job_suffix(batch_id)}"
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
@@ -189,7 +189,7 @@ def plan_configs(request: SweepRequest) -> Plan:
             action = Action.RESUME if action is Action.RESUME else Action.RUN
         elif found and action in (Action.REUSE, Action.RESUME) and made_by_other_code(found, code):
             other_code.append(found)
-            action = Action.RUN if request.on_code_change == "rerun" else action
+            action = Action.RUN if request.spec.on_code_change == "rerun" else action
         chosen.append(digest)
         runs.append(
             PlannedRun(
@@ -206,7 +206,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         )
     duplicates = request.duplicates + len(request.configs) - len(configs)
     order = start_order(
-        request.order,
+        request.execution.order,
         configs=[run.config for run in runs],
         digests=chosen,
         to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
@@ -228,7 +228,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         reason,
         tuple(listed),
         code,
-        request.on_code_change,
+        request.spec.on_code_change,
         tuple(other_code),
     )
 
@@ -252,7 +252,7 @@ def identity_of(request: SweepRequest) -> SweepIdentity:
 
 def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
     identity = request.experiment.identity or request.experiment.name
-    return digest_of(identity, config, request.ignore_keys)
+    return digest_of(identity, config, request.spec.ignore_keys)
 
 
 def action_of(found: KnownRun | None) -> Action:

@@ -32,8 +32,8 @@ class TrialNamer:
         self.study_name = study_name(request.name, batch_id)
         self.experiment = request.experiment
         self._ending = f"-{job_suffix(batch_id)}"
-        self._namer = JobNamer(self.space.examples(), request.job)
-        self._numbered = "index" in template_keys(request.job.id or "")
+        self._namer = JobNamer(self.space.examples(), request.spec.job)
+        self._numbered = "index" in template_keys(request.spec.job.id or "")
 
     def place(self, index: int, number: int) -> PlannedRun:
         """A trial that has not been asked yet."""
@@ -57,7 +57,7 @@ class TrialNamer:
         tail = "" if self._numbered else f"-t{number}"
         name = slug(named.id, LONGEST_NAME - len(tail)) + tail
         identity = self.experiment.identity
-        digest = identity and digest_of(identity, config, self._request.ignore_keys)
+        digest = identity and digest_of(identity, config, self._request.spec.ignore_keys)
         return PlannedRun(
             index,
             config,
@@ -85,7 +85,7 @@ def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
         namer.space,
         name=namer.study_name,
         folder=SweepFolder(request.results_root, batch_id).path,
-        base={key: value for key, value in base.items() if key not in request.ignore_keys},
+        base={key: value for key, value in base.items() if key not in request.spec.ignore_keys},
         workers=request.workers,
     )
 
@@ -134,7 +134,7 @@ def plan_search(request: SweepRequest) -> Plan:
         reason,
         tuple(listed),
         code,
-        request.on_code_change,
+        request.spec.on_code_change,
         tuple(other_code),
     )
 

@@ -60,10 +60,10 @@ class Admission:
         named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []
         self.resources = [*named, *machine_resources(request)]
         self.cpu: CpuRoom | None = None
-        if request.mode == "dynamic":
+        if request.execution.mode == "dynamic":
             self.cpu = CpuRoom(
-                request.cpu_limit or default_cpu_limit(),
-                request.cpu_threshold,
+                request.execution.cpu_limit or default_cpu_limit(),
+                request.execution.cpu_threshold,
                 request.workers,
                 tree,
                 self._startable,

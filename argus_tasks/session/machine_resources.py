@@ -23,13 +23,13 @@ def drop_workers_with(resources: Sequence[Resource], executor: Executor) -> None
 def machine_resources(request: SweepRequest) -> list[Resource]:
     """The resources that the request asks for. Errors: BadInput for GPUs that are not there."""
     resources: list[Resource] = []
-    if request.min_free_memory is not None:
+    if request.execution.min_free_memory is not None:
         from argus_tasks.admission.memory import MemoryFloor
 
-        resources.append(MemoryFloor(request.min_free_memory))
-    gpus = usable_gpus(request.gpus, os.environ)
+        resources.append(MemoryFloor(request.execution.min_free_memory))
+    gpus = usable_gpus(request.execution.gpus, os.environ)
     if gpus:
         from argus_tasks.admission.gpu_slots import GpuSlots
 
-        resources.append(GpuSlots(gpus, request.slots_per_gpu))
+        resources.append(GpuSlots(gpus, request.execution.slots_per_gpu))
     return resources

@@ -9,7 +9,7 @@ from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.breaker import Blame, Breaker
 from argus_tasks.session.progress import Ended
 from argus_tasks.session.stop_rule_checks import Referee
-from argus_tasks.spec.stop_rules import StoppingRules
+from argus_tasks.spec.sections import Stop
 
 log = logging.getLogger("argus_tasks")
 
@@ -23,7 +23,7 @@ class Rules:
 
     def __init__(
         self,
-        rules: StoppingRules,
+        rules: Stop,
         runs: Sequence[PlannedRun],
         stop: Callable[[str], None],
     ) -> None:

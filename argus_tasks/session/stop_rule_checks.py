@@ -8,7 +8,7 @@ from collections.abc import Callable
 from argus_tasks.runs.record.layout import FAILED, SUCCEEDED
 from argus_tasks.session.progress import Ended
 from argus_tasks.spec.quantities import time_text
-from argus_tasks.spec.stop_rules import StoppingRules
+from argus_tasks.spec.sections import Stop
 
 
 class Referee:
@@ -23,7 +23,7 @@ class Referee:
         reason: the rule and what it has seen: `max_failures: 10 of 200 failed`; empty before.
     """
 
-    def __init__(self, rules: StoppingRules, total: int, stop: Callable[[str], None]) -> None:
+    def __init__(self, rules: Stop, total: int, stop: Callable[[str], None]) -> None:
         self.reason = ""
         self._rules = rules
         self._total = total

@@ -85,7 +85,7 @@ class SweepSession:
         self.revive_server: Callable[[], bool] = lambda: False
         self.on_start: Callable[[int], object] = lambda index: None  # noqa: ARG005
         self.conducted = False
-        self.stops = StopState(request.stop_grace_s)
+        self.stops = StopState(request.execution.stop_grace_s)
         self._stop = self.stops.flag
         self.pauses = Pauses(request.retry)
         self._started = time.monotonic()
@@ -101,8 +101,8 @@ class SweepSession:
         )
         self.trials = trials_of(request, self.plan, self.holding)
         self.holding.on_settled = self._on_settled
-        self._limit = TimeLimit(request.timeout_s, request.timeout)
-        self.rules = Rules(request.stopping, self.plan.runs, self.stop)
+        self._limit = TimeLimit(request.execution.timeout_s, request.execution.timeout)
+        self.rules = Rules(request.spec.stop, self.plan.runs, self.stop)
         self.progress.on_ended = self._on_ended
         self.rules.on_blame = self._note_reasons
         self.admission = Admission(
@@ -246,7 +246,7 @@ class SweepSession:
         """What a handler of signals may not do, and the main thread cannot in mode sequential."""
         if self.stopping:
             self.pauses.end()
-        if self.stops.hurried and self.request.mode == "sequential":
+        if self.stops.hurried and self.request.execution.mode == "sequential":
             self.end_workers(now=True)
 
     def _on_request(self, request: StopRequest) -> None:
@@ -341,7 +341,7 @@ class SweepSession:
     @property
     def most_tries(self) -> int:
         """How often one start of the sweep may try a config: where nodes can be lost, once more."""
-        return max(1, self.request.retry.max_attempts) + (self.request.mode in ENGINES)
+        return max(1, self.request.retry.max_attempts) + (self.request.execution.mode in ENGINES)
 
     def outcome_of(self, index: int) -> Outcome | None:
         """How the config's last attempt ended; None before it has."""

@@ -15,7 +15,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ORDER = "CUDA_DEVICE_ORDER"
 
 # auto: those that are there. Numbers: those. 0: none.
-Gpus: TypeAlias = str | tuple[int, ...] | int
+Gpus: TypeAlias = str | Sequence[int] | int
 
 log = logging.getLogger("argus_tasks")
 
@@ -40,27 +40,6 @@ class Gpu:
         return {VISIBLE: self.token, **order}
 
 
-def check_gpus(gpus: object, slots_per_gpu: object) -> None:
-    """Raise BadInput where these are not what a sweep file could say."""
-    numbers = gpus if isinstance(gpus, list | tuple) else ()
-    known = gpus is None or gpus == "auto" or (_is_number(gpus) and gpus == 0) or bool(numbers)
-    if not known or not all(_is_number(number) and number >= 0 for number in numbers):
-        raise BadInput(
-            f"gpus is {gpus!r}; expected 'auto', a list of GPU numbers such as [0, 1],"
-            " or 0 for none."
-        )
-    no_gpu_twice(numbers)
-    if not _is_number(slots_per_gpu) or int(str(slots_per_gpu)) < 1:
-        raise BadInput(f"slots_per_gpu is {slots_per_gpu!r}; expected a whole number, 1 or more.")
-
-
-def no_gpu_twice(numbers: Sequence[int]) -> Sequence[int]:
-    """The numbers. Errors: BadInput where one is there twice."""
-    if len(set(numbers)) < len(numbers):
-        raise BadInput(f"gpus is {list(numbers)}; expected each GPU once.")
-    return numbers
-
-
 def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
     """The GPUs that a sweep may use; empty where it sees to none.
 
@@ -76,7 +55,7 @@ def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...
         tokens = [token.strip() for token in given.split(",") if token.strip()]
         if "-1" in tokens:  # CUDA itself stops there
             tokens = tokens[: tokens.index("-1")]
-    if isinstance(gpus, tuple):
+    if not isinstance(gpus, str | int):
         if uuids is None and given is None:
             log.warning("gpus: NVML does not answer, so nobody can say whether they are there")
             tokens = [str(number) for number in range(max(gpus) + 1)]
@@ -96,7 +75,3 @@ def _uuid(token: str, uuids: Sequence[str]) -> str:
     if token.isdigit() and int(token) < len(uuids):
         return uuids[int(token)]
     return next((uuid for uuid in uuids if uuid.startswith(token)), token)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

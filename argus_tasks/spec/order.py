@@ -9,25 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from statistics import mean
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
-from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.spec.varying_keys import Pair
 
 # given: as the file makes them. smoke_first: first a few that have each value once, then those
 # that are expected to take longest. shuffle: at random, the same at each start of a batch.
 Order: TypeAlias = Literal["given", "smoke_first", "shuffle"]
-ORDERS: tuple[str, ...] = get_args(Order)
 
 # Of a number with more values than this, the least and the greatest stand for all.
 MANY_NUMBERS = 16
-
-
-def check_order(order: object) -> None:
-    """Raise BadInput where there is no such order."""
-    if order not in ORDERS:
-        hint = did_you_mean(str(order), ORDERS)
-        raise BadInput(f"order is {order!r}; expected one of {', '.join(ORDERS)}.{hint}")
 
 
 def shuffled(keys: Mapping[int, str], batch_id: str) -> list[int]:
@@ -82,7 +73,7 @@ def _ends(texts: set[str]) -> set[str]:
     return texts
 
 
-class Expected:
+class ExpectedDurations:
     """How long configs are expected to take, from how long those took that share values with them.
 
     A value's factor is the ratio of the (geometric) mean duration of the runs that have it to that

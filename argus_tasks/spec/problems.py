@@ -81,8 +81,10 @@ def problems_of(
 def _wrong_value(location: Path, given: Mapping[str, Any], table: _Table) -> Problem:
     depth, expected = _expected(location, table)
     path = given_path(location[:depth], given)
-    value = shown(_at(path, given))
-    return Problem(path, f"{dotted(path)} is {value}; expected {expected}.")
+    value = _at(path, given)
+    _, choice, words = expected.partition("one of ")
+    hint = did_you_mean(value, words.split(", ")) if choice and isinstance(value, str) else ""
+    return Problem(path, f"{dotted(path)} is {shown(value)}; expected {expected}.{hint}")
 
 
 def _unknown_key(location: Path, given: Mapping[str, Any], table: _Table) -> Problem:

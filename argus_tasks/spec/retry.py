@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.record.causes import NODE_LOST, check_names
 
 
@@ -29,21 +29,13 @@ class RetryPolicy:
     not_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int):
-            raise BadInput(f"max_attempts is {self.max_attempts!r}; expected a whole number.")
-        if self.delay_s < 0:
-            raise BadInput(f"delay_s is {self.delay_s!r}; expected seconds, 0 or more.")
-        if self.backoff < 1:
-            raise BadInput(f"backoff is {self.backoff!r}; expected a factor, 1 or more.")
         check_names("retry_on", self.retry_on)
         check_names("not_on", self.not_on)
 
-    @staticmethod
-    def names(given: Sequence[str], key: str = "retry_on") -> tuple[str, ...]:
-        """The names as a tuple. Errors: BadInput for one name where a list is expected."""
-        if isinstance(given, str):
-            raise BadInput(f"{key} is '{given}'; expected a list of names such as ['{given}'].")
-        return tuple(given)
+    @classmethod
+    def of(cls, *, retry_on: Sequence[str], not_on: Sequence[str], **rest: Any) -> RetryPolicy:
+        """The policy of a sweep file's section. Errors: BadInput for a cause that there is none."""
+        return cls(retry_on=tuple(retry_on), not_on=tuple(not_on), **rest)
 
     def wants(self, kinds: Sequence[str], attempt: int) -> bool:
         """True where an attempt (from 1) that failed with these names is tried again.

@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from argus_tasks.spec.gpus import no_gpu_twice
 from argus_tasks.spec.modes import Mode
 from argus_tasks.spec.order import Order
 from argus_tasks.spec.quantities import bytes_of, seconds_of, share_of
 from argus_tasks.spec.templates import check_template
 from argus_tasks.spec.time_limit import factor_of
+
+OnCodeChange: TypeAlias = Literal["warn", "rerun", "stop"]
 
 
 class Section(BaseModel):
@@ -263,12 +264,18 @@ def _runtime(given: float | str) -> float | str:
     return given
 
 
+def _no_gpu_twice(numbers: list[int]) -> list[int]:
+    if len(set(numbers)) < len(numbers):
+        raise ValueError
+    return numbers
+
+
 GpuNumbers: TypeAlias = Annotated[
-    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(no_gpu_twice)
+    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_no_gpu_twice)
 ]
 Gpus: TypeAlias = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=0, le=0)] | GpuNumbers,
-    Expected("auto, a list of GPU numbers such as [0, 1], or 0 for none"),
+    Expected("auto, a list of GPU numbers such as [0, 1] with each once, or 0 for none"),
 ]
 
 
@@ -383,6 +390,19 @@ class Stop(Section):
         None,
         description="Where so many configs that share a value fail alike, and others do not, the rest with that value are held back.",
     )
+
+    def most_failures(self, total: int) -> int | None:
+        """How many failures of so many configs stop the sweep."""
+        share = share_of(self.max_failures)
+        if share is not None:
+            return max(1, math.ceil(round(share * total, 9)))
+        return None if self.max_failures is None else int(self.max_failures)
+
+    def runtime_s(self) -> float | None:
+        """The seconds after which the sweep is stopped."""
+        if self.max_runtime is None:
+            return None
+        return seconds_of("max_runtime", self.max_runtime)
 
 
 class Retry(Section):

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, PrivateAttr, ValidationError
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.spec.code_change_policy import OnCodeChange
 from argus_tasks.spec.document import Document, Problem
 from argus_tasks.spec.document import Path as KeyPath
 from argus_tasks.spec.interpolation import fill_in_all
@@ -27,6 +26,7 @@ from argus_tasks.spec.sections import (
     Key,
     LimitOrCount,
     Metadata,
+    OnCodeChange,
     RandomDraws,
     RepeatsOrCount,
     Retry,

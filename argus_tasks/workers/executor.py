@@ -83,8 +83,8 @@ class WorkerExecutor:
             setup,
             {**of_all_workers(request, os.environ), **environment},
             limit=limit,
-            grace_s=request.stop_grace_s,
-            max_runs=request.max_runs_per_worker,
+            grace_s=request.execution.stop_grace_s,
+            max_runs=request.execution.max_runs_per_worker,
             likely=likely,
         )
 
@@ -127,7 +127,7 @@ class LocalExecutor:
     """In the caller's own thread: nothing is isolated, a debugger works."""
 
     def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
-        self._load = partial(request.experiment.load, request.stop_grace_s)
+        self._load = partial(request.experiment.load, request.execution.stop_grace_s)
         self._function: ExperimentFunction | None = None
         self._trackers = build_trackers(request.tracker_specs, request.trackers)
         self._stop = stop
@@ -247,12 +247,12 @@ def make_executor(
 ) -> Executor:
     """The executor of the request's mode; limit, `environment`, and those environments that single
     attempts are likely to ask for, are for worker processes."""
-    if request.mode == "sequential":
+    if request.execution.mode == "sequential":
         return LocalExecutor(request, stop)
-    if request.mode == "thread":
+    if request.execution.mode == "thread":
         return ThreadExecutor(request, stop)
-    if request.mode in ENGINES:
-        engine = make_engine(request.mode, request.address, request.workers)
+    if request.execution.mode in ENGINES:
+        engine = make_engine(request.execution.mode, request.execution.address, request.workers)
         setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
         return EngineExecutor(request, engine, setup, environment, stop, limit)
     return WorkerExecutor(request, stop, limit, environment, likely)
@@ -263,10 +263,10 @@ def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
     return Setup(
         without_experiment_function(request.experiment),
         sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
-        request.tracker_specs,
+        tuple(request.tracker_specs),
         _sendable(request.trackers),
         stop.descriptor,
-        request.fresh_process,
+        request.execution.fresh_process,
     )
 
 

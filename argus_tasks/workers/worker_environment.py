@@ -20,7 +20,7 @@ def of_all_workers(request: SweepRequest, environ: Mapping[str, str]) -> dict[st
     `environ` is what the user has: it stays as it is.
     """
     added = thread_counts(request.workers, usable_cpus(), environ)
-    if request.gpus == 0:
+    if request.execution.gpus == 0:
         added[VISIBLE] = ""
     return added
 

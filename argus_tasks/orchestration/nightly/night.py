@@ -89,7 +89,7 @@ def dated(request: SweepRequest, now: datetime) -> SweepRequest:
         raise BadInput("search draws other configs each night; expected a sweep of fixed ones.")
     name = f"{request.name}-benchmark"
     batch_id = f"{slug(name, 60)}-{now:%Y%m%d-%H%M%S}-{token_hex(3)}"
-    return replace(request, name=name, batch_id=batch_id, fresh=True)
+    return replace(request.with_options(name=name), batch_id=batch_id, fresh=True)
 
 
 def only_worse(request: SweepRequest, first: Comparison) -> SweepRequest:
@@ -101,8 +101,7 @@ def only_worse(request: SweepRequest, first: Comparison) -> SweepRequest:
         if canonical_json(cell_config(config, first.ignore_keys)) in keys
     )
     return replace(
-        request,
-        name=f"{request.name}-confirmation",
+        request.with_options(name=f"{request.name}-confirmation"),
         batch_id=f"{request.batch_id}-confirm-{token_hex(3)}",
         configs=configs,
     )

@@ -120,7 +120,7 @@ def _run_mirrored(session: SweepSession) -> None:
         with SweepArtifacts(session, flow_run_id) as artifacts:
             with heeding_cancel(context.flow_run.id, cancel), reported(session):
                 task = config_task(session, account)
-                if session.request.mode == "sequential":
+                if session.request.execution.mode == "sequential":
                     one_by_one(session, task, account)
                 else:
                     drive(session, task, account, mirror.admit)

@@ -89,9 +89,9 @@ class EngineExecutor:
             setup,
             dict(environment),
             own_libraries(),
-            request.stop_grace_s,
+            request.execution.stop_grace_s,
             bool(limit),
-            request.max_runs_per_worker,
+            request.execution.max_runs_per_worker,
         )
         self._data = dumps(told)
         sweep = uuid.uuid4().hex

@@ -159,7 +159,9 @@ def test_without_its_file_a_sweep_is_run_again_as_it_was(results_root: Path) -> 
         pass
     (folder,) = batches(results_root)
     again = request_of(folder)
-    assert again == replace(request, experiment=again.experiment, batch_id=folder.batch_id)
+    assert again.spec.model_dump() == request.spec.model_dump()
+    spec, experiment = again.spec, again.experiment
+    assert again == replace(request, spec=spec, experiment=experiment, batch_id=folder.batch_id)
     assert again.experiment.path == request.experiment.path
 
 

@@ -11,7 +11,7 @@ import pytest
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.nvml import gpu_uuids
 from argus_tasks.spec import gpus as module
-from argus_tasks.spec.gpus import check_gpus, usable_gpus
+from argus_tasks.spec.gpus import usable_gpus
 from tests.support import experiments
 from tests.support.fake_gpus import build_library, start
 from tests.support.sessions import request_for
@@ -72,8 +72,6 @@ def test_without_nvml(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("wrong", [1, 2, -1, True, "all", "0,1", [], [0, 0], [-1], [True], ["0"]])
 def test_what_is_no_choice_of_gpus(wrong: Any, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"^gpus is "):
-        check_gpus(tuple(wrong) if isinstance(wrong, list) else wrong, 1)
     with pytest.raises(BadInput, match=r"^gpus is "):
         request_for([{}], experiments.noop, tmp_path, gpus=wrong)
 

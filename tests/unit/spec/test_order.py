@@ -16,7 +16,9 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
 from argus_tasks.planning.sweep_plan import Plan
 from argus_tasks.session.start_plan import make_plan
-from argus_tasks.spec.order import MANY_NUMBERS, Expected, check_order, covering, shuffled
+from argus_tasks.spec.options import override
+from argus_tasks.spec.order import MANY_NUMBERS, ExpectedDurations, covering, shuffled
+from argus_tasks.spec.sweep_spec import SweepSpec
 from argus_tasks.spec.varying_keys import Pairs, shown_pair, varying
 from tests.support import experiments
 from tests.support.sessions import request_for, run_configs
@@ -95,13 +97,13 @@ def test_expected_durations_multiply() -> None:
         (made.of({"model": model, "n": n}), base[model] * size[n])
         for model, n in product(base, size)
     ]
-    expected = Expected(history)
+    expected = ExpectedDurations(history)
     assert expected.count == 4
     assert expected.seconds(made.of({"model": "large", "n": 100})) == pytest.approx(40)
     assert expected.seconds(made.of({"model": "small", "n": 10})) == pytest.approx(1)
     unknown = expected.seconds(made.of({"model": "new", "n": 100}))
     assert unknown == pytest.approx((4 * 40) ** 0.5), "as the models we know, on average"
-    assert Expected([]).seconds(made.of({"model": "large"})) == 1.0
+    assert ExpectedDurations([]).seconds(made.of({"model": "large"})) == 1.0
 
 
 def test_a_shuffle_is_drawn_by_the_batch_and_stays_when_something_is_added() -> None:
@@ -117,9 +119,9 @@ def test_a_shuffle_is_drawn_by_the_batch_and_stays_when_something_is_added() -> 
 
 def test_no_such_order() -> None:
     with pytest.raises(BadInput) as caught:
-        check_order("smoke-first")
+        override(SweepSpec(), {"order": "smoke-first"})
     assert str(caught.value) == (
-        "order is 'smoke-first'; expected one of given, smoke_first, shuffle."
+        'order is "smoke-first"; expected one of given, smoke_first, shuffle.'
         " Did you mean 'smoke_first'?"
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.spec.options import override
 from argus_tasks.spec.retry import RetryPolicy
+from argus_tasks.spec.sweep_spec import SweepSpec
 
 
 def kinds(error: type[BaseException]) -> tuple[str, ...]:
@@ -46,8 +48,8 @@ def test_delays_grow_by_the_factor() -> None:
 
 
 def test_a_text_is_no_list_of_names() -> None:
-    with pytest.raises(BadInput, match=r"retry_on is 'ValueError'; expected a list"):
-        RetryPolicy.names("ValueError")
+    with pytest.raises(BadInput, match=r'retry_on is "ValueError"; expected a list'):
+        override(SweepSpec(), {"retry_on": "ValueError"})
 
 
 def test_causes_of_death_are_names_too() -> None:

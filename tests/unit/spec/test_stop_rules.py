@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.session.stop_rule_checks import Referee
-from argus_tasks.spec.stop_rules import StoppingRules
+from argus_tasks.spec.options import override
+from argus_tasks.spec.sections import Stop
+from argus_tasks.spec.sweep_spec import SweepSpec
 from tests.support.news import failed, planned, skipped, stopped, succeeded
 
 RUNS = planned([{"x": x} for x in range(200)])
@@ -17,7 +21,7 @@ RUNS = planned([{"x": x} for x in range(200)])
 
 def watched(total: int = 200, **rules: Any) -> tuple[Referee, list[str]]:
     said: list[str] = []
-    return Referee(StoppingRules(**rules), total, said.append), said
+    return Referee(Stop(**rules), total, said.append), said
 
 
 def test_so_many_failures() -> None:
@@ -39,7 +43,7 @@ def test_so_many_failures() -> None:
     [("5%", 200, 10), ("5%", 201, 11), ("1%", 3, 1), ("100%", 7, 7), ("7%", 100, 7)],
 )
 def test_a_share_is_of_all_configs_rounded_up(share: str, total: int, most: int) -> None:
-    assert StoppingRules(max_failures=share).most_failures(total) == most
+    assert Stop(max_failures=share).most_failures(total) == most
 
 
 def test_so_many_in_a_row() -> None:
@@ -102,5 +106,5 @@ def test_time_that_is_over_after_the_end_stops_nothing() -> None:
 )
 def test_what_is_no_rule_is_said(wrong: dict[str, Any]) -> None:
     ((key, value),) = wrong.items()
-    with pytest.raises(BadInput, match=rf"^{key} is {value!r}; expected "):
-        StoppingRules(**wrong)
+    with pytest.raises(BadInput, match=rf"^{key} is {re.escape(json.dumps(value))}; expected "):
+        override(SweepSpec(), wrong)

@@ -78,9 +78,9 @@ def test_a_callers_mode_leaves_the_files_address_out(tmp_path: Path) -> None:
     file.write_text(
         "experiment: e:run\nbase: {x: 1}\nexecution: {mode: dask, address: 'tcp://h:1'}\n"
     )
-    assert request_for(str(file), None, tmp_path).address == "tcp://h:1"  # type: ignore[arg-type]
+    assert request_for(str(file), None, tmp_path).execution.address == "tcp://h:1"  # type: ignore[arg-type]
     local = request_for(str(file), None, tmp_path, mode="process_pool")  # type: ignore[arg-type]
-    assert local.address is None
+    assert local.execution.address is None
 
 
 @pytest.mark.parametrize("death", [WorkerDied("exit 9", "it ended", "stack"), TimedOut(5, "stack")])

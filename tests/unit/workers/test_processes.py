@@ -195,17 +195,18 @@ def test_what_needs_workers_is_refused_where_there_are_none(
             request_for(CONFIGS, experiments.noop, results_root, mode=mode, **{key: value})
     file = tmp_path / "sweep.json"
     file.write_text(json.dumps({"grid": {"x": [1]}, "execution": {key: value}}))
-    assert getattr(resolve(file, experiments.noop, results_root=results_root), key) == value
+    request = resolve(file, experiments.noop, results_root=results_root)
+    assert getattr(request.execution, key) == value
     request = resolve(file, experiments.noop, results_root=results_root, mode="sequential")
-    assert not getattr(request, key)
+    assert not getattr(request.execution, key)
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"timeout_s": 0}, "timeout_s is 0; expected seconds, more than 0."),
-        ({"timeout": "1x"}, "timeout is '1x'; expected a multiple of the median"),
-        ({"max_runs_per_worker": 0}, "max_runs_per_worker is 0; expected a whole number"),
+        ({"timeout_s": 0}, "timeout_s is 0; expected a number above 0."),
+        ({"timeout": "1x"}, 'timeout is "1x"; expected a multiple of the median'),
+        ({"max_runs_per_worker": 0}, "max_runs_per_worker is 0; expected an integer of 1 or more"),
     ],
 )
 def test_limits_that_are_none_are_refused(

@@ -1,0 +1,59 @@
+"""A results root that the first version left behind is read, gone on with, and run again."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from argus_tasks import results
+from argus_tasks.cli.main import main
+from argus_tasks.planning.saved_request import request_of
+from argus_tasks.planning.sweep_plan import Action
+from argus_tasks.runs.ledger.sweep_folder import batches
+from argus_tasks.session.start_plan import make_plan
+
+STORED = Path(__file__).parents[2] / "data" / "first_turn_results.tar.gz"
+CODE = "def run(ctx):\n    return {'loss': ctx.config['lr']}\n"
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The results root of six configs, of which two have failed, beside its experiment."""
+    with tarfile.open(STORED) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tmp_path / "exp.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "exp", raising=False)
+    return tmp_path / "results"
+
+
+def test_its_folders_are_read(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = results(stored)
+    losses = rows[rows["status"] == "succeeded"]["loss"]
+    assert sorted(losses) == [0.1, 0.1, 0.2, 0.2]
+    assert main(["verify", str(stored)]) == 0
+    assert main(["status", "--results-root", str(stored)]) == 0
+    assert "4 of 6 succeeded" in capsys.readouterr().out
+
+
+def test_its_options_are_taken_from_its_record(stored: Path) -> None:
+    (folder,) = batches(stored)
+    request = request_of(folder)
+    assert (request.execution.order, request.execution.timeout_s) == ("smoke_first", 60.0)
+    assert (request.retry.max_attempts, request.retry.retry_on) == (2, ("OSError",))
+    assert request.spec.stop.max_failures == 5
+    assert request.spec.on_code_change == "rerun"
+    assert [limit.name for limit in request.limits] == ["license"]
+    assert request.metadata is not None
+    assert (request.metadata.group, request.metadata.tags) == ("g", ["t"])
+
+
+def test_what_failed_is_run_again_and_the_rest_reused(stored: Path) -> None:
+    (folder,) = batches(stored)
+    plan = make_plan(request_of(folder))
+    assert plan.batch_id == folder.batch_id
+    assert (plan.count(Action.REUSE), plan.count(Action.RUN)) == (4, 2)
