@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,7 +31,7 @@ def checks() -> list[Callable[[], list[CheckResult]]]:
     """Every check; each returns what it found."""
     from argus_tasks.reporting import checks as monitor
 
-    return [monitor.versions, monitor.server, monitor.outbox, prefect_server, relay]
+    return [monitor.versions, monitor.server, monitor.outbox, prefect_server, hooks]
 
 
 def prefect_server() -> list[CheckResult]:
@@ -69,18 +72,27 @@ def _embedded_server() -> list[CheckResult]:
     return [CheckResult("good", "Prefect", "no PREFECT_API_URL: the embedded server is used")]
 
 
-def relay() -> list[CheckResult]:
-    """Whether this Prefect lets its events through the relay, which makes them few and bounded."""
-    from argus_tasks.prefect_compat.event_relay import Relay
+def hooks() -> list[CheckResult]:
+    """What of Prefect's insides is made use of, and whether this Prefect is as we know it."""
     from argus_tasks.reporting.checks import CheckResult
 
-    if Relay.available():
-        return [CheckResult("good", "relay", "one event for a quick task run instead of three")]
-    said = (
-        "this Prefect has no way in for it: sweeps work, at three events a task run, and may wait"
-        " long at exit for a server that is gone; use a Prefect that argus-tasks was made for"
-    )
-    return [CheckResult("warning", "relay", said)]
+    command = [sys.executable, "-m", "argus_tasks.prefect_compat.all_hooks"]
+    environment = {**os.environ, "PREFECT_LOGGING_LEVEL": "ERROR"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        return [CheckResult("warning", "hooks", f"cannot be looked at: {said}")]
+    results = []
+    for hook in found:
+        if hook["stands_back"] is None:
+            said = f"{hook['name']}: active: {hook['does']}"
+            results.append(CheckResult("good", "hook", said))
+        else:
+            said = f"{hook['name']}: stands back ({hook['stands_back']}): {hook['without']}"
+            results.append(CheckResult("warning", "hook", said))
+    return results
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ def request_of(folder: SweepFolder) -> SweepRequest:
         given = checked_configs([search["base"]] if search and searched else configs)
         request = replace(request, configs=given, duplicates=0).with_options(search=searched)
     elif recipe.get("path"):
-        if MASK in dumps([recipe["path"], recipe["execution"], search and search["asked"]]):
+        if MASK in dumps([recipe["path"], recipe.get("execution"), search and search["asked"]]):
             raise BadInput(
                 f"how batch {folder.batch_id} was run had a secret in it, which is not on record;"
                 " give the sweep file."

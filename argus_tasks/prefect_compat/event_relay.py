@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from contextvars import copy_context
+from importlib import import_module
 from typing import Any
 
 from prefect.client.schemas.objects import State, TaskRun
@@ -24,9 +25,10 @@ from prefect.settings import get_current_settings
 
 from argus_tasks.prefect_compat.event_coalescing import Coalescer, Item
 from argus_tasks.prefect_compat.event_shipping import EventShipper
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
+from argus_tasks.prefect_compat.state_change import HOOK as STATE_CHANGES
 from argus_tasks.prefect_compat.state_change import (
     StateChange,
-    offered,
     stand_back,
     stand_in,
     state_change,
@@ -81,17 +83,6 @@ class Relay:
                 _active = relay
             _active._users += 1
             return _active
-
-    @staticmethod
-    def available() -> bool:
-        """Whether this Prefect offers the way in; nothing is changed."""
-        try:
-            from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
-        except ImportError:
-            return False
-        return hasattr(ProcessPoolForwardingEventsClient, "_emit") and hasattr(
-            EventsWorker, "set_client_override"
-        )
 
     @property
     def sent(self) -> int:
@@ -168,6 +159,10 @@ class Relay:
         return change
 
     def _hook_in(self) -> bool:
+        reason = HOOK.stands_back()
+        if reason is not None:
+            log.warning("no relay for Prefect's events: this Prefect has no way in (%s)", reason)
+            return False
         try:
             from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
 
@@ -187,7 +182,7 @@ class Relay:
             return False
         logging.getLogger(PREFECTS_LOGGER).addFilter(_not_the_relay)
         worker.send = self._send  # type: ignore[method-assign]
-        if offered():
+        if STATE_CHANGES.stands_back() is None:
             stand_in(self._note)
         self._worker = worker
         return True
@@ -264,6 +259,24 @@ def _after_fork_in_child() -> None:
     if relay is not None:
         relay._hook_out()
 
+
+def _probe() -> str | None:
+    worker = import_module("prefect.events.worker")
+    if not hasattr(worker.ProcessPoolForwardingEventsClient, "_emit"):
+        return "its forwarding client forwards otherwise"
+    needed = ("set_client_override", "_client_override", "send", "wait_until_empty")
+    missing = [name for name in needed if not hasattr(worker.EventsWorker, name)]
+    return f"its events worker has no {', '.join(missing)}" if missing else None
+
+
+HOOK = Hook(
+    name="event relay",
+    does="sends one event for a quick task run instead of three, and holds nobody up at exit",
+    without="three events for each task run; a server that is gone may hold the exit up for minutes",
+    gain="15 ms of the server's CPU a run on a stock server, 2.5 on the embedded one (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
+)
 
 atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -10,18 +10,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from contextvars import Context
 
-from prefect.client.orchestration import PrefectClient, get_client
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.events import Event, RelatedResource
+from prefect.events import Event
 from prefect.events.clients import EventsClient, get_events_client
-from prefect.events.related import related_resources_from_run_context
-from prefect.utilities.context import temporary_context
 
 from argus_tasks.prefect_compat.event_coalescing import Item
-from argus_tasks.prefect_compat.settings_override import client_settings
+from argus_tasks.prefect_compat.related_resources import RelatedResources
 from argus_tasks.prefect_compat.state_change import StateChange
 
 log = logging.getLogger("argus_tasks.relay")
@@ -53,7 +47,7 @@ class EventShipper:
         self._pause_s = FIRST_PAUSE_S
         self._next_try = 0.0
         self._told = False
-        self._related = _Related()
+        self._related = RelatedResources()
         self.away_since: float | None = None
         """When the server was found gone (by time.monotonic()); None while it can be reached."""
 
@@ -166,60 +160,3 @@ def _made(item: Item) -> Event | None:
             log.exception("no event can be made of a change of state; the mirror is settled later")
             return None
     return item.event
-
-
-class _Related:
-    """What an event is related to (its flow run, flow, deployment): Prefect's own answer, asked
-    once for each flow run instead of once for each event."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], list[RelatedResource]] = {}
-        self._client: PrefectClient | None = None
-        self._stack = AsyncExitStack()
-
-    async def attach(self, event: Event, context: Context) -> None:
-        """Add them to the event, unless it says that they do not belong there."""
-        if "prefect.resource.lineage-group" in event.resource:
-            return
-        key = context.run(_place, event)
-        if key is None:
-            return
-        known = self._known.get(key)
-        if known is None:
-            if self._client is None:
-                self._client = await self._stack.enter_async_context(
-                    get_client(httpx_settings=client_settings(CALL_LIMIT_S))
-                )
-            with temporary_context(context):
-                known = await related_resources_from_run_context(
-                    client=self._client,
-                    exclude={resource.id for resource in event.involved_resources},
-                )
-            if len(self._known) > 100:
-                self._known.clear()
-            self._known[key] = known
-        event.related = [*event.related, *known]
-
-    async def close(self) -> None:
-        try:
-            await asyncio.wait_for(self._stack.aclose(), 1)
-        except Exception:  # noqa: BLE001, S110 - nothing depends on it
-            pass
-
-
-def _place(event: Event) -> tuple[object, ...] | None:
-    """All that the related resources of an event depend on; None outside of any run."""
-    flow_context = FlowRunContext.get()
-    task_context = TaskRunContext.get()
-    flow_run = flow_context.flow_run if flow_context else None
-    task_run = task_context.task_run if task_context else None
-    if flow_run is None and task_run is None:
-        return None
-    own = task_run is not None and event.resource.id == f"prefect.task-run.{task_run.id}"
-    return (
-        flow_run.id if flow_run else None,
-        task_run.flow_run_id if task_run else None,
-        task_run.id if task_run and not own else None,
-        tuple(task_run.tags) if task_run else (),
-        tuple(resource.id for resource in event.related),
-    )

@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
+
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 TRIGGERS = "prefect.server.events.triggers"
 
@@ -37,3 +40,22 @@ def watch_only_if_wanted() -> bool:
 
     watching.consumer = watch_if_wanted
     return True
+
+
+def _probe() -> str | None:
+    watching: Any = import_module(TRIGGERS)
+    if not callable(getattr(watching, "consumer", None)):
+        return "its automations watch events in another way"
+    if not isinstance(getattr(watching, "automations_by_id", None), dict):
+        return "it keeps its automations elsewhere"
+    return None
+
+
+HOOK = Hook(
+    name="server: automations",
+    does="has the embedded server read events for automations only while there are any",
+    without="it parses every event for them",
+    gain="0.3 ms of the server's CPU a run (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
+)

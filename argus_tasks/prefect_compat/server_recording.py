@@ -7,7 +7,10 @@ at its end. Where nothing has been gathered, nothing is done, however often it i
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
+
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 FLUSH_S = 0.1
 RECORDER = "prefect.server.services.task_run_recorder"
@@ -30,3 +33,20 @@ def record_sooner(flush_s: float = FLUSH_S) -> bool:
 
     recorder.consumer = gather_shortly
     return True
+
+
+def _probe() -> str | None:
+    recorder: Any = import_module(RECORDER)
+    if not callable(getattr(recorder, "consumer", None)):
+        return "its recorder of task runs gathers in another way"
+    return None
+
+
+HOOK = Hook(
+    name="server: recording",
+    does="has the embedded server record task runs every 0.1 s instead of every second",
+    without="a sweep waits up to a second longer at its end",
+    gain="0.5 s of a sweep's end (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
+)

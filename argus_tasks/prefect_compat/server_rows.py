@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Dialect
     from sqlalchemy.orm import ORMExecuteState
@@ -130,3 +132,36 @@ def _convert_only_what_needs_it(json_type: Any, time_type: Any) -> None:
 
     json_type.process_bind_param = json_value
     time_type.process_bind_param = time_value
+
+
+def _probe() -> str | None:
+    from sqlalchemy.dialects.sqlite import Insert, insert
+    from sqlalchemy.sql.base import Generative
+
+    statements: Any = import_module(STATEMENTS).AioSqliteQueryComponents
+    types = import_module(TYPES)
+    for kind in (types.JSON, types.Timestamp):
+        if not callable(getattr(kind, "process_bind_param", None)):
+            return "its types are bound otherwise"
+    if not callable(getattr(statements, "insert", None)) or not issubclass(Insert, Generative):
+        return "its statements are made otherwise"
+    plain = insert(_a_table())
+    needed = ("_returning", "_post_values_clause", "_prefixes", "_generate")
+    missing = [name for name in needed if not hasattr(plain, name)]
+    return f"SQLAlchemy's INSERT has no {', '.join(missing)}" if missing else None
+
+
+def _a_table() -> Any:
+    from sqlalchemy import Column, Integer, MetaData, Table
+
+    return Table("t", MetaData(), Column("id", Integer))
+
+
+HOOK = Hook(
+    name="server: rows",
+    does="has the embedded server write many rows by one prepared statement",
+    without="it makes the text of each batch anew",
+    gain="1 ms of the server's CPU a run (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
+)

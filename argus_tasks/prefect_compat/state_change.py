@@ -6,8 +6,11 @@ as much as all else that it does for a change of state.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from importlib import import_module
 from types import FunctionType
 from typing import Any
 from uuid import UUID
@@ -15,7 +18,9 @@ from uuid import UUID
 from prefect import task_engine
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.events import Event
-from prefect.utilities.engine import emit_task_run_state_change_event
+from prefect.states import Completed
+
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 FOLLOWS_LIMIT_S = 300.0
 """Prefect names the event before only where that was within this time."""
@@ -42,7 +47,7 @@ class StateChange:
 
     def event(self) -> Event:
         """Prefect's own event of it."""
-        facts: dict[str, Any] = _facts(self.task_run, self.initial, self.state)
+        facts: dict[str, Any] = _facts_function()(self.task_run, self.initial, self.state)
         facts["follows"] = self.follows
         return Event(**facts)
 
@@ -61,11 +66,6 @@ def state_change(
     return StateChange(task_run, initial_state, validated_state, before)
 
 
-def offered() -> bool:
-    """Whether this Prefect's engine emits through the function that we stand in for."""
-    return getattr(task_engine, _NAME, None) is emit_task_run_state_change_event
-
-
 def stand_in(emit: Any) -> None:
     """Have the engine call `emit` for each change of state."""
     setattr(task_engine, _NAME, emit)
@@ -73,15 +73,50 @@ def stand_in(emit: Any) -> None:
 
 def stand_back() -> None:
     """Give the engine Prefect's own again."""
-    setattr(task_engine, _NAME, emit_task_run_state_change_event)
+    original = _prefects_own()
+    if original is not None:
+        setattr(task_engine, _NAME, original)
 
 
-_NAME = emit_task_run_state_change_event.__name__
+_NAME = "emit_task_run_state_change_event"
 
-# Prefect's function, but for its last line: what would be sent is returned instead.
-_facts = FunctionType(
-    emit_task_run_state_change_event.__code__,
-    {**emit_task_run_state_change_event.__globals__, "emit_event": lambda **facts: facts},
-    _NAME,
-    emit_task_run_state_change_event.__defaults__,
+
+def _prefects_own() -> Any:
+    return getattr(import_module("prefect.utilities.engine"), _NAME, None)
+
+
+@cache
+def _facts_function() -> Any:
+    """Prefect's function, but for its last line: what would be sent is returned instead."""
+    original = _prefects_own()
+    return FunctionType(
+        original.__code__,
+        {**original.__globals__, "emit_event": lambda **facts: facts},
+        _NAME,
+        original.__defaults__,
+    )
+
+
+def _probe() -> str | None:
+    original = _prefects_own()
+    if not inspect.isfunction(original):
+        return f"there is no function {_NAME}"
+    if vars(task_engine).get(_NAME) != original:
+        return "its engine emits by another function, or somebody else stands in for it"
+    wanted = ["task_run", "initial_state", "validated_state", "follows"]
+    if list(inspect.signature(original).parameters) != wanted:
+        return f"{_NAME} takes something else"
+    if "emit_event" not in original.__code__.co_names:
+        return f"{_NAME} sends in another way"
+    facts = _facts_function()(TaskRun(task_key="t", dynamic_key="0"), None, Completed())
+    return None if isinstance(facts, dict) and "resource" in facts else "its event is another"
+
+
+HOOK = Hook(
+    name="state changes",
+    does="makes Prefect's event of a task run's change of state only where it is sent",
+    without="an event is made of each change of state",
+    gain="0.3 ms of the flow's process a run (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
 )

@@ -52,9 +52,13 @@ def main() -> None:
     preparing = _Preparing(database)
     preparing.start()
     config = _load_application()  # takes seconds, as does a migration: side by side
-    record_sooner()
-    write_by_rows()
-    watch_only_if_wanted()
+    for hook, active in (
+        ("recording", record_sooner()),
+        ("rows", write_by_rows()),
+        ("automations", watch_only_if_wanted()),
+    ):
+        if not active:
+            _say(f"the hook 'server: {hook}' stands back on Prefect {prefect_version()}")
     preparing.join()
     if preparing.error is not None:
         _say(f"cannot make the database: {preparing.error}")

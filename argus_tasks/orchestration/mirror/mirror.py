@@ -26,10 +26,9 @@ from argus_tasks.orchestration.prefect_api.expected_task_runs import (
 from argus_tasks.orchestration.prefect_api.prefect_server import (
     PrefectServer,
     ServerAway,
-    answer_within,
-    connect_once,
     without_retries,
 )
+from argus_tasks.prefect_compat.client_patience import answer_within, connect_once
 from argus_tasks.prefect_compat.event_relay import Relay
 from argus_tasks.prefect_compat.settings_override import with_settings
 

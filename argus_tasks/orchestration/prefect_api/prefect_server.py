@@ -19,6 +19,7 @@ from argus_tasks.orchestration.prefect_api.expected_task_runs import (
     ServerRun,
     as_state,
 )
+from argus_tasks.prefect_compat.client_patience import answer_within, connect_once
 from argus_tasks.prefect_compat.settings_override import client_settings, with_settings
 
 CALL_LIMIT_S = 15.0
@@ -60,23 +61,6 @@ class ServerAway(ArgusTasksError):
 def without_retries() -> AbstractContextManager[Any]:
     """Prefect's client asks once in here: on a server that is gone it would try for minutes."""
     return with_settings({"client.max_retries": 0})
-
-
-def connect_once(client: object) -> None:
-    """Have a client of Prefect's take a refused connection for an answer: it tries four times over
-    a second and a half. Nothing happens where its inside has changed."""
-    transport = getattr(getattr(client, "_client", None), "_transport", None)
-    pool: Any = getattr(transport, "_pool", None)
-    if hasattr(pool, "_retries"):
-        pool._retries = 0
-
-
-def answer_within(client: object, limit_s: float) -> None:
-    """Have a client of Prefect's wait so long for each answer from now on. Nothing happens where
-    its inside has changed."""
-    http: Any = getattr(client, "_client", None)
-    if hasattr(http, "timeout"):
-        http.timeout = limit_s
 
 
 def require_server() -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import prefect.events.worker
+import json
+import subprocess
+from typing import Any
+
 import pytest
 
-from argus_tasks.cli.doctor import relay
+from argus_tasks.cli.doctor import hooks
+from argus_tasks.prefect_compat.all_hooks import all_hooks
 
 
-def test_the_relay_has_its_way_in() -> None:
-    (found,) = relay()
-    assert (found.level, found.what) == ("good", "relay")
+def test_every_hook_is_active_on_the_pinned_versions() -> None:
+    found = hooks()
+    assert {(result.level, result.what) for result in found} == {("good", "hook")}
+    assert [result.said.partition(": active: ")[0] for result in found] == [
+        hook.name for hook in all_hooks()
+    ]
 
 
-def test_a_prefect_without_a_way_in_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(prefect.events.worker, "ProcessPoolForwardingEventsClient")
-    (found,) = relay()
-    assert found.level == "warning"
-    assert "no way in" in found.said
+def test_one_that_stands_back_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = {"name": "h", "does": "d", "without": "slower", "stands_back": "it has changed"}
+
+    def done(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, json.dumps([hook]), "")
+
+    monkeypatch.setattr(subprocess, "run", done)
+    (found,) = hooks()
+    assert (found.level, found.said) == ("warning", "h: stands back (it has changed): slower")

@@ -8,6 +8,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from argus_tasks.prefect_compat.hook import Hook
 from argus_tasks.prefect_compat.settings_override import client_settings, with_settings
 
 
@@ -26,9 +27,14 @@ def test_for_a_while_they_are_as_prefects_own_way_makes_them() -> None:
     assert get_current_settings() is before
 
 
-def test_a_setting_that_prefect_has_not_is_no_setting() -> None:
-    with pytest.raises(AssertionError, match="no setting max_tries"):
-        with_settings({"client.max_tries": 0})
+@pytest.mark.parametrize("standing_back", [False, True])
+def test_a_setting_that_this_prefect_lacks_is_left_out(
+    standing_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if standing_back:
+        monkeypatch.setattr(Hook, "stands_back", lambda _: "it has changed")
+    with with_settings({"client.max_tries": 0, "no.such": 1, "client.max_retries": 0}):
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == 0
 
 
 def test_certificates_are_loaded_only_where_they_are_used() -> None:

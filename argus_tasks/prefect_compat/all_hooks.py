@@ -1,0 +1,48 @@
+"""Every hook, and whether it is active with the installed versions.
+
+`python -m argus_tasks.prefect_compat.all_hooks` prints it as JSON. It loads Prefect's server, which
+takes seconds: `argus-tasks doctor` runs it as a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+
+from argus_tasks.prefect_compat.hook import Hook
+
+_MODULES = (
+    "task_engine",
+    "event_relay",
+    "state_change",
+    "related_resources",
+    "settings_override",
+    "client_patience",
+    "server_recording",
+    "server_rows",
+    "server_automations",
+)
+
+
+def all_hooks() -> list[Hook]:
+    """Those of the flow's process first, those of the embedded server's last."""
+    return [import_module(f"{__package__}.{name}").HOOK for name in _MODULES]
+
+
+def report() -> list[dict[str, str | None]]:
+    """For each: its name, what it does, what happens without it, its gain, and why it stands back."""
+    return [
+        {
+            "name": hook.name,
+            "does": hook.does,
+            "without": hook.without,
+            "gain": hook.gain,
+            "proven": hook.proven,
+            "stands_back": hook.stands_back(),
+        }
+        for hook in all_hooks()
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps(report()))

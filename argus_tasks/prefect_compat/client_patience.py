@@ -1,0 +1,48 @@
+"""How long a client of Prefect's tries and waits, changed while it is open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argus_tasks.prefect_compat.hook import PROVEN, Hook
+
+
+def connect_once(client: object) -> None:
+    """Ask once instead of four times over a second and a half. Nothing happens where the client's
+    inside has changed."""
+    pool = _pool_of(client)
+    if pool is not None:
+        pool._retries = 0
+
+
+def answer_within(client: object, limit_s: float) -> None:
+    """Wait so long for each answer from now on. Nothing happens where the client's inside has
+    changed."""
+    http: Any = getattr(client, "_client", None)
+    if hasattr(http, "timeout"):
+        http.timeout = limit_s
+
+
+def _pool_of(client: object) -> Any:
+    transport = getattr(getattr(client, "_client", None), "_transport", None)
+    pool: Any = getattr(transport, "_pool", None)
+    return pool if hasattr(pool, "_retries") else None
+
+
+def _probe() -> str | None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    client = SyncPrefectClient("http://127.0.0.1:1/api")
+    if _pool_of(client) is None:
+        return "its client's pool has no count of retries"
+    return None if hasattr(client._client, "timeout") else "its client has no time limit"
+
+
+HOOK = Hook(
+    name="client patience",
+    does="has one deadline for all that the end of a sweep asks Prefect's server",
+    without="a sweep whose server is gone takes 1.5 s longer to end, and one that hangs up to 15 s",
+    gain="1.5 s of a sweep's end, where the server is gone (3.8.8)",
+    proven=PROVEN,
+    probe=_probe,
+)
