@@ -12,6 +12,7 @@ from prefect.client import base
 from prefect.logging.handlers import APILogWorker
 
 from argus_tasks.base.loopback import is_loopback
+from argus_tasks.prefect_compat.hook import Hook
 
 _CLIENTS = ("PrefectHttpxAsyncClient", "PrefectHttpxSyncClient")
 
@@ -53,3 +54,18 @@ def fresh_log_service() -> Iterator[None]:
         ending = threading.Thread(target=APILogWorker.drain_all, kwargs={"timeout": 0})
         ending.start()
         ending.join()
+
+
+def _probe() -> str | None:
+    missing = [name for name in _CLIENTS if not hasattr(base, name)]
+    return f"it has no {', '.join(missing)}" if missing else None
+
+
+HOOK = Hook(
+    name="no proxy on this machine",
+    does="has Prefect's clients reach a server on this machine without a proxy",
+    without="a proxy that its HTTP library refuses (socks://) keeps sweeps from starting",
+    gain="sweeps start on desktops that name such a proxy (3.8.8)",
+    proven="3.8.8",
+    probe=_probe,
+)

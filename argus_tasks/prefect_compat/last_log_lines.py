@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from concurrent.futures import wait
+from importlib import import_module
 from typing import Any
 
+from prefect.logging.handlers import APILogWorker
+
 from argus_tasks.base.guard import guarded
+from argus_tasks.prefect_compat.hook import Hook
 
 
 @guarded(default=None)
@@ -13,14 +18,37 @@ def send_the_last_lines(limit_s: float) -> None:
     """Wait so long until Prefect's server has them. What it has not then, is given up: Prefect
     itself waits at the exit of the process, for minutes where the server hangs. Nothing happens
     where its inside has changed."""
-    from prefect._internal.concurrency import services
-    from prefect.logging.handlers import APILogWorker
-
-    instances: dict[int, Any] = vars(services._QueueServiceBase)["_instances"]
-    workers = [each for each in list(instances.values()) if isinstance(each, APILogWorker)]
+    if HOOK.stands_back() is not None:
+        return
+    workers = [each for each in list(_instances().values()) if isinstance(each, APILogWorker)]
     sent = {worker._drain(): worker for worker in workers}
     for late in wait(sent, limit_s).not_done:
         worker = sent[late]
         assert worker._loop is not None
         assert worker._done_event is not None
         worker._loop.call_soon_threadsafe(worker._done_event.set)
+
+
+def _instances() -> dict[int, Any]:
+    services: Any = import_module("prefect._internal.concurrency.services")
+    found: dict[int, Any] = vars(services._QueueServiceBase)["_instances"]
+    return found
+
+
+def _probe() -> str | None:
+    if not isinstance(_instances(), dict):
+        return "it keeps its log service elsewhere"
+    needed = ("_drain", "call_soon_threadsafe", "_done_event", "_loop")
+    source = inspect.getsource(import_module("prefect._internal.concurrency.services"))
+    missing = [name for name in needed if name not in source]
+    return f"its log service has no {', '.join(missing)}" if missing else None
+
+
+HOOK = Hook(
+    name="last log lines",
+    does="waits for a limited time until the server has the last log lines",
+    without="Prefect waits for them at exit, for minutes where the server hangs",
+    gain="the exit of a sweep whose server hangs (3.8.8)",
+    proven="3.8.8",
+    probe=_probe,
+)
