@@ -255,7 +255,7 @@ def test_a_browser_is_let_in_by_it(kept: Bench) -> None:
             browser.ask("document.querySelector('input[type=password]').focus()")
             browser.call("Input.insertText", text=login_of(kept))
             browser.press("Enter")
-            wait_for(lambda: "Flow Runs" in browser.ask("document.body.innerText"), 60)
+            wait_for(lambda: "Dashboard" in browser.ask("document.body.innerText"), 60)
 
 
 @pytest.mark.slow
