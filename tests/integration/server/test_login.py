@@ -232,6 +232,7 @@ assert len(seen) == 2, seen
 def test_one_process_after_the_other_server(bench: Bench) -> None:
     """What Prefect keeps of the first server must not be used on the second."""
     (bench.root / "lab.py").write_text(EXPERIMENT)
+    bench.environment["PREFECT_LOGGING_LEVEL"] = "INFO"  # so that it has something to send
     process = bench.python(TWO_SWEEPS, stderr=subprocess.PIPE, cwd=bench.root)
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
