@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_stopping import wait_for
+from tests.support.delivery import assert_accounts_meet
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +89,25 @@ def test_run_then_plan_then_results(lab: Path, api_url: str) -> None:
     groups = json.loads(board.stdout)["groups"]
     assert [group["runs"] for group in groups] == [2] * 4
     assert command(lab, "results", "nowhere").returncode == 2
+
+
+def test_the_last_line_says_what_still_waits_for_the_monitor(
+    lab: Path, api_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARGUS_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ARGUS_OUTBOX_DIR", str(tmp_path / "outbox"))
+    monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "0.3")
+    done = command(lab, "run", "sweep.yaml", "--workers", "2", api_url=api_url)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    found = re.fullmatch(
+        r"monitor: (\d+) events wait on this disk, for the next run or for: argus-tasks"
+        r" outbox send",
+        last,
+    )
+    assert found, last
+    (account,) = assert_accounts_meet(tmp_path / "outbox")
+    assert int(found[1]) == account.waiting >= 8 * 2 + 2
 
 
 def test_failures_are_told_and_counted(lab: Path, api_url: str) -> None:
