@@ -22,6 +22,7 @@ log = logging.getLogger("argus_tasks")
 TICK_S = 0.2
 LINGER_S = 1.0
 _ELECTION_S = 0.5
+_ELSEWHERE_S = 1.0
 _POLL_S = 0.005
 _MUCH_BYTES = 150_000
 
@@ -127,7 +128,11 @@ class Sender:
     def _in_vain(self, end: float, deadline_s: float, tried_from: int) -> bool:
         state = self.state
         if state.state == "parked":
-            return self._requests() > tried_from or not self._lock.held
+            # Without the lock another process may be the one that sends; or ours is about to.
+            waited_s = time.monotonic() - (end - deadline_s)
+            return self._requests() > tried_from or (
+                not self._lock.held and waited_s > _ELSEWHERE_S
+            )
         if state.state == "asked to wait":
             return state.retry_at - time.time() > end - time.monotonic()
         shipper = self._shipper

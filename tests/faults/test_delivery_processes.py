@@ -326,7 +326,6 @@ def test_a_bad_token_that_turns_good(outbox: Path, tmp_path: Path) -> None:
             with Reporter("t", batch_id="b", **QUIET) as r, r.job("train") as j:
                 for e in range(1_000):
                     j.epoch(e)
-                time.sleep(1.5)
                 print("mark", flush=True)
                 sys.stdin.readline()
             """,
@@ -337,6 +336,7 @@ def test_a_bad_token_that_turns_good(outbox: Path, tmp_path: Path) -> None:
         )
         assert child.stdout is not None
         assert child.stdout.readline()
+        assert server.wait_for(lambda one: any(got.status == 401 for got in one.receipts))
         assert server.rows() == []
         token.write_text("em_live_good")
         code, _, err = finish(child)
