@@ -95,11 +95,13 @@ def test_a_task_run_left_open_is_no_agreement(asked: str, results_root: Path) ->
     try:
         report = mirror.settle(expected, deadline_s=20)
         assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 0)
+        assert report.agrees
         body = {"flow_run_id": str(flow_run), "task_key": "config", "dynamic_key": "other"}
         state = {"type": "RUNNING", "name": "Running"}
         PrefectApi(asked).post("/task_runs/", {**body, "name": "other", "state": state})
         report = mirror.settle(expected, deadline_s=20)
         assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 1)
+        assert not report.agrees
     finally:
         mirror.close()
     # at the next start a session that has not agreed is looked at again

@@ -79,7 +79,7 @@ class SettleReport:
 
     @property
     def agrees(self) -> bool:
-        """True where the server has all as it is here."""
+        """Whether the server is known to show what the ledger says, and nothing besides."""
         return self.reachable and not self.unmirrored and not self.left_open
 
 

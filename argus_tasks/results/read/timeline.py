@@ -12,6 +12,7 @@ from typing import Any
 from argus_tasks.base.files import read_json_lines
 from argus_tasks.results.read.rows import Row
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
+from argus_tasks.runs.record.causes import PARENT_LOST
 from argus_tasks.runs.record.layout import RUNNING, USAGE_JSONL
 
 CUT_OFF = "cut off"
@@ -119,8 +120,11 @@ def _of_ledger(
         if fact.get("event") == "started":
             open_[key] = at, session
         elif fact.get("event") == "ended" and key in open_:
-            begin, _ = open_.pop(key)
-            yield _Attempt(begin, max(at, begin), str(fact.get("status")))
+            begin, its_session = open_.pop(key)
+            # Of a session that died the next one writes the ends, maybe days later.
+            end = at if session == its_session else last[its_session]
+            status = CUT_OFF if fact.get("cause") == PARENT_LOST else str(fact.get("status"))
+            yield _Attempt(begin, max(end, begin), status)
     newest = max(last.values(), default=0.0)
     for (run_id, _), (begin, session) in open_.items():
         if run_id in running and last[session] == newest:

@@ -275,7 +275,10 @@ def at(second: float) -> str:
     return datetime.fromtimestamp(1767225600 + second, tz=UTC).isoformat()
 
 
-def test_the_timeline_is_told_by_the_ledger_and_pauses_are_cut_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["nobody wrote its end", "the next one did"])
+def test_the_timeline_is_told_by_the_ledger_and_pauses_are_cut_out(
+    tmp_path: Path, told: bool
+) -> None:
     folder = SweepFolder(tmp_path, "batch-1")
     folder.path.mkdir(parents=True)
     events = [
@@ -284,6 +287,7 @@ def test_the_timeline_is_told_by_the_ledger_and_pauses_are_cut_out(tmp_path: Pat
         (10, "s1", "one", 1, "ended", "failed"),
         (10, "s1", "one", 2, "started", "running"),
         (12, "s1", "one", 2, "ended", "succeeded"),  # and then the machine went down, with two
+        *[(4999, "s2", "two", 1, "ended", "failed")] * told,
         (5000, "s2", "two", 2, "started", "running"),
         (5020, "s2", "two", 2, "ended", "succeeded"),
     ]
@@ -294,6 +298,11 @@ def test_the_timeline_is_told_by_the_ledger_and_pauses_are_cut_out(tmp_path: Pat
                 (at(event[0]), *event[1:]),
                 strict=True,
             )
+        )
+        | (
+            {"cause": "parent lost"}
+            if event[4:] == ("ended", "failed") and event[2] == "two"
+            else {}
         )
         for event in events
     ]
