@@ -94,9 +94,11 @@ def test_runs_that_end_as_their_sweep_dies_are_known_to_prefect(
     sweep = start(tmp_path, api_url, mode="process_pool", name="killed-ended", seconds=1)
     wait_for(lambda: marks(tmp_path) == 2)
     os.kill(sweep.pid, signal.SIGSTOP)  # before its relay has sent a word of the two
-    wait_for(lambda: [run["status"] for run in records(root)] == ["succeeded"] * 2)
-    os.kill(sweep.pid, signal.SIGKILL)
-    sweep.communicate()
+    try:
+        wait_for(lambda: [run["status"] for run in records(root)] == ["succeeded"] * 2)
+    finally:
+        sweep.kill()
+        sweep.communicate()
     api = PrefectApi(api_url)
     dead = str(api.flow_run("killed-ended-")["id"])
 
