@@ -23,6 +23,7 @@ from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import (
 )
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.session.progress import Snapshot
+from argus_tasks.session.stop_state import StopState
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
 
@@ -93,6 +94,7 @@ def fake_session() -> Any:
         plan=SimpleNamespace(runs=(), to_do=(), batch_id="b"),
         progress=SimpleNamespace(snapshot=lambda: snapshot),
         stopping=False,
+        stops=StopState(2.0),
         summary=lambda: RunSummary(2, 1, 1, 0, 1.0),
     )
 

@@ -52,15 +52,15 @@ def test_a_rule_is_named_where_it_stops_and_a_person_where_one_does(
 ) -> None:
     with session_of(results_root, marks, fail_fast=True) as session:
         session.run_one(0, 1)
-        assert (session.stopping, session.interrupted) == (True, False)
+        assert (session.stopping, session.stops.interrupted) == (True, False)
         assert session.run_one(5, 1).ending.cause == "stopped by fail_fast"
         assert session.stop_reason == "fail_fast: A-x0 failed"
         session.stop("user")
-        assert session.interrupted, "a Ctrl-C is one, also while a rule is stopping"
+        assert session.stops.interrupted, "a Ctrl-C is one, also while a rule is stopping"
     assert reasons(results_root) == ["stopped by fail_fast: A-x0 failed"]
     with session_of(results_root, marks, fail_fast=True) as session:
         session.stop("user")
-        assert (session.interrupted, session.stop_reason) == (True, "user")
+        assert (session.stops.interrupted, session.stop_reason) == (True, "user")
     assert reasons(results_root) == []
 
 
