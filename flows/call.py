@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr
 
@@ -15,6 +16,7 @@ from argus_tasks.base.folders import explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.prefect_api.prefect_server import require_server
 from argus_tasks.orchestration.tasks.run_session import Prepared, in_flow_run
+from argus_tasks.prefect_compat.client_patience import same_patience_afterwards
 from argus_tasks.prefect_compat.client_reach import fresh_log_service, reached_directly
 from argus_tasks.prefect_compat.last_log_lines import send_the_last_lines
 from argus_tasks.prefect_compat.log_filters import is_transport_error, quiet_about_a_gone_server
@@ -48,7 +50,13 @@ def call_sweep(
         # Heartbeats are for automations, which the embedded server has none of; ending their
         # thread takes Prefect a second.
         changes["flows.heartbeat_frequency"] = None
-    with with_settings(changes), reached_directly(), fresh_log_service():
+    around = getattr(FlowRunContext.get(), "client", None)
+    with (
+        with_settings(changes),
+        reached_directly(),
+        fresh_log_service(),
+        same_patience_afterwards(around),
+    ):
         require_server()
         with explained():
             session.open()  # before the flow: Prefect would log a bad folder's stack

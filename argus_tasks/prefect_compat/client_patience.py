@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from argus_tasks.prefect_compat.hook import PROVEN, Hook
@@ -21,6 +23,22 @@ def answer_within(client: object, limit_s: float) -> None:
     http: Any = getattr(client, "_client", None)
     if hasattr(http, "timeout"):
         http.timeout = limit_s
+
+
+@contextmanager
+def same_patience_afterwards(client: object) -> Iterator[None]:
+    """Undo `answer_within` and `connect_once`: a flow and the sweep within share a client."""
+    http: Any = getattr(client, "_client", None)
+    timeout = getattr(http, "timeout", None)
+    pool = _pool_of(client)
+    retries = getattr(pool, "_retries", None)
+    try:
+        yield
+    finally:
+        if timeout is not None:
+            http.timeout = timeout
+        if pool is not None:
+            pool._retries = retries
 
 
 def _pool_of(client: object) -> Any:

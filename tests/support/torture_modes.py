@@ -39,7 +39,7 @@ LIMIT_S = 180.0
 # What a mode needs in its sweep file.
 MODES: dict[str, dict[str, Any]] = {
     "process_pool": {},
-    "dynamic": {"execution": {"cpu_threshold": 101}},
+    "dynamic": {"execution": {"cpu_threshold": 100}},
     "dask": {},
     "thread": {},
     "sequential": {},
@@ -335,6 +335,7 @@ class ModeTorture:
         while not condition() and sweep.poll() is None:
             assert time.monotonic() < deadline, "the sweep does not get on"
             time.sleep(0.01)
+        assert not sweep.poll(), sweep.communicate()[0]
 
     def _end_all(self) -> None:
         for pid in self.processes(servers=True):

@@ -42,3 +42,22 @@ def test_certificates_are_loaded_only_where_they_are_used() -> None:
         assert "verify" in client_settings(3)
     with with_settings({"api.url": "https://a/api"}):
         assert client_settings(3) == {"timeout": 3}
+
+
+def test_a_flow_around_a_sweep_keeps_its_patience() -> None:
+    from prefect.client.orchestration import get_client
+
+    from argus_tasks.orchestration.prefect_server import (
+        answer_within,
+        connect_once,
+        same_patience_afterwards,
+    )
+
+    client = get_client({"base_url": "http://127.0.0.1:9/api"}, sync_client=True)
+    http, pool = client._client, client._client._transport._pool  # type: ignore[attr-defined]
+    before = (http.timeout, pool._retries)
+    with same_patience_afterwards(client):
+        answer_within(client, 0.4)
+        connect_once(client)
+        assert (http.timeout.read, pool._retries) == (0.4, 0)
+    assert (http.timeout, pool._retries) == before
