@@ -53,7 +53,8 @@ def test_a_flow_around_a_sweep_keeps_its_patience() -> None:
         same_patience_afterwards,
     )
 
-    client = get_client({"base_url": "http://127.0.0.1:9/api"}, sync_client=True)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        client = get_client(sync_client=True)
     http, pool = client._client, client._client._transport._pool  # type: ignore[attr-defined]
     before = (http.timeout, pool._retries)
     with same_patience_afterwards(client):
