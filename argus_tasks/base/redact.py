@@ -26,7 +26,7 @@ SHORTEST_SECRET = 8
 # Whether a text is worth a closer look.
 _HINT = re.compile(
     r"(?i)tok|secret|pass|pwd|key|auth|cred|cookie|jwt|bearer|basic|signature|://|-----"
-    r"|eyJ|em_|sk-|_live_|gh[pousr]_|hf_|xox|A[KS]IA|glpat-|pypi-|npm_|AIza|curl|wget|mysql|mariadb"
+    r"|eyJ|em_|sk-|_live_|gh[pousr]_|github_pat_|hf_|xox|A[KS]IA|glpat-|pypi-|npm_|AIza|curl|wget|mysql|mariadb"
 )
 _SHAPES = re.compile(
     r"(?<![A-Za-z0-9])(?:em_(?:live|test)_[A-Za-z0-9_-]++|gh[pousr]_[A-Za-z0-9]{20,}+"

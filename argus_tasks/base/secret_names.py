@@ -30,7 +30,7 @@ _OF_TEXTS = _words(
     "pad eos bos sos sep cls mask unk per special next prev start end stop begin image first last"
     " class new each mean bpe out in max min num n text audio think tool"
 )
-_MORE = frozenset({"value", "text", "str", "header"})
+_MORE = frozenset({"value", "text", "str", "string", "header"})
 _FOLDERS = frozenset({"PWD", "OLDPWD"})
 _WORD_BREAK = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 

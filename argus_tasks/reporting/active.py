@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from argus_tasks.base import ids
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.repo import repo_of
+from argus_tasks.reporting.child_processes import current
 from argus_tasks.reporting.sinks import emit_any
-from argus_tasks.reporting.worker_reporter import current, own
+from argus_tasks.reporting.worker_reporter import own
 
-if TYPE_CHECKING:
-    from argus_tasks.reporting.reporter import Reporter
 
-_reporters: list[Reporter] = []
+class Emitting(Protocol):
+    """A reporter, as far as it is needed here."""
+
+    @property
+    def batch_id(self) -> str | None:
+        """The batch that it reports on."""
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Emit an event."""
+
+
+_reporters: list[Emitting] = []
 _batch_id: list[str] = []
 
 
-def push(reporter: Reporter) -> None:
+def push(reporter: Emitting) -> None:
     """A reporter was entered."""
     _reporters.append(reporter)
 
 
-def pop(reporter: Reporter) -> None:
+def pop(reporter: Emitting) -> None:
     """A reporter was left."""
     if reporter in _reporters:
         _reporters.remove(reporter)
 
 
-def innermost() -> Reporter | None:
+def innermost() -> Emitting | None:
     """The reporter that was entered last in this process and has not been left."""
     return _reporters[-1] if _reporters else None
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,17 @@ from argus_tasks.base.guard import guarded
 from argus_tasks.base.ids import slug
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
-from argus_tasks.reporting import worker_reporter as joined
 from argus_tasks.reporting.roster import Roster
+from argus_tasks.reporting.worker_reporter import (
+    VARIABLE,
+    JoinContext,
+    WorkerEmitter,
+    close_writers,
+    joined_here,
+    only,
+    own,
+    writers,
+)
 
 
 @dataclass
@@ -42,7 +52,7 @@ class Descent:
 class Descendants:
     """Those of one run, from inside its own process. Made by `passed_on`."""
 
-    def __init__(self, context: joined.JoinContext) -> None:
+    def __init__(self, context: JoinContext) -> None:
         folder = Path(context.folder) / "rosters"
         self.notes = folder / f"{slug(context.job_id)}-{os.getpid()}.notes"
         self._outbox = Outbox(context.folder)
@@ -62,24 +72,32 @@ class Descendants:
 
 
 @contextmanager
-def passed_on(context: joined.JoinContext) -> Iterator[Descendants]:
+def passed_on(context: JoinContext) -> Iterator[Descendants]:
     """Within, the processes that this one starts or forks join the run."""
     descendants = Descendants(context)
-    before = os.environ.get(joined.VARIABLE)
+    before = os.environ.get(VARIABLE)
     value = {"context": context.to_json(), "notes": os.fspath(descendants.notes)}
     _unlink(descendants.notes)
-    os.environ[joined.VARIABLE] = dumps(value)
+    os.environ[VARIABLE] = dumps(value)
     try:
         yield descendants
     finally:
         if before is None:
-            os.environ.pop(joined.VARIABLE, None)
+            os.environ.pop(VARIABLE, None)
         else:
-            os.environ[joined.VARIABLE] = before
+            os.environ[VARIABLE] = before
         _unlink(descendants.notes)
 
 
-def emitter() -> joined.WorkerEmitter | None:
+def current() -> WorkerEmitter | None:
+    """The run that this thread works for; in a process that an experiment has started, that of the
+    experiment."""
+    if joined_here():
+        return own() or only()
+    return emitter() if VARIABLE in os.environ else None
+
+
+def emitter() -> WorkerEmitter | None:
     """In a process that an experiment has started: what emits for the experiment's run."""
     if not _mine:
         _mine.append(_made())
@@ -87,15 +105,15 @@ def emitter() -> joined.WorkerEmitter | None:
 
 
 @guarded(default=None)
-def _made() -> joined.WorkerEmitter | None:
+def _made() -> WorkerEmitter | None:
     context, notes = _from_environment()
-    worker = joined.WorkerEmitter(context, _stop_of(context.stop_file))
+    worker = WorkerEmitter(context, _stop_of(context.stop_file))
     append_line(notes, dumps({"chain": worker.chain}))
 
     def end() -> None:
         with suppress(OSError):
             append_line(notes, dumps({"metrics": worker.metrics, "epochs": worker.train_epochs}))
-            joined.close_writers()
+            close_writers()
 
     atexit.register(end)
     return worker
@@ -104,15 +122,15 @@ def _made() -> joined.WorkerEmitter | None:
 @guarded(default=None)
 def note_forked(writer: SegmentWriter) -> None:
     """In a forked process that begins a chain of its own: say so."""
-    if joined.VARIABLE in os.environ:
+    if VARIABLE in os.environ:
         context, notes = _from_environment()
         Roster(Outbox(context.folder), context.batch_id).note_chain(writer.chain)
         append_line(notes, dumps({"chain": writer.chain}))
 
 
-def _from_environment() -> tuple[joined.JoinContext, str]:
-    value = json.loads(os.environ[joined.VARIABLE])
-    return joined.JoinContext.from_json(value["context"]), str(value["notes"])
+def _from_environment() -> tuple[JoinContext, str]:
+    value = json.loads(os.environ[VARIABLE])
+    return JoinContext.from_json(value["context"]), str(value["notes"])
 
 
 def _stop_of(path: str | None) -> Callable[[], bool]:
@@ -131,5 +149,12 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-_mine: list[joined.WorkerEmitter | None] = []
+def _after_fork() -> None:
+    if VARIABLE in os.environ:
+        for writer in writers():
+            writer.on_open = partial(note_forked, writer)
+
+
+_mine: list[WorkerEmitter | None] = []
+os.register_at_fork(after_in_child=_after_fork)
 os.register_at_fork(after_in_child=_mine.clear)

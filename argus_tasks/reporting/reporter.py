@@ -26,6 +26,7 @@ from argus_tasks.delivery.transport import HttpTransport
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting import active, environment, target
 from argus_tasks.reporting.artifacts import artifact_files
+from argus_tasks.reporting.child_processes import current
 from argus_tasks.reporting.daemons import (
     HEARTBEAT_S,
     SNAPSHOT_S,
@@ -40,7 +41,7 @@ from argus_tasks.reporting.job import JobContext, exits_well, reason_of
 from argus_tasks.reporting.roster import Leaving, Roster
 from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
 from argus_tasks.reporting.waiting import how_it_goes_on
-from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter, current
+from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
 
 log = logging.getLogger("argus_tasks")
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from argus_tasks.reporting.roster import Roster
 from argus_tasks.reporting.sinks import OutboxSink
 
 VARIABLE = "ARGUS_TASKS_JOINED"
-"""Set for the processes that an experiment starts; see `descended`."""
+"""Set for the processes that an experiment starts; see `child_processes`."""
 
 
 @dataclass
@@ -173,24 +172,24 @@ def joined(
         _here.reset(token)
 
 
-def current() -> WorkerEmitter | None:
-    """The run that this thread works for; in a process that an experiment has started, that of the
-    experiment."""
-    here = _here.get()
-    if here is not None:
-        return here
-    if _all:
-        return _all[0] if len(_all) == 1 else None
-    if VARIABLE not in os.environ:
-        return None
-    from argus_tasks.reporting import child_processes as descended
-
-    return descended.emitter()
-
-
 def own() -> WorkerEmitter | None:
     """The run that was joined in this very thread."""
     return _here.get()
+
+
+def only() -> WorkerEmitter | None:
+    """The run that this process works for; None where there are several, or none."""
+    return _all[0] if len(_all) == 1 else None
+
+
+def joined_here() -> bool:
+    """Whether this process works for any run."""
+    return bool(_all)
+
+
+def writers() -> list[SegmentWriter]:
+    """This process's chains."""
+    return list(_writers.values())
 
 
 def close_writers() -> None:
@@ -209,16 +208,6 @@ def _writer_of(folder: str) -> SegmentWriter:
         writer = _writers.setdefault(path, made)
     return writer
 
-
-def _after_fork() -> None:
-    if VARIABLE in os.environ:
-        from argus_tasks.reporting import child_processes as descended
-
-        for writer in _writers.values():
-            writer.on_open = partial(descended.note_forked, writer)
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 _writers: dict[str, SegmentWriter] = {}
 _noted: set[tuple[str, str]] = set()

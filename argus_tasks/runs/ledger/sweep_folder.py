@@ -21,6 +21,7 @@ from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import (
     PRIVATE,
+    SHARED,
     append_line,
     dumps,
     read_json,
@@ -159,7 +160,7 @@ class SweepFolder:
         """Write `plan.jsonl`: index, digest, job_id and config of every config."""
         plain = [{key: to_jsonable(item) for key, item in line.items()} for line in lines]
         text = "".join(checked_line(line) + "\n" for line in plain)
-        mode = PRIVATE if any(map(_is_private, plain)) else 0o644
+        mode = PRIVATE if any(map(_is_private, plain)) else SHARED
         write_text_whole(self.path / PLAN_JSONL, text, mode=mode)
 
     def add_to_plan(self, line: Mapping[str, Any]) -> None:
@@ -247,7 +248,7 @@ class SweepFolder:
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
         searches = [(each.get("recipe") or {}).get("search") for each in state["sessions"]]
-        mode = PRIVATE if any(map(holds_secrets, searches)) else 0o644
+        mode = PRIVATE if any(map(holds_secrets, searches)) else SHARED
         write_text_whole(self.path / SWEEP_JSON, checked_json(state), sync=True, mode=mode)
 
     def _write(self) -> None:
@@ -264,7 +265,7 @@ class SweepFolder:
     def _keep_room(self) -> None:
         """On a disk that runs full the session's last words must find some."""
         with suppress(OSError):
-            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
             try:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)

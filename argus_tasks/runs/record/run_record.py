@@ -13,6 +13,7 @@ from typing import Any
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import (
     PRIVATE,
+    SHARED,
     append_line,
     dumps,
     read_json,
@@ -110,7 +111,7 @@ class RunRecord:
             _make_folder(folder)
         nonfinite: dict[str, str] = {}
         plain = to_jsonable(config, nonfinite)
-        mode = PRIVATE if holds_secrets(plain) else 0o644
+        mode = PRIVATE if holds_secrets(plain) else SHARED
         write_text_whole(self._path(CONFIG_JSON), pretty(plain), mode=mode)
         return nonfinite
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from argus_tasks import Reporter, emit, get_batch_id
 from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.reporting.child_processes import current
 from argus_tasks.reporting.sinks import OutboxSink
 from argus_tasks.reporting.worker_reporter import (
     JoinContext,
     WorkerEmitter,
     close_writers,
-    current,
     joined,
 )
 from tests.argus_server import ArgusServer, Faults
