@@ -73,7 +73,7 @@ def values(rng: np.random.Generator, noise: str, simulations: int) -> tuple[Floa
 
 
 def named_worse(before: Floats, after: Floats, *, paired: bool) -> NDArray[np.bool_]:
-    """Which cells are called worse, less being better; see `results.compare.verdict`, on many at once."""
+    """Which cells are called worse, less being better: `results.compare.verdict` on many."""
     first, second = np.log(before), np.log(after)
     repeats = before.shape[-1]
     if paired:

@@ -29,7 +29,7 @@ class Rule(Enum):
 class CpuRoom(Resource):
     """Holds starts of mode `dynamic`.
 
-    `orchestration.limits.limits` tells what Prefect's server says (`ruled`); without it, or where the
+    `orchestration.limits` tells what Prefect's server says (`ruled`); without it, or where the
     server cannot be asked, the controller alone decides.
 
     Args:

@@ -1,6 +1,6 @@
 """Slots of limits that are shared beyond this sweep, as far as this sweep has been given some.
 
-Who gives them (Prefect's server, asked by `orchestration.limits.limits`) sets `allowed` from a thread of
+Who gives them (Prefect's server, asked by `orchestration.limits`) sets `allowed` from a thread of
 its own; attempts take and give back here, in microseconds.
 """
 

@@ -1,7 +1,8 @@
-"""A session as its monitor is told of it: one batch, its jobs' starts and ends, how it all ended.
+"""Report a session to the Argus monitor: one batch, the starts and ends of its jobs, how it ended.
 
-Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`); what ends without a hook is
-told by who sees it end, and what nobody has told by `close`. A job's end is told once.
+Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`). What ends without a
+hook is reported by who sees it end, and what nobody has reported by `close`. The end of a job is
+reported once.
 """
 
 from __future__ import annotations

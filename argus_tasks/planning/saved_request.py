@@ -54,7 +54,8 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
 def request_of(folder: SweepFolder) -> SweepRequest:
     """The configs of a batch, to be run again as they were run last.
 
-    Everything else is as its sweep file says now, or, where that is gone, as it was. Errors: BadInput where the record does not tell enough.
+    Everything else is as its sweep file says now, or, where that is gone, as it was. Errors:
+    BadInput where the record does not tell enough.
     """
     state = folder.state() or {}
     recipe = (folder.sessions() or [{}])[-1].get("recipe")

@@ -30,7 +30,7 @@ def all_hooks() -> list[Hook]:
 
 
 def report() -> list[dict[str, str | None]]:
-    """For each: its name, what it does, what happens without it, its gain, and why it stands back."""
+    """What is known of each, and why it stands back."""
     return [
         {
             "name": hook.name,

@@ -272,7 +272,7 @@ def _probe() -> str | None:
 HOOK = Hook(
     name="event relay",
     does="sends one event for a quick task run instead of three, and holds nobody up at exit",
-    without="three events for each task run; a server that is gone may hold the exit up for minutes",
+    without="three events a task run; a server that is gone may hold the exit up for minutes",
     gain="15 ms of the server's CPU a run on a stock server, 2.5 on the embedded one (3.8.8)",
     proven=PROVEN,
     probe=_probe,

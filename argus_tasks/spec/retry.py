@@ -15,8 +15,9 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: every try, the first too (1: no retry).
-        retry_on: names of exception classes and causes of death (`runs.record.causes`); a class's name
-            matches it and all that inherit from it, `Exception` also every death of a worker.
+        retry_on: names of exception classes and causes of death (`runs.record.causes`); the name
+            of a class matches it and all that inherit from it, `Exception` also every death of a
+            worker.
         delay_s: seconds before the second try.
         backoff: each further delay is the one before times this.
         not_on: names as in `retry_on` that are never tried again; they win.

@@ -285,12 +285,14 @@ class Execution(Section):
     mode: Mode = Field("process_pool", description="Where the function runs.")
     address: Annotated[Text, Expected('text, such as "tcp://10.0.0.1:8786"')] | None = Field(
         None,
-        description="dask, ray: the address of the cluster; without it, one of the sweep's own on this machine.",
+        description="dask, ray: the address of the cluster; without it, one of the sweep's own on"
+        " this machine.",
     )
     workers: Annotated[Count | Literal["auto"], Expected("an integer of 1 or more, or auto")] = (
         Field(
             "auto",
-            description="How many runs at a time; auto: one for each CPU that this process may use.",
+            description="How many runs at a time; auto: one for each CPU that this process may"
+            " use.",
         )
     )
     cpu_threshold: Above0 = Field(
@@ -299,7 +301,8 @@ class Execution(Section):
     )
     cpu_limit: Text | None = Field(
         None,
-        description="dynamic: the limit on Prefect's server that shows, and sets, how many may run.",
+        description="dynamic: the limit on Prefect's server that shows, and sets, how many may"
+        " run.",
     )
     timeout_s: Above0 | None = Field(None, description="Seconds after which an attempt is ended.")
     timeout: (
@@ -312,7 +315,8 @@ class Execution(Section):
         | None
     ) = Field(
         None,
-        description="The same for a multiple of the median duration of the attempts that have succeeded: `5x`.",
+        description="The same for a multiple of the median duration of the attempts that have"
+        " succeeded: `5x`.",
     )
     fresh_process: Flag = Field(False, description="Each attempt gets a process of its own.")
     max_runs_per_worker: Count | None = Field(
@@ -328,16 +332,19 @@ class Execution(Section):
         | None
     ) = Field(
         None,
-        description="Nothing new starts while less memory is free: an amount (4GB) or a share (10%).",
+        description="Nothing new starts while less memory is free: an amount (4GB) or a share"
+        " (10%).",
     )
     gpus: Gpus | None = Field(
         None,
-        description="auto: each run gets one of the GPUs that are there; or the GPUs by number; 0: none.",
+        description="auto: each run gets one of the GPUs that are there; or the GPUs by number; 0:"
+        " none.",
     )
     slots_per_gpu: Count = Field(1, description="How many runs share a GPU.")
     stop_grace_s: From0 = Field(
         2,
-        description="Seconds that runs get to end by themselves once the sweep is stopped, or their time is over.",
+        description="Seconds that runs get to end by themselves once the sweep is stopped, or"
+        " their time is over.",
     )
 
 
@@ -388,7 +395,8 @@ class Stop(Section):
     ) = Field(None, description="So long ago it was started: seconds, or a time (2h).")
     breaker: Annotated[int, Field(ge=2), Expected("an integer of 2 or more")] | None = Field(
         None,
-        description="Where so many configs that share a value fail alike, and others do not, the rest with that value are held back.",
+        description="Where so many configs that share a value fail alike, and others do not, the"
+        " rest with that value are held back.",
     )
 
     def most_failures(self, total: int) -> int | None:
@@ -411,7 +419,9 @@ class Retry(Section):
     max_attempts: Count = Field(1, description="How often a run is tried, the first time included.")
     retry_on: Names = Field(
         ["Exception"],
-        description="Names of exception classes (each stands for all that inherit from it, too) and causes of death: timeout, out of memory, disk full, node lost, exit CODE, signal NAME.",
+        description="Names of exception classes (each stands for all that inherit from it, too)"
+        " and causes of death: timeout, out of memory, disk full, node lost, exit CODE, signal"
+        " NAME.",
     )
     not_on: Names = Field([], description="Such names that are never tried again.")
     delay_s: From0 = Field(0, description="Seconds before the second attempt.")
@@ -460,5 +470,6 @@ class Metadata(Section):
     parent_run_id: Text | None = Field(None, description="The run that these runs go on from.")
     dataset_version: Text | None = Field(
         None,
-        description="The version of the data; without it the config's `dataset_version` or `data_version`.",
+        description="The version of the data; without it the config's `dataset_version` or"
+        " `data_version`.",
     )

@@ -66,7 +66,7 @@ class Ending:
 
     Attributes:
         status: succeeded, failed or skipped.
-        cause: why it failed, one label, the same everywhere: see `runs.record.causes`; None where it
+        cause: why it failed, one label, the same everywhere (`runs.record.causes`); None where it
             succeeded.
         error_type: the exception's class name, or the cause's.
         error_message: the exception's text.

@@ -44,7 +44,8 @@ def age(path: str, seconds: float) -> None:
 
 def claim_of_a_dead_process(root: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from argus_tasks.runs.ledger.claims import Claims\n"
+        "import os, sys; from pathlib import Path\n"
+        "from argus_tasks.runs.ledger.claims import Claims\n"
         f"c = Claims(Path({str(root)!r}), 'batch-0'); c.open()\n"
         f"assert c.take({DIGEST!r}, 'run-0'); os._exit(0)"
     )

@@ -43,7 +43,8 @@ def test_one_process_has_a_batch_and_another_is_told_which(tmp_path: Path) -> No
     mine.take()
     mine.open_session(IDENTITY, git_sha=None, created_by="me")
     code = (
-        "import sys; from pathlib import Path; from argus_tasks.runs.ledger.sweep_folder import SweepFolder\n"
+        "import sys; from pathlib import Path\n"
+        "from argus_tasks.runs.ledger.sweep_folder import SweepFolder\n"
         "SweepFolder(Path(sys.argv[1]), sys.argv[2]).take()"
     )
 

@@ -1,4 +1,4 @@
-"""An option is declared once: what calls, flows, the command line and the page say is held to it."""
+"""An option is declared once: calls, flows, the command line and the page are held to it."""
 
 from __future__ import annotations
 
