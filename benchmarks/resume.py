@@ -26,7 +26,7 @@ from argus_tasks.results.report.page import ReportRequest, make_report
 from argus_tasks.results.tables.frames import results
 from argus_tasks.results.tables.leaderboard import leaderboard
 from argus_tasks.runs.ledger.claims import Claims
-from argus_tasks.session.start_plan import make_plan
+from argus_tasks.session.prepared_sweep import make_plan
 from benchmarks.figures import Figures, figure, ratio_figure
 from benchmarks.harness import header, in_turns, say, table
 from benchmarks.jobs import noop

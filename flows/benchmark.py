@@ -23,6 +23,7 @@ from argus_tasks.orchestration.nightly.night import (
     stopped_state,
     terms_of,
 )
+from argus_tasks.orchestration.tasks.run_session import loaded_session
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.session.sweep_session import SweepSession
@@ -87,6 +88,6 @@ def benchmark_flow(
 
 def _sweep(request: SweepRequest) -> SweepSession:
     """Run it as a flow run beneath this one."""
-    session = SweepSession(request)
-    call_sweep(session, None, None, embedded=False)
+    with loaded_session(request) as session:
+        call_sweep(session)
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -15,7 +16,7 @@ from argus_tasks.base.clock import utc_now
 from argus_tasks.base.folders import explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.prefect_api.prefect_server import require_server
-from argus_tasks.orchestration.tasks.run_session import Prepared, in_flow_run
+from argus_tasks.orchestration.tasks.run_session import SessionParameter, in_flow_run
 from argus_tasks.prefect_compat.client_patience import same_patience_afterwards
 from argus_tasks.prefect_compat.client_reach import fresh_log_service, reached_directly
 from argus_tasks.prefect_compat.last_log_lines import send_the_last_lines
@@ -28,15 +29,29 @@ _LEAST_S = 0.3
 
 
 def call_sweep(
-    session: SweepSession, api_url: str | None, login: str | None, *, embedded: bool
+    session: SweepSession,
+    api_url: str | None = None,
+    login: str | None = None,
+    *,
+    server: str = "",
+    revive_server: Callable[[], bool] | None = None,
 ) -> None:
-    """Run the session as a flow run, on the server at `api_url` where one is given, which may ask
-    for a login.
+    """Run a session as a flow run, once its experiment has been loaded.
+
+    Args:
+        session: the session.
+        api_url: the server's address; None: the one Prefect is set to.
+        login: what that server asks for.
+        server: how the session names its server; empty: by its address.
+        revive_server: starts the embedded server again where it is gone, and says whether it was;
+            None: it is not an embedded one.
 
     How it went is in the session; the flow run's state says the same on the server. Errors:
     BadInput, also where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
+    embedded = revive_server is not None
+    given = SessionParameter(session, server or api_url or "", revive_server or (lambda: False))
     changes: dict[str, object] = {}
     if api_url and (embedded or api_url != PREFECT_API_URL.value()):
         # The login of one server is never sent to another.
@@ -62,12 +77,12 @@ def call_sweep(
             session.open()  # before the flow: Prefect would log a bad folder's stack
         try:
             with quiet_about_a_gone_server():
-                state = _named(name)(Prepared(session), return_state=True)
-            if not session.conducted:
+                state = _named(name)(given, return_state=True)
+            if not session.finished:
                 state.result()  # raises what kept the flow from its end
         except Exception as error:
             # Where only its last state could not be set, the session has ended all the same.
-            if not (session.conducted and is_transport_error(error)):
+            if not (session.finished and is_transport_error(error)):
                 raise
         finally:
             if not inside_a_flow():

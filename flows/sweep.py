@@ -8,10 +8,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from argus_tasks.orchestration.tasks.hooks import close_for_the_dead
-from argus_tasks.orchestration.tasks.run_session import Prepared, conduct
+from argus_tasks.orchestration.tasks.run_session import (
+    SessionParameter,
+    run_request,
+    run_session,
+)
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.prefect_compat.task_engine import ConfigTaskRunner
-from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.spec.options import takes_options
 
 
@@ -40,8 +43,6 @@ def sweep(
         fresh: A new batch; nothing that succeeded before is reused.
     """
     given: object = configs
-    if isinstance(given, Prepared):
-        session = given.session
-    else:
-        session = SweepSession(resolve(configs, experiment, fresh=fresh, **options))
-    return conduct(session)
+    if isinstance(given, SessionParameter):
+        return run_session(given)
+    return run_request(resolve(configs, experiment, fresh=fresh, **options))

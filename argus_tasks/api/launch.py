@@ -17,7 +17,7 @@ from argus_tasks.planning.request import SweepRequest
 from argus_tasks.runs.ledger.summary import RunSummary, SweepStopped
 from argus_tasks.server.embedded import HeldServer, hold
 from argus_tasks.server.profile import configured_api_url, configured_login
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession, new_session
 
 EMBEDDED = "embedded"
 """How sessions name the embedded server: its address is another each time."""
@@ -48,7 +48,7 @@ def launch(
         return RunSummary(0, 0, 0, 0, 0.0)
     inside = _inside_a_flow()
     with _server(inside, notice) as held:
-        session = SweepSession(request, held.address() if held else None)
+        session = new_session(request, held.address() if held else None)
         with (
             interrupts.heeding(session.stops.on_signal),
             leaving_at_the_deadline(session, leave),
@@ -76,14 +76,13 @@ def _call(
 ) -> None:
     # Said in so many words: Prefect, once imported, does not look again.
     url = held.api_url if held else None if inside else configured_api_url()
-    session.server = EMBEDDED if held else url or ""
-    if held:
-        session.revive_server = partial(_revive, held)
-        held.wait_healthy(_SERVER_START_S, stopping=lambda: session.stopping)
-        if session.stopping:
-            return
-    login = held.login if held else configured_login()
-    call_sweep(session, url, login, embedded=held is not None)
+    if held is None:
+        call_sweep(session, url, configured_login())
+        return
+    held.wait_healthy(_SERVER_START_S, stopping=lambda: session.stopping)
+    if not session.stopping:
+        revive = partial(_revive, held)
+        call_sweep(session, url, held.login, server=EMBEDDED, revive_server=revive)
 
 
 def _revive(held: HeldServer) -> bool:

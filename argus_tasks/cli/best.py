@@ -7,7 +7,7 @@ from pathlib import Path
 from argus_tasks.base.files import read_json
 from argus_tasks.results.read.direction import guess_direction
 from argus_tasks.runs.record.layout import METRICS_JSON
-from argus_tasks.session.progress import Ended
+from argus_tasks.session.progress import EndedRun
 from argus_tasks.workers.attempts.attempt import numbers_of
 
 
@@ -24,7 +24,7 @@ class Best:
         self._value: float | None = None
         self._name = ""
 
-    def consider(self, news: Ended) -> None:
+    def consider(self, news: EndedRun) -> None:
         """Look at a run that has ended."""
         self._look(news.run.name, news.outcome.metrics)
 

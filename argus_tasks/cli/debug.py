@@ -39,8 +39,9 @@ def debug(args: argparse.Namespace) -> int:
 
     from argus_tasks.experiments.script import Script
     from argus_tasks.planning.resolve import resolve
-    from argus_tasks.session.start_plan import make_plan
-    from argus_tasks.session.sweep_session import SweepSession
+    from argus_tasks.session.attempt_runner import AttemptRunner
+    from argus_tasks.session.prepared_sweep import make_plan
+    from argus_tasks.session.sweep_session import new_session
 
     root = Path(mkdtemp(prefix="argus-debug-"))
     request = resolve(args.file, results_root=root, mode="sequential", fresh=True)
@@ -58,9 +59,9 @@ def debug(args: argparse.Namespace) -> int:
         experiment=replace(request.experiment, function=function),
     )
     say(f"config {chosen.index}: {chosen.name}", error=True)
-    with SweepSession(request) as session:
-        outcome = session.run_one(0, 1)
-        folder = session.run_dir(0)
+    with new_session(request) as session:
+        outcome = AttemptRunner(session).run_one(0, 1)
+        folder = session.results.run_dir(0)
     ending = outcome.ending
     say(outcome.stack, end="", error=True)
     say(f"{ending.status}: {ending.error_message or outcome.metrics}", error=True)

@@ -36,7 +36,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def plan(args: argparse.Namespace) -> int:
     """Print the plan."""
     from argus_tasks.planning.resolve import resolve
-    from argus_tasks.session.start_plan import make_plan
+    from argus_tasks.session.prepared_sweep import make_plan
 
     request = resolve(args.file, fresh=args.fresh, **given_options(args))
     made = make_plan(request)

@@ -49,7 +49,7 @@ def rerun(args: argparse.Namespace) -> int:
     """Choose, and run."""
     from argus_tasks.cli.run import run_request
     from argus_tasks.planning.run_selection import Choice
-    from argus_tasks.session.start_plan import make_plan
+    from argus_tasks.session.prepared_sweep import make_plan
 
     request = _request(args)
     choice = Choice(

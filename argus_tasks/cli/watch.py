@@ -14,7 +14,7 @@ from argus_tasks.cli.best import Best
 from argus_tasks.cli.say import say
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.record.layout import FAILED
-from argus_tasks.session.progress import Ended, Snapshot
+from argus_tasks.session.progress import EndedRun, Snapshot
 from argus_tasks.session.sweep_session import SweepSession
 
 if TYPE_CHECKING:
@@ -81,15 +81,15 @@ def expected(shot: Snapshot) -> str:
     return f"eta {duration_text(shot.eta_s)}"
 
 
-def failure_line(news: Ended) -> str:
+def failure_line(news: EndedRun) -> str:
     """One line on a run that failed: which, why, where to look."""
     ending = news.outcome.ending
     if ending.resumable:
-        return f"stopped: {news.run.name} ({news.run_id})"
+        return f"stopped: {news.run.name} ({news.run.run_id})"
     tries = f" after {news.attempts} attempts" if news.attempts > 1 else ""
     message = (ending.error_message or "").strip().splitlines()
     first = f": {message[0]}" if message and message[0] != ending.cause else ""
-    return f"failed: {news.run.name}{tries}: {ending.cause}{first} ({news.run_id})"
+    return f"failed: {news.run.name}{tries}: {ending.cause}{first} ({news.run.run_id})"
 
 
 def _holding(session: SweepSession, before: str = "") -> str:
@@ -116,7 +116,7 @@ class _Plain:
         self._said_wait = False
         self._best = ""
 
-    def tell(self, news: Ended) -> None:
+    def tell(self, news: EndedRun) -> None:
         if news.outcome.ending.status == FAILED:
             say(failure_line(news))
 
@@ -173,7 +173,7 @@ class _Live:
         )
         self._progress.start()
 
-    def tell(self, news: Ended) -> None:
+    def tell(self, news: EndedRun) -> None:
         if news.outcome.ending.status == FAILED:
             console = self._progress.console
             line = failure_line(news)

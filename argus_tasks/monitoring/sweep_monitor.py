@@ -71,7 +71,7 @@ class MonitorObserver(SessionObserver):
         self._batch.open(
             on_stop=self._on_stop,
             on_end=self._on_end,
-            environment=session.surroundings.event if session.surroundings.gathers else None,
+            environment=session.snapshot.event if session.snapshot.gathers else None,
         )
         for end in telling.ended:
             self._batch.count(end.name, failed=end.failed)
@@ -100,7 +100,7 @@ class MonitorObserver(SessionObserver):
     @guarded(default=None)
     def tries_again(self, index: int) -> None:
         """The attempt has failed, and another one follows."""
-        job, outcome = self._jobs.get(index), self._session.outcome_of(index)
+        job, outcome = self._jobs.get(index), self._session.results.outcomes.get(index)
         if job is None or outcome is None:
             return
         job.spent_s += outcome.duration_s
@@ -113,7 +113,7 @@ class MonitorObserver(SessionObserver):
         with self._lock:
             job = self._jobs.pop(index, None)
         if job is not None:
-            self._tell_end(job, self._session.outcome_of(index))
+            self._tell_end(job, self._session.results.outcomes.get(index))
 
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
@@ -122,7 +122,7 @@ class MonitorObserver(SessionObserver):
         while self._jobs:
             with self._lock:
                 _, job = self._jobs.popitem()
-            self._tell_end(job, self._session.outcome_of(job.run.index))
+            self._tell_end(job, self._session.results.outcomes.get(job.run.index))
         self._tell_lost(set(self._lost))
         self._batch.close(self._why_failed(error))
         self._file.close()
@@ -191,22 +191,22 @@ class MonitorObserver(SessionObserver):
     def _on_stop(self, who: str) -> None:
         if who != "the monitor":
             self._asked_by = who
-        self._session.stop("monitor")
+        self._session.stops.stop("monitor")
 
     def _on_end(self, how: str) -> None:
         self._file.closed(self._batch.batch_id, how)
 
 
 @contextmanager
-def reported(session: SweepSession) -> Iterator[None]:
-    """Within, the session's monitor is told of what happens, where there is one to be told."""
-    monitor = _monitor_of(session)
-    if monitor is None:
-        yield
-        return
-    session.observer = monitor
+def reported(session: SweepSession) -> Iterator[SessionObserver]:
+    """Report a sweep session to the Argus monitor: within, the observer that attempts report to.
+
+    Where no monitor is configured, or there is nothing to report, it does nothing. Call its `leave`
+    once the session is closed.
+    """
+    monitor = _monitor_of(session) or SessionObserver()
     try:
-        yield
+        yield monitor
         monitor.close(None)
     except BaseException as error:  # of the session, or a signal during the close
         monitor.close(error)

@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from queue import SimpleQueue
+from typing import Any
 
 from argus_tasks.admission.cpu import CpuRoom
 from argus_tasks.admission.gate import Gate, Ticket
@@ -14,11 +16,12 @@ from argus_tasks.admission.shared_slots import NamedLimits, Slots
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.machine_resources import machine_resources
-from argus_tasks.session.waiting_runs import Waiting
+from argus_tasks.session.retry_delays import RetryDelays
+from argus_tasks.session.waiting_runs import WaitingRuns
 from argus_tasks.spec.named_limits import demanded
 
 
-class Admission:
+class AdmissionQueue:
     """A session's gate, and the tickets of its configs.
 
     Args:
@@ -32,6 +35,9 @@ class Admission:
     Attributes:
         gate: where every attempt starts.
         waiting: the configs that have not been started yet.
+        retry_delays: the waits of configs for their next try.
+        changes: gets None when a config may start that could not before; the loop that submits
+            configs waits there.
         cpu: the CPU, in mode `dynamic`.
         slots: those of each named limit.
         resources: all that an attempt may have to wait for.
@@ -52,7 +58,10 @@ class Admission:
         self._stopping = stopping
         self._tickets: dict[int, Ticket] = {}
         self._alone = alone
-        self.waiting = Waiting(runs, self.demand, set_aside)
+        self.changes: SimpleQueue[Any] = SimpleQueue()
+        changed = partial(self.changes.put, None)
+        self.retry_delays = RetryDelays(request.retry, changed)
+        self.waiting = WaitingRuns(runs, self.demand, set_aside)
         self.slots = tuple(
             Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
             for limit in request.limits
@@ -69,7 +78,7 @@ class Admission:
                 self._startable,
             )
             self.resources.append(self.cpu)  # the last: what it admits does start
-        self.gate = Gate(self.resources)
+        self.gate = Gate(self.resources, changed)
 
     def open(self) -> None:
         """Start to look at the machine."""

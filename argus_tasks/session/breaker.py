@@ -17,8 +17,8 @@ from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.runs.record.causes import TIMEOUT
 from argus_tasks.runs.record.layout import FAILED, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending
-from argus_tasks.session.progress import Ended
 from argus_tasks.spec.varying_keys import Pair, Pairs, shown_pair, varying
+from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.isolation.worker_death import LOG_TAIL
 
 # As tracebacks and faulthandler write it.
@@ -81,17 +81,16 @@ class Breaker:
             if run.action is Action.REUSE:
                 self._count_success(run.index)
 
-    def ended(self, news: Ended) -> None:
+    def ended(self, run: PlannedRun, outcome: Outcome) -> None:
         """A run has ended for good."""
         if self._after is None:
             return
-        ending = news.outcome.ending
-        index = news.run.index
+        ending, index = outcome.ending, run.index
         with self._lock:
             if ending.status == SUCCEEDED:
                 self._count_success(index)
             elif ending.status == FAILED and not ending.resumable:
-                signature = signature_of(ending, news.outcome.stack)
+                signature = signature_of(ending, outcome.stack)
                 alike = self._alike.setdefault(signature, _Alike(ending))
                 alike.add(index, self._pairs[index], ending)
             else:

@@ -6,69 +6,73 @@ import errno
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from argus_tasks.base.ids import new_run_id
-from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_run
 from argus_tasks.runs.ledger.claims import Claim, Claims, shared_files
-from argus_tasks.runs.ledger.other_sessions import Neighbours
-from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.runs.record.close_abandoned import close_lost
 from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.session.prepared_sweep import PreparedSweep
 
 log = logging.getLogger("argus_tasks")
 
 
-class Holding:
+class ConfigClaims:
     """The configs of one session; safe to use from many threads.
 
-    Make it before the plan: what others do from then on is seen. Lists that are run as they are
-    (`reuse` off) and configs without a digest are claimed by nobody.
+    What others have done since the plan was made is seen. Lists that are run as they are (`reuse`
+    off) and configs without a digest are claimed by nobody.
+
+    Args:
+        prepared: the session's plan and folder.
+        on_settled: called with each config that needs no run any more, and the run that settles it.
 
     Attributes:
         waiting: configs that another sweep runs now, by their index.
         settled: configs that another sweep has settled since the plan was made.
-        on_settled: called with each of these, and the run that settles it.
     """
 
-    def __init__(self, request: SweepRequest) -> None:
-        self._root = request.results_root
-        self._fresh = request.fresh
-        self._neighbours = Neighbours(self._root) if request.reuse else None
+    def __init__(
+        self, prepared: PreparedSweep, on_settled: Callable[[PlannedRun, KnownRun], None]
+    ) -> None:
+        self._root = prepared.request.results_root
+        self._fresh = prepared.request.fresh
+        self._plan = prepared.plan
+        self._folder = prepared.folder
+        self._others = prepared.others
+        self._on_settled = on_settled
         self._claims: Claims | None = None
-        self._folder: SweepFolder | None = None
         self._ours: dict[int, PlannedRun] = {}
         self._lock = threading.Lock()
         self.waiting: dict[int, PlannedRun] = {}
         self.settled: dict[int, KnownRun] = {}
-        self.on_settled: Callable[[PlannedRun, KnownRun], None] = lambda *_: None
 
     def check(self) -> None:
         """Errors: OSError where what sessions share on the results root cannot be written to."""
-        if self._neighbours is not None:
+        if self._others is not None:
             for path in shared_files(self._root):
                 if os.path.exists(path) and not os.access(path, os.W_OK):  # noqa: PTH110
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    def open(self, folder: SweepFolder, to_do: Iterable[PlannedRun]) -> None:
+    def open(self) -> None:
         """Tell other sessions of this one, and close the runs that dead ones have left running.
 
         Errors: OSError.
         """
-        self._folder = folder
-        if self._neighbours is None:
+        folder = self._folder
+        if self._others is None:
             return
-        self._neighbours.note_start(folder.batch_id)
+        self._others.note_start(folder.batch_id)
         self._claims = Claims(self._root, folder.batch_id)
         self._claims.open()
         lost = {
             run.known.run_id: run.digest
-            for run in to_do
+            for run in self._plan.to_do
             if run.digest is not None and run.known is not None and run.known.status == RUNNING
         }
         for run_id, started in folder.open_attempts().items():
@@ -126,7 +130,7 @@ class Holding:
     def settle(self, run: PlannedRun, known: KnownRun) -> None:
         """The config needs no run of its own: this one is its outcome."""
         self.settled[run.index] = known
-        self.on_settled(run, known)
+        self._on_settled(run, known)
 
     def renew(self) -> bool:
         """Touch our claims; False where another sweep has taken one over."""
@@ -166,13 +170,13 @@ class Holding:
     def _look_again(self, run: PlannedRun) -> PlannedRun | None:
         """What is to be done with a config that we have just claimed; None where it is settled."""
         assert self._claims is not None
-        assert self._neighbours is not None
+        assert self._others is not None
         assert run.digest is not None
         if self._fresh:
             return run
         before = self._claims.taken_over(run.digest)
         was_running = run.known.run_id if run.known and run.known.status == RUNNING else None
-        last = self._neighbours.last_run(run.digest) or (before.run_id if before else was_running)
+        last = self._others.last_run(run.digest) or (before.run_id if before else was_running)
         if last is None or (run.known and last == run.known.run_id and was_running is None):
             return run
         known = known_run(self._root, last)
@@ -208,16 +212,15 @@ class Holding:
 
     def _note_end(self, known: KnownRun) -> None:
         """Without a job id: it is no task run of this session's."""
-        if self._folder is not None:
-            self._folder.note(
-                digest=known.digest,
-                run_id=known.run_id,
-                attempt=known.attempt,
-                event="ended",
-                status=known.status,
-                cause=known.record.get("cause"),
-                files=hashes_of(known.run_dir),
-            )
+        self._folder.note(
+            digest=known.digest,
+            run_id=known.run_id,
+            attempt=known.attempt,
+            event="ended",
+            status=known.status,
+            cause=known.record.get("cause"),
+            files=hashes_of(known.run_dir),
+        )
 
 
 def _run_id(run: PlannedRun) -> str:

@@ -34,7 +34,7 @@ _START = (
 )
 
 
-class Surroundings:
+class EnvironmentSnapshot:
     """Gathers and keeps what one session was started with. Never raises."""
 
     def __init__(self, results_root: Path) -> None:
@@ -82,7 +82,7 @@ class Surroundings:
         if self._process is None:
             return
         self._thread = threading.Thread(
-            target=self._keep, args=(folder, session_id), name="argus-surroundings", daemon=True
+            target=self._keep, args=(folder, session_id), name="argus-snapshot", daemon=True
         )
         self._thread.start()
 

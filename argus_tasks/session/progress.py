@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
 from argus_tasks.base.deadline import Deadline
-from argus_tasks.planning.sweep_plan import PlannedRun
+from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.workers.attempts.messages import Outcome
 
@@ -48,21 +47,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that has ended for good, as told to watchers."""
+class EndedRun:
+    """A run that has ended for good, for those who watch.
+
+    Attributes:
+        run: which; its `run_id` names the folder.
+        outcome: how its last attempt ended.
+        attempts: how many it has had.
+    """
 
     run: PlannedRun
-    run_id: str
     outcome: Outcome
     attempts: int
 
 
 class Progress:
-    """Counts what starts and ends; safe to use from many threads.
-
-    Attributes:
-        on_ended: called with each run that has ended for good.
-    """
+    """Counts what starts and ends; safe to use from many threads."""
 
     def __init__(
         self, total: int, reused: int, left: int, workers: int, *, failed: int = 0
@@ -75,10 +75,9 @@ class Progress:
         self._running: dict[int, tuple[str, float]] = {}
         self._durations: list[float] = []
         self._started = time.monotonic()
-        self._news: list[Ended] = []
+        self._news: list[EndedRun] = []
         self._recorded: tuple[int, int] | None = None
         self._waits_for: tuple[str, Deadline, float] | None = None
-        self.on_ended: Callable[[Ended], None] = lambda _: None
 
     def started(self, run: PlannedRun) -> None:
         """An attempt starts."""
@@ -90,14 +89,13 @@ class Progress:
         with self._lock:
             self._running.pop(run.index, None)
 
-    def ended(self, news: Ended) -> None:
+    def ended(self, run: PlannedRun, outcome: Outcome, attempts: int) -> None:
         """A run has ended for good."""
         with self._lock:
-            self._running.pop(news.run.index, None)
-            self._counts[news.outcome.ending.status] += 1
-            self._durations.append(news.outcome.duration_s)
-            self._news.append(news)
-        self.on_ended(news)
+            self._running.pop(run.index, None)
+            self._counts[outcome.ending.status] += 1
+            self._durations.append(outcome.duration_s)
+            self._news.append(EndedRun(run, outcome, attempts))
 
     def settled(self, status: str) -> None:
         """Another sweep has settled a config."""
@@ -113,7 +111,7 @@ class Progress:
         """All has ended but this, which is waited for within the deadline."""
         self._waits_for = (what, deadline, time.monotonic())
 
-    def take_news(self) -> list[Ended]:
+    def take_news(self) -> list[EndedRun]:
         """Those that ended since this was last asked."""
         with self._lock:
             news, self._news = self._news, []
@@ -157,3 +155,10 @@ class Progress:
         if time.monotonic() - since < WORTH_SAYING_S:
             return ""
         return f"waiting for {what}, at most {deadline.left_s():.0f} s more"
+
+
+def progress_of(plan: Plan, workers: int) -> Progress:
+    """The progress of a session that has yet to begin: what the plan says is settled, is."""
+    failed = len(plan.left_failed)
+    left = plan.count(Action.LEAVE) - failed
+    return Progress(len(plan.runs), plan.count(Action.REUSE), left, workers, failed=failed)

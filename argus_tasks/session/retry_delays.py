@@ -8,17 +8,20 @@ from collections.abc import Callable
 from argus_tasks.spec.retry import RetryPolicy
 
 
-class Pauses:
+class RetryDelays:
     """As long as the policy says; safe to use from many threads.
+
+    Args:
+        policy: how long.
+        on_wait: called when a config starts to wait.
 
     Attributes:
         count: how many configs wait now.
-        on_pause: called when one starts to wait.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, on_wait: Callable[[], None]) -> None:
         self.count = 0
-        self.on_pause: Callable[[], None] = lambda: None
+        self._on_wait = on_wait
         self._policy = policy
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -30,7 +33,7 @@ class Pauses:
             return
         with self._lock:
             self.count += 1
-        self.on_pause()
+        self._on_wait()
         try:
             self._over.wait(delay_s)
         finally:
@@ -38,5 +41,5 @@ class Pauses:
                 self.count -= 1
 
     def end(self) -> None:
-        """There is a stop: nobody waits any more."""
+        """Nobody waits any more: there is a stop."""
         self._over.set()

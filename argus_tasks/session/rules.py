@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.breaker import Blame, Breaker
-from argus_tasks.session.progress import Ended
-from argus_tasks.session.stop_rule_checks import Referee
+from argus_tasks.session.stop_rule_monitor import StopRuleMonitor
 from argus_tasks.spec.sections import Stop
+from argus_tasks.workers.attempts.messages import Outcome
 
 log = logging.getLogger("argus_tasks")
 
@@ -17,8 +17,10 @@ log = logging.getLogger("argus_tasks")
 class Rules:
     """A session's rules and breaker; safe from many threads.
 
-    Attributes:
-        on_blame: called when the breaker begins to hold configs back.
+    Args:
+        rules: what the sweep file says of them.
+        runs: all configs of the sweep.
+        stop: called with the name of the rule that stops the sweep.
     """
 
     def __init__(
@@ -27,38 +29,37 @@ class Rules:
         runs: Sequence[PlannedRun],
         stop: Callable[[str], None],
     ) -> None:
-        self._referee = Referee(rules, len(runs), stop)
+        self._monitor = StopRuleMonitor(rules, len(runs), stop)
         self._breaker = Breaker(rules.breaker, runs)
-        self.on_blame: Callable[[], None] = lambda: None
-        self._told: set[tuple[str, ...]] = set()
+        self._logged: set[tuple[str, ...]] = set()
 
     @property
     def reason(self) -> str:
         """Which rule has stopped the sweep, and what it has seen; empty where none has."""
-        return self._referee.reason
+        return self._monitor.reason
 
     def start(self) -> None:
         """The session starts."""
-        self._referee.start()
+        self._monitor.start()
 
     def close(self) -> None:
         """Nothing more will run."""
-        self._referee.close()
+        self._monitor.close()
 
-    def say(self, rule: str, told: str) -> bool:
+    def say(self, rule: str, seen: str) -> bool:
         """A rule that is none of these stops the sweep, by what it has seen; False where one has
         already."""
-        return self._referee.say(rule, told)
+        return self._monitor.say(rule, seen)
 
-    def ended(self, news: Ended) -> None:
-        """A run has ended for good."""
-        self._referee.ended(news)
-        self._breaker.ended(news)
-        for blame in self._breaker.blames(()):
-            if blame.values not in self._told:
-                self._told.add(blame.values)
-                log.warning("the breaker holds what has %s", blame.accusation)
-                self.on_blame()
+    def ended(self, run: PlannedRun, outcome: Outcome) -> bool:
+        """A run has ended for good; True where the breaker begins to hold more configs back."""
+        self._monitor.ended(run, outcome)
+        self._breaker.ended(run, outcome)
+        new = [each for each in self._breaker.blames(()) if each.values not in self._logged]
+        for blame in new:
+            self._logged.add(blame.values)
+            log.warning("the breaker holds what has %s", blame.accusation)
+        return bool(new)
 
     def holds(self, index: int) -> bool:
         """True where the breaker holds this config back, as things stand."""

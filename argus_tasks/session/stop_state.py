@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from signal import SIGHUP, SIGTERM
 
 from argus_tasks.session.end_deadline import EndDeadline
@@ -13,31 +14,34 @@ MOST_GRACE_UNDER_A_RUNNER_S = 20.0
 
 
 class StopState:
-    """Of one session. Handlers of signals may call all of it: it takes no lock.
+    """Of one session. A handler of signals calls `on_signal`, which takes no lock.
+
+    Args:
+        grace_s: how long experiments have to end by themselves after a stop.
+        on_stop: called at each `stop`, but not from a handler of signals.
 
     Attributes:
         flag: what workers see.
         interrupted: somebody has stopped the sweep, not (only) one of its rules.
         hurried: a second interrupt has come: no grace any more.
         signal: the first signal that has come; None where none has.
-        grace_s: how long experiments have to end by themselves after a stop.
+        grace_s: the grace, or what Prefect's runner leaves of it.
         deadline: what is waited for at the end, is waited for until then.
     """
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, on_stop: Callable[[], None] = lambda: None) -> None:
         self.flag = StopFlag()
         self.interrupted = False
         self.hurried = False
         self.signal: int | None = None
         self.grace_s = min(grace_s, MOST_GRACE_UNDER_A_RUNNER_S) if _under_a_runner() else grace_s
         self.deadline = EndDeadline(self.grace_s)
+        self._on_stop = on_stop
 
     def stop(self, by: str) -> None:
         """Start nothing new and tell the experiments; the first who says so is named."""
-        if by not in RULES and not self.interrupted:
-            self.deadline.stopped()
-            self.interrupted = True
-        self.flag.set(by)
+        self._set(by)
+        self._on_stop()
 
     def hurry(self) -> None:
         """Take away the grace, and wait for hardly anything at the end."""
@@ -52,7 +56,13 @@ class StopState:
         elif number != SIGHUP:
             self.hurry()
         by_runner = number == SIGTERM and _under_a_runner()
-        self.stop("Prefect" if by_runner else "user")
+        self._set("Prefect" if by_runner else "user")
+
+    def _set(self, by: str) -> None:
+        if by not in RULES and not self.interrupted:
+            self.deadline.stopped()
+            self.interrupted = True
+        self.flag.set(by)
 
 
 def _under_a_runner() -> bool:

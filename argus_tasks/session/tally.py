@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from argus_tasks.planning.sweep_plan import Action, Plan
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
-from argus_tasks.runs.record.run_record import RunKey
-from argus_tasks.session.config_claims import Holding
+from argus_tasks.session.config_claims import ConfigClaims
+from argus_tasks.session.config_results import ConfigResults
 from argus_tasks.session.rules import Rules
-from argus_tasks.workers.attempts.messages import Outcome
 
 
 def tally(
     plan: Plan,
-    holding: Holding,
-    last: Mapping[int, Outcome],
-    keys: Mapping[int, RunKey],
+    claims: ConfigClaims,
+    results: ConfigResults,
     rules: Rules,
     *,
     duration_s: float,
     unmirrored: int,
 ) -> RunSummary:
     """Count the last outcomes of this session, what was settled before it, and beside it."""
-    last = dict(last)  # others may end meanwhile
+    last = dict(results.outcomes)  # others may end meanwhile
     endings = [outcome.ending for outcome in last.values()]
-    reused = plan.count(Action.REUSE) + holding.count(SUCCEEDED)
+    reused = plan.count(Action.REUSE) + claims.count(SUCCEEDED)
     before = plan.left_failed
-    left = plan.count(Action.LEAVE) - len(before) + holding.count(SKIPPED)
+    left = plan.count(Action.LEAVE) - len(before) + claims.count(SKIPPED)
     failed = before + [
-        keys[index].run_id for index, outcome in last.items() if outcome.ending.status == FAILED
+        results.keys[index].run_id
+        for index, outcome in last.items()
+        if outcome.ending.status == FAILED
     ]
-    failed += holding.failed_run_ids
+    failed += claims.failed_run_ids
     blames = rules.blames(
-        index for index in plan.order.indexes if index not in last and index not in holding.settled
+        index for index in plan.order.indexes if index not in last and index not in claims.settled
     )
     reasons = [f"stopped by {rules.reason}"] if rules.reason else []
     return RunSummary(
@@ -46,7 +45,7 @@ def tally(
         duration_sec=round(duration_s, 6),
         failed_run_ids=failed,
         reused=reused,
-        not_started=len(plan.to_do) - len(last) - len(holding.settled),
+        not_started=len(plan.to_do) - len(last) - len(claims.settled),
         stopped=sum(ending.resumable for ending in endings),
         unmirrored=unmirrored,
         held=sum(blame.held for blame in blames),

@@ -24,8 +24,8 @@ from argus_tasks.runs.record.layout import METRICS_JSON, RUNNING
 from argus_tasks.search.pruning import Pruning
 from argus_tasks.search.search_plan import TrialNamer, plan_line, state_of, study_of
 from argus_tasks.search.study import TrialState
-from argus_tasks.session.config_claims import Holding
-from argus_tasks.session.progress import Ended
+from argus_tasks.session.config_claims import ConfigClaims
+from argus_tasks.workers.attempts.messages import Outcome
 
 log = logging.getLogger("argus_tasks")
 
@@ -50,7 +50,7 @@ class Trials:
     def started(self, run: PlannedRun, run_dir: str) -> None:
         """An attempt begins."""
 
-    def ended(self, news: Ended) -> None:
+    def ended(self, run: PlannedRun, outcome: Outcome) -> None:
         """A config has ended for good."""
 
     def settled(self, run: PlannedRun, known: KnownRun) -> None:
@@ -60,10 +60,10 @@ class Trials:
 class SearchTrials(Trials):
     """The trials of a search; safe to use from many threads."""
 
-    def __init__(self, request: SweepRequest, plan: Plan, holding: Holding) -> None:
+    def __init__(self, request: SweepRequest, plan: Plan, claims: ConfigClaims) -> None:
         self._request = request
         self._plan = plan
-        self._holding = holding
+        self._claims = claims
         self._namer = TrialNamer(request, plan.batch_id)
         self._study = study_of(request, plan.batch_id, self._namer)
         folder = SweepFolder(request.results_root, plan.batch_id)
@@ -118,16 +118,16 @@ class SearchTrials(Trials):
         """An attempt begins: its reports are looked at."""
         self._pruning.started(_number(run), run_dir)
 
-    def ended(self, news: Ended) -> None:
+    def ended(self, run: PlannedRun, outcome: Outcome) -> None:
         """A trial has ended for good, or been stopped: then it stays open."""
-        self._pruning.ended(_number(news.run))
-        if news.outcome.ending.resumable:
+        self._pruning.ended(_number(run))
+        if outcome.ending.resumable:
             return
-        known = known_run(self._request.results_root, news.run_id)
+        known = known_run(self._request.results_root, str(run.run_id))
         if known is not None and known.status != RUNNING:
-            self.settled(news.run, known)
+            self.settled(run, known)
         else:  # a full disk: its folder does not tell
-            self._tell_state(news.run, TrialState.FAIL)
+            self._tell_state(run, TrialState.FAIL)
 
     def settled(self, run: PlannedRun, known: KnownRun) -> None:
         """A trial's config has its outcome: the trial is told, and those that have the same."""
@@ -139,7 +139,7 @@ class SearchTrials(Trials):
             self._running.discard(run.digest)
             twins = self._twins.pop(run.digest, [])
         for twin in twins:
-            self._holding.settle(twin, known)
+            self._claims.settle(twin, known)
 
     def _ask(self, place: PlannedRun) -> PlannedRun:
         trial = self._study.ask(_number(place))
@@ -162,7 +162,7 @@ class SearchTrials(Trials):
         if over is None and found is not None and self._request.only is None:
             over = found if state_of(found, self._plan.batch_id) is not None else None
         if over is not None:
-            self._holding.settle(run, over)
+            self._claims.settle(run, over)
             return None
         self._running.add(run.digest)
         if found is not None:
@@ -204,9 +204,9 @@ class SearchTrials(Trials):
             log.warning("trial %s is %s, and the study is not told", number, state, exc_info=True)
 
 
-def trials_of(request: SweepRequest, plan: Plan, holding: Holding) -> Trials:
+def trials_of(request: SweepRequest, plan: Plan, claims: ConfigClaims) -> Trials:
     """The trials of the request's search; those of none where it has none."""
-    return Trials() if request.search is None else SearchTrials(request, plan, holding)
+    return Trials() if request.search is None else SearchTrials(request, plan, claims)
 
 
 def _number(run: PlannedRun) -> int:

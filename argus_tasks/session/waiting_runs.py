@@ -12,7 +12,7 @@ from argus_tasks.admission.resource import Demand, Held
 from argus_tasks.planning.sweep_plan import PlannedRun
 
 
-class Waiting:
+class WaitingRuns:
     """Configs in the order in which they shall start, grouped by what they ask for.
 
     What one config of a group is refused, the whole group is: only the first of each is asked.

@@ -15,10 +15,10 @@ from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
 from argus_tasks.runs.ledger.cleaning import Wanted, removable
 from argus_tasks.runs.ledger.other_sessions import Neighbours
-from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
+from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.server.folder import Folder
-from argus_tasks.session.config_claims import Holding
-from argus_tasks.session.start_plan import make_plan
+from argus_tasks.session.config_claims import ConfigClaims
+from argus_tasks.session.prepared_sweep import make_plan, prepare
 from tests.support.experiments import slow
 from tests.support.sessions import request_for
 from tests.support.waiting import wait_for
@@ -102,10 +102,11 @@ def test_a_live_sweep_of_another_container_is_left_alone_and_a_dead_one_taken_up
 
 def taken(request: SweepRequest) -> tuple[Action, str | None] | None:
     """What a session of this request would do with its only config, once it is its own to run."""
-    holding, plan = Holding(request), make_plan(request)
-    holding.open(SweepFolder(request.results_root, plan.batch_id), plan.to_do)
-    run = holding.take(plan.runs[0])
-    holding.close()
+    prepared = prepare(request)
+    claims = ConfigClaims(prepared, lambda *_: None)
+    claims.open()
+    run = claims.take(prepared.plan.runs[0])
+    claims.close()
     return (run.action, run.run_id) if run is not None else None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support.dask_cluster import dask_cluster
 from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_configs, run_session
@@ -69,7 +69,7 @@ def configs_for(tmp_path: Path, *each: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_node_that_dies_costs_its_runs_one_retry(results_root: Path, tmp_path: Path) -> None:
     configs = configs_for(tmp_path, {"fells": 1}, {"fells": 9}, *[{}] * 6)
     summary = run_session(
-        SweepSession(request_for(configs, fells_its_node, results_root, mode="dask", workers=2))
+        new_session(request_for(configs, fells_its_node, results_root, mode="dask", workers=2))
     )
     first, second, *others = records(results_root)
     assert (first["status"], first["attempt"]) == ("succeeded", 2)
@@ -86,7 +86,7 @@ def test_what_the_engine_sends_again_is_not_run_twice(results_root: Path, tmp_pa
     configs = configs_for(tmp_path, {"fells": 1}, *[{}] * 3)
     with dask_cluster(tmp_path) as address:  # dask's own setting: three more chances
         summary = run_session(
-            SweepSession(
+            new_session(
                 request_for(
                     configs,
                     fells_its_node,
@@ -113,7 +113,7 @@ def test_a_scheduler_that_is_gone_is_named_and_the_next_start_goes_on(
     marks = tmp_path / "marks"
 
     def session(address: str) -> SweepSession:
-        return SweepSession(
+        return new_session(
             request_for(configs, naps, results_root, mode="dask", address=address, workers=2)
         )
 
@@ -142,7 +142,7 @@ def test_a_scheduler_that_is_gone_is_named_and_the_next_start_goes_on(
         runner = threading.Thread(target=run_session, args=(again,))
         runner.start()
         wait_for(lambda: sum(r["status"] == "running" for r in records(results_root)) == 2)
-        again.stop("user")
+        again.stops.stop("user")
         again.end_workers(now=True)
         runner.join(120)
         assert not runner.is_alive()
@@ -154,10 +154,10 @@ import sys
 from pathlib import Path
 from tests.faults.test_nodes import naps
 from tests.support.sessions import request_for, run_session
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession, new_session
 marks, root, address = sys.argv[1:]
 configs = [{"marks": marks, "x": x, "heeds": False} for x in range(2)]
-run_session(SweepSession(
+run_session(new_session(
     request_for(configs, naps, Path(root), mode="dask", address=address or None)
 ))
 """
@@ -204,11 +204,11 @@ def test_a_stop_reaches_the_nodes(results_root: Path, tmp_path: Path, mark: str)
     marks = tmp_path / "marks"
     name, _, value = mark.partition("=")
     request = request_for(configs, naps, results_root, mode="dask")
-    session = SweepSession(request, {name: value})
+    session = new_session(request, {name: value})
     runner = threading.Thread(target=run_session, args=(session,))
     runner.start()
     wait_for(lambda: len([m for m in marks.iterdir() if m.read_text()]) == 2, 60)
-    session.stop("user")
+    session.stops.stop("user")
     try:
         wait_for(lambda: records(results_root)[-1]["status"] != "running", 60)
     finally:
@@ -232,7 +232,7 @@ def test_a_results_root_of_the_nodes_own_is_one_sentence(
     configs = configs_for(tmp_path, {})
     with dask_cluster(tmp_path, workers=1, before_worker=private) as address:
         request = request_for(configs, naps, results_root, mode="dask", address=address)
-        session = SweepSession(request)
+        session = new_session(request)
         with pytest.raises(BadInput, match=r"results_root is not shared: what .* writes to") as it:
             session.check()
         session.close()
@@ -245,7 +245,7 @@ def test_an_experiment_that_the_nodes_cannot_load_is_one_sentence(
 ) -> None:
     (tmp_path / "broken_experiment.py").write_text("import no_such_library\n")
     path = f"{tmp_path}/broken_experiment.py:run"
-    session = SweepSession(request_for([{}], path, results_root, mode="dask"))
+    session = new_session(request_for([{}], path, results_root, mode="dask"))
     with pytest.raises(BadInput, match="cannot be loaded: ModuleNotFoundError"):
         session.check()
     session.close()
@@ -255,7 +255,7 @@ def test_an_experiment_that_the_nodes_cannot_load_is_one_sentence(
 @pytest.mark.slow
 def test_an_address_where_nobody_answers_is_one_sentence(results_root: Path) -> None:
     request = request_for([{}], naps, results_root, mode="dask", address="tcp://127.0.0.1:9")
-    session = SweepSession(request)
+    session = new_session(request)
     with pytest.raises(BadInput, match=r"address is 'tcp://127.0.0.1:9', but no dask scheduler"):
         session.check()
     session.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 from tests.faults.test_nodes import SCRIPT, causes_of, configs_for, fells_its_node, naps
 from tests.faults.test_zoo import QUICK, causes, run_zoo
 from tests.support.processes import wait_gone
@@ -39,7 +39,7 @@ def test_each_fault_costs_one_run(results_root: Path, mark: str) -> None:
 def test_a_node_that_dies_costs_its_runs_one_retry(results_root: Path, tmp_path: Path) -> None:
     configs = configs_for(tmp_path, {"fells": 1}, {"fells": 9}, *[{}] * 4)
     summary = run_session(
-        SweepSession(request_for(configs, fells_its_node, results_root, mode="ray"))
+        new_session(request_for(configs, fells_its_node, results_root, mode="ray"))
     )
     first, second, *others = records(results_root)
     assert (first["status"], first["attempt"]) == ("succeeded", 2)
@@ -55,7 +55,7 @@ def test_a_stop_and_a_time_limit_reach_the_nodes(
     configs = configs_for(tmp_path, {"heeds": True}, {"heeds": False})
     marks = tmp_path / "marks"
     name, _, value = mark.partition("=")
-    session = SweepSession(
+    session = new_session(
         request_for(configs, naps, results_root, mode="ray", timeout_s=6, stop_grace_s=0.5),
         {name: value},
     )
@@ -64,7 +64,7 @@ def test_a_stop_and_a_time_limit_reach_the_nodes(
     try:
         wait_for(lambda: len([m for m in marks.iterdir() if m.read_text()]) == 2, 60)
         told_at = time.monotonic()
-        session.stop("user")
+        session.stops.stop("user")
         wait_for(lambda: records(results_root)[-1]["status"] != "running", 5)
         assert time.monotonic() - told_at < 1.5
     finally:

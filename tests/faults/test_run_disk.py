@@ -14,8 +14,9 @@ import pytest
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, line_holds
 from argus_tasks.runs.ledger.verification import verify
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support.sessions import records, request_for, run_session
 
 
@@ -55,7 +56,7 @@ def test_a_disk_that_runs_full_stops_the_sweep_and_costs_no_config(
 
     def sweep() -> SweepSession:
         options: dict[str, Any] = {"workers": 1, "fresh_process": fresh, "max_attempts": 3}
-        return SweepSession(request_for(configs, hogs, small_root, name="s", **options))
+        return new_session(request_for(configs, hogs, small_root, name="s", **options))
 
     summary = run_session(sweep())
     assert (summary.succeeded, summary.stopped, summary.not_started) == (2, 1, 9)
@@ -91,7 +92,7 @@ def test_a_file_system_without_inodes_is_full_too(root_of_few: Path) -> None:
     configs = [{"x": x} for x in range(30)]
 
     def sweep() -> SweepSession:
-        return SweepSession(request_for(configs, hog, root_of_few, name="s", workers=2))
+        return new_session(request_for(configs, hog, root_of_few, name="s", workers=2))
 
     summary = run_session(sweep())
     assert summary.stopped_by == "disk full"
@@ -116,8 +117,9 @@ def test_a_single_run_whose_own_disk_is_full_costs_itself_alone(results_root: Pa
     def causes(full: str) -> list[str | None]:
         configs = [{"x": x, "full": mark == "f", "all": full} for x, mark in enumerate(full)]
         request = request_for(configs, full_elsewhere, results_root, name=full, mode="thread")
-        with SweepSession(request) as session:
-            return [session.run_one(index, 1).ending.cause for index in range(len(full))]
+        with new_session(request) as session:
+            runner = AttemptRunner(session)
+            return [runner.run_one(index, 1).ending.cause for index in range(len(full))]
 
     assert causes("f.f.") == ["disk full", None, "disk full", None]
     stopped = "stopped by disk full"
@@ -127,9 +129,9 @@ def test_a_single_run_whose_own_disk_is_full_costs_itself_alone(results_root: Pa
 def test_words_that_find_no_room_are_written_when_there_is(small_root: Path) -> None:
     """Room that is made while the sweep winds down serves its last words."""
     configs = [{"x": 0, "hog": True}, {"x": 1}]
-    session = SweepSession(request_for(configs, hog, small_root, workers=1))
+    session = new_session(request_for(configs, hog, small_root, workers=1))
     with session:
-        cause = session.run_one(0, 1).ending.cause
+        cause = AttemptRunner(session).run_one(0, 1).ending.cause
         fill(small_root / "ballast")  # what the hog's own failed words have given back
         (small_root / "ballast").unlink()
     assert cause == "stopped by disk full"
@@ -190,16 +192,16 @@ def test_a_sweep_killed_on_a_full_disk_goes_on_when_there_is_room(small_root: Pa
     configs = [{"x": x} for x in range(4)]
     child = os.fork()
     if child == 0:
-        session = SweepSession(request_for(configs, hog, small_root, workers=1))
+        session = new_session(request_for(configs, hog, small_root, workers=1))
         with session:
-            session.run_one(0, 1)
+            AttemptRunner(session).run_one(0, 1)
             fill(small_root / "ballast")
-            session.run_one(1, 1)
+            AttemptRunner(session).run_one(1, 1)
             os.kill(os.getpid(), 9)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == -9
     (small_root / "ballast").unlink()
-    summary = run_session(SweepSession(request_for(configs, hog, small_root, workers=1)))
+    summary = run_session(new_session(request_for(configs, hog, small_root, workers=1)))
     assert (summary.reused, summary.succeeded) == (1, 4)
     assert nothing_half_written(small_root)
     assert {record["status"] for record in records(small_root)} == {"succeeded"}

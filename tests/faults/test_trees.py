@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.runs.ledger.sweep_folder import line_holds
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 from tests.faults import zoo
 from tests.support.processes import processes_with, wait_gone
 from tests.support.sessions import records, request_for, run_session
@@ -28,10 +28,10 @@ import os, sys, time
 from pathlib import Path
 from tests.faults import zoo
 from tests.support.sessions import request_for, run_session
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 configs = [{"fault": "marked_nap", "marks": sys.argv[1], "x": x} for x in range(2)]
 fresh = sys.argv[3] == "fresh"
-session = SweepSession(request_for(configs, zoo.act, Path(sys.argv[2]), fresh_process=fresh))
+session = new_session(request_for(configs, zoo.act, Path(sys.argv[2]), fresh_process=fresh))
 session.warm()
 session.check()
 if os.fork() == 0:
@@ -77,7 +77,7 @@ def test_a_killed_sweep_leaves_nothing_and_its_runs_go_on_at_the_next_start(
     assert [record["status"] for record in cut] == ["running", "running"]
     assert {record["owner"]["pid"] for record in cut} == {sweep.pid}
     configs = [{"fault": "marked_nap", "marks": str(marks), "x": x} for x in range(2)]
-    summary = run_session(SweepSession(request_for(configs, zoo.act, results_root)))
+    summary = run_session(new_session(request_for(configs, zoo.act, results_root)))
     assert summary.succeeded == 2
     assert [record["attempt"] for record in records(results_root)] == [2, 2]
     lines = ledger_lines(results_root)
@@ -117,11 +117,11 @@ def test_a_stop_leaves_nothing(
     marks.mkdir()
     name, _, value = mark.partition("=")
     configs = [{"fault": "marked_nap", "marks": str(marks), "x": x} for x in range(2)]
-    session = SweepSession(request_for(configs, zoo.act, results_root, **HOW[how]), {name: value})
+    session = new_session(request_for(configs, zoo.act, results_root, **HOW[how]), {name: value})
 
     def stop() -> None:
         wait_for(lambda: napping(marks))
-        session.stop("user")
+        session.stops.stop("user")
         session.end_workers(now=False)
 
     stopper = threading.Thread(target=stop)
@@ -143,7 +143,7 @@ def test_a_killed_keeper_costs_what_was_running_and_no_more(
         {"fault": "marked_nap", "marks": str(marks), "x": x} for x in range(2)
     ]
     configs += [{"fault": "fine", "x": x} for x in range(8)]
-    session = SweepSession(request_for(configs, zoo.act, results_root), {name: value})
+    session = new_session(request_for(configs, zoo.act, results_root), {name: value})
 
     def kill() -> None:
         wait_for(lambda: napping(marks))

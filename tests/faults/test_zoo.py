@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 from tests.faults import zoo
 from tests.support.sessions import records, request_for, run_session
 
@@ -67,7 +67,7 @@ def run_zoo(
         configs.append({"fault": fault, "x": 0})
         configs += [{"fault": "fine", "x": f"{fault}-{x}"} for x in range(NEIGHBOURS)]
     name, _, value = mark.partition("=")
-    session = SweepSession(request_for(configs, zoo.act, results_root, **options), {name: value})
+    session = new_session(request_for(configs, zoo.act, results_root, **options), {name: value})
     summary = run_session(session)
     found = records(results_root)
     assert not [record["run_id"] for record in found if record["status"] == "running"]

@@ -57,8 +57,8 @@ PLACES = (
     "argus_tasks.workers.attempts.attempt:hashes_of",
     "argus_tasks.runs.ledger.sweep_folder:SweepFolder.note",
     "argus_tasks.session.progress:Progress.ended",
-    "argus_tasks.monitoring.sweep_monitor:ArgusMonitor.ended",
-    "argus_tasks.orchestration.mirror.task_run_records:Account.ended",
+    "argus_tasks.monitoring.sweep_monitor:MonitorObserver.ended",
+    "argus_tasks.orchestration.mirror.task_run_records:TaskRunRecords.ended",
 )
 SLOW = [
     pytest.param(sign, place, mode, marks=pytest.mark.slow)

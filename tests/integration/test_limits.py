@@ -30,8 +30,8 @@ from argus_tasks.orchestration.limits.limits import (
     set_by_person,
 )
 from argus_tasks.orchestration.prefect_api.limit_server import LEASE_S, LimitServer, ServerLimit
-from argus_tasks.session.admission_queue import Admission
-from argus_tasks.session.start_plan import make_plan
+from argus_tasks.session.admission_queue import AdmissionQueue
+from argus_tasks.session.prepared_sweep import make_plan
 from tests.support import experiments
 from tests.support.sessions import request_for
 
@@ -43,7 +43,7 @@ PATIENCE_S = 60.0
 class Sweep:
     """An admission with its keeper; attempts are tickets that the test takes and leaves."""
 
-    def __init__(self, admission: Admission, keeper: LimitKeeper) -> None:
+    def __init__(self, admission: AdmissionQueue, keeper: LimitKeeper) -> None:
         self.admission = admission
         self.keeper = keeper
         self.tickets: list[Ticket] = []
@@ -67,7 +67,7 @@ def sweep(root: Path, count: int = 900, **options: Any) -> Iterator[Sweep]:
     configs = [{"x": index, "kind": "odd" if index % 2 else "even"} for index in range(count)]
     options = {"workers": 4, "mode": "dynamic", "cpu_threshold": 100} | options
     request = request_for(configs, experiments.noop, root, **options)
-    admission = Admission(request, make_plan(request).to_do, lambda: False)
+    admission = AdmissionQueue(request, make_plan(request).to_do, lambda: False)
     keeper = keep_limits(admission)
     started = Sweep(admission, keeper)
     try:

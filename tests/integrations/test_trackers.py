@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.runs.record.metadata import RunMetadata
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches
 from tests.support.sessions import records, request_for, run_configs, run_session
@@ -187,7 +187,7 @@ def test_a_stopped_run_goes_on_in_its_mlflow_run(tmp_path: Path) -> None:
 
     statuses = []
     for _ in range(2):
-        sessions.append(SweepSession(request_for([{"x": 1}], stops, tmp_path / "r", **options)))
+        sessions.append(new_session(request_for([{"x": 1}], stops, tmp_path / "r", **options)))
         run_session(sessions[-1])
         experiment = client.get_experiment_by_name("stopped")
         assert experiment is not None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
 
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, stopped_ending
-from argus_tasks.session.progress import Ended
 from argus_tasks.workers.attempts.messages import Outcome
 
 STACK = """Traceback (most recent call last):
@@ -16,7 +14,6 @@ STACK = """Traceback (most recent call last):
     build(model)
 ValueError: {message}
 """
-_number = count()
 
 
 def planned(
@@ -37,23 +34,26 @@ def planned(
     )
 
 
-def news(run: PlannedRun, ending: Ending, stack: str = "") -> Ended:
-    return Ended(run, f"id-{next(_number)}", Outcome(ending, stack=stack), 1)
+News = tuple[PlannedRun, Outcome]
 
 
-def succeeded(run: PlannedRun) -> Ended:
+def news(run: PlannedRun, ending: Ending, stack: str = "") -> News:
+    return run, Outcome(ending, stack=stack)
+
+
+def succeeded(run: PlannedRun) -> News:
     return news(run, Ending(SUCCEEDED))
 
 
-def skipped(run: PlannedRun) -> Ended:
+def skipped(run: PlannedRun) -> News:
     return news(run, Ending(SKIPPED, "skipped"))
 
 
-def stopped(run: PlannedRun) -> Ended:
+def stopped(run: PlannedRun) -> News:
     return news(run, stopped_ending("user"))
 
 
-def failed(run: PlannedRun, line: int = 7, cause: str = "ValueError", message: str = "no") -> Ended:
+def failed(run: PlannedRun, line: int = 7, cause: str = "ValueError", message: str = "no") -> News:
     return news(
         run, Ending(FAILED, cause, cause, message), STACK.format(line=line, message=message)
     )

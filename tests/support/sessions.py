@@ -12,7 +12,8 @@ from argus_tasks.admission.cpu import Rule
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.ledger.summary import RunSummary
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import SweepSession, new_session
 
 
 def request_for(
@@ -28,17 +29,18 @@ def run_session(session: SweepSession) -> RunSummary:
     def one(index: int) -> None:
         try_number = 1
         with session.admission.admitted(index):
-            session.run_one(index, try_number)
-        while session.wants_retry(index, try_number) and not session.stopping:
+            runner.run_one(index, try_number)
+        while runner.wants_retry(index, try_number) and not session.stopping:
             try_number += 1
-            session.pauses.before(try_number)
+            session.admission.retry_delays.before(try_number)
             with session.admission.admitted(index):
-                session.run_one(index, try_number)
+                runner.run_one(index, try_number)
 
     session.warm()
     if session.admission.cpu is not None:  # no server is asked for its limit
         session.admission.cpu.ruled(Rule.CONTROLLER, None, "")
     with session, ThreadPoolExecutor(session.request.workers) as threads:
+        runner = AttemptRunner(session)
         list(threads.map(one, [run.index for run in session.plan.to_do]))
     return session.summary()
 
@@ -46,7 +48,7 @@ def run_session(session: SweepSession) -> RunSummary:
 def run_configs(
     configs: list[dict[str, Any]], experiment: Callable[..., Any], root: Path, **options: Any
 ) -> RunSummary:
-    return run_session(SweepSession(request_for(configs, experiment, root, **options)))
+    return run_session(new_session(request_for(configs, experiment, root, **options)))
 
 
 def records(root: Path) -> list[dict[str, Any]]:

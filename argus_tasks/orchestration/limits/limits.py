@@ -20,7 +20,7 @@ from argus_tasks.base.guard import swallow
 from argus_tasks.orchestration.limits.leases import Crowd, Leases
 from argus_tasks.orchestration.prefect_api.limit_server import LimitServer, ServerLimit
 from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway, without_retries
-from argus_tasks.session.admission_queue import Admission
+from argus_tasks.session.admission_queue import AdmissionQueue
 
 log = logging.getLogger("argus_tasks.limits")
 
@@ -46,7 +46,7 @@ class LimitKeeper:
     Where the server does not answer, the sweep goes on by itself, and that is said once.
     """
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: AdmissionQueue) -> None:
         self._server = LimitServer()
         self._kept: list[_Kept] = [
             _NamedLimit(self._server, slots, self._wake) for slots in admission.slots
@@ -106,7 +106,7 @@ class LimitKeeper:
             log.warning("%s: the sweep keeps its limits by itself until it does", error)
 
 
-def keep_limits(admission: Admission) -> LimitKeeper:
+def keep_limits(admission: AdmissionQueue) -> LimitKeeper:
     """Keep the limits of a sweep from now on; one that has none is not talked about."""
     keeper = LimitKeeper(admission)
     if admission.cpu is not None or admission.slots:

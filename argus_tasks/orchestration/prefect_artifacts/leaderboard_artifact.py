@@ -58,7 +58,7 @@ class RunningLeaderboard:
     def look(self) -> None:
         """Take in what has succeeded since the last look."""
         for index in list(self._waiting):
-            outcome = self._session.outcome_of(index)
+            outcome = self._session.results.outcomes.get(index)
             if outcome is not None and outcome.ending.status == SUCCEEDED:
                 self._waiting.discard(index)
                 self._take(self._session.plan.runs[index].config, outcome.metrics)

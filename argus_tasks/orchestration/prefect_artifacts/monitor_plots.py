@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from argus_tasks.base.guard import guarded
+from argus_tasks.session.observer import SessionObserver
 from argus_tasks.session.sweep_session import SweepSession
 
 LEAST_S = 10.0
@@ -28,8 +29,9 @@ _START = (
 class KeyPlots:
     """Begun when all has ended; `finish` before the exit. Never raises."""
 
-    def __init__(self, session: SweepSession) -> None:
+    def __init__(self, session: SweepSession, observer: SessionObserver) -> None:
         self._session = session
+        self._observer = observer
         self._process: subprocess.Popen[str] | None = None
 
     @guarded(default=None)
@@ -37,7 +39,7 @@ class KeyPlots:
         """Start to draw, where there is something, and somebody to show it to."""
         session = self._session
         summary = session.summary()
-        if not session.observer.reports or session.stopping or summary.duration_sec < LEAST_S:
+        if not self._observer.reports or session.stopping or summary.duration_sec < LEAST_S:
             return
         if summary.succeeded < 2 or not all(map(find_spec, ("matplotlib", "scipy"))):
             return
@@ -70,7 +72,7 @@ class KeyPlots:
             limit_s = 0.0 if self._session.stopping else self._session.stops.deadline.left_s()
             out, _ = process.communicate(timeout=max(limit_s, 0.01))
             found = json.loads(out) if out else {"files": [], "run_ids": []}
-            self._session.observer.attach([Path(file) for file in found["files"]], found["run_ids"])
+            self._observer.attach([Path(file) for file in found["files"]], found["run_ids"])
         except subprocess.TimeoutExpired:
             pass
         finally:

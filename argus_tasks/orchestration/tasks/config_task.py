@@ -12,8 +12,10 @@ from prefect.states import Cancelled, Completed
 
 from argus_tasks.orchestration.mirror.task_run_records import TaskRunRecords
 from argus_tasks.orchestration.prefect_api.expected_task_runs import TASK_NAME
-from argus_tasks.orchestration.tasks.hooks import hook_up
+from argus_tasks.orchestration.tasks.hooks import add_hooks
 from argus_tasks.runs.record.layout import SKIPPED, SUCCEEDED
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.observer import SessionObserver
 from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.workers.attempts.messages import Outcome
 
@@ -32,7 +34,12 @@ class RunFailed(Exception):
         self.try_number = try_number
 
 
-def config_task(session: SweepSession, account: TaskRunRecords) -> Task[[int, str], State[Any]]:
+def config_task(
+    session: SweepSession,
+    runner: AttemptRunner,
+    observer: SessionObserver,
+    task_runs: TaskRunRecords,
+) -> Task[[int, str], State[Any]]:
     """The task of a session; its parameters are a config's index and its readable name.
 
     The index and no config travels: Prefect walks every parameter of every task run.
@@ -41,13 +48,13 @@ def config_task(session: SweepSession, account: TaskRunRecords) -> Task[[int, st
     def config(index: int, name: str) -> State[Any]:
         context = TaskRunContext.get()
         assert context is not None
-        account.started(name, context.task_run)
+        task_runs.started(name, context.task_run)
         try_number = context.task_run.run_count
-        session.pauses.before(try_number)
+        session.admission.retry_delays.before(try_number)
         with session.admission.admitted(index):
-            outcome = session.run_one(index, try_number)
+            outcome = runner.run_one(index, try_number)
         if outcome.ending.resumable:  # Cancelled: Prefect calls no hook
-            session.observer.ended(index)
+            observer.ended(index)
         return _state(session, index, try_number, outcome)
 
     # Prefect calls nothing but a plain function here; anything else never retries, in silence.
@@ -55,27 +62,25 @@ def config_task(session: SweepSession, account: TaskRunRecords) -> Task[[int, st
         failed = state.data if isinstance(state.data, RunFailed) else None
         if failed is None:
             failed = state.result(raise_on_failure=False)  # type: ignore[assignment]
-        return isinstance(failed, RunFailed) and session.wants_retry(
-            failed.index, failed.try_number
-        )
+        return isinstance(failed, RunFailed) and runner.wants_retry(failed.index, failed.try_number)
 
     task = Task(
         fn=config,
         name=TASK_NAME,
         task_run_name="{name}",
-        retries=session.most_tries - 1,
+        retries=runner.most_tries - 1,
         retry_delay_seconds=0,  # the wait is the session's: a stop must be able to end it
         retry_condition_fn=retry_condition,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    hook_up(task, session)
+    add_hooks(task, observer)
     return task
 
 
 def _state(session: SweepSession, index: int, try_number: int, outcome: Outcome) -> State[Any]:
     ending = outcome.ending
-    folder = session.run_dir(index) or "it has no folder"
+    folder = session.results.run_dir(index) or "it has no folder"
     if ending.status == SUCCEEDED:
         return Completed(message=folder)
     if ending.status == SKIPPED:

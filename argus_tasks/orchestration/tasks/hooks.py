@@ -20,27 +20,26 @@ from prefect.context import TaskRunContext
 from argus_tasks.base.errors import BadInput
 from argus_tasks.monitoring.orphaned_jobs import close_lost_batches
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.observer import SessionObserver
 
 log = logging.getLogger("argus_tasks")
 
 
-def hook_up(task: Task[..., Any], session: SweepSession) -> None:
-    """Give the session's task its hooks; none where nobody is to be told."""
-    observer = session.observer
+def add_hooks(task: Task[..., Any], observer: SessionObserver) -> None:
+    """Have the task of a session report to its observer; nothing where nobody observes."""
     if not observer.reports:
         return
 
-    def tell_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
+    def report_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
         if task_run.run_count > 1:
             observer.tries_again(_index())
 
-    def tell_end(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
+    def report_end(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:  # noqa: ARG001
         observer.ended(_index())
 
-    task.on_running(tell_retry)
-    task.on_completion(tell_end)
-    task.on_failure(tell_end)
+    task.on_running(report_retry)
+    task.on_completion(report_end)
+    task.on_failure(report_end)
 
 
 def _index() -> int:

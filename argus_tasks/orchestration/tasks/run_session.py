@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,12 +25,15 @@ from argus_tasks.orchestration.prefect_artifacts.monitor_plots import KeyPlots
 from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import SweepArtifacts
 from argus_tasks.orchestration.tasks.cancel import heeding_cancel
 from argus_tasks.orchestration.tasks.config_task import config_task
-from argus_tasks.orchestration.tasks.drive import drive, one_by_one
 from argus_tasks.orchestration.tasks.final_state import final_state
+from argus_tasks.orchestration.tasks.submission import SubmissionLoop, run_in_order
+from argus_tasks.planning.request import SweepRequest
 from argus_tasks.prefect_compat.event_relay import Relay
 from argus_tasks.prefect_compat.log_filters import quiet_task_runs
+from argus_tasks.session.attempt_runner import AttemptRunner
 from argus_tasks.session.machine_usage import UsageLog
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.observer import SessionObserver
+from argus_tasks.session.sweep_session import SweepSession, new_session
 
 _RELAY_LIMIT_S = 3.0
 _LIMITS_LIMIT_S = 2.0
@@ -41,34 +47,56 @@ _LAST_STATE_LEAST_S = 0.4
 _REPAIR_LIMIT_S = 10.0
 
 
-class Prepared:
-    """A session as a flow parameter: opaque, so that Prefect neither walks nor stores 10 MB."""
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class SessionParameter:
+    """A session as a flow's parameter: opaque, so that Prefect neither walks nor stores 10 MB.
 
-    __slots__ = ("session",)
+    Attributes:
+        session: it has been warmed and checked.
+        server: the name of the Prefect server it runs on; empty: the one Prefect is set to.
+        revive_server: called when all has ended, before that server is asked what it knows; true
+            where it had to be started again.
+    """
 
-    def __init__(self, session: SweepSession) -> None:
-        self.session = session
+    session: SweepSession
+    server: str = ""
+    revive_server: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
         return f"{len(self.session.plan.runs)} configs of '{self.session.request.name}'"
 
 
-def conduct(session: SweepSession) -> State[Any]:
-    """Run the session's configs as task runs of the flow run that this is called in.
+def run_request(request: SweepRequest) -> State[Any]:
+    """Run a sweep as task runs of the flow run that this is called in.
 
-    Errors: BadInput where the experiment does not load; nothing has been written then.
+    Errors: BadInput, also where the experiment does not load; nothing has been written then.
     """
-    with interrupts.heeding(session.stops.on_signal):
-        interrupts.hold_from_now_on()
-        return _conduct(session)
+    with loaded_session(request) as session:
+        return run_session(SessionParameter(session))
 
 
-def _conduct(session: SweepSession) -> State[Any]:
+@contextmanager
+def loaded_session(request: SweepRequest) -> Iterator[SweepSession]:
+    """A session of this request, its experiment loaded; within, signals stop it.
+
+    Errors: BadInput, also where the experiment does not load; nothing has been written then.
+    """
+    session = new_session(request)
+    with _heeded(session):
+        try:
+            session.warm()
+            session.check()
+            yield session
+        finally:
+            session.close()
+
+
+def run_session(given: SessionParameter) -> State[Any]:
+    """Run the session's configs as task runs of the flow run that this is called in, and close it;
+    the state that the flow run ends in."""
+    session, plan = given.session, given.session.plan
     logger = get_run_logger()
-    session.warm()
-    try:
-        session.check()
-        plan = session.plan
+    with _heeded(session), ExitStack() as at_the_end:
         logger.info(
             "batch %s: %s configs, %s to run, results in %s",
             plan.batch_id,
@@ -79,11 +107,15 @@ def _conduct(session: SweepSession) -> State[Any]:
         for note in plan.notes:
             logger.warning(note)
         with session, quiet_task_runs(), UsageLog(session.folder.path):
-            _run_mirrored(session)
-    finally:
-        session.close()
-    session.conducted = True
+            _run_mirrored(given, at_the_end)
     return final_state(session)
+
+
+@contextmanager
+def _heeded(session: SweepSession) -> Iterator[None]:
+    with interrupts.heeding(session.stops.on_signal):
+        interrupts.hold_from_now_on()
+        yield
 
 
 def in_flow_run() -> bool:
@@ -91,19 +123,21 @@ def in_flow_run() -> bool:
     return FlowRunContext.get() is not None
 
 
-def _run_mirrored(session: SweepSession) -> None:
+def _run_mirrored(given: SessionParameter, at_the_end: ExitStack) -> None:
+    """The task runs, and what mirrors them; `at_the_end` is left when the session is closed."""
+    session = given.session
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
     flow_run_id = str(context.flow_run.id)
-    server = session.server or str(PREFECT_API_URL.value())
+    server = given.server or str(PREFECT_API_URL.value())
     session.note_flow_run(flow_run_id, server, mirrored=False)  # first: we may be killed next
     repaired = repair_quietly(session.request.results_root, server, deadline_s=_REPAIR_LIMIT_S)
     if repaired:
         get_run_logger().info(
             "put right what %s earlier sessions had left on Prefect's server", len(repaired)
         )
-    account = TaskRunRecords()
+    task_runs = TaskRunRecords()
     relay = Relay.install()
     mirror = Mirror(
         context.flow_run.id,
@@ -113,26 +147,27 @@ def _run_mirrored(session: SweepSession) -> None:
     )
     deadline = session.stops.deadline
     limits = keep_limits(session.admission)
-    plots = KeyPlots(session)
+    plots: KeyPlots | None = None
     settled: SettleReport | None = None
     try:
-        cancel = partial(session.stop, "Prefect")
+        cancel = partial(session.stops.stop, "Prefect")
         with SweepArtifacts(session, flow_run_id) as artifacts:
-            with heeding_cancel(context.flow_run.id, cancel), reported(session):
-                task = config_task(session, account)
-                if session.request.execution.mode == "sequential":
-                    one_by_one(session, task, account)
-                else:
-                    drive(session, task, account, mirror.admit)
+            with heeding_cancel(context.flow_run.id, cancel), reported(session) as observer:
+                at_the_end.callback(observer.leave)
+                plots = KeyPlots(session, observer)
+                _run_configs(session, observer, task_runs, mirror)
             deadline.begin()
             plots.begin()
             artifacts.finish()
             limits.close(0.0)
-            settled = _settle(session, mirror, account)
-        session.note_flow_run(flow_run_id, server, mirrored=settled.agrees)
+            settled = _settle(given, mirror, task_runs)
+            session.note_flow_run(
+                flow_run_id, server, mirrored=settled.agrees, unmirrored=settled.unmirrored
+            )
     finally:
         limits.close(deadline.share(_LIMITS_LIMIT_S))
-        plots.finish()
+        if plots is not None:
+            plots.finish()
         mirror.close()
         if relay is not None:
             agrees = settled is not None and settled.agrees
@@ -143,16 +178,30 @@ def _run_mirrored(session: SweepSession) -> None:
         make_the_last_calls_short(max(_LAST_STATE_LEAST_S, most_s), retries=retries)
 
 
-def _settle(session: SweepSession, mirror: Mirror, account: TaskRunRecords) -> SettleReport:
-    """Hold the server to the account."""
+def _run_configs(
+    session: SweepSession, observer: SessionObserver, task_runs: TaskRunRecords, mirror: Mirror
+) -> None:
+    if session.request.execution.mode == "sequential":
+        runner = AttemptRunner(session, observer)
+        run_in_order(session, config_task(session, runner, observer, task_runs), task_runs)
+    else:
+        loop = SubmissionLoop(session, task_runs, mirror.admit)
+        runner = AttemptRunner(session, observer, loop.attempt_started)
+        loop.run(config_task(session, runner, observer, task_runs))
+
+
+def _settle(given: SessionParameter, mirror: Mirror, task_runs: TaskRunRecords) -> SettleReport:
+    """Hold the server to what the task runs have come to here."""
+    session = given.session
     session.rules.close()  # all has ended: time that is over now stops nothing any more
     whole = session.stops.deadline
-    if not session.stops.interrupted and session.revive_server():
+    if not session.stops.interrupted and given.revive_server():
         whole.allow(_START_S)
     deadline = Reserved(whole, _RESERVE_S)
     session.progress.waits_for("Prefect's server", deadline)
-    report = mirror.settle(account.expected, deadline=deadline, progress=session.progress.recorded)
-    session.unmirrored = report.unmirrored
+    report = mirror.settle(
+        task_runs.expected, deadline=deadline, progress=session.progress.recorded
+    )
     logger = get_run_logger()
     if report.made or report.mended:
         logger.info(

@@ -11,7 +11,7 @@ import pytest
 from argus_tasks.admission.gate import Gate, Ticket
 from argus_tasks.admission.resource import Demand, Held, Resource
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
-from argus_tasks.session.waiting_runs import Waiting
+from argus_tasks.session.waiting_runs import WaitingRuns
 
 
 class Places(Resource):
@@ -204,7 +204,7 @@ def test_never_more_than_there_are_places_whatever_the_threads_do() -> None:
 def test_what_waits_for_a_license_does_not_hold_back_others() -> None:
     gate = Gate([Places("license", 1)])
     demands = [wants(0, "license"), wants(1, "license"), wants(2, "license"), wants(3), wants(4)]
-    waiting = Waiting(map(planned, range(5)), lambda run: demands[run.index])
+    waiting = WaitingRuns(map(planned, range(5)), lambda run: demands[run.index])
     order = []
     tickets = []
     while found := waiting.take(gate):
@@ -222,7 +222,7 @@ def test_what_waits_for_a_license_does_not_hold_back_others() -> None:
 @pytest.mark.parametrize("count", [20_000])
 def test_a_sweep_without_limits_pays_nothing_measurable(count: int) -> None:
     gate = Gate()
-    waiting = Waiting(map(planned, range(count)), lambda run: Demand(run.index))
+    waiting = WaitingRuns(map(planned, range(count)), lambda run: Demand(run.index))
     begun = time.process_time()
     while found := waiting.take(gate):
         found[1].leave()

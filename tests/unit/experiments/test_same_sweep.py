@@ -8,7 +8,7 @@ from typing import Any
 
 from argus_tasks.results.read.load import load_batch
 from argus_tasks.results.tables.leaderboard import Leaderboard, leaderboard
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 from tests.support.sessions import request_for, run_session
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -64,7 +64,7 @@ def swept(folder: Path, text: str | None = None) -> list[Any]:
         lines = [text if line.startswith(("command:", "experiment:")) else line for line in lines]
         file.write_text("\n".join(lines) + "\n")
     results = folder / "results"
-    summary = run_session(SweepSession(request_for(file, None, results)))  # type: ignore[arg-type]
+    summary = run_session(new_session(request_for(file, None, results)))  # type: ignore[arg-type]
     assert (summary.total, summary.succeeded) == (12, 12)
     return places(leaderboard(load_batch(results)[0].rows, metric="mse"))
 

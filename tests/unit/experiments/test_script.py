@@ -17,8 +17,8 @@ import pytest
 
 from argus_tasks.planning.saved_request import request_of
 from argus_tasks.planning.sweep_plan import Action
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from argus_tasks.spec.time_limit import TimeLimit
 from tests.support.processes import processes_with, wait_gone
 from tests.support.scripts import make_scripts, metrics_of
@@ -157,8 +157,8 @@ def test_what_is_named_is_tried_again(mode: Any, results_root: Path) -> None:
 def test_the_same_again_reuses_it_also_without_its_file(results_root: Path, here: Path) -> None:
     file = here / "sweep.yaml"
     file.write_text("command: sh job.sh {kind}\ngrid: {kind: [lines, fail]}\n")
-    run_session(SweepSession(request_for(file, None, results_root)))  # type: ignore[arg-type]
-    session = SweepSession(request_for(file, None, results_root))  # type: ignore[arg-type]
+    run_session(new_session(request_for(file, None, results_root)))  # type: ignore[arg-type]
+    session = new_session(request_for(file, None, results_root))  # type: ignore[arg-type]
     folder = session.folder
     session.close()
     for _ in range(2):
@@ -174,7 +174,7 @@ def stopping(session: SweepSession, when: Callable[[], bool], then: Callable[[],
         try:
             wait_for(when, 60)
         finally:
-            session.stop("user")
+            session.stops.stop("user")
             then()
 
     stopper = threading.Thread(target=stop)
@@ -189,7 +189,7 @@ def test_a_stop_is_a_term_and_the_next_start_goes_on(
 ) -> None:
     config = {"marks": str(marks), "x": 0, "saves_s": 0.3}
     options: dict[str, Any] = {"mode": mode, "stop_grace_s": 60, "workers": 1}
-    session = SweepSession(request_for([config], PYTHON, results_root, **options))
+    session = new_session(request_for([config], PYTHON, results_root, **options))
     stopping(session, (marks / "started-0").exists, lambda: None)
     (cut,) = records(results_root)
     assert (cut["status"], cut["cause"], cut["resumable"]) == ("failed", "stopped by user", True)
@@ -212,7 +212,7 @@ def test_what_does_not_heed_a_stop_is_killed(
 ) -> None:
     config = {"marks": str(marks), "x": 0, "heeds": False}
     options: dict[str, Any] = {"mode": mode, "stop_grace_s": 0.2, "workers": 1}
-    session = SweepSession(request_for([config], PYTHON, results_root, **options))
+    session = new_session(request_for([config], PYTHON, results_root, **options))
 
     def kill() -> None:
         if mode == "process_pool":  # as the flow does when the grace is over
@@ -286,14 +286,16 @@ def test_in_the_callers_process_a_script_does_not_outlive_it(
     code = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from argus_tasks.session.sweep_session import SweepSession\n"
+        "from argus_tasks.session.attempt_runner import AttemptRunner\n"
+        "from argus_tasks.session.sweep_session import SweepSession, new_session\n"
         "from tests.support.sessions import request_for\n"
         "config = {'marks': sys.argv[1], 'x': 0, 'heeds': False}\n"
         "root = Path(sys.argv[2])\n"
         "command = 'command:python job.py'\n"
-        "session = SweepSession(request_for([config], command, root, mode='thread'))\n"
+        "session = new_session(request_for([config], command, root, mode='thread'))\n"
         "session.__enter__()\n"
-        "threading.Thread(target=session.run_one, args=(0, 1), daemon=True).start()\n"
+        "run_one = AttemptRunner(session).run_one\n"
+        "threading.Thread(target=run_one, args=(0, 1), daemon=True).start()\n"
         "while not Path(sys.argv[1], 'started-0').exists():\n"
         "    threading.Event().wait(0.01)\n"
     )
@@ -347,25 +349,26 @@ def test_a_debugged_script_has_the_terminal(here: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support.sessions import request_for
 
 marks, root = sys.argv[1:]
 config = {"marks": marks, "x": 0, "heeds": False}
 options = {"mode": "sequential", "stop_grace_s": 300}
-session = SweepSession(request_for([config], "command:python job.py", Path(root), **options))
+session = new_session(request_for([config], "command:python job.py", Path(root), **options))
 
 def interrupt():
     while not Path(marks, "started-0").exists():
         time.sleep(0.01)
-    session.stop("user")
+    session.stops.stop("user")
     for _ in range(2):
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=interrupt).start()
 with session:
-    print(session.run_one(0, 1).ending.cause)
+    print(AttemptRunner(session).run_one(0, 1).ending.cause)
 """
 
 

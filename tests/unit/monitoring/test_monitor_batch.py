@@ -12,8 +12,9 @@ from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support.sessions import request_for
 
 
@@ -33,11 +34,11 @@ class Root:
         request = request_for(
             [{"x": x} for x in xs], experiment, self.root, mode="thread", name="n"
         )
-        session = SweepSession(request)
+        session = new_session(request)
         with session:
             self.session = session.session_id
             for run in session.plan.to_do:
-                session.run_one(run.index, 1)
+                AttemptRunner(session).run_one(run.index, 1)
         return session
 
     def telling(self, *xs: int) -> Telling | None:
@@ -58,10 +59,10 @@ def told_all(session: SweepSession, session_id: str, *, but: int | None = None) 
     file = ToldFile(session.folder.path)
     file.opened(session.plan.batch_id, session_id)
     for run in session.plan.to_do:
-        outcome = session.outcome_of(run.index)
+        outcome = session.results.outcomes.get(run.index)
         assert outcome is not None
         if run.index != but:
-            run_dir = session.run_dir(run.index)
+            run_dir = session.results.run_dir(run.index)
             assert run_dir is not None
             failed = outcome.ending.status == "failed"
             file.ended(Path(run_dir).name, ToldEnd(run.name, 1, failed=failed))

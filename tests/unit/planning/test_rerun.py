@@ -22,8 +22,9 @@ from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import Claims
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.ledger.verification import verify
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_session
 
@@ -32,7 +33,7 @@ KINDS = ["ok", "value_error", "skip", "kill", "nan"]
 
 def sweep(root: Path, **more: Any) -> SweepSession:
     configs = [{"kind": kind, "optim": {"lr": 0.1 * place}} for place, kind in enumerate(KINDS)]
-    return SweepSession(request_for(configs, experiments.mixed, root, name="s", workers=2, **more))
+    return new_session(request_for(configs, experiments.mixed, root, name="s", workers=2, **more))
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def done(results_root: Path) -> Path:
     session = sweep(results_root)
     with session:
         for index in range(4):
-            session.run_one(index, 1)
-        session.stop("user")
+            AttemptRunner(session).run_one(index, 1)
+        session.stops.stop("user")
     return results_root
 
 
@@ -96,7 +97,7 @@ def test_a_rerun_names_its_parent_deletes_nothing_and_leaves_the_plan_whole(done
     request = request_of(folder)
     plan = make_plan(request)
     digests = frozenset(str(run.digest) for run in Choice(failed=True).of(plan.runs))
-    again = SweepSession(replace(request, only=digests))
+    again = new_session(replace(request, only=digests))
     assert {run.action for run in again.plan.runs} == {Action.RUN}
     assert again.plan.batch_id == folder.batch_id
     summary = run_session(again)
@@ -119,7 +120,7 @@ def test_what_succeeded_can_be_run_again_too(done: Path) -> None:
     request = request_of(folder)
     plan = make_plan(request)
     (run,) = Choice(where=["kind=ok"]).of(plan.runs)
-    summary = run_session(SweepSession(replace(request, only=frozenset([str(run.digest)]))))
+    summary = run_session(new_session(replace(request, only=frozenset([str(run.digest)]))))
     assert (summary.total, summary.succeeded, summary.reused) == (1, 1, 0)
     assert verify(done).findings == []
 
@@ -155,7 +156,7 @@ def test_without_its_file_a_sweep_is_run_again_as_it_was(results_root: Path) -> 
         "experiment_type": "demo",
     }
     request = request_for([{"x": 1}, {"x": 2}], experiments.noop, results_root, name="s", **asked)
-    with SweepSession(request):
+    with new_session(request):
         pass
     (folder,) = batches(results_root)
     again = request_of(folder)
@@ -171,7 +172,7 @@ def test_a_closure_s_sweep_is_not_run_again_from_its_record(results_root: Path) 
     def closure(ctx: Any) -> dict[str, Any]:
         return {"x": ctx.config["x"] + offset}
 
-    run_session(SweepSession(request_for([{"x": 1}], closure, results_root, mode="thread")))
+    run_session(new_session(request_for([{"x": 1}], closure, results_root, mode="thread")))
     (folder,) = batches(results_root)
     with pytest.raises(BadInput, match="a closure; run that again instead"):
         request_of(folder)
@@ -192,7 +193,7 @@ def test_clean_is_dry_and_then_takes_away_what_fits(done: Path, capsys: Any) -> 
 
 def test_clean_by_age_and_metric(results_root: Path, capsys: Any) -> None:
     configs = [{"x": x} for x in range(4)]
-    run_session(SweepSession(request_for(configs, experiments.score, results_root, mode="thread")))
+    run_session(new_session(request_for(configs, experiments.score, results_root, mode="thread")))
     assert main(["clean", str(results_root), "--older-than", "1h", "--apply"]) == 0
     assert main(["clean", str(results_root), "--metric", "score", "--above", "3", "--apply"]) == 0
     left = {
@@ -243,7 +244,7 @@ def repo(tmp_path: Path) -> Path:
 def sweep_of(repo: Path, **more: Any) -> SweepSession:
     from argus_tasks.planning.resolve import resolve
 
-    return SweepSession(resolve(repo / "sweep.yaml", **more))
+    return new_session(resolve(repo / "sweep.yaml", **more))
 
 
 def test_changed_code_is_said_and_decides(repo: Path, capsys: Any) -> None:
@@ -279,7 +280,7 @@ def test_changed_code_is_said_and_decides(repo: Path, capsys: Any) -> None:
     (repo / "changing_experiment.py").write_text("def run(ctx):\n    return {'x': 3}\n")
     digest = str(sweep_of(repo).plan.runs[0].digest)
     session = sweep_of(repo)
-    run_session(SweepSession(replace(session.request, only=frozenset([digest]))))
+    run_session(new_session(replace(session.request, only=frozenset([digest]))))
     capsys.readouterr()
     assert main(["results", str(repo / "results")]) == 0
     assert "runs were made by different code: 1 by " in capsys.readouterr().out
@@ -298,7 +299,7 @@ def test_what_a_sweep_was_started_with_is_kept_once(
     session = sweep_of(repo)
     session.warm()
     run_session(session)
-    event = session.surroundings.event()
+    event = session.snapshot.event()
     assert event["git_dirty"] is True
     assert any(line.startswith("prefect==") for line in event["pip_freeze"])
     metas = [
@@ -341,7 +342,7 @@ def test_gathering_waits_for_nobody(results_root: Path) -> None:
     """A session that ends before anything was gathered leaves no process behind."""
     session = sweep(results_root)
     session.warm()
-    process = session.surroundings._process
+    process = session.snapshot._process
     assert process is not None
     began = time.monotonic()
     session.close()

@@ -13,7 +13,7 @@ from argus_tasks.cli.main import main
 from argus_tasks.planning.saved_request import request_of
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import batches
-from argus_tasks.session.start_plan import make_plan
+from argus_tasks.session.prepared_sweep import make_plan
 
 STORED = Path(__file__).parents[2] / "data" / "first_turn_results.tar.gz"
 CODE = "def run(ctx):\n    return {'loss': ctx.config['lr']}\n"

@@ -14,8 +14,8 @@ from argus_tasks.base.ids import derive_batch_id
 from argus_tasks.base.processes import this_process
 from argus_tasks.planning.sweep_plan import Action, action_of, batch_of
 from argus_tasks.runs.ledger.catalogue import KnownRun
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import new_session
 from tests.support import experiments
 from tests.support.sessions import request_for, run_session
 
@@ -73,7 +73,7 @@ def test_a_job_keeps_the_id_that_it_had_whatever_is_added(results_root: Path) ->
 
     # With the third, z varies: made anew, the names of the others would say it.
     one, two, three = {"x": 1, "z": 0}, {"x": 2, "z": 0}, {"x": 1, "z": 5}
-    first = SweepSession(plan_of(one, two))
+    first = new_session(plan_of(one, two))
     ids = {run.config["x"]: run.job_id for run in first.plan.runs}
     run_session(first)
     again = make_plan(plan_of(three, two, one))

@@ -17,7 +17,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.context.run_context import MetricEvent
 from argus_tasks.runs.context.tracker_supervision import Supervised
 from argus_tasks.runs.context.trackers import build_trackers, check_specs
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 from tests.support.sessions import records, request_for, run_configs, run_session
 
 METHODS = ("on_run_start", "on_metric", "on_run_end")
@@ -220,7 +220,7 @@ def test_one_of_an_installed_package_by_its_name(results_root: Path, tmp_path: P
     (tmp_path / "job.py").write_text(
         "def run(ctx):\n    ctx.log_metric(0, {'loss': 0.5})\n    return {'a': 1}\n"
     )
-    run_session(SweepSession(request_for(tmp_path / "sweep.yaml", None, results_root)))  # type: ignore[arg-type]
+    run_session(new_session(request_for(tmp_path / "sweep.yaml", None, results_root)))  # type: ignore[arg-type]
     said = (tmp_path / "said").read_text().splitlines()
     assert said == ["x=7 start", "x=7 0 {'loss': 0.5}", "x=7 succeeded"]
 

@@ -18,7 +18,8 @@ from argus_tasks.runs.ledger.checked_files import VerifyResult
 from argus_tasks.runs.ledger.claims import Claims
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 from argus_tasks.runs.ledger.verification import verify
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_session
 
@@ -27,7 +28,7 @@ KINDS = ["ok", "value_error", "skip", "nan"]
 
 def sweep(root: Path, name: str = "s", **more: Any) -> SweepSession:
     configs = [{"kind": kind} for kind in KINDS]
-    return SweepSession(
+    return new_session(
         request_for(configs, experiments.mixed, root, name=name, mode="thread", **more)
     )
 
@@ -93,7 +94,7 @@ def test_a_line_cut_out_of_the_ledger_is_noticed(results_root: Path) -> None:
 def test_what_was_cut_off_has_a_reason_and_what_is_torn_an_explanation(results_root: Path) -> None:
     session = sweep(results_root)
     session.__enter__()
-    session.run_one(0, 1)
+    AttemptRunner(session).run_one(0, 1)
     ledger = session.folder.path / "ledger.jsonl"
     with ledger.open("a") as handle:
         handle.write('{"at":"2026')  # the process is killed in the middle of a line
@@ -102,7 +103,7 @@ def test_what_was_cut_off_has_a_reason_and_what_is_torn_an_explanation(results_r
     assert said(verdict) == []
     (counts,) = verdict.outcomes.values()
     assert counts == {"succeeded": 1, "not started: its session was killed": 3}
-    session.holding.close()
+    session.claims.close()
     session.folder._alone.give_back()
     run_session(sweep(results_root))
     assert said(verify(results_root)) == []
@@ -118,13 +119,13 @@ def test_two_successes_of_one_config_are_told(results_root: Path) -> None:
     session = sweep(results_root)
     with session:
         for index in range(len(KINDS)):
-            session.run_one(index, 1)
+            AttemptRunner(session).run_one(index, 1)
         run = session.plan.runs[0]
-        session.holding._ours.pop(0)
+        session.claims._ours.pop(0)
         session._assigner.keys.pop(0)
-        session.holding._fresh = True
+        session.claims._fresh = True
         assert run.known is None
-        session.run_one(0, 1)
+        AttemptRunner(session).run_one(0, 1)
     (finding,) = verify(results_root).findings
     assert "has succeeded 2 times" in finding.sentence
 
@@ -158,9 +159,9 @@ def test_what_gets_on_while_it_looks_is_not_wrong(
     results_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sweep(results_root, max_attempts=9) as session:
-        session.run_one(0, 1)
-        session.run_one(1, 1)
-        changed = change_while_it_looks(monkeypatch, lambda: session.run_one(1, 2))
+        AttemptRunner(session).run_one(0, 1)
+        AttemptRunner(session).run_one(1, 1)
+        changed = change_while_it_looks(monkeypatch, lambda: AttemptRunner(session).run_one(1, 2))
         verdict = verify(results_root)
         assert (said(verdict), changed) == ([], [1])
         # what is damaged is told beside a sweep that runs, too

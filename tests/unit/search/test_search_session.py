@@ -27,8 +27,8 @@ from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.ledger.verification import verify
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support import search_experiments
 from tests.support.sessions import records, run_session
 
@@ -47,7 +47,7 @@ def request(root: Path, experiment: Any = search_experiments.bowl, **options: An
 
 
 def run(root: Path, experiment: Any = search_experiments.bowl, **options: Any) -> RunSummary:
-    return run_session(SweepSession(request(root, experiment, **options)))
+    return run_session(new_session(request(root, experiment, **options)))
 
 
 def study(root: Path) -> optuna.Study:
@@ -141,7 +141,7 @@ def test_how_runs_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 def test_what_could_not_be_told_any_more_is_told_by_the_next_start(tmp_path: Path) -> None:
     space = {"kind": {"choice": ["raise", "mute", "well"]}}
     options = {"sampler": "grid", "n_trials": None, "space": space}
-    session = SweepSession(request(tmp_path, search_experiments.deadly, **options))
+    session = new_session(request(tmp_path, search_experiments.deadly, **options))
     trials: Any = session.trials
     trials._study.tell = lambda *_: None  # killed between a run's end and this, three times
     assert run_session(session).failed == 1
@@ -149,7 +149,7 @@ def test_what_could_not_be_told_any_more_is_told_by_the_next_start(tmp_path: Pat
 
     asked = request(tmp_path, search_experiments.deadly, **options)
     assert make_plan(asked).to_do == ()
-    again = run_session(SweepSession(asked))
+    again = run_session(new_session(asked))
     assert (again.succeeded, again.reused, again.failed) == (2, 2, 1)
     told = {trial.params["kind"]: trial.state.name for trial in study(tmp_path).trials}
     assert told == {"raise": "FAIL", "mute": "FAIL", "well": "COMPLETE"}
@@ -175,7 +175,7 @@ def test_a_hopeless_trial_is_given_up(tmp_path: Path, mode: str, raises: bool) -
         space={"good": {"choice": [True, False]}, "x": {"uniform": [0, 1]}},
         **options,
     )
-    session = SweepSession(asked)
+    session = new_session(asked)
     namer_order = [True] * 5 + [False] * 2
     trials: Any = session.trials
     original = trials._study.ask
@@ -215,14 +215,24 @@ def _pruned(ctx: Any) -> None:
 
 def test_reports_without_a_search_are_for_nobody(tmp_path: Path) -> None:
     plain = resolve([{"good": True}], search_experiments.hopeless, results_root=tmp_path)
-    assert run_session(SweepSession(plain)).succeeded == 1
+    assert run_session(new_session(plain)).succeeded == 1
     (record,) = records(tmp_path)
     assert not (record["dir"] / "reports.jsonl").exists()
 
 
-def test_a_stopped_search_goes_on(tmp_path: Path) -> None:
-    session = SweepSession(request(tmp_path, base={"seconds": 0.01}, n_trials=8))
-    session.progress.on_ended = lambda news: (session._on_ended(news), session.stop("user"))[0]
+def stop_after_the_first_end(session: SweepSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = session.progress.ended
+
+    def ended(*news: Any) -> None:
+        whole(*news)
+        session.stops.stop("user")
+
+    monkeypatch.setattr(session.progress, "ended", ended)
+
+
+def test_a_stopped_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = new_session(request(tmp_path, base={"seconds": 0.01}, n_trials=8))
+    stop_after_the_first_end(session, monkeypatch)
     summary = run_session(session)
     assert (summary.succeeded, summary.not_started) == (1, 7)
     again = run(tmp_path, base={"seconds": 0.01}, n_trials=8)
@@ -304,7 +314,7 @@ def test_the_commands_know_a_search(
     assert "grid, 3 trials over x; min loss" in said("plan", "sweep.yaml")
     assert not Path("results").exists()
     first = resolve("sweep.yaml")
-    assert run_session(SweepSession(first)).failed == 1
+    assert run_session(new_session(first)).failed == 1
     root = first.results_root
     assert "3 configs: 2 succeeded, 1 failed" in said("status", "--results-root", "results")
     out = said("plan", "sweep.yaml")
@@ -318,7 +328,7 @@ def test_the_commands_know_a_search(
     (folder,) = batches(root)
     again = request_of(folder)
     (failed,) = [run for run in make_plan(again).runs if run.action is Action.LEAVE]
-    session = SweepSession(replace(again, only=frozenset({str(failed.digest)})))
+    session = new_session(replace(again, only=frozenset({str(failed.digest)})))
     assert run_session(session).sentence() == "1 of 1 succeeded"
     assert [line["index"] for line in plan_lines(root)] == [0, 1, 2]
     assert sorted(states(root)) == ["COMPLETE", "COMPLETE", "FAIL"]  # what was told stays
@@ -327,10 +337,10 @@ def test_the_commands_know_a_search(
 
 
 def test_status_counts_what_has_not_been_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = SweepSession(request(tmp_path, n_trials=8))
-    session.progress.on_ended = lambda _: session.stop("user")
+    session = new_session(request(tmp_path, n_trials=8))
+    stop_after_the_first_end(session, monkeypatch)
     run_session(session)
     assert main(["status", "--results-root", str(tmp_path)]) == 0
     assert "8 configs: 1 succeeded, 7 not started" in capsys.readouterr().out
@@ -363,7 +373,7 @@ def test_a_script_is_searched_too(tmp_path: Path) -> None:
         "search: {n_trials: 3, metric: loss, direction: min, space: {x: {uniform: [0, 1]}}}\n"
     )
     asked = resolve(tmp_path / "sweep.yaml", results_root=tmp_path / "results", project="p")
-    assert run_session(SweepSession(asked)).succeeded == 3
+    assert run_session(new_session(asked)).succeeded == 3
     trials = study(tmp_path / "results").trials
     assert len(trials) == 3
     for trial in trials:
@@ -427,7 +437,7 @@ def assert_one_is_given_up(tmp_path: Path, what: dict[str, Any], key: str, most:
         )
     )
     asked = resolve(tmp_path / "sweep.json", results_root=tmp_path / "results", project="p")
-    assert run_session(SweepSession(asked)).sentence() == "5 of 6 succeeded, 1 skipped"
+    assert run_session(new_session(asked)).sentence() == "5 of 6 succeeded, 1 skipped"
     told = {trial.params[key]: trial.state.name for trial in study(tmp_path / "results").trials}
     assert told == {**dict.fromkeys(range(5), "COMPLETE"), 5: "PRUNED"}
     (pruned,) = [run for run in records(tmp_path / "results") if run["status"] == "skipped"]
@@ -441,11 +451,11 @@ import sys
 from pathlib import Path
 from tests.unit.search.test_search_session import request
 from tests.support.sessions import run_session
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 root, marks = Path(sys.argv[1]), sys.argv[2]
 base = {"marks": marks, "seconds": 0.05}
 asked = request(root, base=base, n_trials=12, mode="process_pool", workers=2)
-run_session(SweepSession(asked))
+run_session(new_session(asked))
 """
 
 

@@ -33,9 +33,9 @@ def held(breaker: Breaker) -> list[int]:
 
 def tell(breaker: Breaker, *, ok: list[int] = (), bad: list[int] = (), **how: Any) -> None:  # type: ignore[assignment]
     for index in ok:
-        breaker.ended(succeeded(RUNS[index]))
+        breaker.ended(*succeeded(RUNS[index]))
     for index in bad:
-        breaker.ended(failed(RUNS[index], **how))
+        breaker.ended(*failed(RUNS[index], **how))
 
 
 def test_a_value_that_fails_where_others_do_not_is_held() -> None:
@@ -120,8 +120,8 @@ def test_stopped_and_skipped_ones_say_nothing() -> None:
     breaker = Breaker(3, RUNS)
     tell(breaker, ok=where(model="B"))
     for index in where(model="A"):
-        breaker.ended(stopped(RUNS[index]))
-        breaker.ended(skipped(RUNS[index]))
+        breaker.ended(*stopped(RUNS[index]))
+        breaker.ended(*skipped(RUNS[index]))
     assert held(breaker) == []
 
 
@@ -159,6 +159,6 @@ def test_many_failures_that_nobody_is_to_blame_for_cost_little() -> None:
     breaker = Breaker(3, runs)
     began = time.process_time()
     for run in runs:
-        breaker.ended(failed(run))
+        breaker.ended(*failed(run))
     assert (time.process_time() - began) / len(runs) < 500e-6
     assert not any(breaker.holds(run.index) for run in runs)

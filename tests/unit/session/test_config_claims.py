@@ -14,7 +14,8 @@ from typing import Any
 
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import standing_claims
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import new_session
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_session
 
@@ -22,7 +23,7 @@ CONFIGS = [{"x": x} for x in range(3)]
 
 
 def session_of(root: Path, name: str, experiment: Any = experiments.noop, **more: Any) -> Any:
-    return SweepSession(request_for(CONFIGS, experiment, root, name=name, mode="thread", **more))
+    return new_session(request_for(CONFIGS, experiment, root, name=name, mode="thread", **more))
 
 
 def wait_for(happens: Callable[[], object]) -> None:
@@ -77,14 +78,14 @@ def test_what_another_sweep_runs_now_is_left_alone_until_it_has_ended(results_ro
         assert not two.claim(two.plan.runs[0])
         assert two.claim(two.plan.runs[1])
         assert not one.claim(second)
-        assert two.holding.freed() == []
-        one.run_one(0, 1)
-        assert two.holding.freed() == []
+        assert two.claims.freed() == []
+        AttemptRunner(one).run_one(0, 1)
+        assert two.claims.freed() == []
         assert two.summary().reused == 1
-        assert two.holding.waiting == {}
-        two.stop("user")
-        two.run_one(1, 1)  # it was to run, and is let go
-        assert one.holding.freed() == [one.plan.runs[1]]
+        assert two.claims.waiting == {}
+        two.stops.stop("user")
+        AttemptRunner(two).run_one(1, 1)  # it was to run, and is let go
+        assert one.claims.freed() == [one.plan.runs[1]]
 
 
 def test_a_config_whose_owner_was_killed_is_taken_up_in_its_folder(tmp_path: Path) -> None:
@@ -92,16 +93,17 @@ def test_a_config_whose_owner_was_killed_is_taken_up_in_its_folder(tmp_path: Pat
     code = f"""
 from tests.support import experiments
 from tests.support.sessions import request_for, run_session
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import new_session
 from pathlib import Path
 configs = [{{"x": 1, "marks": {str(tmp_path)!r}}}]
 request = request_for(configs, experiments.slow, Path({str(root)!r}), name="one", workers=1)
 if __name__ == "__main__":
-    run_session(SweepSession(request))
+    run_session(new_session(request))
 """
     configs = [{"x": 1, "marks": str(tmp_path)}]
     request = request_for(configs, experiments.slow, root, name="two", mode="thread")
-    two = SweepSession(request)  # planned before the other one starts
+    two = new_session(request)  # planned before the other one starts
     process = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: (tmp_path / "1-1").exists())
     two.__enter__()
@@ -110,7 +112,7 @@ if __name__ == "__main__":
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert two.claim(two.plan.runs[0])
-        ours = two.holding.ours(two.plan.runs[0])
+        ours = two.claims.ours(two.plan.runs[0])
         (record,) = records(root)
         assert ours.action is Action.RESUME
         assert ours.run_id == record["run_id"]
@@ -125,18 +127,18 @@ def test_renewing_tells_that_a_claim_was_taken_over(results_root: Path) -> None:
     with session_of(results_root, "one") as one:
         assert one.claim(one.plan.runs[0])
         assert one.claim(one.plan.runs[1])
-        assert one.holding.renew()
+        assert one.claims.renew()
         claim = standing_claims(results_root)[0]
         said = json.loads(Path(claim.path).read_text())
         Path(claim.path).write_text(json.dumps({**said, "claimant": "another", "host": "there"}))
-        assert not one.holding.renew()
+        assert not one.claims.renew()
 
 
 def test_who_has_lost_its_claim_writes_nothing_and_stops(results_root: Path) -> None:
     go_on = results_root.parent / "go-on"
     request = request_for([{"go_on": str(go_on)}], waits, results_root, mode="thread")
-    with SweepSession(request) as session:
-        thread = threading.Thread(target=session.run_one, args=(0, 1))
+    with new_session(request) as session:
+        thread = threading.Thread(target=AttemptRunner(session).run_one, args=(0, 1))
         thread.start()
         wait_for(lambda: list(results_root.glob("*/metrics.jsonl")))
         (claim,) = standing_claims(results_root)

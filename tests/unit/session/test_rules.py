@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from argus_tasks.runs.ledger.sweep_folder import batches
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support import experiments
 from tests.support.sessions import records, request_for
 
@@ -21,7 +22,7 @@ def marks(tmp_path: Path) -> Path:
 
 def session_of(root: Path, marks: Path, **options: Any) -> SweepSession:
     configs = [{"marks": str(marks), "model": m, "x": x} for m in "AB" for x in range(5)]
-    return SweepSession(request_for(configs, experiments.breaks, root, mode="thread", **options))
+    return new_session(request_for(configs, experiments.breaks, root, mode="thread", **options))
 
 
 def reasons(root: Path) -> list[str]:
@@ -32,15 +33,15 @@ def reasons(root: Path) -> list[str]:
 def test_what_is_held_is_told_while_the_sweep_goes_on(results_root: Path, marks: Path) -> None:
     with session_of(results_root, marks, breaker=2) as session:
         for index in (5, 6, 0):
-            session.run_one(index, 1)
+            AttemptRunner(session).run_one(index, 1)
         assert reasons(results_root) == []
-        session.run_one(1, 1)
+        AttemptRunner(session).run_one(1, 1)
         (reason,) = reasons(results_root)
         assert reason.startswith("3 held, model=A: 2 such failed alike with ImportError")
-        held = session.run_one(2, 1)
+        held = AttemptRunner(session).run_one(2, 1)
         assert held.ending.cause == "stopped by breaker"
         assert held.ending.resumable
-        assert session.run_one(7, 1).ending.status == "succeeded"
+        assert AttemptRunner(session).run_one(7, 1).ending.status == "succeeded"
         assert len(records(results_root)) == 5, "what is held has no folder"
         summary = session.summary()
     assert (summary.held, summary.not_started, summary.stopped) == (3, 5, 0)
@@ -51,15 +52,15 @@ def test_a_rule_is_named_where_it_stops_and_a_person_where_one_does(
     results_root: Path, marks: Path
 ) -> None:
     with session_of(results_root, marks, fail_fast=True) as session:
-        session.run_one(0, 1)
+        AttemptRunner(session).run_one(0, 1)
         assert (session.stopping, session.stops.interrupted) == (True, False)
-        assert session.run_one(5, 1).ending.cause == "stopped by fail_fast"
+        assert AttemptRunner(session).run_one(5, 1).ending.cause == "stopped by fail_fast"
         assert session.stop_reason == "fail_fast: A-x0 failed"
-        session.stop("user")
+        session.stops.stop("user")
         assert session.stops.interrupted, "a Ctrl-C is one, also while a rule is stopping"
     assert reasons(results_root) == ["stopped by fail_fast: A-x0 failed"]
     with session_of(results_root, marks, fail_fast=True) as session:
-        session.stop("user")
+        session.stops.stop("user")
         assert (session.stops.interrupted, session.stop_reason) == (True, "user")
     assert reasons(results_root) == []
 
@@ -69,10 +70,10 @@ def test_failures_that_are_tried_again_do_not_count(results_root: Path) -> None:
     request = request_for(
         configs, experiments.flaky, results_root, mode="thread", max_attempts=2, fail_fast=True
     )
-    with SweepSession(request) as session:
+    with new_session(request) as session:
         for index in range(3):
-            session.run_one(index, 1)
-            assert session.wants_retry(index, 1)
-            session.run_one(index, 2)
+            AttemptRunner(session).run_one(index, 1)
+            assert AttemptRunner(session).wants_retry(index, 1)
+            AttemptRunner(session).run_one(index, 2)
         assert not session.stopping
     assert session.summary().ok

@@ -17,8 +17,9 @@ import pytest
 from argus_tasks.base.errors import BadInput
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import batches, line_holds
-from argus_tasks.session.start_plan import make_plan
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.attempt_runner import AttemptRunner
+from argus_tasks.session.prepared_sweep import make_plan
+from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support import experiments
 from tests.support.sessions import records, request_for, run_configs, run_session
 
@@ -166,7 +167,7 @@ def test_an_experiment_that_does_not_load_is_told_before_anything_is_written(
 ) -> None:
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")
     monkeypatch.chdir(tmp_path)
-    session = SweepSession(request_for([{"x": 1}], "broken:run", results_root))
+    session = new_session(request_for([{"x": 1}], "broken:run", results_root))
     session.warm()
     try:
         with pytest.raises(BadInput, match="No module named 'nowhere_to_be_found'"):
@@ -234,11 +235,11 @@ def test_a_stop_cuts_runs_and_the_next_start_takes_them_up(
     base = {"marks": str(marks), "heeds_stop": heeds_stop, "seconds": 12}
     configs = [{**base, "x": x} for x in range(4)]
     options: dict[str, Any] = {"mode": mode, "stop_grace_s": 0.0}
-    session = SweepSession(request_for(configs, experiments.slow, results_root, **options))
+    session = new_session(request_for(configs, experiments.slow, results_root, **options))
 
     def stop() -> None:
         wait_for(lambda: len(list(marks.iterdir())) == 2)
-        session.stop("user")
+        session.stops.stop("user")
         if not heeds_stop:
             session.end_workers(now=True)
 
@@ -268,9 +269,9 @@ def test_a_resumed_run_goes_on_in_its_folder(results_root: Path, tmp_path: Path)
     marks = tmp_path / "marks"
     marks.mkdir()
     config = {"marks": str(marks), "heeds_stop": True, "x": 0}
-    session = SweepSession(request_for([config], resumable, results_root))
+    session = new_session(request_for([config], resumable, results_root))
     stopper = threading.Timer(
-        0.0, lambda: (wait_for(lambda: any(marks.iterdir())), session.stop("user"))
+        0.0, lambda: (wait_for(lambda: any(marks.iterdir())), session.stops.stop("user"))
     )
     stopper.start()
     run_session(session)
@@ -348,12 +349,12 @@ def with_mark(value: str) -> list[int]:
 
 def test_a_batch_is_run_by_one_process_at_a_time(results_root: Path) -> None:
     request = request_for([{"x": 1}], experiments.noop, results_root, batch_id="one-batch")
-    first, second = SweepSession(request), SweepSession(request)
+    first, second = new_session(request), new_session(request)
     with first:
         with pytest.raises(BadInput, match=f"is being run by process {os.getpid()} on"):
             second.__enter__()
         second.close()
-    with SweepSession(request):
+    with new_session(request):
         pass
 
 
@@ -361,7 +362,7 @@ def test_a_run_whose_owner_lives_is_left_alone(results_root: Path, tmp_path: Pat
     marks = tmp_path / "marks"
     marks.mkdir()
     config = {"marks": str(marks), "x": 0, "seconds": 0.5}
-    session = SweepSession(request_for([config], experiments.slow, results_root, name="first"))
+    session = new_session(request_for([config], experiments.slow, results_root, name="first"))
     runner = threading.Thread(target=run_session, args=(session,))
     runner.start()
     wait_for(lambda: any(marks.iterdir()))
@@ -403,7 +404,7 @@ def planned(root: Path) -> SweepSession:
     """Outside git, where a new batch has a random id."""
     request = request_for([{"x": 1}], experiments.noop, root, name="s", mode="thread")
     assert make_plan(request).git_sha is None
-    return SweepSession(request)
+    return new_session(request)
 
 
 def test_two_starts_at_once_make_one_batch(results_root: Path) -> None:
@@ -412,7 +413,7 @@ def test_two_starts_at_once_make_one_batch(results_root: Path) -> None:
         with pytest.raises(BadInput, match=f"batch {first.plan.batch_id} is being run by process"):
             second.__enter__()
         second.close()
-        first.run_one(0, 1)
+        AttemptRunner(first).run_one(0, 1)
     with pytest.raises(BadInput, match=f"batch {first.plan.batch_id} was started a moment ago"):
         third.__enter__()
     third.close()
@@ -436,7 +437,7 @@ def test_of_many_processes_that_start_at_once_one_runs(results_root: Path) -> No
                 os.write(ready[1], b"r")
                 os.read(go[0], 1)
                 with session:
-                    session.run_one(0, 1)
+                    AttemptRunner(session).run_one(0, 1)
                 code = 0
             except BadInput:
                 code = 2

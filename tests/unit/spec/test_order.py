@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
 from argus_tasks.planning.sweep_plan import Plan
-from argus_tasks.session.start_plan import make_plan
+from argus_tasks.session.prepared_sweep import make_plan
 from argus_tasks.spec.options import override
 from argus_tasks.spec.order import MANY_NUMBERS, ExpectedDurations, covering, shuffled
 from argus_tasks.spec.sweep_spec import SweepSpec

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.session.stop_rule_checks import Referee
+from argus_tasks.session.stop_rule_monitor import StopRuleMonitor
 from argus_tasks.spec.options import override
 from argus_tasks.spec.sections import Stop
 from argus_tasks.spec.sweep_spec import SweepSpec
@@ -19,23 +19,23 @@ from tests.support.news import failed, planned, skipped, stopped, succeeded
 RUNS = planned([{"x": x} for x in range(200)])
 
 
-def watched(total: int = 200, **rules: Any) -> tuple[Referee, list[str]]:
+def watched(total: int = 200, **rules: Any) -> tuple[StopRuleMonitor, list[str]]:
     said: list[str] = []
-    return Referee(Stop(**rules), total, said.append), said
+    return StopRuleMonitor(Stop(**rules), total, said.append), said
 
 
 def test_so_many_failures() -> None:
-    referee, said = watched(max_failures=10)
+    monitor, said = watched(max_failures=10)
     for run in RUNS[:9]:
-        referee.ended(failed(run))
-        referee.ended(succeeded(run))
+        monitor.ended(*failed(run))
+        monitor.ended(*succeeded(run))
     assert said == []
-    referee.ended(failed(RUNS[9]))
+    monitor.ended(*failed(RUNS[9]))
     assert said == ["max_failures"]
-    assert referee.reason == "max_failures: 10 of 200 failed"
-    referee.ended(failed(RUNS[10]))
+    assert monitor.reason == "max_failures: 10 of 200 failed"
+    monitor.ended(*failed(RUNS[10]))
     assert said == ["max_failures"], "once is enough"
-    assert referee.reason == "max_failures: 10 of 200 failed"
+    assert monitor.reason == "max_failures: 10 of 200 failed"
 
 
 @pytest.mark.parametrize(
@@ -47,41 +47,41 @@ def test_a_share_is_of_all_configs_rounded_up(share: str, total: int, most: int)
 
 
 def test_so_many_in_a_row() -> None:
-    referee, said = watched(max_consecutive_failures=3)
+    monitor, said = watched(max_consecutive_failures=3)
     for run in RUNS[:6]:
-        referee.ended(failed(run) if run.index % 3 else succeeded(run))
+        monitor.ended(*(failed(run) if run.index % 3 else succeeded(run)))
     assert said == []
-    referee.ended(skipped(RUNS[6]))
-    referee.ended(stopped(RUNS[7]))
-    referee.ended(failed(RUNS[8]))
+    monitor.ended(*skipped(RUNS[6]))
+    monitor.ended(*stopped(RUNS[7]))
+    monitor.ended(*failed(RUNS[8]))
     assert said == ["max_consecutive_failures"]
-    assert referee.reason == "max_consecutive_failures: 3 failed one after the other"
+    assert monitor.reason == "max_consecutive_failures: 3 failed one after the other"
 
 
 def test_the_first_one() -> None:
-    referee, said = watched(fail_fast=True, max_failures=1)
-    referee.ended(succeeded(RUNS[0]))
-    referee.ended(skipped(RUNS[1]))
-    referee.ended(stopped(RUNS[2]))
+    monitor, said = watched(fail_fast=True, max_failures=1)
+    monitor.ended(*succeeded(RUNS[0]))
+    monitor.ended(*skipped(RUNS[1]))
+    monitor.ended(*stopped(RUNS[2]))
     assert said == []
-    referee.ended(failed(RUNS[3]))
-    assert (said, referee.reason) == (["fail_fast"], "fail_fast: run-3 failed")
+    monitor.ended(*failed(RUNS[3]))
+    assert (said, monitor.reason) == (["fail_fast"], "fail_fast: run-3 failed")
 
 
 def test_so_much_time() -> None:
-    referee, said = watched(max_runtime=0.05)
-    referee.start()
+    monitor, said = watched(max_runtime=0.05)
+    monitor.start()
     deadline = time.monotonic() + 10
     while not said and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert (said, referee.reason) == (["max_runtime"], "max_runtime: its 0.05s are over")
-    referee.close()
+    assert (said, monitor.reason) == (["max_runtime"], "max_runtime: its 0.05s are over")
+    monitor.close()
 
 
 def test_time_that_is_over_after_the_end_stops_nothing() -> None:
-    referee, said = watched(max_runtime=0.2)
-    referee.start()
-    referee.close()
+    monitor, said = watched(max_runtime=0.2)
+    monitor.start()
+    monitor.close()
     time.sleep(0.3)
     assert said == []
 

@@ -220,10 +220,10 @@ def test_limits_that_are_none_are_refused(
 def test_a_segfault_while_loading_is_told_with_its_stack(
     results_root: Path, tmp_path: Path
 ) -> None:
-    from argus_tasks.session.sweep_session import SweepSession
+    from argus_tasks.session.sweep_session import new_session
 
     (tmp_path / "bad_module.py").write_text("import ctypes\nctypes.string_at(0)\n")
-    session = SweepSession(request_for(CONFIGS, f"{tmp_path}/bad_module.py:run", results_root))
+    session = new_session(request_for(CONFIGS, f"{tmp_path}/bad_module.py:run", results_root))
     session.warm()
     try:
         with pytest.raises(BadInput, match=r"(?s)its process: signal SIGSEGV.*bad_module.py"):

@@ -27,58 +27,43 @@ _TERM_TO_KILL_S = 1.0
 _KILL_TO_LEAVE_S = 3.0
 
 
-def one_by_one(session: SweepSession, task: ConfigTask, account: TaskRunRecords) -> None:
+def run_in_order(session: SweepSession, task: ConfigTask, task_runs: TaskRunRecords) -> None:
     """Call the task for each config in the flow's own thread, where a debugger works."""
     to_do = deque(session.plan.to_do)
-    while not session.stopping and (to_do or session.holding.waiting):
+    while not session.stopping and (to_do or session.claims.waiting):
         if not to_do:
-            to_do.extend(session.holding.freed())
+            to_do.extend(session.claims.freed())
         if not to_do:
             time.sleep(_LOOK_S)
         elif not session.rules.holds((run := to_do.popleft()).index) and session.claim(run):
             run = session.plan.runs[run.index]
-            account.ended(run.name, task(run.index, run.name, return_state=True))
+            task_runs.ended(run.name, task(run.index, run.name, return_state=True))
 
 
-def drive(
-    session: SweepSession, task: ConfigTask, account: TaskRunRecords, admit: Callable[[int], None]
-) -> None:
-    """Submit every config that is to be run, at most a window at once, until all have ended.
+class SubmissionLoop:
+    """Submits every config that is to be run, at most a window at once, until all have ended.
 
-    `admit` is called with the number of task runs submitted so far before each further one; it
-    may hold the flow back. What still runs when the grace after a stop is over is ended.
+    What still runs when the grace after a stop is over is ended.
+
+    Args:
+        session: whose configs they are.
+        task_runs: is told of each task run that ends.
+        admit: called with the number of task runs submitted so far before each further one; it
+            may hold the flow back.
     """
-    loop = _Loop(session, task, account, admit)
-    notice = HoldingNotice(session.folder.path)
-    while not loop.finished:
-        try:
-            loop.turn()
-            notice.say(session.admission.holding)
-        except KeyboardInterrupt:  # of a handler that is not ours
-            session.stops.on_signal(SIGINT)
-    notice.end()
 
-
-class _Loop:
     def __init__(
-        self,
-        session: SweepSession,
-        task: ConfigTask,
-        account: TaskRunRecords,
-        admit: Callable[[int], None],
+        self, session: SweepSession, task_runs: TaskRunRecords, admit: Callable[[int], None]
     ) -> None:
         self._session = session
-        self._task = task
-        self._account = account
+        self._task_runs = task_runs
         self._runner = ConfigTaskRunner.current()
         self._admit = admit
         self._waiting = session.admission.waiting
-        self._ended: queue.SimpleQueue[tuple[PlannedRun, Future[State[Any]]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._ended: queue.SimpleQueue[tuple[PlannedRun, Future[State[Any]]] | None]
+        self._ended = session.admission.changes
         self._unstarted: set[int] = set()
         self._room_at_a_start = False
-        session.on_start = self._has_started
         self._in_flight = 0
         self._submitted = 0
         # A trial is asked no earlier than it can run: its sampler learns from those that end.
@@ -86,21 +71,39 @@ class _Loop:
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
-        session.pauses.on_pause = session.admission.gate.changed = lambda: self._ended.put(None)
+
+    def run(self, task: ConfigTask) -> None:
+        """Submit the task for each config; return when all have ended."""
+        session = self._session
+        notice = HoldingNotice(session.folder.path)
+        while not self.finished:
+            try:
+                self.turn(task)
+                notice.say(session.admission.holding)
+            except KeyboardInterrupt:  # of a handler that is not ours
+                session.stops.on_signal(SIGINT)
+        notice.end()
+
+    def attempt_started(self, index: int) -> None:
+        """An attempt of this config has its worker."""
+        self._unstarted.discard(index)
+        if self._room_at_a_start:
+            self._room_at_a_start = False
+            self._ended.put(None)
 
     @property
     def finished(self) -> bool:
         """True where nothing runs and nothing more is to be started, or nobody answers."""
         if self._killed_at is not None and time.monotonic() > self._killed_at + _KILL_TO_LEAVE_S:
             return True
-        left = self._waiting or self._session.holding.waiting
+        left = self._waiting or self._session.claims.waiting
         return not self._in_flight and (not left or self._session.stopping)
 
-    def turn(self) -> None:
+    def turn(self, task: ConfigTask) -> None:
         """Fill the window, then wait for an end, or for the next step of a stop."""
         session = self._session
         if not self._waiting:
-            for freed in session.holding.freed():
+            for freed in session.claims.freed():
                 self._waiting.add(freed)
         while self._waiting and not session.stopping and self._has_room():
             self._admit(self._submitted)
@@ -112,10 +115,10 @@ class _Loop:
                 continue
             run = session.plan.runs[run.index]  # a search has just drawn its config
             self._unstarted.add(run.index)
-            future = self._runner.start(self._task, run.index, run.name)
+            future = self._runner.start(task, run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
-            future.add_done_callback(partial(self._tell_end, run))
+            future.add_done_callback(partial(self._has_ended, run))
         if self.finished:
             return
         try:
@@ -126,13 +129,13 @@ class _Loop:
             run, future = ended
             self._in_flight -= 1
             self._unstarted.discard(run.index)
-            self._account.ended(run.name, _state_of(future))
+            self._task_runs.ended(run.name, _state_of(future))
         if session.stopping:
             self._wind_down()
 
     def _has_room(self) -> bool:
         """Those that wait for their next try hold no worker."""
-        idle = self._session.pauses.count + self._session.admission.gate.waiting
+        idle = self._session.admission.retry_delays.count + self._session.admission.gate.waiting
         busy = self._in_flight - idle
         if busy < self._session.request.workers:
             return True
@@ -141,14 +144,7 @@ class _Loop:
         self._room_at_a_start = True
         return not self._unstarted  # the one ahead is not to overtake those before it
 
-    def _has_started(self, index: int) -> None:
-        """Called where an attempt has its worker."""
-        self._unstarted.discard(index)
-        if self._room_at_a_start:
-            self._room_at_a_start = False
-            self._ended.put(None)
-
-    def _tell_end(self, run: PlannedRun, future: Future[State[Any]]) -> None:
+    def _has_ended(self, run: PlannedRun, future: Future[State[Any]]) -> None:
         self._ended.put((run, future))
 
     def _wind_down(self) -> None:

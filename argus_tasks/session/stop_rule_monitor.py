@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.runs.record.layout import FAILED, SUCCEEDED
-from argus_tasks.session.progress import Ended
 from argus_tasks.spec.quantities import time_text
 from argus_tasks.spec.sections import Stop
+from argus_tasks.workers.attempts.messages import Outcome
 
 
-class Referee:
+class StopRuleMonitor:
     """Watches a session's runs end, and stops it where a rule says so; safe from many threads.
 
     Args:
@@ -39,8 +40,8 @@ class Referee:
         runtime_s = self._rules.runtime_s()
         if runtime_s is None:
             return
-        told = f"its {time_text(runtime_s)} are over"
-        self._clock = threading.Timer(runtime_s, self.say, ("max_runtime", told))
+        seen = f"its {time_text(runtime_s)} are over"
+        self._clock = threading.Timer(runtime_s, self.say, ("max_runtime", seen))
         self._clock.daemon = True
         self._clock.start()
 
@@ -49,9 +50,9 @@ class Referee:
         if self._clock is not None:
             self._clock.cancel()
 
-    def ended(self, news: Ended) -> None:
+    def ended(self, run: PlannedRun, outcome: Outcome) -> None:
         """A run has ended for good. One that a stop has cut counts as neither."""
-        ending = news.outcome.ending
+        ending = outcome.ending
         if ending.resumable:
             return
         with self._lock:
@@ -63,17 +64,17 @@ class Referee:
             self._in_a_row += 1
             failed, row = self._failed, self._in_a_row
         if self._rules.fail_fast:
-            self.say("fail_fast", f"{news.run.name} failed")
+            self.say("fail_fast", f"{run.name} failed")
         elif self._most is not None and failed >= self._most:
             self.say("max_failures", f"{failed} of {self._total} failed")
         elif row == self._rules.max_consecutive_failures:
             self.say("max_consecutive_failures", f"{row} failed one after the other")
 
-    def say(self, rule: str, told: str) -> bool:
+    def say(self, rule: str, seen: str) -> bool:
         """This rule stops the sweep, by what it has seen; False where one has already."""
         with self._lock:
             if self.reason:
                 return False
-            self.reason = f"{rule}: {told}"
+            self.reason = f"{rule}: {seen}"
         self._stop(rule)
         return True

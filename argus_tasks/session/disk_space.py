@@ -11,7 +11,7 @@ from argus_tasks.runs.record.causes import DISK_FULL, of_exception
 _PROBE_BYTES = 1 << 16
 
 
-class DiskRoom:
+class DiskSpace:
     """Watches a session's attempts end; safe from many threads.
 
     There is no room where one of them has found none, and the results root has none for a small
@@ -24,8 +24,8 @@ class DiskRoom:
         self._before = False
         self._lock = threading.Lock()
 
-    def is_gone(self, cause: str | None) -> bool:
-        """An attempt has ended: whether there is no room any more."""
+    def is_full(self, cause: str | None) -> bool:
+        """An attempt has ended: whether the disk is full."""
         with self._lock:
             before, self._before = self._before, cause == DISK_FULL
         return cause == DISK_FULL and (before or not self._takes_a_file())

@@ -1,0 +1,154 @@
+"""One attempt of a config: executed, written down, reported, and whether another one follows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from argus_tasks.planning.sweep_plan import PlannedRun
+from argus_tasks.runs.record.causes import CLAIM_LOST, DISK_FULL
+from argus_tasks.runs.record.layout import FAILED, SUCCEEDED
+from argus_tasks.runs.record.run_record import stopped_ending
+from argus_tasks.session.attempt_factory import AttemptFactory
+from argus_tasks.session.disk_space import DiskSpace
+from argus_tasks.session.observer import SessionObserver
+from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.spec.modes import ENGINES
+from argus_tasks.workers.attempts.messages import Assignment, Outcome
+from argus_tasks.workers.isolation.worker_death import bury
+
+log = logging.getLogger("argus_tasks")
+
+
+class AttemptRunner:
+    """Runs the attempts of a session that is open; safe to use from many threads.
+
+    Args:
+        session: whose configs are run.
+        observer: is told of each attempt; by default nobody is.
+        on_start: called with a config's index when an attempt of it has its worker.
+    """
+
+    def __init__(
+        self,
+        session: SweepSession,
+        observer: SessionObserver | None = None,
+        on_start: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._session = session
+        self._observer = observer or SessionObserver()
+        self._on_start = on_start
+        self._factory = AttemptFactory(session)
+        self._results = session.results
+        self._disk = DiskSpace(session.request.results_root)
+
+    def run_one(self, index: int, try_number: int) -> Outcome:
+        """Execute a config's attempt; `try_number` counts this session's, from 1.
+
+        Whatever becomes of the experiment or its worker is an outcome, not an exception.
+        """
+        session = self._session
+        run = session.plan.runs[index]
+        if not self._may_start(run, try_number) or not session.claim(run):
+            return self._not_run(run, try_number)
+        run = session.claims.ours(run)
+        assignment = self._factory.assignment(
+            run, try_number, self._observer.join(run), session.admission.ticket(index)
+        )
+        began: list[float] = []
+
+        def may_start() -> bool:
+            if not self._may_start(run, try_number):
+                return False
+            began.append(time.monotonic())
+            self._on_start(index)
+            session.ledger.started(assignment)
+            self._observer.started(run, assignment)
+            session.trials.started(run, assignment.key.run_dir)
+            session.progress.started(run)
+            return True
+
+        session.ledger.forget(assignment)
+        try:
+            outcome = session.executor.run(assignment, may_start)
+        except Exception as death:  # noqa: BLE001 - ours or pickle's: it costs this run
+            if not began and session.stopping:
+                return self._not_run(run, try_number)
+            duration_s = time.monotonic() - began[0] if began else 0.0
+            outcome = bury(assignment, death, duration_s, session.stopped_by)
+            if self._forgives(index, outcome.ending.cause):
+                outcome = replace(outcome, forgiven=True)
+        if outcome is None:
+            return self._not_run(run, try_number)
+        if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
+            session.stops.stop("another host")
+            self._results.outcomes[index] = outcome
+            return outcome
+        outcome = self._cut_by_a_full_disk(outcome)
+        if outcome.ending.status == SUCCEEDED and not outcome.unwritten:
+            session.time_limit.succeeded(outcome.duration_s)
+        outcome = session.ledger.ended(assignment, outcome)
+        self._results.outcomes[index] = outcome
+        if self.wants_retry(index, try_number):
+            session.progress.paused(run)
+        else:
+            session.claims.let_go(run)
+            session.ended(run, outcome, assignment.attempt)
+        return outcome
+
+    def wants_retry(self, index: int, try_number: int) -> bool:
+        """True where the config's last attempt failed and is to be tried again."""
+        outcome = self._results.outcomes.get(index)
+        if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
+            return False
+        counted = try_number - (index in self._results.forgiven)
+        return outcome.forgiven or self._session.request.retry.wants(outcome.kinds, counted)
+
+    @property
+    def most_tries(self) -> int:
+        """How often one start of the sweep may try a config: where nodes can be lost, once more."""
+        request = self._session.request
+        return max(1, request.retry.max_attempts) + (request.execution.mode in ENGINES)
+
+    def _may_start(self, run: PlannedRun, try_number: int) -> bool:
+        session = self._session
+        return not session.stopping and not (try_number == 1 and session.rules.holds(run.index))
+
+    def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
+        """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
+        session = self._session
+        outcome = Outcome(stopped_ending(session.stopped_by or "breaker"))
+        last = self._results.outcomes.get(run.index)
+        if last is None:
+            self._results.keys.pop(run.index, None)
+        else:
+            run = session.claims.ours(run)
+            cut: Assignment = self._factory.assignment(run, try_number - 1)
+            outcome = replace(outcome, stack=last.stack, unwritten=True)
+            outcome = session.ledger.ended(cut, outcome)
+            self._results.outcomes[run.index] = outcome
+            session.ended(run, outcome, cut.attempt)
+        session.claims.let_go(run)
+        return outcome
+
+    def _forgives(self, index: int, cause: str | None) -> bool:
+        """True where an attempt that has failed so is tried again and does not count: once."""
+        forgiven = self._results.forgiven
+        if index in forgiven or not self._session.request.retry.forgives(cause):
+            return False
+        forgiven.add(index)
+        return True
+
+    def _cut_by_a_full_disk(self, outcome: Outcome) -> Outcome:
+        """The outcome as it is, or as stopped where the disk is full; that stops the session."""
+        session = self._session
+        cause = outcome.ending.cause
+        if self._disk.is_full(cause):
+            root = session.request.results_root
+            if session.rules.say(DISK_FULL, f"no room under {root}"):
+                log.warning("no room under %s: nothing new starts; make some, and go on", root)
+        if session.stopped_by == DISK_FULL and cause == DISK_FULL:
+            return replace(outcome, ending=stopped_ending(DISK_FULL), kinds=(), unwritten=True)
+        return outcome
