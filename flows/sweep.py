@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from argus_tasks.orchestration.tasks.hooks import close_for_the_dead
+from argus_tasks.orchestration.tasks.hooks import close_batch_of_dead_flow
 from argus_tasks.orchestration.tasks.run_session import (
     SessionParameter,
     run_request,
@@ -25,8 +25,8 @@ from argus_tasks.spec.options import takes_options
     validate_parameters=False,
     persist_result=False,
     task_runner=ConfigTaskRunner(),  # type: ignore[arg-type]  # Prefect's own types differ
-    on_cancellation=[close_for_the_dead],
-    on_crashed=[close_for_the_dead],
+    on_cancellation=[close_batch_of_dead_flow],
+    on_crashed=[close_batch_of_dead_flow],
 )
 @takes_options
 def sweep(

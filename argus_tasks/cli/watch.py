@@ -14,7 +14,7 @@ from argus_tasks.cli.best import Best
 from argus_tasks.cli.say import say
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.record.layout import FAILED
-from argus_tasks.session.progress import EndedRun, Snapshot
+from argus_tasks.session.progress import EndedRun, ProgressSnapshot
 from argus_tasks.session.sweep_session import SweepSession
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def duration_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def expected(shot: Snapshot) -> str:
+def expected(shot: ProgressSnapshot) -> str:
     """When the end is expected; `starting` while workers and Prefect's server get ready."""
     if shot.eta_s is None and not shot.running and shot.reused == shot.done < shot.total:
         return "starting"
@@ -98,7 +98,7 @@ def _holding(session: SweepSession, before: str = "") -> str:
     return f"{before}holding: {'; '.join(reasons)}" if reasons else ""
 
 
-def _at_the_end(shot: Snapshot, before: str = "") -> str:
+def _at_the_end(shot: ProgressSnapshot, before: str = "") -> str:
     """How far Prefect's server is, and what is waited for, once that is all there is to do."""
     parts = [shot.waiting] if shot.waiting else []
     if shot.recorded is not None and shot.recorded[0] < shot.recorded[1]:
@@ -112,7 +112,7 @@ class _Plain:
     def __init__(self, session: SweepSession) -> None:
         self._session = session
         self._last = time.monotonic()
-        self._drawn: Snapshot | None = None
+        self._drawn: ProgressSnapshot | None = None
         self._said_wait = False
         self._best = ""
 
@@ -120,7 +120,7 @@ class _Plain:
         if news.outcome.ending.status == FAILED:
             say(failure_line(news))
 
-    def draw(self, snapshot: Snapshot, best: str) -> None:
+    def draw(self, snapshot: ProgressSnapshot, best: str) -> None:
         self._drawn, self._best = snapshot, best
         waits = bool(snapshot.waiting) and not self._said_wait
         if waits or time.monotonic() >= self._last + _PLAIN_EVERY_S:
@@ -179,7 +179,7 @@ class _Live:
             line = failure_line(news)
             console.print(line[: console.width], style="red", markup=False, highlight=False)
 
-    def draw(self, snapshot: Snapshot, best: str) -> None:
+    def draw(self, snapshot: ProgressSnapshot, best: str) -> None:
         running = ", ".join(snapshot.running_names[:_SHOWN_NAMES])
         more = len(snapshot.running_names) - _SHOWN_NAMES
         parts = [

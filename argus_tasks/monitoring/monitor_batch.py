@@ -1,4 +1,4 @@
-"""As which batch a session is told of, and what its monitor knows of that batch already."""
+"""The batch that a session is reported as, and what the monitor knows of that batch already."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _NUMBERED = re.compile(r"\.(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """How a session is told of.
+class MonitorBatch:
+    """The batch on the monitor that a session's jobs belong to.
 
     Attributes:
-        batch_id: the batch on the monitor.
-        n_total: its jobs: those told of by earlier sessions, and those to be run now.
-        labels: more of the batch.
-        lost: jobs whose start was told, and whose end was not, by name.
-        ended: jobs that earlier sessions have told the end of, and that are not run now.
+        batch_id: its id there.
+        n_total: its jobs: those reported by earlier sessions, and those to be run now.
+        labels: its labels there.
+        lost: jobs whose start was reported and whose end was not, by name.
+        ended: jobs whose end was reported by earlier sessions, and that are not run now.
     """
 
     batch_id: str
@@ -34,8 +34,8 @@ class Telling:
     lost: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
-def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
-    """How to tell of this session; None where there is nothing to tell.
+def monitor_batch_of(plan: Plan, folder: SweepFolder) -> MonitorBatch | None:
+    """The batch to report this session as; None where there is nothing to report.
 
     A batch that is done cannot be opened again on the monitor: what is run after it goes by
     `<batch_id>.2`, and so on.
@@ -52,7 +52,7 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
         reused = plan.count(Action.REUSE) + plan.count(Action.LEAVE)
         if reused:
             labels["reused"] = reused
-        return Telling(batch_id, len(plan.to_do), labels)
+        return MonitorBatch(batch_id, len(plan.to_do), labels)
     now = {run.name for run in plan.to_do}
     by_name = {end.name: end for end in told.ends.values()}
     ended = tuple(
@@ -63,7 +63,7 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
         labels["reused"] = reused
     lost = open_jobs(folder, told)
     jobs = now | {end.name for end in ended} | set(lost)
-    return Telling(told.batch_id, len(jobs), labels, ended, lost)
+    return MonitorBatch(told.batch_id, len(jobs), labels, ended, lost)
 
 
 def _next(first: str, last: str) -> str:

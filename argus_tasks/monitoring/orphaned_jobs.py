@@ -1,6 +1,6 @@
 """Jobs and batches that a monitor shows as running, though the process that ran them is gone.
 
-Their ends stand in the run folders. The next session of the batch tells of those that it does not
+Their ends stand in the run folders. The next session of the batch reports those that it does not
 take up itself; of a batch that nobody takes up `status --repair` does, or Prefect's runner, where
 it finds a flow's process dead.
 """
@@ -30,7 +30,7 @@ _ERROR_TEXT = 8_000
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:
-    """A job whose start was told, and whose end was not."""
+    """A job whose start was reported and whose end was not."""
 
     name: str
     run_id: str
@@ -52,7 +52,7 @@ class ClosedBatch:
 
 
 def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
-    """The jobs of the batch that was told of last whose end has not been told, by name."""
+    """By name: the jobs of the batch reported last whose end has not been reported."""
     ending = f"-{job_suffix(folder.batch_id)}"
     found: dict[str, OpenJob] = {}
     for fact in folder.facts() if told.sessions else ():
@@ -61,10 +61,10 @@ def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
         name, run_id = str(fact["job_id"]).removesuffix(ending), str(fact["run_id"])
         run_dir = str(folder.path.parents[1] / run_id)
         found[name] = OpenJob(name, run_id, run_dir, int(fact["attempt"]))
-    return {name: job for name, job in found.items() if not _is_told(job, told)}
+    return {name: job for name, job in found.items() if not _end_is_reported(job, told)}
 
 
-def tell_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+def report_end_of(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
     """Tell the end of a job as its folder has it; one that is running there is lost."""
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
@@ -83,7 +83,7 @@ def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> li
     ]
 
 
-def _is_told(job: OpenJob, told: ToldSoFar) -> bool:
+def _end_is_reported(job: OpenJob, told: ToldSoFar) -> bool:
     end = told.ends.get(job.run_id)
     return end is not None and end.attempt >= job.attempt
 
@@ -105,18 +105,20 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
     jobs = list(open_jobs(folder, told).values())
     state = folder.state() or {}
     batch = BatchReporter(told.batch_id, project=str(state.get("project")), n_total=0)
-    left = not_waiting(batch, file, jobs)
+    left = without_waiting_ends(batch, file, jobs)
     batch.open_to_close(lambda how: file.closed(str(told.batch_id), how))
     for end in told.ends.values():
         batch.count(end.name, failed=end.failed)
     for job in left:
-        tell_end(batch, file, job)
+        report_end_of(batch, file, job)
     batch.close("the process that ran it is gone")
     batch.leave()
     return told.batch_id, len(jobs)
 
 
-def not_waiting(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+def without_waiting_ends(
+    batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]
+) -> list[OpenJob]:
     """Those whose end does not wait in the outbox already: a process can be killed between an event
     and the note of it. To be asked before the batch is opened."""
     waiting = (batch.ends_waiting() or {}) if jobs else {}

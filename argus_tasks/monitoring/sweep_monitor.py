@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.guard import guarded
-from argus_tasks.monitoring.monitor_batch import Telling, telling_of
-from argus_tasks.monitoring.orphaned_jobs import not_waiting, tell_end
+from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_of
+from argus_tasks.monitoring.orphaned_jobs import report_end_of, without_waiting_ends
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
@@ -43,11 +43,11 @@ class _Job:
 
 
 class MonitorObserver(SessionObserver):
-    """Tells an Argus server, through this host's outbox. Never raises."""
+    """Reports a session to an Argus server, through this host's outbox. Never raises."""
 
     reports = True
 
-    def __init__(self, session: SweepSession, telling: Telling) -> None:
+    def __init__(self, session: SweepSession, batch: MonitorBatch) -> None:
         from argus_tasks.reporting.batch_reporter import BatchReporter
 
         self._session = session
@@ -58,24 +58,24 @@ class MonitorObserver(SessionObserver):
         self._asked_by = ""
         request = session.request
         self._batch = BatchReporter(
-            telling.batch_id,
+            batch.batch_id,
             project=request.project,
-            n_total=telling.n_total,
+            n_total=batch.n_total,
             experiment_type=request.spec.experiment_type,
-            labels=telling.labels,
+            labels=batch.labels,
             shared_folder=_shared_folder(session),
         )
-        lost = not_waiting(self._batch, self._file, list(telling.lost.values()))
+        lost = without_waiting_ends(self._batch, self._file, list(batch.lost.values()))
         self._lost = {job.name: job for job in lost}
-        self._file.opened(telling.batch_id, session.session_id)
+        self._file.opened(batch.batch_id, session.session_id)
         self._batch.open(
             on_stop=self._on_stop,
             on_end=self._on_end,
-            environment=session.snapshot.event if session.snapshot.gathers else None,
+            environment=session.environment.event if session.environment.gathers else None,
         )
-        for end in telling.ended:
+        for end in batch.ended:
             self._batch.count(end.name, failed=end.failed)
-        self._tell_lost(set(self._lost) - {run.name for run in session.plan.to_do})
+        self._report_lost(set(self._lost) - {run.name for run in session.plan.to_do})
 
     def join(self, run: PlannedRun) -> JoinContext | None:
         """What the run's worker needs to emit for it."""
@@ -113,7 +113,7 @@ class MonitorObserver(SessionObserver):
         with self._lock:
             job = self._jobs.pop(index, None)
         if job is not None:
-            self._tell_end(job, self._session.results.outcomes.get(index))
+            self._report_end(job, self._session.results.outcomes.get(index))
 
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
@@ -122,8 +122,8 @@ class MonitorObserver(SessionObserver):
         while self._jobs:
             with self._lock:
                 _, job = self._jobs.popitem()
-            self._tell_end(job, self._session.results.outcomes.get(job.run.index))
-        self._tell_lost(set(self._lost))
+            self._report_end(job, self._session.results.outcomes.get(job.run.index))
+        self._report_lost(set(self._lost))
         self._batch.close(self._why_failed(error))
         self._file.close()
 
@@ -145,12 +145,12 @@ class MonitorObserver(SessionObserver):
         self._session.progress.waits_for("the monitor", deadline)
         self._batch.leave(max(_DRAIN_LEAST_S, deadline.left_s()))
 
-    def _tell_lost(self, names: set[str]) -> None:
-        """Tell the ends of jobs that a killed session has left open, and that nobody takes up."""
+    def _report_lost(self, names: set[str]) -> None:
+        """Report the ends of jobs that a killed session left open and that nobody takes up."""
         for name in sorted(names):
-            tell_end(self._batch, self._file, self._lost.pop(name))
+            report_end_of(self._batch, self._file, self._lost.pop(name))
 
-    def _tell_end(self, job: _Job, outcome: Outcome | None) -> None:
+    def _report_end(self, job: _Job, outcome: Outcome | None) -> None:
         run, assignment = job.run, job.assignment
         data: dict[str, Any] = {"attempts": assignment.attempt}
         failed, after = True, _after(outcome)
@@ -162,7 +162,7 @@ class MonitorObserver(SessionObserver):
             ending = outcome.ending
             failed = ending.status == FAILED
             data["elapsed_s"] = round(job.spent_s + outcome.duration_s, 6)
-            data |= _told(outcome)
+            data |= _measured(outcome)
             if failed:
                 data |= _failure(outcome, assignment.key.run_dir)
             else:
@@ -217,8 +217,8 @@ def reported(session: SweepSession) -> Iterator[SessionObserver]:
 def _monitor_of(session: SweepSession) -> MonitorObserver | None:
     if not configured():
         return None
-    telling = telling_of(session.plan, session.folder)
-    return MonitorObserver(session, telling) if telling is not None else None
+    batch = monitor_batch_of(session.plan, session.folder)
+    return MonitorObserver(session, batch) if batch is not None else None
 
 
 def _shared_folder(session: SweepSession) -> Path | None:
@@ -245,7 +245,7 @@ def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _measured(outcome: Outcome) -> dict[str, Any]:
     """Metrics, epochs and resources. What the function returned wins over what it reported."""
     data: dict[str, Any] = {}
     metrics: dict[str, Any] = dict(outcome.metrics)

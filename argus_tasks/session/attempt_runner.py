@@ -27,7 +27,7 @@ class AttemptRunner:
 
     Args:
         session: whose configs are run.
-        observer: is told of each attempt; by default nobody is.
+        observer: called as each attempt starts and ends; by default nobody is.
         on_start: called with a config's index when an attempt of it has its worker.
     """
 

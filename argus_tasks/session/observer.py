@@ -1,4 +1,4 @@
-"""Who watches a session: one that reports to a monitor, or nobody."""
+"""Who observes the attempts of a session: one that reports to a monitor, or nobody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SessionObserver:
-    """Is told what happens in a session, and does nothing: the base of those that do.
+    """Called with what happens in a session; does nothing. Override what is to be reported.
 
     Attributes:
         reports: it reports to somebody.

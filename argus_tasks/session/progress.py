@@ -17,7 +17,7 @@ WORTH_SAYING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ProgressSnapshot:
     """Counts of configs at one moment.
 
     Attributes:
@@ -117,7 +117,7 @@ class Progress:
             news, self._news = self._news, []
         return news
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ProgressSnapshot:
         """The counts now."""
         with self._lock:
             counts = dict(self._counts)
@@ -134,7 +134,7 @@ class Progress:
                 to_go = sum(max(usual - age, age / 2) for age in ages)
                 to_go += max(0, left - len(ages)) * usual
                 eta = max(1.0, to_go / lanes)
-        return Snapshot(
+        return ProgressSnapshot(
             self._total,
             counts[SUCCEEDED],
             counts[FAILED],

@@ -56,7 +56,7 @@ class SweepSession:
         admission: the gate that every attempt passes, and who waits there.
         executor: where attempts execute.
         time_limit: how long an attempt may take.
-        snapshot: what it was started with: code, packages, host.
+        environment: what it was started with: code, packages, host.
         ledger: where its attempts are written down.
     """
 
@@ -70,7 +70,7 @@ class SweepSession:
     admission: AdmissionQueue
     executor: Executor
     time_limit: TimeLimit
-    snapshot: EnvironmentSnapshot
+    environment: EnvironmentSnapshot
     ledger: AttemptLedger
     meta: RunMetadata = field(default_factory=RunMetadata, init=False)
     """What holds for every run, once it is open."""
@@ -109,7 +109,7 @@ class SweepSession:
         """Start the workers now; they load while the caller does other things."""
         self.admission.open()
         if self.plan.to_do:
-            self.snapshot.begin()
+            self.environment.begin()
         self.executor.warm(min(self.request.workers, len(self.plan.to_do)))
 
     def check(self) -> None:
@@ -148,10 +148,10 @@ class SweepSession:
         self.meta = replace(
             with_facts(request.metadata, Path.cwd()),
             code=plan.code,
-            env_snapshot=self.snapshot.reference(self.folder, self.session_id),
+            env_snapshot=self.environment.reference(self.folder, self.session_id),
         )
         self.folder.write_plan(plan.listed)
-        self.snapshot.keep(self.folder, self.session_id)
+        self.environment.keep(self.folder, self.session_id)
         self.claims.open()
 
     def __enter__(self) -> SweepSession:
@@ -178,7 +178,7 @@ class SweepSession:
         self.executor.close()
         self.trials.close()
         self.stops.deadline.begin()
-        self.snapshot.close(0.2 if self.stopping else self.stops.deadline.left_s())
+        self.environment.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
         self.folder.make_room()
         self.ledger.close()

@@ -1,7 +1,7 @@
-"""A session's trials: each asked when a worker is free, and told how its run ended.
+"""A session's trials: each is drawn when a worker is free, and its end is given to the study.
 
-The study and the run folders may be of two minds after a crash: a trial that was asked and not told
-is told, or taken up, as the folders have it (`search.planning`).
+After a crash the study may lack ends that the run folders have: such a trial gets its end from
+there, or is taken up (`search.search_plan`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class SearchTrials(Trials):
         self._twins: dict[str, list[PlannedRun]] = {}
 
     def open(self, folder: SweepFolder) -> None:
-        """Open the study, and tell it what the last session could not."""
+        """Open the study, and give it the ends that the last session could not."""
         self._folder = folder
         self._study.open()
         if not self._request.fresh:
@@ -130,7 +130,7 @@ class SearchTrials(Trials):
             self._tell_state(run, TrialState.FAIL)
 
     def settled(self, run: PlannedRun, known: KnownRun) -> None:
-        """A trial's config has its outcome: the trial is told, and those that have the same."""
+        """A config has its outcome: its trial ends, and so do those that have the same config."""
         self._tell(run, known)
         if run.digest is None:
             return

@@ -22,7 +22,7 @@ from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import (
     show_verdict,
 )
 from argus_tasks.runs.ledger.summary import RunSummary
-from argus_tasks.session.progress import Snapshot
+from argus_tasks.session.progress import ProgressSnapshot
 from argus_tasks.session.stop_state import StopState
 from tests.support import experiments
 from tests.support.prefect_api import PrefectApi
@@ -88,7 +88,7 @@ def test_a_short_sweep_shows_its_outcome_alone(served: str, results_root: Path) 
 
 
 def fake_session() -> Any:
-    snapshot = Snapshot(2, 1, 0, 0, 1, 0, 1.0, None, (), None, "")
+    snapshot = ProgressSnapshot(2, 1, 0, 0, 1, 0, 1.0, None, (), None, "")
     return SimpleNamespace(
         request=SimpleNamespace(name="n", results_root=Path("r"), search=None),
         plan=SimpleNamespace(runs=(), to_do=(), batch_id="b"),

@@ -93,7 +93,7 @@ class Leases:
             self._server.change(self._name, active_slots=max(0, limit.taken - count))
 
 
-class Crowd:
+class WaitingSweeps:
     """The sweeps that want more slots of a limit than they have: a limit of its own counts them.
 
     Each of them holds one slot of it, which goes back with its lease where it is killed.

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from argus_tasks.admission.cpu import CpuRoom, Rule
 from argus_tasks.admission.shared_slots import Slots
 from argus_tasks.base.guard import swallow
-from argus_tasks.orchestration.limits.leases import Crowd, Leases
+from argus_tasks.orchestration.limits.leases import Leases, WaitingSweeps
 from argus_tasks.orchestration.prefect_api.limit_server import LimitServer, ServerLimit
 from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway, without_retries
 from argus_tasks.session.admission_queue import AdmissionQueue
@@ -121,7 +121,7 @@ class _NamedLimit:
         self._server = server
         self._slots = slots
         self._leases = Leases(server, slots.name)
-        self._crowd = Crowd(server, slots.name)
+        self._waiting_sweeps = WaitingSweeps(server, slots.name)
         self._disabled = False
         self._local = slots.local
         slots.changed = wake
@@ -139,7 +139,9 @@ class _NamedLimit:
             return
         self._local = max(1, limit.limit - max(0, limit.taken - leases.held))
         wanted = slots.wanted()
-        allowed = _lease(limit, leases, self._crowd, min(wanted, limit.limit), slots.used, wanted)
+        allowed = _lease(
+            limit, leases, self._waiting_sweeps, min(wanted, limit.limit), slots.used, wanted
+        )
         slots.owed = leases.held > allowed
         why = f"waiting for {slots.name}"
         slots.allow(allowed, why if limit.limit else f"paused: {slots.name} is 0")
@@ -148,7 +150,7 @@ class _NamedLimit:
         self._slots.allow(max(self._local, self._leases.held), f"waiting for {self._slots.name}")
 
     def leave(self) -> None:
-        _leave(self._leases, self._crowd, disabled=self._disabled)
+        _leave(self._leases, self._waiting_sweeps, disabled=self._disabled)
 
 
 class _CpuLimit:
@@ -158,7 +160,7 @@ class _CpuLimit:
         self._server = server
         self._cpu = cpu
         self._leases = Leases(server, cpu.name)
-        self._crowd = Crowd(server, cpu.name)
+        self._waiting_sweeps = WaitingSweeps(server, cpu.name)
         self._me = uuid.uuid4().hex[:12]
         self._mark: Any = None
         self._mark_at = 0.0
@@ -180,15 +182,17 @@ class _CpuLimit:
         wanted = cpu.wanted()
         if not self._is_ours(limit):
             target = min(wanted, limit.limit)
-            allowed = _lease(limit, leases, self._crowd, target, cpu.running, wanted)
+            allowed = _lease(limit, leases, self._waiting_sweeps, target, cpu.running, wanted)
             why = f"{cpu.name} is {limit.limit}"
             cpu.ruled(Rule.PERSON, allowed, why if limit.limit else f"paused: {why}")
             return
         self._write(limit)
         target = min(wanted, cpu.room)
-        others = self._crowd.others(hungry=leases.held < wanted)
+        others = self._waiting_sweeps.others(hungry=leases.held < wanted)
         if others:
-            target = min(target, max(1, self._crowd.share(limit.limit, others, leases.held)))
+            target = min(
+                target, max(1, self._waiting_sweeps.share(limit.limit, others, leases.held))
+            )
         leases.reach(target, cpu.running)
         sharing = f"sharing {cpu.name} with other sweeps"
         cpu.ruled(Rule.CONTROLLER, max(1, min(target, leases.held)) if others else None, sharing)
@@ -198,7 +202,7 @@ class _CpuLimit:
             self._cpu.ruled(Rule.CONTROLLER, None, "")
 
     def leave(self) -> None:
-        _leave(self._leases, self._crowd, disabled=self._disabled)
+        _leave(self._leases, self._waiting_sweeps, disabled=self._disabled)
 
     def _made(self, value: int) -> ServerLimit:
         self._note(value, None)
@@ -239,26 +243,26 @@ class _CpuLimit:
 
 
 def _lease(
-    limit: ServerLimit, leases: Leases, crowd: Crowd, target: int, used: int, wanted: int
+    limit: ServerLimit, leases: Leases, sweeps: WaitingSweeps, target: int, used: int, wanted: int
 ) -> int:
     """Lease what is this sweep's of a limit; how many may be used now."""
     if limit.limit == 0:  # the server takes nothing back now
         return 0
-    others = crowd.others(hungry=leases.held < wanted)
+    others = sweeps.others(hungry=leases.held < wanted)
     if others:
-        target = min(target, crowd.share(limit.limit, others, leases.held))
+        target = min(target, sweeps.share(limit.limit, others, leases.held))
     if limit.taken > limit.limit and leases.held:  # it has been lowered: each gives up its part
         target = min(target, -(-limit.limit * leases.held // limit.taken))
     leases.reach(target, used)
     return min(target, leases.held)
 
 
-def _leave(leases: Leases, crowd: Crowd, *, disabled: bool) -> None:
+def _leave(leases: Leases, sweeps: WaitingSweeps, *, disabled: bool) -> None:
     if disabled:
         leases.give_back_all_disabled()
     else:
         leases.give_back_all()
-    crowd.leave()
+    sweeps.leave()
 
 
 def _value_of(mark: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The sweep's own account of its task runs: what Prefect's server is held to at the end."""
+"""The task runs of a sweep, as they ended here: what Prefect's server is compared with at the end.
+
+The ledger has the same ends, but not the ids that Prefect has given to its task runs.
+"""
 
 from __future__ import annotations
 

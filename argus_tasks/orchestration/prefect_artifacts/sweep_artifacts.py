@@ -45,8 +45,8 @@ class SweepArtifacts:
 
     def __init__(self, session: SweepSession, flow_run_id: str) -> None:
         self._session = session
-        self._posts = _Posts(flow_run_id, session.request.name)
-        self._standing = RunningLeaderboard(session)
+        self._artifacts = _FlowRunArtifacts(flow_run_id, session.request.name)
+        self._leaderboard = RunningLeaderboard(session)
         self._ended = threading.Event()
         # The flow's context: its settings say which server it is.
         self._thread = threading.Thread(
@@ -78,7 +78,7 @@ class SweepArtifacts:
         except Exception:
             log.debug("the sweep's artifacts on Prefect's server are not whole", exc_info=True)
         finally:
-            self._posts.close()
+            self._artifacts.close()
 
     def _show_until_ended(self) -> None:
         pause_s = FIRST_S
@@ -94,32 +94,32 @@ class SweepArtifacts:
             pause_s = max(EVERY_S, _PATIENCE * took_s)
             if failures == _MOST_FAILURES:
                 self._ended.wait()
-        self._standing.look()
+        self._leaderboard.look()
         with suppress(Exception):
-            if self._posts.begun:
+            if self._artifacts.begun:
                 self._show()
-        self._posts.put("outcome", "markdown", self._outcome(), "How it came out.")
+        self._artifacts.put("outcome", "markdown", self._outcome(), "How it came out.")
 
     def _show(self) -> None:
-        self._standing.look()
+        self._leaderboard.look()
         snapshot = self._session.progress.snapshot()
         share = 100.0 * snapshot.done / snapshot.total if snapshot.total else 100.0
         said = (
             f"{snapshot.done} of {snapshot.total} done, {snapshot.running} running,"
             f" {snapshot.failed} failed"
         )
-        self._posts.put("progress", "progress", round(share, 1), said)
-        rows = self._standing.rows(_MOST_ROWS)
+        self._artifacts.put("progress", "progress", round(share, 1), said)
+        rows = self._leaderboard.rows(_MOST_ROWS)
         if rows:
-            better = "lower" if self._standing.direction == "min" else "higher"
-            said = f"The best so far by {_safe(str(self._standing.metric))}, {better} is better."
-            self._posts.put("leaderboard", "table", json.dumps(rows), said)
+            better = "lower" if self._leaderboard.direction == "min" else "higher"
+            said = f"The best so far by {_safe(str(self._leaderboard.metric))}, {better} is better."
+            self._artifacts.put("leaderboard", "table", json.dumps(rows), said)
 
     def _outcome(self) -> str:
         session = self._session
         root = session.request.results_root
         lines = [f"# {_safe(session.request.name)}: {session.summary().sentence()}", ""]
-        rows = self._standing.rows(_TOP)
+        rows = self._leaderboard.rows(_TOP)
         if rows:
             lines += [*markdown_table(rows), ""]
         batch_id = session.plan.batch_id
@@ -140,14 +140,14 @@ def show_verdict(name: str, message: str, comparison: Sequence[str], report: str
     if context is None or context.flow_run is None:
         return
     lines = [f"# {_safe(message)}", "", *(f"    {line}" for line in comparison), "", report]
-    posts = _Posts(str(context.flow_run.id), name)
+    artifacts = _FlowRunArtifacts(str(context.flow_run.id), name)
     try:
         with without_retries():
-            posts.put("verdict", "markdown", "\n".join(lines), "Beside the baseline.")
+            artifacts.put("verdict", "markdown", "\n".join(lines), "Beside the baseline.")
     except Exception:
         log.debug("the verdict is not on Prefect's server", exc_info=True)
     finally:
-        posts.close()
+        artifacts.close()
 
 
 def report_words(root: Path, batch_id: str | None = None) -> str:
@@ -174,7 +174,7 @@ def _safe(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|!~$])", r"\\\1", " ".join(text.split()))
 
 
-class _Posts:
+class _FlowRunArtifacts:
     """The artifacts of a flow run: each made once, then changed."""
 
     def __init__(self, flow_run_id: str, name: str) -> None:

@@ -21,7 +21,7 @@ ASK_EVERY_S = 2.0
 
 
 @contextmanager
-def heeding_cancel(flow_run_id: UUID, cancelled: Callable[[], None]) -> Iterator[None]:
+def watching_for_cancel(flow_run_id: UUID, cancelled: Callable[[], None]) -> Iterator[None]:
     """Within, call `cancelled`, from a thread and once, when the flow run is to be cancelled."""
     over = threading.Event()
 

@@ -1,11 +1,12 @@
-"""Prefect's state hooks: they tell the monitor how each config, and a flow that was ended, ended.
+"""Prefect's state hooks: they report the end of each config, and of a flow whose process is gone.
 
 Of the task's, on_failure comes once, after the last attempt; a try that is to be repeated is known
 by the Running after it. A task run that a stop has cancelled, or whose engine broke, has no hook:
-`config_task` and the session's end tell of those.
+`config_task` and the session's end report those.
 
-The batch's own events are told by the session, which runs within the flow and sees all of its ends
-but one: its process is gone. Then Prefect's runner calls the flow's hooks, in a process of its own.
+The batch's own events are reported by the session, which runs within the flow and sees every end
+of it but one: its process is gone. Then Prefect's runner calls the flow's hooks, in a process of
+its own.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _index() -> int:
 
 
 # Prefect's runner gives these by name.
-def close_for_the_dead(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def close_batch_of_dead_flow(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Close the batch of a flow run whose process is gone: cancelled without grace, or killed. One
     that has closed it itself is left alone."""
     try:
@@ -58,4 +59,4 @@ def close_for_the_dead(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     except BadInput:
         return  # called by a script, with its session: that one's process is not a runner's
     except Exception:
-        log.warning("the monitor was not told of the end of %s", flow_run.name, exc_info=True)
+        log.warning("the end of %s was not reported to the monitor", flow_run.name, exc_info=True)

@@ -23,7 +23,7 @@ from argus_tasks.orchestration.mirror.settling import SettleReport
 from argus_tasks.orchestration.mirror.task_run_records import TaskRunRecords
 from argus_tasks.orchestration.prefect_artifacts.monitor_plots import KeyPlots
 from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import SweepArtifacts
-from argus_tasks.orchestration.tasks.cancel import heeding_cancel
+from argus_tasks.orchestration.tasks.cancel import watching_for_cancel
 from argus_tasks.orchestration.tasks.config_task import config_task
 from argus_tasks.orchestration.tasks.final_state import final_state
 from argus_tasks.orchestration.tasks.submission import SubmissionLoop, run_in_order
@@ -152,7 +152,7 @@ def _run_mirrored(given: SessionParameter, at_the_end: ExitStack) -> None:
     try:
         cancel = partial(session.stops.stop, "Prefect")
         with SweepArtifacts(session, flow_run_id) as artifacts:
-            with heeding_cancel(context.flow_run.id, cancel), reported(session) as observer:
+            with watching_for_cancel(context.flow_run.id, cancel), reported(session) as observer:
                 at_the_end.callback(observer.leave)
                 plots = KeyPlots(session, observer)
                 _run_configs(session, observer, task_runs, mirror)

@@ -47,7 +47,7 @@ class SubmissionLoop:
 
     Args:
         session: whose configs they are.
-        task_runs: is told of each task run that ends.
+        task_runs: notes each task run that ends.
         admit: called with the number of task runs submitted so far before each further one; it
             may hold the flow back.
     """

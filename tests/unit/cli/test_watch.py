@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argus_tasks.cli.watch import expected
-from argus_tasks.session.progress import Snapshot
+from argus_tasks.session.progress import ProgressSnapshot
 
 
-def shot(*, reused: int = 0, succeeded: int = 0, running: int = 0, eta_s: float | None) -> Snapshot:
-    return Snapshot(
+def shot(
+    *, reused: int = 0, succeeded: int = 0, running: int = 0, eta_s: float | None
+) -> ProgressSnapshot:
+    return ProgressSnapshot(
         total=10,
         succeeded=reused + succeeded,
         failed=0,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.monitoring.monitor_batch import Telling, telling_of
+from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_of
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
@@ -41,12 +41,12 @@ class Root:
                 AttemptRunner(session).run_one(run.index, 1)
         return session
 
-    def telling(self, *xs: int) -> Telling | None:
+    def telling(self, *xs: int) -> MonitorBatch | None:
         request = request_for(
             [{"x": x} for x in xs], experiment, self.root, mode="thread", name="n"
         )
         plan = make_plan(request)
-        return telling_of(plan, SweepFolder(self.root, plan.batch_id))
+        return monitor_batch_of(plan, SweepFolder(self.root, plan.batch_id))
 
 
 @pytest.fixture

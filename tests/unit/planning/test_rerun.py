@@ -299,7 +299,7 @@ def test_what_a_sweep_was_started_with_is_kept_once(
     session = sweep_of(repo)
     session.warm()
     run_session(session)
-    event = session.snapshot.event()
+    event = session.environment.event()
     assert event["git_dirty"] is True
     assert any(line.startswith("prefect==") for line in event["pip_freeze"])
     metas = [
@@ -342,7 +342,7 @@ def test_gathering_waits_for_nobody(results_root: Path) -> None:
     """A session that ends before anything was gathered leaves no process behind."""
     session = sweep(results_root)
     session.warm()
-    process = session.snapshot._process
+    process = session.environment._process
     assert process is not None
     began = time.monotonic()
     session.close()
