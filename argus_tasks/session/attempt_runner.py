@@ -38,6 +38,8 @@ class AttemptRunner:
         on_start: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._session = session
+        self._plan = session.plan
+        self._retry = session.request.retry
         self._observer = observer or SessionObserver()
         self._on_start = on_start
         self._factory = AttemptFactory(session)
@@ -50,7 +52,7 @@ class AttemptRunner:
         Whatever becomes of the experiment or its worker is an outcome, not an exception.
         """
         session = self._session
-        run = session.plan.runs[index]
+        run = self._plan.runs[index]
         if not self._may_start(run, try_number) or not session.claim(run):
             return self._not_run(run, try_number)
         run = session.claims.ours(run)
@@ -104,13 +106,13 @@ class AttemptRunner:
         if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
             return False
         counted = try_number - (index in self._results.forgiven)
-        return outcome.forgiven or self._session.request.retry.wants(outcome.kinds, counted)
+        return outcome.forgiven or self._retry.wants(outcome.kinds, counted)
 
     @property
     def most_tries(self) -> int:
         """How often one start of the sweep may try a config: where nodes can be lost, once more."""
-        request = self._session.request
-        return max(1, request.retry.max_attempts) + (request.execution.mode in ENGINES)
+        mode = self._session.request.execution.mode
+        return max(1, self._retry.max_attempts) + (mode in ENGINES)
 
     def _may_start(self, run: PlannedRun, try_number: int) -> bool:
         session = self._session
@@ -136,7 +138,7 @@ class AttemptRunner:
     def _forgives(self, index: int, cause: str | None) -> bool:
         """True where an attempt that has failed so is tried again and does not count: once."""
         forgiven = self._results.forgiven
-        if index in forgiven or not self._session.request.retry.forgives(cause):
+        if index in forgiven or not self._retry.forgives(cause):
             return False
         forgiven.add(index)
         return True

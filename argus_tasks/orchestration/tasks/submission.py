@@ -56,6 +56,7 @@ class SubmissionLoop:
         self, session: SweepSession, task_runs: TaskRunRecords, admit: Callable[[int], None]
     ) -> None:
         self._session = session
+        self._plan = session.plan
         self._task_runs = task_runs
         self._runner = ConfigTaskRunner.current()
         self._admit = admit
@@ -67,7 +68,8 @@ class SubmissionLoop:
         self._in_flight = 0
         self._submitted = 0
         # A trial is asked no earlier than it can run: its sampler learns from those that end.
-        self._window = session.request.workers + (0 if session.request.search else _AHEAD)
+        self._workers = session.request.workers
+        self._window = self._workers + (0 if session.request.search else _AHEAD)
         self._stopped_at: float | None = None
         self._termed_at: float | None = None
         self._killed_at: float | None = None
@@ -113,7 +115,7 @@ class SubmissionLoop:
             if not session.claim(run):
                 session.admission.turn_away(run)
                 continue
-            run = session.plan.runs[run.index]  # a search has just drawn its config
+            run = self._plan.runs[run.index]  # a search has just drawn its config
             self._unstarted.add(run.index)
             future = self._runner.start(task, run.index, run.name)
             self._in_flight += 1
@@ -137,7 +139,7 @@ class SubmissionLoop:
         """Those that wait for their next try hold no worker."""
         idle = self._session.admission.retry_delays.count + self._session.admission.gate.waiting
         busy = self._in_flight - idle
-        if busy < self._session.request.workers:
+        if busy < self._workers:
             return True
         if busy >= self._window:
             return False
