@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
-from argus_tasks.runs.record.layout import RUNNING
 from argus_tasks.runs.record.run_record import Ending
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.worker_death import LastWords
@@ -26,24 +25,21 @@ class AttemptLedger:
         """The run is tried again: what an earlier attempt owes its folder is not written."""
         self._last_words.forget(assignment.key.run_id)
 
-    def started(self, assignment: Assignment) -> None:
-        """The attempt has its worker."""
-        self._note(assignment, "started", Ending(RUNNING))
-
     def ended(self, assignment: Assignment, outcome: Outcome) -> Outcome:
         """The attempt has ended. Where its folder does not say so yet, it is closed, now or when
         there is room on the disk. Returns the outcome, with the hashes of the folder's files."""
         if outcome.unwritten:
             outcome = self._last_words.write(assignment, outcome)
-        self._note(assignment, "ended", outcome.ending, outcome.files)
+        self.note(assignment, "ended", outcome.ending, outcome.files)
         return outcome
 
     def close(self) -> None:
         """The session ends: try again what found no room."""
         for assignment, outcome in self._last_words.write_owed():
-            self._note(assignment, "closed", outcome.ending, outcome.files)
+            self.note(assignment, "closed", outcome.ending, outcome.files)
 
-    def _note(self, assignment: Assignment, event: str, ending: Ending, files: Any = None) -> None:
+    def note(self, assignment: Assignment, event: str, ending: Ending, files: Any = None) -> None:
+        """Write a line: `started`, `ended`, or `closed` for what `ended` found no room for."""
         self._folder.note(
             digest=assignment.key.digest,
             run_id=assignment.key.run_id,

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.runs.record.causes import CLAIM_LOST, DISK_FULL
-from argus_tasks.runs.record.layout import FAILED, SUCCEEDED
-from argus_tasks.runs.record.run_record import stopped_ending
+from argus_tasks.runs.record.layout import FAILED, RUNNING, SUCCEEDED
+from argus_tasks.runs.record.run_record import Ending, stopped_ending
 from argus_tasks.session.attempt_factory import AttemptFactory
 from argus_tasks.session.disk_space import DiskSpace
 from argus_tasks.session.observer import SessionObserver
@@ -40,6 +40,7 @@ class AttemptRunner:
         self._session = session
         self._plan = session.plan
         self._retry = session.request.retry
+        self._stopping = session.stops.flag.is_set
         self._observer = observer or SessionObserver()
         self._on_start = on_start
         self._factory = AttemptFactory(session)
@@ -66,7 +67,7 @@ class AttemptRunner:
                 return False
             began.append(time.monotonic())
             self._on_start(index)
-            session.ledger.started(assignment)
+            session.ledger.note(assignment, "started", Ending(RUNNING))
             self._observer.started(run, assignment)
             session.trials.started(run, assignment.key.run_dir)
             session.progress.started(run)
@@ -76,7 +77,7 @@ class AttemptRunner:
         try:
             outcome = session.executor.run(assignment, may_start)
         except Exception as death:  # noqa: BLE001 - ours or pickle's: it costs this run
-            if not began and session.stopping:
+            if not began and self._stopping():
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
             outcome = bury(assignment, death, duration_s, session.stopped_by)
@@ -88,7 +89,11 @@ class AttemptRunner:
             session.stops.stop("another host")
             self._results.outcomes[index] = outcome
             return outcome
-        outcome = self._cut_by_a_full_disk(outcome)
+        if self._disk.is_full(outcome.ending.cause):
+            self._stop_for_a_full_disk()
+        if outcome.ending.cause == DISK_FULL and session.stopped_by == DISK_FULL:
+            cut = stopped_ending(DISK_FULL)
+            outcome = replace(outcome, ending=cut, kinds=(), unwritten=True)
         if outcome.ending.status == SUCCEEDED and not outcome.unwritten:
             session.time_limit.succeeded(outcome.duration_s)
         outcome = session.ledger.ended(assignment, outcome)
@@ -115,8 +120,8 @@ class AttemptRunner:
         return max(1, self._retry.max_attempts) + (mode in ENGINES)
 
     def _may_start(self, run: PlannedRun, try_number: int) -> bool:
-        session = self._session
-        return not session.stopping and not (try_number == 1 and session.rules.holds(run.index))
+        held = try_number == 1 and self._session.rules.holds(run.index)
+        return not held and not self._stopping()
 
     def _not_run(self, run: PlannedRun, try_number: int) -> Outcome:
         """The outcome of a try that a stop has forestalled; one that was to be a retry is cut."""
@@ -143,14 +148,7 @@ class AttemptRunner:
         forgiven.add(index)
         return True
 
-    def _cut_by_a_full_disk(self, outcome: Outcome) -> Outcome:
-        """The outcome as it is, or as stopped where the disk is full; that stops the session."""
-        session = self._session
-        cause = outcome.ending.cause
-        if self._disk.is_full(cause):
-            root = session.request.results_root
-            if session.rules.say(DISK_FULL, f"no room under {root}"):
-                log.warning("no room under %s: nothing new starts; make some, and go on", root)
-        if session.stopped_by == DISK_FULL and cause == DISK_FULL:
-            return replace(outcome, ending=stopped_ending(DISK_FULL), kinds=(), unwritten=True)
-        return outcome
+    def _stop_for_a_full_disk(self) -> None:
+        root = self._session.request.results_root
+        if self._session.rules.say(DISK_FULL, f"no room under {root}"):
+            log.warning("no room under %s: nothing new starts; make some, and go on", root)
