@@ -1,4 +1,4 @@
-"""Calling the sweep flow with a session that is already prepared."""
+"""Call the sweep flow with a session whose workers have been started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep, as a Prefect flow: open the session, map one task run a config, say how it ended."""
+"""A sweep as a Prefect flow: one task run a config, and a last state that says how it ended."""
 
 from __future__ import annotations
 

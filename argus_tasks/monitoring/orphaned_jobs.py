@@ -65,7 +65,7 @@ def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
 
 
 def report_end_of(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
-    """Tell the end of a job as its folder has it; one that is running there is lost."""
+    """Report the end of a job as its folder has it; one that its folder has as running is lost."""
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
     file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
@@ -119,8 +119,8 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
 def without_waiting_ends(
     batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]
 ) -> list[OpenJob]:
-    """Those whose end does not wait in the outbox already: a process can be killed between an event
-    and the note of it. To be asked before the batch is opened."""
+    """The jobs whose end is not in the outbox already: a process can be killed between writing an
+    event and noting it. Call this before the batch is opened, which sends the outbox."""
     waiting = (batch.ends_waiting() or {}) if jobs else {}
     left = []
     for job in jobs:

@@ -78,12 +78,12 @@ class MonitorObserver(SessionObserver):
         self._report_lost(set(self._lost) - {run.name for run in session.plan.to_do})
 
     def join(self, run: PlannedRun) -> JoinContext | None:
-        """What the run's worker needs to emit for it."""
+        """What the run's worker needs to report its epochs."""
         return self._batch.context(run.name)
 
     @guarded(default=None)
     def started(self, run: PlannedRun, assignment: Assignment) -> None:
-        """An attempt begins; the job does with its first one."""
+        """An attempt begins. With the first one of a config its job begins, too."""
         job = self._jobs.get(run.index)
         if job is None:
             job = _Job(run, assignment, None)
@@ -109,7 +109,7 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def ended(self, index: int) -> None:
-        """The job has ended; what it was is in the session."""
+        """The config has ended for good, as `SweepSession.results` has it."""
         with self._lock:
             job = self._jobs.pop(index, None)
         if job is not None:
@@ -117,7 +117,7 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
-        """The session has ended, by this exception or by itself."""
+        """All configs have ended, or this exception has ended the session."""
         self._closed = True
         while self._jobs:
             with self._lock:
@@ -129,14 +129,14 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
-        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+        """Send plots of the sweep, as artifacts of the first of these runs that was reported."""
         ends = self._file.read().ends
         name = next((ends[run_id].name for run_id in run_ids if run_id in ends), None)
         if name is not None:
             self._batch.attach(name, files)
 
     def leave(self) -> None:
-        """Its workers are gone: wait a while until the monitor has all."""
+        """The session is closed: wait a while for the monitor to have received everything."""
         with self._lock:
             if self._left:
                 return

@@ -122,13 +122,13 @@ class ConfigClaims:
         return self._claims.mine(run.digest)
 
     def let_go(self, run: PlannedRun) -> None:
-        """The config is settled, or not to be run any more."""
+        """Give up the claim of a config that is settled, or not to be run any more."""
         if self._claims is not None and run.digest is not None:
             with suppress(OSError):
                 self._claims.give_back(run.digest)
 
     def settle(self, run: PlannedRun, known: KnownRun) -> None:
-        """The config needs no run of its own: this one is its outcome."""
+        """Settle a config by a run that is not this session's."""
         self.settled[run.index] = known
         self._on_settled(run, known)
 
@@ -137,7 +137,7 @@ class ConfigClaims:
         return self._claims is None or not self._claims.renew()
 
     def close(self) -> None:
-        """Let everything go."""
+        """Give up all claims."""
         if self._claims is not None:
             self._claims.close()
 
@@ -190,7 +190,7 @@ class ConfigClaims:
         return replace(run, action=Action.RESUME, known=known, run_id=known.run_id)
 
     def _put_right(self, digest: str, run_id: str) -> None:
-        """Give ledger and folder of a killed session's run the same last word."""
+        """Close the run of a killed session in its folder, and in the ledger."""
         known = known_run(self._root, run_id)
         if known is not None and known.status == RUNNING:
             self._close_lost(digest, known)
@@ -198,7 +198,7 @@ class ConfigClaims:
             self._note_end(known)
 
     def _close_lost(self, digest: str, known: KnownRun) -> KnownRun | None:
-        """Give a run that its owner has left as running its last word; we hold its claim."""
+        """Close a run that its owner has left as running; we hold its claim."""
         assert self._claims is not None
         before = self._claims.taken_over(digest)
         owner_gone = before is not None and before.run_id == known.run_id

@@ -8,7 +8,7 @@ from argus_tasks.workers.attempts.messages import Outcome
 
 
 class ConfigResults:
-    """By a config's index in the plan; safe to read while attempts end.
+    """Outcomes by a config's index in the plan; safe to read while attempts end.
 
     Attributes:
         keys: which run each config has become.
@@ -27,6 +27,6 @@ class ConfigResults:
         return key.run_dir if key else None
 
     def ran_out_of_memory(self, index: int) -> bool:
-        """True where the last attempt did: the next one is to have the machine alone."""
+        """True where the config's last attempt did; its next one gets the machine alone."""
         last = self.outcomes.get(index)
         return last is not None and last.ending.cause == OUT_OF_MEMORY

@@ -12,11 +12,11 @@ _PROBE_BYTES = 1 << 16
 
 
 class DiskSpace:
-    """Watches a session's attempts end; safe from many threads.
+    """Decides whether the disk is full, by the causes that attempts end with; thread-safe.
 
-    There is no room where one of them has found none, and the results root has none for a small
-    file either, or the one that ended before it had found none. So a single run whose own disk or
-    quota is full costs itself alone.
+    It is full where an attempt found no room, and either a small file does not fit below the
+    results root, or the attempt that ended just before found no room as well. So one run whose own
+    disk or quota is full fails alone.
     """
 
     def __init__(self, results_root: Path) -> None:
@@ -25,7 +25,7 @@ class DiskSpace:
         self._lock = threading.Lock()
 
     def is_full(self, cause: str | None) -> bool:
-        """An attempt has ended: whether the disk is full."""
+        """Whether the disk is full, now that an attempt has ended with this cause."""
         with self._lock:
             before, self._before = self._before, cause == DISK_FULL
         return cause == DISK_FULL and (before or not self._takes_a_file())

@@ -19,7 +19,7 @@ HURRIED_S = 1.0
 
 
 class EndDeadline(Deadline):
-    """Without end until `begin` (all runs have ended), `stopped` or `hurried` is called."""
+    """A deadline that is infinitely far until `begin`, `stopped` or `hurried` is called."""
 
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(math.inf, clock)
@@ -28,28 +28,28 @@ class EndDeadline(Deadline):
         self._is_stopped = False
 
     def begin(self) -> None:
-        """All runs have ended; a second call changes nothing."""
+        """Start the clock: all runs have ended. A second call changes nothing."""
         if self._most_at == math.inf:
             self._most_at = self._clock() + MOST_S
             self._bring_forward(NORMAL_S)
 
     def progressed(self) -> None:
-        """The server has recorded more: without a stop, it gets its time again."""
+        """Give Prefect's server its time again, since it has recorded more; not after a stop."""
         if not self._is_stopped:
             self._ends_at = min(self._clock() + NORMAL_S, self._most_at)
 
     def allow(self, more_s: float) -> None:
-        """Something that takes longer has to be done first: without a stop."""
+        """Add so many seconds for something that must be done first; not after a stop."""
         if not self._is_stopped:
             self._ends_at += more_s
 
     def stopped(self) -> None:
-        """Somebody has stopped the sweep."""
+        """Bring it forward: somebody has stopped the sweep."""
         self._is_stopped = True
         self._bring_forward(self._grace_s + STOPPED_S)
 
     def hurried(self) -> None:
-        """And waits no longer."""
+        """Bring it forward again: they have asked a second time."""
         self._is_stopped = True
         self._bring_forward(HURRIED_S)
 

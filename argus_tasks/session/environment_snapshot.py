@@ -51,7 +51,7 @@ class EnvironmentSnapshot:
 
     @guarded(default=None)
     def begin(self) -> None:
-        """Start to gather."""
+        """Start to gather; a second call changes nothing."""
         if self._process is not None:
             return
         given = {
@@ -78,7 +78,7 @@ class EnvironmentSnapshot:
         return (folder.path / ENV_FOLDER / session_id).relative_to(self._root).as_posix()
 
     def keep(self, folder: SweepFolder, session_id: str) -> None:
-        """Write it into the batch's folder as soon as it is there."""
+        """Write it into the batch's folder once it is gathered; returns at once."""
         if self._process is None:
             return
         self._thread = threading.Thread(
@@ -87,12 +87,12 @@ class EnvironmentSnapshot:
         self._thread.start()
 
     def event(self, timeout_s: float = _WAIT_S) -> dict[str, Any]:
-        """The data of `env_snapshot`, once it is there; empty where it is not in time."""
+        """The data of the monitor's `env_snapshot`; empty where it is not gathered in time."""
         self._ready.wait(timeout_s)
         return self._event
 
     def close(self, limit_s: float) -> None:
-        """Wait so long for what is being gathered."""
+        """Wait so many seconds for the gathering to end, then give it up."""
         if self._process is None:
             return
         if self._thread is not None:

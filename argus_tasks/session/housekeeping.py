@@ -1,4 +1,4 @@
-"""What a session does now and then: hears `argus-tasks stop`, keeps its claims fresh."""
+"""What a session does every now and then: look for `argus-tasks stop`, renew its claims."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("argus_tasks")
 
 
 class Housekeeper:
-    """A thread of a session's own.
+    """Runs these on a thread of its own.
 
     Args:
         folder: the batch's, where a stop is asked for.
@@ -48,12 +48,12 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="argus-housekeeping", daemon=True)
 
     def start(self) -> None:
-        """Begin; a request that was made before is for an earlier session."""
+        """Start the thread. A stop that was asked for before was for an earlier session."""
         take_stop_request(self._folder)
         self._thread.start()
 
     def close(self) -> None:
-        """End; it may not have begun."""
+        """End the thread, started or not."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(2.0)

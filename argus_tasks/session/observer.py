@@ -17,29 +17,29 @@ class SessionObserver:
     """Called with what happens in a session; does nothing. Override what is to be reported.
 
     Attributes:
-        reports: it reports to somebody.
+        reports: True where there is somebody to report to.
     """
 
     reports = False
 
     def join(self, run: PlannedRun) -> JoinContext | None:  # noqa: ARG002 - an observer's
-        """What the run's worker needs to emit for it."""
+        """What the run's worker needs to report its epochs; None where nothing is reported."""
         return None
 
     def started(self, run: PlannedRun, assignment: Assignment) -> None:
-        """An attempt begins; the job does with its first one."""
+        """An attempt begins. With the first one of a config its job begins, too."""
 
     def tries_again(self, index: int) -> None:
         """The attempt has failed, and another one follows."""
 
     def ended(self, index: int) -> None:
-        """The job has ended; what it was is in the session."""
+        """The config has ended for good, as `SweepSession.results` has it."""
 
     def close(self, error: BaseException | None) -> None:
-        """The session has ended, by this exception or by itself."""
+        """All configs have ended, or this exception has ended the session."""
 
     def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
-        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+        """Send plots of the sweep, as artifacts of the first of these runs that was reported."""
 
     def leave(self) -> None:
-        """Its workers are gone: wait a while until the monitor has all."""
+        """The session is closed: wait a while for the monitor to have received everything."""

@@ -1,4 +1,4 @@
-"""How a sweep is getting on, for those who watch it."""
+"""How far a sweep is, for a terminal or a page to show."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ProgressSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run that has ended for good, for those who watch.
+    """A run that has ended for good.
 
     Attributes:
         run: which; its `run_id` names the folder.
@@ -80,17 +80,17 @@ class Progress:
         self._waits_for: tuple[str, Deadline, float] | None = None
 
     def started(self, run: PlannedRun) -> None:
-        """An attempt starts."""
+        """Count an attempt that starts."""
         with self._lock:
             self._running[run.index] = (run.name, time.monotonic())
 
     def paused(self, run: PlannedRun) -> None:
-        """An attempt failed and will be tried again."""
+        """Count an attempt out that has failed and is tried again."""
         with self._lock:
             self._running.pop(run.index, None)
 
     def ended(self, run: PlannedRun, outcome: Outcome, attempts: int) -> None:
-        """A run has ended for good."""
+        """Count a run that has ended for good, after so many attempts."""
         with self._lock:
             self._running.pop(run.index, None)
             self._counts[outcome.ending.status] += 1
@@ -98,21 +98,21 @@ class Progress:
             self._news.append(EndedRun(run, outcome, attempts))
 
     def settled(self, status: str) -> None:
-        """Another sweep has settled a config."""
+        """Count a config that another sweep has settled."""
         with self._lock:
             self._counts[status] += 1
             self._reused += status == SUCCEEDED
 
     def recorded(self, recorded: int, expected: int) -> None:
-        """Prefect's server has recorded so many of the task runs that have ended."""
+        """Note how many of the ended task runs Prefect's server has recorded."""
         self._recorded = (recorded, expected)
 
     def waits_for(self, what: str, deadline: Deadline) -> None:
-        """All has ended but this, which is waited for within the deadline."""
+        """Show that all has ended but this, which is waited for within the deadline."""
         self._waits_for = (what, deadline, time.monotonic())
 
     def take_news(self) -> list[EndedRun]:
-        """Those that ended since this was last asked."""
+        """The runs that have ended since the last call."""
         with self._lock:
             news, self._news = self._news, []
         return news

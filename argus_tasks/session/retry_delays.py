@@ -1,4 +1,4 @@
-"""The waits between the tries of a config, which hold no worker."""
+"""The delays between the attempts of a config; nothing holds a worker meanwhile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from argus_tasks.spec.retry import RetryPolicy
 
 
 class RetryDelays:
-    """As long as the policy says; safe to use from many threads.
+    """Waits as long as the retry policy says; safe to use from many threads.
 
     Args:
-        policy: how long.
+        policy: how long to wait before which attempt.
         on_wait: called when a config starts to wait.
 
     Attributes:
@@ -27,7 +27,7 @@ class RetryDelays:
         self._over = threading.Event()
 
     def before(self, try_number: int) -> None:
-        """Wait as the policy says before this try, from 1; a stop ends the wait."""
+        """Wait before this try, counted from 1, as the policy says, or until `end`."""
         delay_s = self._policy.delay_after(try_number - 1) if try_number > 1 else 0.0
         if delay_s <= 0:
             return
@@ -41,5 +41,5 @@ class RetryDelays:
                 self.count -= 1
 
     def end(self) -> None:
-        """Nobody waits any more: there is a stop."""
+        """End all delays, now and from now on: the sweep is being stopped."""
         self._over.set()

@@ -1,4 +1,4 @@
-"""What a session's endings lead to: a stop by one of the rules, configs held by the breaker."""
+"""What follows from runs that fail: a rule stops the sweep, the breaker holds configs back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger("argus_tasks")
 
 
 class Rules:
-    """A session's rules and breaker; safe from many threads.
+    """The stop rules and the breaker of one session; safe to use from many threads.
 
     Args:
         rules: what the sweep file says of them.
@@ -39,20 +39,20 @@ class Rules:
         return self._monitor.reason
 
     def start(self) -> None:
-        """The session starts."""
+        """Start the clock of `max_runtime`."""
         self._monitor.start()
 
     def close(self) -> None:
-        """Nothing more will run."""
+        """Stop that clock: nothing more will run."""
         self._monitor.close()
 
     def say(self, rule: str, seen: str) -> bool:
-        """A rule that is none of these stops the sweep, by what it has seen; False where one has
-        already."""
+        """Stop the sweep by a rule that is not in the sweep file, with what it has seen; False
+        where a rule has stopped it already."""
         return self._monitor.say(rule, seen)
 
     def ended(self, run: PlannedRun, outcome: Outcome) -> bool:
-        """A run has ended for good; True where the breaker begins to hold more configs back."""
+        """Take in a run that has ended for good; True where the breaker now holds more back."""
         self._monitor.ended(run, outcome)
         self._breaker.ended(run, outcome)
         new = [each for each in self._breaker.blames(()) if each.values not in self._logged]
@@ -66,6 +66,6 @@ class Rules:
         return self._breaker.holds(index)
 
     def blames(self, left: Iterable[int]) -> list[Blame]:
-        """Why the breaker holds which of the configs that are left."""
+        """The values for which the breaker holds back some of the configs that are left."""
         held = [index for index in left if self.holds(index)]
         return [blame for blame in self._breaker.blames(held) if blame.held]

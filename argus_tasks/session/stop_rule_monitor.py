@@ -1,4 +1,4 @@
-"""Stops a session where one of its rules says so."""
+"""The stop rules: after too many failures, or too much time, a sweep stops itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argus_tasks.workers.attempts.messages import Outcome
 
 
 class StopRuleMonitor:
-    """Watches a session's runs end, and stops it where a rule says so; safe from many threads.
+    """Counts runs as they end and stops the sweep where a rule says so; thread-safe.
 
     Args:
         rules: the rules.
@@ -36,7 +36,7 @@ class StopRuleMonitor:
         self._clock: threading.Timer | None = None
 
     def start(self) -> None:
-        """The session starts: its time runs."""
+        """Start the clock of `max_runtime`."""
         runtime_s = self._rules.runtime_s()
         if runtime_s is None:
             return
@@ -46,12 +46,12 @@ class StopRuleMonitor:
         self._clock.start()
 
     def close(self) -> None:
-        """The session is over: its time runs no more."""
+        """Stop that clock."""
         if self._clock is not None:
             self._clock.cancel()
 
     def ended(self, run: PlannedRun, outcome: Outcome) -> None:
-        """A run has ended for good. One that a stop has cut counts as neither."""
+        """Count a run that has ended for good; one that a stop has cut counts as nothing."""
         ending = outcome.ending
         if ending.resumable:
             return
@@ -71,7 +71,7 @@ class StopRuleMonitor:
             self.say("max_consecutive_failures", f"{row} failed one after the other")
 
     def say(self, rule: str, seen: str) -> bool:
-        """This rule stops the sweep, by what it has seen; False where one has already."""
+        """Stop the sweep by this rule, with what it has seen; False where a rule already has."""
         with self._lock:
             if self.reason:
                 return False

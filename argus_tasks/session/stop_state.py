@@ -14,7 +14,7 @@ MOST_GRACE_UNDER_A_RUNNER_S = 20.0
 
 
 class StopState:
-    """Of one session. A handler of signals calls `on_signal`, which takes no lock.
+    """Whether one session is being stopped. `on_signal` is for signal handlers: it takes no lock.
 
     Args:
         grace_s: how long experiments have to end by themselves after a stop.
@@ -39,7 +39,7 @@ class StopState:
         self._on_stop = on_stop
 
     def stop(self, by: str) -> None:
-        """Start nothing new and tell the experiments; the first who says so is named."""
+        """Start nothing new and let the experiments know; the first who asks is named."""
         self._set(by)
         self._on_stop()
 

@@ -1,4 +1,4 @@
-"""One start of a sweep: what it has started and opened, from its first write to its last."""
+"""One start of a sweep: its workers, its files, and what its configs have come to."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ from argus_tasks.workers.executor import Executor, make_executor
 
 @dataclass(eq=False)
 class SweepSession:
-    """Keeps what its attempts need, and counts; `AttemptRunner` runs them.
+    """One start of a sweep, from starting its workers to closing its files.
 
-    Make it with `new_session`, `warm` it, and use it as a context manager.
+    Make it with `new_session`, call `warm` and `check`, use it as a context manager, and run its
+    attempts within, by an `AttemptRunner`.
 
     Attributes:
         prepared: what was asked for, and the plan.
@@ -121,7 +122,7 @@ class SweepSession:
             self.executor.check()
 
     def open(self) -> None:
-        """Have the batch, and write down that a session of it starts.
+        """Take the batch for this session, and write down that it starts.
 
         Errors: BadInput where the results root cannot be made, or others have the batch; OSError
         where something cannot be written.
@@ -229,14 +230,14 @@ class SweepSession:
         return asked is not None and self.claims.take(asked) is not None
 
     def ended(self, run: PlannedRun, outcome: Outcome, attempts: int) -> None:
-        """A config has ended for good, after so many attempts."""
+        """Count a config that has ended for good, after so many attempts."""
         self.progress.ended(run, outcome, attempts)
         if self.rules.ended(run, outcome):  # so that `status` says why, also while it goes on
             self.folder.note_session(self.session_id, reasons=self.summary().reasons)
         self.trials.ended(run, outcome)
 
     def summary(self) -> RunSummary:
-        """What it has come to so far."""
+        """The counts so far."""
         return tally(
             self.plan,
             self.claims,

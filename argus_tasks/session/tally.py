@@ -21,7 +21,7 @@ def tally(
     duration_s: float,
     unmirrored: int,
 ) -> RunSummary:
-    """Count the last outcomes of this session, what was settled before it, and beside it."""
+    """The summary: this session's outcomes, what was settled before it, and what others have."""
     last = dict(results.outcomes)  # others may end meanwhile
     endings = [outcome.ending for outcome in last.values()]
     reused = plan.count(Action.REUSE) + claims.count(SUCCEEDED)

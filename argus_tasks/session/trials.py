@@ -31,7 +31,7 @@ log = logging.getLogger("argus_tasks")
 
 
 class Trials:
-    """There is no search: every config is what the plan says."""
+    """The trials of a sweep that is no search: configs are as planned, and nothing is drawn."""
 
     def open(self, folder: SweepFolder) -> None:
         """The session begins."""
@@ -58,7 +58,7 @@ class Trials:
 
 
 class SearchTrials(Trials):
-    """The trials of a search; safe to use from many threads."""
+    """The trials of a search, drawn from its Optuna study; safe to use from many threads."""
 
     def __init__(self, request: SweepRequest, plan: Plan, claims: ConfigClaims) -> None:
         self._request = request

@@ -1,4 +1,4 @@
-"""The configs that wait for their first attempt: the first that may start is found at once."""
+"""The queue of configs that wait for their first attempt."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class WaitingRuns:
         return sum(map(len, list(self._groups.values())))
 
     def demands(self) -> list[tuple[Demand, int]]:
-        """What is asked for, and by how many."""
+        """What the waiting configs ask for, each with how many ask for it."""
         found = []
         for group in list(self._groups.values()):
             with suppress(IndexError):  # the flow's thread has just taken its last
@@ -56,7 +56,7 @@ class WaitingRuns:
         )
 
     def add(self, run: PlannedRun) -> None:
-        """One more, after all that are there."""
+        """Add a config at the end."""
         demand = self._demand_of(run)
         self._groups.setdefault(demand.kind, deque()).append((next(self._places), run, demand))
 

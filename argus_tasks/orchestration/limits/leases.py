@@ -1,4 +1,4 @@
-"""Slots leased from Prefect's server, kept over many jobs, shared with other sweeps."""
+"""Slots of a limit, leased from Prefect's server for many attempts, shared with other sweeps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Lease:
 
 
 class Leases:
-    """One lease a slot, of one limit.
+    """The slots of one limit that this sweep holds, a lease for each.
 
     Args:
         server: where they are leased.
@@ -81,7 +81,7 @@ class Leases:
                 self._leases.remove(lease)
 
     def give_back_all_disabled(self) -> None:
-        """The same for a limit that is disabled: the server would count their slots for ever."""
+        """Give back slots of a limit that is disabled, which its server would count for ever."""
         count = len(self._leases)
         self.give_back_all()
         if count:
@@ -94,7 +94,7 @@ class Leases:
 
 
 class WaitingSweeps:
-    """The sweeps that want more slots of a limit than they have: a limit of its own counts them.
+    """How many sweeps want more slots of a limit than they have; counted by a limit of its own.
 
     Each of them holds one slot of it, which goes back with its lease where it is killed.
     """
@@ -111,7 +111,7 @@ class WaitingSweeps:
         self._rests_until = 0.0
 
     def others(self, *, hungry: bool) -> int:
-        """How many other sweeps want more; and say whether this one does."""
+        """How many other sweeps want more slots; `hungry` says whether this one does."""
         now = self._clock()
         self._hungry_since = (self._hungry_since or now) if hungry else None
         wants = self._hungry_since is not None and now - self._hungry_since >= HUNGRY_AFTER_S
@@ -137,7 +137,7 @@ class WaitingSweeps:
         return low if now < self._rests_until else low + 1
 
     def leave(self) -> None:
-        """Want nothing more."""
+        """Be counted no longer."""
         try:
             self._leases.give_back_all()
         except ServerAway:

@@ -1,4 +1,4 @@
-"""Prefect's global concurrency limits as the face and the authority of admission.
+"""Keeps admission in step with Prefect's global concurrency limits, which people can set.
 
 One thread asks a few times in two seconds, leases slots, renews them and writes what the controller
 says. Attempts never wait for a request: they take and give back the slots that are there.
@@ -63,7 +63,7 @@ class LimitKeeper:
         )
 
     def start(self) -> None:
-        """Keep them from now on."""
+        """Start the thread that keeps them."""
         self._thread.start()
 
     def close(self, limit_s: float) -> None:
@@ -107,7 +107,7 @@ class LimitKeeper:
 
 
 def keep_limits(admission: AdmissionQueue) -> LimitKeeper:
-    """Keep the limits of a sweep from now on; one that has none is not talked about."""
+    """Start to keep the limits of a sweep, where it has any."""
     keeper = LimitKeeper(admission)
     if admission.cpu is not None or admission.slots:
         keeper.start()
@@ -245,7 +245,7 @@ class _CpuLimit:
 def _lease(
     limit: ServerLimit, leases: Leases, sweeps: WaitingSweeps, target: int, used: int, wanted: int
 ) -> int:
-    """Lease what is this sweep's of a limit; how many may be used now."""
+    """Lease this sweep's share of a limit; returns how many slots may be used now."""
     if limit.limit == 0:  # the server takes nothing back now
         return 0
     others = sweeps.others(hungry=leases.held < wanted)

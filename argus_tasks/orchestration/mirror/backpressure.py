@@ -1,4 +1,4 @@
-"""Never further ahead of what the server has recorded than its broker can hold.
+"""Holds a sweep back before Prefect's server drops its events.
 
 The broker in the server's memory holds 10,000 events and drops the rest without a word. Real jobs
 come nowhere near; a sweep of quick ones is held back now and then. The server is asked on a thread
@@ -86,7 +86,7 @@ class Backpressure:
         self.held_s += time.monotonic() - begun
 
     def close(self) -> None:
-        """Ask no more."""
+        """Hold nobody back any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""Prefect's server as a mirror of the sweep: kept within reach, settled at the end, repaired later.
+"""Prefect's server as a mirror of the sweep: not left behind, settled at the end, repaired later.
 
-What is true stands in the run folders; here the server is held to it.
+The run folders are right; the server is compared with them, and corrected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The task runs that sessions have had, as the ledgers of a results root tell of them.
+"""The task runs that sessions have had, as the ledgers of a results root have them.
 
 An attempt is its session's: the one that has started it. Its end may stand in another session's
 lines, or in another batch's ledger: who finds a run whose sweep is dead writes it.

@@ -84,7 +84,7 @@ class SettleReport:
 
 
 class Settling:
-    """One settling, with its deadline. `run` does it."""
+    """One comparison of a flow run with the server, corrected there; call `run` once."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class Settling:
             self._wait_for_all(STALL_S)
 
     def _one_by_one(self, found: ServerDifferences) -> None:
-        """What even that has not put right, by a request each."""
+        """Put right by a request each what sending again has not."""
         refused = 0
         for run, row in [*((run, None) for run in found.missing), *found.wrong]:
             if not self._time_left() or refused >= REFUSED_IN_A_ROW:

@@ -166,7 +166,7 @@ class Night:
 
 
 def conclude(night: Night) -> State[Any]:
-    """Write the verdict beside the batch, move the baseline where told, and say it as a state.
+    """Write the verdict beside the batch, move the baseline where asked, and return the state.
 
     Failed, named Regression: confirmed worse. Failed, named NotComparable: nothing could be
     compared. Failed: configs failed. Completed, named NoBaseline or Better; else Completed.

@@ -1,4 +1,4 @@
-"""One session from its first task run to the flow's last state."""
+"""Run a session within a flow run: its task runs, and what mirrors and reports them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _KILL_TO_LEAVE_S = 3.0
 
 
 def run_in_order(session: SweepSession, task: ConfigTask, task_runs: TaskRunRecords) -> None:
-    """Call the task for each config in the flow's own thread, where a debugger works."""
+    """Call the task for each config on the flow's own thread (mode `sequential`)."""
     to_do = deque(session.plan.to_do)
     while not session.stopping and (to_do or session.claims.waiting):
         if not to_do:
