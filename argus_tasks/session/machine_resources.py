@@ -12,7 +12,7 @@ from argus_tasks.workers.executor import Executor, WorkerExecutor
 
 
 def drop_workers_with(resources: Sequence[Resource], executor: Executor) -> None:
-    """Have the idle worker of a GPU's slot ended when the slot is given to another run."""
+    """Have the idle worker of a GPU slot ended when the sweep gives the slot back."""
     from argus_tasks.admission.gpu_slots import GpuSlots
 
     for resource in resources:

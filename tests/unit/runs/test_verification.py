@@ -122,7 +122,7 @@ def test_two_successes_of_one_config_are_told(results_root: Path) -> None:
             AttemptRunner(session).run_one(index, 1)
         run = session.plan.runs[0]
         session.claims._ours.pop(0)
-        session._assigner.keys.pop(0)
+        session.results.keys.pop(0)
         session.claims._fresh = True
         assert run.known is None
         AttemptRunner(session).run_one(0, 1)
