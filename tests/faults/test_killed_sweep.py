@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.test_stopping import ROOT, marks, start, wait_for
-from tests.support.prefect_api import PrefectApi
+from tests.support.prefect_api import PrefectApi, login
 from tests.support.sessions import records
 
 
@@ -122,7 +122,7 @@ def test_runs_that_end_as_their_sweep_dies_are_known_to_prefect(
     late = [fact for fact in facts if fact["run_id"] in begun and fact["session"] != first]
     assert [(fact["event"], fact.get("job_id")) for fact in late] == [("ended", None)] * 2
     for run in api.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [dead]}}}):
-        httpx.delete(f"{api_url}/task_runs/{run['id']}").raise_for_status()
+        httpx.delete(f"{api_url}/task_runs/{run['id']}", auth=login()).raise_for_status()
     verified = argus(api_url, "verify", str(root), "--prefect")
     assert verified.stdout.count("is missing; the ledger says Completed") == 2
     assert argus(api_url, "status", "--results-root", str(root), "--repair").returncode == 0

@@ -78,6 +78,11 @@ def run(folder: Path, *words: str, mortal: bool = False, **environment: str) -> 
     return done.returncode, done.stderr
 
 
+def _on_server(api_url: str) -> dict[str, str]:
+    login = {"PREFECT_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"]}
+    return {"PREFECT_API_URL": api_url, "HOME": os.environ["HOME"], **login}
+
+
 def _without_settings() -> dict[str, str]:
     ours = ("XDG_", "PREFECT_", "ARGUS_", "HOME")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -132,7 +137,7 @@ def test_a_results_root_that_is_full_is_one_sentence(
 ) -> None:
     fill(small_root / "all")
     words = ["run", "sweep.yaml", "--results-root", str(small_root)]
-    code, said = run(sweep_file.parent, *words, PREFECT_API_URL=api_url, HOME=os.environ["HOME"])
+    code, said = run(sweep_file.parent, *words, **_on_server(api_url))
     assert code == 2
     assert said.splitlines()[-1].startswith(f"argus-tasks: {small_root}/.sweep")
     assert said.endswith("cannot be used: No space left on device.\n")
@@ -148,7 +153,7 @@ def test_what_others_have_closed_is_one_sentence_before_anything_runs(
         file.touch()
     closed = shared / name
     closed.chmod(closed.stat().st_mode & ~0o222)
-    environment = {"PREFECT_API_URL": api_url, "HOME": os.environ["HOME"]}
+    environment = _on_server(api_url)
     code, said = run(sweep_file.parent, "run", "sweep.yaml", mortal=True, **environment)
     closed.chmod(0o755)
     assert code == 2

@@ -61,7 +61,7 @@ def test_a_killed_sweep_leaves_nothing_and_its_runs_go_on_at_the_next_start(
         holder = {
             pid
             for pid, command in processes_with(mark).items()
-            if _parent(pid) == sweep.pid and not ("keeper" in command or "gathering" in command)
+            if _parent(pid) == sweep.pid and not ("keeper" in command or "snapshot" in command)
         }
         assert len(holder) == 1
         naps = [command for command in processes_with(nap).values() if command[:5] == "sleep"]

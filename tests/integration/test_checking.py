@@ -11,6 +11,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from argus_tasks import sweep_flow
+from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.mirror.checking import MirrorCheck, check_mirrors
 from argus_tasks.orchestration.mirror.mirror import Mirror
 from argus_tasks.orchestration.mirror.past_task_runs import PastRuns
@@ -93,13 +94,13 @@ def test_a_task_run_left_open_is_no_agreement(asked: str, results_root: Path) ->
     expected = PastRuns(results_root).expected(opened["id"])
     mirror = Mirror(flow_run, None)
     try:
-        report = mirror.settle(expected, deadline_s=20)
+        report = mirror.settle(expected, deadline=Deadline(20))
         assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 0)
         assert report.agrees
         body = {"flow_run_id": str(flow_run), "task_key": "config", "dynamic_key": "other"}
         state = {"type": "RUNNING", "name": "Running"}
         PrefectApi(asked).post("/task_runs/", {**body, "name": "other", "state": state})
-        report = mirror.settle(expected, deadline_s=20)
+        report = mirror.settle(expected, deadline=Deadline(20))
         assert (report.recorded, report.unmirrored, report.left_open) == (1, 0, 1)
         assert not report.agrees
     finally:

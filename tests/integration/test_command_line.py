@@ -146,7 +146,7 @@ def test_schema_and_help() -> None:
     assert "experiment" in schema["properties"]
     shown = command(ROOT, "--help")
     assert shown.returncode == 0
-    for word in ("run", "plan", "results", "schema", "130 interrupted"):
+    for word in ("run", "plan", "results", "schema", "130 stopped by Ctrl-C"):
         assert word in shown.stdout
 
 
