@@ -1,0 +1,1 @@
+"""What made a number: the code that a run executed, recorded, kept and compared by content."""

@@ -1,0 +1,1 @@
+"""What the Python processes that an experiment starts find first on their PYTHONPATH."""

@@ -1,0 +1,139 @@
+"""Which files count as code: not the standard library, and no installed distribution."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+CONFIG_SUFFIXES = (".yaml", ".yml", ".toml", ".json", ".ini", ".cfg")
+SOURCE_SUFFIXES = (".py", ".pyw")
+ARCHIVE_SUFFIXES = (".zip", ".egg", ".pyz", ".whl")
+
+INSTALLED_FOLDERS = ("site-packages", "dist-packages")
+_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class CodeScope:
+    """What counts, for a project.
+
+    Attributes:
+        top: the project's top folder.
+        results_root: the folder of results, in which nothing counts; empty where there is none.
+        editable: the folders of distributions that are installed as editable.
+    """
+
+    def __init__(self, top: str, results_root: str = "", editable: tuple[str, ...] = ()) -> None:
+        self.top = os.path.abspath(top)
+        self.results_root = os.path.abspath(results_root) if results_root else ""
+        self.editable = tuple(os.path.abspath(folder) for folder in editable)
+        self._library = _library_folders()
+        self._known: dict[str, bool] = {}
+        self._mine: dict[str, bool] = {}
+        self._installed_names: dict[str, frozenset[str]] = {}
+
+    def counts(self, path: str) -> bool:
+        """Whether a file, by its absolute path, is code when it is executed."""
+        folder = os.path.dirname(path)
+        known = self._known.get(folder)
+        if known is None:
+            known = self._known[folder] = self._folder_counts(folder)
+        return known and not (self._installed_names and self._is_installed(path))
+
+    def counts_folder(self, folder: str) -> bool:
+        """Whether what lies in a folder may be code."""
+        if folder == os.path.dirname(_OWN) != self.top:
+            return False
+        return self.counts(os.path.join(folder, "?"))
+
+    def counts_as_config(self, path: str) -> bool:
+        """Whether a file that was opened is a part of the code though it is not Python."""
+        return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
+
+    def _is_mine(self, path: str) -> bool:
+        folder = os.path.dirname(path)
+        mine = self._mine.get(folder)
+        if mine is None:
+            mine = self._mine[folder] = below_top(folder, self.top) is not None
+        return mine
+
+    def _folder_counts(self, folder: str) -> bool:
+        if is_below(folder, _OWN) or (self.results_root and is_below(folder, self.results_root)):
+            return False
+        if any(is_below(folder, library) for library in self._library):
+            return False
+        parts = folder.split(os.sep)
+        searched = {os.path.abspath(entry) for entry in sys.path}
+        known_root = below_top(folder, self.top) is not None
+        above = folder
+        while above not in self.editable:
+            installed = os.path.basename(above) in INSTALLED_FOLDERS
+            if installed or os.path.exists(os.path.join(above, "pyvenv.cfg")):
+                return False
+            if above in searched:
+                known_root = True
+                names = _installed_in(above)
+                if names:
+                    self._installed_names[above] = names
+            parent = os.path.dirname(above)
+            if parent == above:
+                break
+            above = parent
+        else:
+            return True
+        return known_root or not _is_generated(folder, parts)
+
+    def _is_installed(self, path: str) -> bool:
+        for folder, names in self._installed_names.items():
+            if is_below(path, folder):
+                first = path[len(folder) :].lstrip(os.sep).split(os.sep)[0]
+                if first in names:
+                    return True
+        return False
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it; links are not followed."""
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+
+
+def below_top(folder: str, top: str) -> str | None:
+    """The path of a folder from the top that it lies in; None where it lies elsewhere. A folder
+    that is reached through a link above the top is the same one."""
+    if is_below(folder, top):
+        return os.path.relpath(folder, top)
+    real, real_top = os.path.realpath(folder), os.path.realpath(top)
+    return os.path.relpath(real, real_top) if is_below(real, real_top) else None
+
+
+def _library_folders() -> tuple[str, ...]:
+    standard = os.path.dirname(os.path.abspath(os.__file__))
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    found = {standard, os.path.realpath(standard)}
+    for prefix in (sys.base_prefix, sys.base_exec_prefix):
+        found |= {os.path.join(prefix, lib, name) for lib in ("lib", "lib64")}
+        found.add(os.path.join(prefix, "lib", f"{name.replace('.', '')}.zip"))
+    return tuple(found)
+
+
+def _installed_in(folder: str) -> frozenset[str]:
+    """The top-level names that distributions have installed into a folder (`pip install -t`)."""
+    names: set[str] = set()
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return frozenset()
+    for entry in entries:
+        if entry.endswith(".dist-info"):
+            try:
+                with open(os.path.join(folder, entry, "RECORD"), encoding="utf-8") as handle:
+                    names |= {line.split(",")[0].split("/")[0].strip('"') for line in handle}
+            except (OSError, ValueError):
+                continue
+    return frozenset(names)
+
+
+def _is_generated(folder: str, parts: list[str]) -> bool:
+    """Whether a folder that belongs to no known place is one where compilers leave their work."""
+    temporary = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    places = {os.path.abspath(place) for place in (*temporary, "/tmp", "/var/tmp") if place}
+    return ".cache" in parts or any(is_below(folder, place) for place in places)
