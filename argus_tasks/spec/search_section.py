@@ -31,24 +31,39 @@ _FEWEST_FOR_CMAES = 2
 class Search(Section):
     """Configs that are drawn while the sweep runs: trials of an Optuna study."""
 
-    sampler: Sampler = Field("tpe", description="How values are drawn.")
+    sampler: Sampler = Field(
+        "tpe",
+        description="How Optuna draws values: `tpe` near the values that were good so far, `random`"
+        " at random, `grid` every combination once, `cmaes` by the CMA-ES algorithm, for"
+        " numbers that depend on each other. By default, `tpe`.",
+    )
     n_trials: Count | None = Field(
-        None, description="How many trials, those of earlier starts included; grid needs none."
+        None,
+        description="The number of trials, those of earlier starts of the same sweep included. By"
+        " default, a `grid` runs every combination; the other samplers require a number.",
     )
     metric: Text = Field(
-        description="What is optimized: a number that the experiment returns; dotted for nested"
-        " ones."
+        description="The metric to optimize: a number that the experiment returns. A dotted name"
+        " selects a nested one."
     )
     direction: Annotated[Literal["min", "max"], Expected("min or max")] = Field(
-        description="Which way."
+        description="Whether a smaller (`min`) or a larger (`max`) value of the metric is better."
     )
-    pruner: Pruner = Field("none", description="Which trials end early.")
-    seed: Integer = Field(0, description="Another seed gives other draws.")
-    space: Space = Field(description="What is drawn: a distribution for each key.")
+    pruner: Pruner = Field(
+        "none",
+        description="Which trials are ended early: `none`; `median` those that are worse at a step"
+        " than the median of the earlier trials; `asha` those that are not among the"
+        " best quarter at a rung. By default, `none`.",
+    )
+    seed: Integer = Field(
+        0, description="The seed of the sampler; another seed gives other draws. By default, 0."
+    )
+    space: Space = Field(description="The keys whose values are drawn, each with its distribution.")
     storage: StudyStorage | None = Field(
         None,
-        description="Where Optuna keeps the study: a journal file or a database's URL; by default"
-        " a file of the sweep's own.",
+        description="Where Optuna keeps the study: the path of a journal file, or the URL of a"
+        " database such as `sqlite:///study.db`. By default, a journal file in the"
+        " sweep's own folder.",
     )
 
     @property
