@@ -74,7 +74,7 @@ class Assigner:
 
     def forgives(self, index: int, cause: str | None) -> bool:
         """True where an attempt that has failed so is tried again and does not count: once."""
-        if index in self.forgiven or not self._request.retry.forgives(cause):
+        if index in self.forgiven or not self._request.retry.allows_free_retry(cause):
             return False
         self.forgiven.add(index)
         return True

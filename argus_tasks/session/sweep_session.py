@@ -21,7 +21,7 @@ from argus_tasks.runs.ledger.stop_request import StopRequest
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, first_start
 from argus_tasks.runs.record.causes import CLAIM_LOST, DISK_FULL, OUT_OF_MEMORY
-from argus_tasks.runs.record.layout import FAILED, RUNNING, SUCCEEDED
+from argus_tasks.runs.record.layout import RUNNING, SUCCEEDED
 from argus_tasks.runs.record.metadata import with_facts
 from argus_tasks.runs.record.run_record import Ending, stopped_ending
 from argus_tasks.session.admission_queue import Admission
@@ -304,7 +304,7 @@ class SweepSession:
             duration_s = time.monotonic() - began[0] if began else 0.0
             outcome = bury(assignment, death, duration_s, self.stopped_by)
             if self._assigner.forgives(index, outcome.ending.cause):
-                outcome = replace(outcome, forgiven=True)
+                outcome = replace(outcome, free_retry=True)
         if outcome is None:
             return self._not_run(run, try_number)
         if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
@@ -333,10 +333,8 @@ class SweepSession:
     def wants_retry(self, index: int, try_number: int) -> bool:
         """True where the config's last attempt failed and is to be tried again."""
         outcome = self._last.get(index)
-        if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
-            return False
         counted = try_number - (index in self._assigner.forgiven)
-        return outcome.forgiven or self.request.retry.wants(outcome.kinds, counted)
+        return outcome is not None and outcome.is_retried(self.request.retry, counted)
 
     @property
     def most_tries(self) -> int:

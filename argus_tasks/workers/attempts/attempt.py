@@ -283,7 +283,7 @@ def _close(
         ctx.logger.warning("skipped: %s", ending.error_message)
         record.event("skip", attempt=assignment.attempt, reason=ending.error_message)
     elif ending.status == FAILED:
-        retrying = assignment.retry.wants(outcome.kinds, assignment.attempt)
+        retrying = outcome.is_retried(assignment.retry, assignment.attempt)
         again = ", to be tried again" if retrying else ""
         ctx.logger.error("attempt %s failed%s\n%s", assignment.attempt, again, outcome.stack)
         record.event("retry" if retrying else "error", **facts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.runs.context.trial_reports import TrialLink
 from argus_tasks.runs.ledger.claims import Claim
+from argus_tasks.runs.record.layout import FAILED
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.runs.record.run_record import Ending, RunKey
 from argus_tasks.spec.retry import RetryPolicy
@@ -84,7 +85,7 @@ class Outcome:
         duration_s: this attempt's seconds.
         files: SHA-256 of the run's files: `runs.record.hashes`.
         unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
-        forgiven: it is tried again, and this try does not count.
+        free_retry: the run is retried, and this attempt does not count towards `max_attempts`.
         reported: what the monitor is to know of it; None where it has none, or cannot be reached.
     """
 
@@ -95,5 +96,18 @@ class Outcome:
     duration_s: float = 0.0
     files: dict[str, Any] = field(default_factory=dict)
     unwritten: bool = False
-    forgiven: bool = False
+    free_retry: bool = False
     reported: Reported | None = None
+
+    def is_retried(self, policy: RetryPolicy, attempt: int) -> bool:
+        """Whether another attempt of the run follows this one in the same session.
+
+        The worker, the parent of a dead worker, the session and Prefect all ask this.
+
+        Args:
+            policy: the policy that holds for the run.
+            attempt: the number of this attempt as the policy counts it, from 1.
+        """
+        if self.ending.status != FAILED or self.ending.resumable:
+            return False
+        return self.free_retry or policy.allows(self.kinds, attempt)

@@ -97,9 +97,7 @@ class LastWords:
             outcome.ending,
             outcome.stack or str(outcome.ending.error_message),
             outcome.duration_s,
-            retrying=outcome.ending.status == FAILED
-            and not outcome.ending.resumable
-            and (outcome.forgiven or assignment.retry.wants(outcome.kinds, assignment.attempt)),
+            retrying=outcome.is_retried(assignment.retry, assignment.attempt),
         )
 
 
