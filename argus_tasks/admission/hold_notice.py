@@ -44,7 +44,7 @@ class HoldingNotice:
                 self._path.unlink()
 
 
-def held_now(folder: Path) -> list[str]:
+def holding_reasons(folder: Path) -> list[str]:
     """What a running sweep said last of why its starts are held."""
     try:
         said = read_json(folder / HOLDING_JSON)

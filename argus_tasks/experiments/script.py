@@ -110,9 +110,9 @@ class Script:
             if process.told or termed:
                 return
             if ctx.stopped:
-                process.tell_to_end()
+                process.terminate()
             elif ctx.should_prune():
-                process.tell_to_end(_PRUNED_GRACE_S)
+                process.terminate(_PRUNED_GRACE_S)
 
         with ScriptProcess(words, self.cwd, environment, attached=self.attached) as process:
             try:

@@ -33,7 +33,7 @@ def peak_mb_of(pid: int | str) -> float | None:
         return None
 
 
-def told_peak_mb(usage: resource.struct_rusage) -> float:
+def peak_mb_of_usage(usage: resource.struct_rusage) -> float:
     """The peak that a `struct_rusage` has, in MB."""
     return usage.ru_maxrss / _RSS_UNITS_A_MB
 
@@ -65,7 +65,7 @@ class ScriptMemory:
 
     def usage(self, told: resource.struct_rusage) -> ProcessUsage:
         """What the script has used, now that it has ended and `wait4` has told this."""
-        peak_mb = told_peak_mb(told)
+        peak_mb = peak_mb_of_usage(told)
         ours_mb = peak_mb_of("self")
         if self._most_mb and ours_mb is not None and peak_mb <= ours_mb:
             peak_mb = self._most_mb

@@ -56,7 +56,7 @@ class ScriptProcess:
         """It has been told to end."""
         return self._told_at is not None
 
-    def tell_to_end(self, grace_s: float | None = None) -> None:
+    def terminate(self, grace_s: float | None = None) -> None:
         """A TERM, once, to it and all that comes from it; `grace_s` later a KILL, where whoever
         follows it has none of its own."""
         if self._told_at is None:
@@ -101,7 +101,7 @@ class ScriptProcess:
 
     def end(self, grace_s: float) -> None:
         """End it: a TERM, and `grace_s` later a KILL."""
-        self.tell_to_end()
+        self.terminate()
         deadline = time.monotonic() + grace_s
         while not self._ended() and time.monotonic() < deadline:
             time.sleep(_LOOK_S / 10)

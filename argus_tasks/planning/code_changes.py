@@ -28,7 +28,7 @@ def made_by_other_code(known: KnownRun | None, code: str | None) -> bool:
     return made_by is not None and code is not None and made_by != code
 
 
-def change_told(found: Iterable[KnownRun], code: str | None, what: str) -> str:
+def describe_change(found: Iterable[KnownRun], code: str | None, what: str) -> str:
     """One sentence: `3 of the runs that are reused were made by other code (...)`."""
     made_by = Counter(str(run.record.get("code")) for run in found)
     told = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))

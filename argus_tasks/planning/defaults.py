@@ -7,7 +7,7 @@ from pathlib import Path
 from argus_tasks.base.repo import repo_of
 
 
-def home_of(folder: Path) -> Path:
+def project_folder(folder: Path) -> Path:
     """The top folder of the git work tree that holds the folder, else the working folder."""
     repo = repo_of(folder)
     return repo.top if repo else Path.cwd()
@@ -15,12 +15,12 @@ def home_of(folder: Path) -> Path:
 
 def default_project(folder: Path) -> str:
     """The project's name: that of the home folder."""
-    return home_of(folder).name or "project"
+    return project_folder(folder).name or "project"
 
 
 def default_results_root(folder: Path) -> Path:
     """Where run folders go: `results` in the home folder."""
-    return home_of(folder) / "results"
+    return project_folder(folder) / "results"
 
 
 def results_root_here() -> Path:

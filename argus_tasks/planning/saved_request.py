@@ -31,7 +31,7 @@ _ON_RECORD = {
 }
 
 
-def recipe_of(request: SweepRequest) -> dict[str, Any]:
+def request_record(request: SweepRequest) -> dict[str, Any]:
     """How the sweep is run, as JSON: its file where it has one, and what can be said without.
 
     Secrets are masked, but for those of a search's base config.

@@ -13,8 +13,8 @@ from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
 from argus_tasks.base.repo import repo_of
 from argus_tasks.planning.code_changes import (
-    change_told,
     code_of_experiment,
+    describe_change,
     made_by_other_code,
 )
 from argus_tasks.planning.request import SweepRequest
@@ -106,7 +106,7 @@ class Plan:
         if self.other_code:
             done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
             what = f"{len(self.other_code)} runs that are {done} were"
-            told.append(change_told(self.other_code, self.code, what))
+            told.append(describe_change(self.other_code, self.code, what))
         return told
 
     @property
@@ -238,7 +238,7 @@ def refuse_other_code(plan: Plan) -> None:
     if plan.other_code and plan.on_code_change == "stop":
         what = f"{len(plan.other_code)} runs that would be reused or taken up were"
         raise BadInput(
-            f"on_code_change is 'stop', and {change_told(plan.other_code, plan.code, what)};"
+            f"on_code_change is 'stop', and {describe_change(plan.other_code, plan.code, what)};"
             " expected the same code, or 'warn', 'rerun', or --fresh."
         )
 

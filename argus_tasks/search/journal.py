@@ -16,7 +16,7 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend
 
 
-class OwnJournal(JournalFileBackend):
+class StudyJournal(JournalFileBackend):
     """A journal that this process alone writes; a line that a crash has torn off is cut away."""
 
     def __init__(self, path: Path) -> None:

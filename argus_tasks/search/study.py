@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
-    from argus_tasks.search.journal import OwnJournal
+    from argus_tasks.search.journal import StudyJournal
     from argus_tasks.spec.search_section import Search
 
 STUDY_FILE = "study.journal"
@@ -86,7 +86,7 @@ class Study:
         self._definition = _definition(search, base)
         self._lock = threading.RLock()
         self._study: OptunaStudy | None = None
-        self._journal: OwnJournal | None = None
+        self._journal: StudyJournal | None = None
         self._trials: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._finished: set[int] = set()
@@ -166,7 +166,7 @@ class Study:
                 self._trials[trial.number] = trial
             return KnownTrial(trial.number, TrialState.RUNNING, self._space.suggest(trial))
 
-    def has_been_told(self, number: int) -> bool:
+    def is_finished(self, number: int) -> bool:
         """Whether the trial has ended, for the study."""
         return number in self._finished
 
@@ -224,12 +224,12 @@ class Study:
 
         given = self._search.storage
         if given is None:
-            from argus_tasks.search.journal import OwnJournal
+            from argus_tasks.search.journal import StudyJournal
 
             path = self._folder / STUDY_FILE
             if looking:
                 return JournalStorage(JournalFileBackend(str(path)))
-            journal = self._journal = OwnJournal(path)
+            journal = self._journal = StudyJournal(path)
             return JournalStorage(journal)
         if "://" in given:
             return given

@@ -15,7 +15,7 @@ from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.machine_resources import machine_resources
 from argus_tasks.session.waiting_runs import Waiting
-from argus_tasks.spec.named_limits import demanded
+from argus_tasks.spec.named_limits import required_slots
 
 
 class Admission:
@@ -78,7 +78,7 @@ class Admission:
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        limits = demanded(self._request.limits, run.config)
+        limits = required_slots(self._request.limits, run.config)
         return Demand(run.index, limits, alone=self._alone(run.index))
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
 from argus_tasks.planning.request import SweepRequest
-from argus_tasks.planning.saved_request import recipe_of
+from argus_tasks.planning.saved_request import request_record
 from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, refuse_other_code
 from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.stop_request import StopRequest
@@ -44,7 +44,7 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import RULES
 from argus_tasks.workers.executor import Executor, make_executor
-from argus_tasks.workers.isolation.worker_death import LastWords, bury
+from argus_tasks.workers.isolation.worker_death import RecordCloser, outcome_of_death
 
 log = logging.getLogger("argus_tasks")
 
@@ -114,7 +114,7 @@ class SweepSession:
             alone=self._ran_out_of_memory,
         )
         self._room = DiskRoom(request.results_root)
-        self._last_words = LastWords()
+        self._last_words = RecordCloser()
         self._assigner = Assigner(request, self.plan.batch_id, self.holding)
         self._assigner.link_of = self.trials.link
         self._housekeeper = Housekeeper(
@@ -172,7 +172,7 @@ class SweepSession:
                 plan.identity,
                 git_sha=plan.git_sha,
                 created_by=user_at_host(),
-                recipe=recipe_of(request),
+                recipe=request_record(request),
             )
         self._assigner.meta = replace(
             with_facts(self.request.metadata, Path.cwd()),
@@ -204,7 +204,7 @@ class SweepSession:
         self.surroundings.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
         self.folder.make_room()
-        for assignment, outcome in self._last_words.write_owed():
+        for assignment, outcome in self._last_words.write_pending():
             self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()
         if self.session_id:
@@ -302,7 +302,7 @@ class SweepSession:
             if not began and self._stop.is_set():
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
-            outcome = bury(assignment, death, duration_s, self.stopped_by)
+            outcome = outcome_of_death(assignment, death, duration_s, self.stopped_by)
             if self._assigner.forgives(index, outcome.ending.cause):
                 outcome = replace(outcome, free_retry=True)
         if outcome is None:

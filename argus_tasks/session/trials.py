@@ -175,7 +175,7 @@ class SearchTrials(Trials):
         cast("MutableSequence[PlannedRun]", self._plan.runs)[run.index] = run
 
     def _tell(self, run: PlannedRun, known: KnownRun) -> None:
-        if self._study.has_been_told(_number(run)):
+        if self._study.is_finished(_number(run)):
             return
         state = state_of(known, self._plan.batch_id) or TrialState.FAIL
         value = None

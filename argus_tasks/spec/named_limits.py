@@ -57,7 +57,7 @@ def named_limits(
     return tuple(found)
 
 
-def demanded(
+def required_slots(
     limits: Iterable[NamedLimit], config: Mapping[str, Any]
 ) -> tuple[tuple[str, int], ...]:
     """What an attempt of the config takes: names and slots."""

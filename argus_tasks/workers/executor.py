@@ -36,7 +36,7 @@ from argus_tasks.workers.isolation.protocol import (
     sys_path_of,
     without_experiment_function,
 )
-from argus_tasks.workers.worker_environment import of_all_workers
+from argus_tasks.workers.worker_environment import shared_environment
 
 
 class Executor(Protocol):
@@ -81,7 +81,7 @@ class WorkerExecutor:
         self._pool = WorkerPool(
             request.workers,
             setup,
-            {**of_all_workers(request, os.environ), **environment},
+            {**shared_environment(request, os.environ), **environment},
             limit=limit,
             grace_s=request.execution.stop_grace_s,
             max_runs=request.execution.max_runs_per_worker,
@@ -167,7 +167,7 @@ class LocalExecutor:
         """Nothing to let go of."""
 
     def _attempt(
-        self, assignment: Assignment, capture: Capture | None, disowned: Callable[[], bool]
+        self, assignment: Assignment, capture: Capture | None, abandoned: Callable[[], bool]
     ) -> Outcome:
         self.warm(1)
         assert self._function is not None
@@ -177,7 +177,7 @@ class LocalExecutor:
             trackers=self._trackers,
             stop=self._stop,
             capture=capture,
-            disowned=disowned,
+            abandoned=abandoned,
         )
 
 
@@ -190,17 +190,17 @@ class ThreadExecutor(LocalExecutor):
 
     def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
         super().__init__(request, stop)
-        self._places = threading.BoundedSemaphore(request.workers)
-        self._disowned = threading.Event()
+        self._slots = threading.BoundedSemaphore(request.workers)
+        self._abandoned = threading.Event()
         self._waiting: set[Future[Outcome]] = set()
         self._lock = threading.Lock()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
         """Execute on a thread of its own, as soon as there is a place."""
-        with self._places:
+        with self._slots:
             future: Future[Outcome] = Future()
             with self._lock:
-                if self._disowned.is_set():
+                if self._abandoned.is_set():
                     raise WorkerDied("stopped")
                 self._waiting.add(future)
             if not may_start():
@@ -224,14 +224,14 @@ class ThreadExecutor(LocalExecutor):
         """Wait no longer for any thread."""
         super().end_all(sign)
         with self._lock:
-            self._disowned.set()
+            self._abandoned.set()
             for future in self._waiting:
                 with suppress(InvalidStateError):
                     future.set_exception(WorkerDied("its thread did not return"))
 
     def _into(self, future: Future[Outcome], assignment: Assignment) -> None:
         try:
-            outcome = self._attempt(assignment, None, self._disowned.is_set)
+            outcome = self._attempt(assignment, None, self._abandoned.is_set)
         except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
             outcome = outcome_of_exception(error, 0.0)
         with suppress(InvalidStateError):

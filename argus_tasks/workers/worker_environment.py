@@ -14,7 +14,7 @@ _GO_BY_OPENMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS
 _NUMBA = "NUMBA_NUM_THREADS"
 
 
-def of_all_workers(request: SweepRequest, environ: Mapping[str, str]) -> dict[str, str]:
+def shared_environment(request: SweepRequest, environ: Mapping[str, str]) -> dict[str, str]:
     """Its share of the cores as thread counts of numeric libraries; no GPU where none is asked for.
 
     `environ` is what the user has: it stays as it is.

@@ -27,8 +27,8 @@ from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, RunRecord, stopped_ending
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
-from argus_tasks.workers.attempts.reported_attempt import Watch, watched
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.reported_attempt import AttemptReport, attempt_report
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 
 _SHOWN_METRICS = 100
@@ -49,7 +49,7 @@ def run_attempt(
     trackers: Sequence[Tracker],
     stop: StopFlag,
     capture: Capture | None,
-    disowned: Callable[[], bool] = lambda: False,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Run the experiment once and write its folder; once `disowned`, nothing more is written.
 
@@ -58,18 +58,18 @@ def run_attempt(
     the outcome says so.
     """
     started = time.monotonic()
-    used = Used(assignment.key.owner or {})
-    with watched(assignment, stop, disowned, used, alone=capture is not None) as watch:
+    used = ResourceUsage(assignment.key.owner or {})
+    with attempt_report(assignment, stop, abandoned, used, alone=capture is not None) as report:
         try:
             outcome = _attempt(
-                assignment, function, trackers, stop, capture, disowned, started, watch, used
+                assignment, function, trackers, stop, capture, abandoned, started, report, used
             )
         except OSError as error:
             outcome = outcome_of_exception(
                 error, time.monotonic() - started, secrets_of(assignment.config)
             )
-            return watch.sign(replace(outcome, unwritten=True), 0)
-    return replace(outcome, files={}) if disowned() else outcome
+            return report.add_to(replace(outcome, unwritten=True), 0)
+    return replace(outcome, files={}) if abandoned() else outcome
 
 
 def _attempt(
@@ -78,10 +78,10 @@ def _attempt(
     trackers: Sequence[Tracker],
     stop: StopFlag,
     capture: Capture | None,
-    disowned: Callable[[], bool],
+    abandoned: Callable[[], bool],
     started: float,
-    watch: Watch,
-    used: Used,
+    report: AttemptReport,
+    used: ResourceUsage,
 ) -> Outcome:
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
@@ -102,7 +102,7 @@ def _attempt(
             assignment.resumed,
             trackers,
             stop.is_set,
-            _sink=watch.sink,
+            _sink=report.sink,
             _trial=_trial_of(assignment),
         )
         stack.callback(ctx._close)
@@ -127,7 +127,7 @@ def _attempt(
             os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
         if assignment.lost:
             return claim_lost()
-        if disowned():
+        if abandoned():
             return Outcome(stopped_ending(stop.by()))
         if raised is None:
             try:
@@ -148,7 +148,7 @@ def _attempt(
         record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
     files = hashes_of(assignment.key.run_dir, record.last_words)
-    return watch.sign(replace(outcome, files=files), ctx._epochs)
+    return report.add_to(replace(outcome, files=files), ctx._epochs)
 
 
 def claim_lost() -> Outcome:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
 from argus_tasks.workers.attempts.messages import Outcome, Reported
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.child_processes import Descendants
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("argus_tasks")
 
 
-class Watch:
+class AttemptReport:
     """Around one attempt.
 
     Attributes:
@@ -35,19 +35,21 @@ class Watch:
 
     sink: RunSink = NoMonitor()
 
-    def sign(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
+    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
         """The outcome with what the flow has to know; `epochs`: how many the context has sent."""
         return outcome
 
 
-class _Joined(Watch):
-    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
+class _Joined(AttemptReport):
+    def __init__(
+        self, worker: WorkerEmitter, descendants: Descendants | None, used: ResourceUsage
+    ) -> None:
         self.sink = worker
         self._worker = worker
         self._descendants = descendants
         self._used = used
 
-    def sign(self, outcome: Outcome, epochs: int) -> Outcome:
+    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
         places, metrics = [last] if last else [], dict(self._worker.metrics)
         epochs += self._worker.train_epochs
@@ -61,40 +63,40 @@ class _Joined(Watch):
 
 
 @contextmanager
-def watched(
+def attempt_report(
     assignment: Assignment,
     stop: StopFlag,
-    disowned: Callable[[], bool],
-    used: Used,
+    abandoned: Callable[[], bool],
+    used: ResourceUsage,
     *,
     alone: bool,
-) -> Iterator[Watch]:
+) -> Iterator[AttemptReport]:
     """Have what the experiment emits go to the monitor's outbox, where there is one.
 
     `alone`: this process runs nothing else meanwhile, so its environment is the run's own.
     """
     context: JoinContext | None = assignment.join
     if context is None:
-        yield Watch()
+        yield AttemptReport()
         return
     from argus_tasks.reporting.child_processes import passed_on
     from argus_tasks.reporting.worker_reporter import joined
 
     with ExitStack() as stack:
         try:
-            worker = stack.enter_context(joined(context, stop.is_set, disowned))
+            worker = stack.enter_context(joined(context, stop.is_set, abandoned))
             descendants = None
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
                 descendants = stack.enter_context(passed_on(context))
-            watch: Watch = _Joined(worker, descendants, used)
+            report: AttemptReport = _Joined(worker, descendants, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: the monitor is not told of a run: %r", error)
-            watch = Watch()
-        yield watch
+            report = AttemptReport()
+        yield report
 
 
-def load_early() -> None:
+def preload_reporting() -> None:
     """In a worker, before its first attempt: load what telling a monitor takes, if there is one."""
     from argus_tasks.reporting.target import configured
 
@@ -102,7 +104,7 @@ def load_early() -> None:
         import argus_tasks.reporting.child_processes  # noqa: F401
 
 
-def end_chains() -> None:
+def close_reporting() -> None:
     """In a process that goes away cleanly: nothing more will be told from here."""
     joined = sys.modules.get("argus_tasks.reporting.worker_reporter")
     if joined is not None:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from argus_tasks.experiments.script_memory import peak_mb_of, told_peak_mb
+from argus_tasks.experiments.script_memory import peak_mb_of, peak_mb_of_usage
 from argus_tasks.runs.record.process_usage import ProcessUsage
 
 
-class Used:
+class ResourceUsage:
     """From now on, in this process.
 
     Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
@@ -59,5 +59,5 @@ class Used:
 def _peak_mb() -> float:
     peak_mb = peak_mb_of("self")
     if peak_mb is None:
-        peak_mb = told_peak_mb(resource.getrusage(resource.RUSAGE_SELF))
+        peak_mb = peak_mb_of_usage(resource.getrusage(resource.RUSAGE_SELF))
     return round(peak_mb, 1)

@@ -63,7 +63,7 @@ class DaskEngine:
                 f" {error or type(error).__name__}."
             ) from error
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node there is get ready, once there is one; what is wrong with the first
         that cannot, empty where all can. Nothing is waited for once not `waiting`."""
         while waiting():
@@ -72,7 +72,7 @@ class DaskEngine:
                 break
         else:
             return ""
-        answers = self._client.run(dask_node.greet, astuple(sender), on_error="return")
+        answers = self._client.run(dask_node.prepare, astuple(sender), on_error="return")
         for node, answer in answers.items():
             if isinstance(answer, BaseException):
                 return f"the dask worker {node} cannot be used: {_say(answer)}"
@@ -125,7 +125,7 @@ class DaskEngine:
         if client is None or client.status != "running":
             return
         with suppress(Exception):
-            client.run(dask_node.hear, sweep, what, value, on_error="ignore")
+            client.run(dask_node.receive, sweep, what, value, on_error="ignore")
 
     def abandon(self) -> None:
         """Wait for no answer any more."""

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from argus_tasks.workers.engines.local_cluster import LocalHost
+from argus_tasks.workers.engines.local_cluster import ClusterProcess
 
 _NODES = 2
 _END_S = 5.0
 
 
-class LocalDask(LocalHost):
+class LocalDask(ClusterProcess):
     """Two dask workers at most, with as many threads as there are runs at once.
 
     It listens on the loopback only.
@@ -29,7 +29,7 @@ class LocalDask(LocalHost):
 
 
 def run_cluster(
-    given: tuple[int, Any], scratch: str, tell: Callable[..., None], wait: Callable[[], None]
+    given: tuple[int, Any], scratch: str, send: Callable[..., None], wait: Callable[[], None]
 ) -> None:
     """In the cluster's own process: see `LocalHost`."""
     from distributed import LocalCluster
@@ -46,6 +46,6 @@ def run_cluster(
         security=security,
         silence_logs=logging.CRITICAL,
     )
-    tell(address=cluster.scheduler_address)
+    send(address=cluster.scheduler_address)
     wait()
     cluster.close(timeout=_END_S)

@@ -16,7 +16,7 @@ _LOOK_S = 0.5
 _nodes = Nodes()
 
 
-class _Guard:
+class _TaskWatch:
     """Watches the tasks of this dask worker, for what no message tells.
 
     A sweep that is killed takes its client with it, and the scheduler forgets what only that one
@@ -55,10 +55,10 @@ class _Guard:
             }
             for sweep in unwanted:
                 _nodes.tell(sweep, CLOSE, None)
-            _nodes.rest(_IDLE_S)
+            _nodes.end_idle(_IDLE_S)
 
 
-_guard = _Guard()
+_task_watch = _TaskWatch()
 
 
 def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
@@ -68,21 +68,21 @@ def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
     worker = get_worker()
     key = worker.get_current_task()
     asking = NodeSender(*sender)
-    _guard.begin(key, asking.sweep, worker)
-    _guard.watch()
+    _task_watch.begin(key, asking.sweep, worker)
+    _task_watch.watch()
     try:
         return _nodes.answer(asking, what, request, worker.state.nthreads)
     finally:
-        _guard.end(key)
+        _task_watch.end(key)
 
 
-async def greet(sender: tuple[Any, ...], dask_worker: Any) -> str:
+async def prepare(sender: tuple[Any, ...], dask_worker: Any) -> str:
     """A broadcast: get ready; what is wrong with this node, empty where nothing is."""
-    _guard.watch()
+    _task_watch.watch()
     return await asyncio.to_thread(_nodes.warm, NodeSender(*sender), dask_worker.state.nthreads)
 
 
-async def hear(sweep: str, what: str, value: str | float | None) -> None:
+async def receive(sweep: str, what: str, value: str | float | None) -> None:
     """A broadcast: what `Nodes.tell` hears."""
     await asyncio.to_thread(_nodes.tell, sweep, what, value)
 

@@ -23,20 +23,20 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.engines.engine_messages import (
+    Delivery,
     EngineLost,
     NodeLost,
     NodeSender,
     NodeSetup,
-    RunThis,
     own_libraries,
     own_versions,
 )
-from argus_tasks.workers.engines.node import CLOSE, LIMIT, LOAD, RUN, SIGNAL, STOP, claim_file
+from argus_tasks.workers.engines.node import CLOSE, LIMIT, LOAD, RUN, SIGNAL, STOP, delivery_file
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.protocol import Setup, dumps
 
 _LOOK_S = 0.1
-_HEAR_S = 10.0
+_CLOSE_TIMEOUT_S = 10.0
 _KILL_TO_ABANDON_S = 1.0
 
 
@@ -50,7 +50,7 @@ class Engine(Protocol):
     def open(self) -> None:
         """Connect, again too. Errors: BadInput where nobody answers."""
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node get ready, once there is one; what is wrong with the first that cannot,
         empty where all can. Nothing is waited for once not `waiting`."""
 
@@ -85,7 +85,7 @@ class EngineExecutor:
         stop: StopFlag,
         limit: TimeLimit,
     ) -> None:
-        told = NodeSetup(
+        node_setup = NodeSetup(
             setup,
             dict(environment),
             own_libraries(),
@@ -93,7 +93,7 @@ class EngineExecutor:
             bool(limit),
             request.execution.max_runs_per_worker,
         )
-        self._data = dumps(told)
+        self._data = dumps(node_setup)
         sweep = uuid.uuid4().hex
         self._file = request.results_root / ".sweep" / f"nodes-{sweep}"
         self._sender = NodeSender(
@@ -106,7 +106,7 @@ class EngineExecutor:
         self._engine = engine
         self._stop = stop
         self._limit = limit
-        self._places = threading.BoundedSemaphore(request.workers)
+        self._slots = threading.BoundedSemaphore(request.workers)
         self._lock = threading.Lock()
         self._opened: Future[None] | None = None
         self._checking = threading.Lock()
@@ -140,16 +140,16 @@ class EngineExecutor:
 
         Errors: WorkerDied, its cause `node lost` where the node is gone; BadInput.
         """
-        with self._places:
+        with self._slots:
             self.check()
             if not may_start():
                 return None
-            this = RunThis(assignment, uuid.uuid4().hex, self._limit.seconds())
+            delivery = Delivery(assignment, uuid.uuid4().hex, self._limit.seconds())
             try:
-                answer = self._ask(RUN, dumps(this))
+                answer = self._ask(RUN, dumps(delivery))
             finally:
                 with suppress(OSError):
-                    os.unlink(claim_file(assignment.key.run_dir, this.claim))  # noqa: PTH108
+                    os.unlink(delivery_file(assignment.key.run_dir, delivery.id))  # noqa: PTH108
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
@@ -162,7 +162,7 @@ class EngineExecutor:
     def end_all(self, sign: signal.Signals) -> None:
         """Signal every worker on every node; after a KILL, wait for them only a moment more."""
         self._ending.set()
-        self._say(SIGNAL, sign.name)
+        self._broadcast(SIGNAL, sign.name)
         if sign == signal.SIGKILL:
             timer = threading.Timer(_KILL_TO_ABANDON_S, self._engine.abandon)
             timer.daemon = True
@@ -177,7 +177,7 @@ class EngineExecutor:
         if self._opened is not None:
             with suppress(BaseException):  # whoever waited for it has seen it
                 self._opened.result()
-            self._say(CLOSE, None).join(_HEAR_S)
+            self._broadcast(CLOSE, None).join(_CLOSE_TIMEOUT_S)
             self._engine.close()
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
@@ -197,7 +197,7 @@ class EngineExecutor:
         assert self._opened is not None
         self._opened.result()
         self._write_setup()
-        wrong = self._engine.greet(self._sender, lambda: not self._stop.is_set())
+        wrong = self._engine.prepare(self._sender, lambda: not self._stop.is_set())
         if wrong:
             raise BadInput(wrong)
         if not self._stop.is_set():
@@ -250,7 +250,7 @@ class EngineExecutor:
             else:
                 self._openings += 1
 
-    def _say(self, what: str, value: str | float | None) -> threading.Thread:
+    def _broadcast(self, what: str, value: str | float | None) -> threading.Thread:
         """Tell the nodes from a thread of its own: one that does not answer holds nobody up."""
         thread = threading.Thread(
             target=self._engine.tell, args=(self._sender.sweep, what, value), daemon=True
@@ -260,13 +260,13 @@ class EngineExecutor:
 
     def _relay(self) -> None:
         """Tell the nodes of a stop, and of a time limit that has moved."""
-        told_stop = False
-        told_s = self._limit.seconds()
+        stop_sent = False
+        sent_s = self._limit.seconds()
         while not self._closed.wait(_LOOK_S):
-            if self._stop.is_set() and not told_stop:
-                told_stop = True
-                self._say(STOP, self._stop.by())
-            limit_s = self._limit.seconds() if self._limit.moves else told_s
-            if limit_s != told_s:
-                told_s = limit_s
-                self._say(LIMIT, limit_s)
+            if self._stop.is_set() and not stop_sent:
+                stop_sent = True
+                self._broadcast(STOP, self._stop.by())
+            limit_s = self._limit.seconds() if self._limit.moves else sent_s
+            if limit_s != sent_s:
+                sent_s = limit_s
+                self._broadcast(LIMIT, limit_s)

@@ -55,17 +55,17 @@ class NodeSender:
 
 
 @dataclass(frozen=True, slots=True)
-class RunThis:
+class Delivery:
     """An attempt to execute, once.
 
     Attributes:
         assignment: what is to be run.
-        claim: this sending, unique: an engine that delivers it again delivers the same one.
+        id: a unique id; an engine that delivers the attempt again delivers the same id.
         limit_s: how long it may take, as far as is known now.
     """
 
     assignment: Assignment
-    claim: str
+    id: str
     limit_s: float | None
 
 

@@ -37,7 +37,7 @@ _END_S = 20.0
 _KILL_PATIENCE_S = 10.0
 
 
-class LocalHost:
+class ClusterProcess:
     """The cluster of an engine, for a while.
 
     Args:
@@ -76,13 +76,13 @@ class LocalHost:
             self._process.stdin.write(pickle.dumps(given))
             self._process.stdin.flush()
         with open(answer, encoding="utf-8") as lines:  # noqa: PTH123 - a pipe
-            said = json.loads(lines.readline() or "{}")
-        self.address: str = said.get("address", "")
+            reply = json.loads(lines.readline() or "{}")
+        self.address: str = reply.get("address", "")
         if not self.address:
             self.close()
             raise BadInput(
                 f"mode is '{mode}', but its cluster on this machine does not start:"
-                f" {said.get('error', 'its process ended')}."
+                f" {reply.get('error', 'its process ended')}."
             )
 
     def close(self) -> None:
@@ -104,15 +104,15 @@ def main(answer: int, parent: int, module: str) -> None:
     scratch = tempfile.mkdtemp(prefix="argus-cluster-")
     given = pickle.load(sys.stdin.buffer)
 
-    def tell(**said: str) -> None:
+    def send(**reply: str) -> None:
         with suppress(OSError):
-            os.write(answer, (json.dumps(said) + "\n").encode())
+            os.write(answer, (json.dumps(reply) + "\n").encode())
 
     try:
         run_cluster: Callable[..., None] = import_module(module).run_cluster
-        run_cluster(given, scratch, tell, lambda: _wait_for_the_end_of(parent))
+        run_cluster(given, scratch, send, lambda: _wait_for_the_end_of(parent))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent says so
-        tell(error=f"{type(error).__name__}: {error}")
+        send(error=f"{type(error).__name__}: {error}")
     finally:
         kill_all_below(_KILL_PATIENCE_S)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -25,7 +25,12 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import outcome_of_exception
 from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.engine_messages import NodeSender, NodeSetup, RunThis, own_versions
+from argus_tasks.workers.engines.engine_messages import (
+    Delivery,
+    NodeSender,
+    NodeSetup,
+    own_versions,
+)
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import dumps
@@ -42,13 +47,13 @@ LIMIT = "limit"
 CLOSE = "close"
 
 
-class ToldLimit(TimeLimit):
+class RemoteTimeLimit(TimeLimit):
     """The limit as the sweep's process tells it: only there are the other runs' durations known."""
 
     def __init__(self, limited: bool) -> None:
         super().__init__()
         self._limited = limited
-        self._told_s: float | None = None
+        self._limit_s: float | None = None
 
     def __bool__(self) -> bool:
         return self._limited
@@ -60,11 +65,11 @@ class ToldLimit(TimeLimit):
 
     def tell(self, limit_s: float | None) -> None:
         """It is so many seconds from now on."""
-        self._told_s = limit_s
+        self._limit_s = limit_s
 
     def seconds(self) -> float | None:
         """As last told."""
-        return self._told_s
+        return self._limit_s
 
 
 class Node:
@@ -75,33 +80,33 @@ class Node:
         last_asked: when a request last came or was answered.
     """
 
-    def __init__(self, told: NodeSetup, size: int) -> None:
+    def __init__(self, node_setup: NodeSetup, size: int) -> None:
         self.stop = StopFlag()
-        self.limit = ToldLimit(told.limited)
-        self.asked = 0
-        self.last_asked = time.monotonic()
+        self.limit = RemoteTimeLimit(node_setup.limited)
+        self.active_requests = 0
+        self.last_request = time.monotonic()
         setup = replace(
-            told.setup,
+            node_setup.setup,
             stop_descriptor=self.stop.descriptor,
-            sys_path=_own_sys_path(told.setup.sys_path, told.libraries, sys.path),
+            sys_path=_own_sys_path(node_setup.setup.sys_path, node_setup.libraries, sys.path),
         )
         self.pool = WorkerPool(
             size,
             setup,
-            told.environment,
+            node_setup.environment,
             limit=self.limit,
-            grace_s=told.grace_s,
-            max_runs=told.max_runs,
+            grace_s=node_setup.grace_s,
+            max_runs=node_setup.max_runs,
         )
 
-    def run(self, this: RunThis) -> Outcome:
+    def run(self, delivery: Delivery) -> Outcome:
         """Execute an attempt that nobody has been given before. Errors: as the pool's."""
         try:
-            claim(this)
+            accept_once(delivery)
         except OSError as error:
             return replace(outcome_of_exception(error, 0.0), unwritten=True)
-        self.limit.tell(this.limit_s)
-        outcome = self.pool.run(this.assignment, lambda: True)
+        self.limit.tell(delivery.limit_s)
+        outcome = self.pool.run(delivery.assignment, lambda: True)
         assert outcome is not None, "it may start"
         return outcome
 
@@ -127,7 +132,7 @@ class Nodes:
         """
         answer: object = None
         try:
-            with self._asked(sender, size) as node:
+            with self._node_for(sender, size) as node:
                 if what == LOAD:
                     node.pool.check()
                 else:
@@ -139,7 +144,7 @@ class Nodes:
     def warm(self, sender: NodeSender, size: int) -> str:
         """Start a worker, and say what is wrong with this node; empty where nothing is."""
         try:
-            with self._asked(sender, size) as node:
+            with self._node_for(sender, size) as node:
                 node.pool.warm(1)
         except (BadInput, WorkerDied) as error:
             return str(error)
@@ -163,7 +168,7 @@ class Nodes:
         else:
             node.close()
 
-    def rest(self, idle_s: float) -> None:
+    def end_idle(self, idle_s: float) -> None:
         """Let workers go that have had nothing to do for so long; they are started again when
         needed."""
         before = time.monotonic() - idle_s
@@ -171,32 +176,32 @@ class Nodes:
             idle = [
                 sweep
                 for sweep, node in self._nodes.items()
-                if not node.asked and node.last_asked < before
+                if not node.active_requests and node.last_request < before
             ]
-            resting = [self._nodes.pop(sweep) for sweep in idle]
-        for node in resting:
+            ended = [self._nodes.pop(sweep) for sweep in idle]
+        for node in ended:
             node.close()
 
     @contextmanager
-    def _asked(self, sender: NodeSender, size: int) -> Iterator[Node]:
-        told: NodeSetup | None = None
+    def _node_for(self, sender: NodeSender, size: int) -> Iterator[Node]:
+        node_setup: NodeSetup | None = None
         while True:
             with self._lock:
                 if sender.sweep in self._ended:
                     raise WorkerDied("stopped")
                 node = self._nodes.get(sender.sweep)
-                if node is None and told is not None:
-                    node = self._nodes[sender.sweep] = Node(told, size)
+                if node is None and node_setup is not None:
+                    node = self._nodes[sender.sweep] = Node(node_setup, size)
                 if node is not None:
-                    node.asked += 1
+                    node.active_requests += 1
                     break
-            told = read_setup(sender)  # it may take a while: not under the lock
+            node_setup = read_setup(sender)  # it may take a while: not under the lock
         try:
             yield node
         finally:
             with self._lock:
-                node.asked -= 1
-                node.last_asked = time.monotonic()
+                node.active_requests -= 1
+                node.last_request = time.monotonic()
 
 
 def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
@@ -220,8 +225,8 @@ def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> No
         except OSError:
             data = b""
         if hashlib.sha256(data).hexdigest() == sender.sha256:
-            told: NodeSetup = pickle.loads(data)
-            return told
+            node_setup: NodeSetup = pickle.loads(data)
+            return node_setup
         if time.monotonic() > deadline:
             raise BadInput(
                 f"results_root is not shared: what {sender.host} writes to"
@@ -231,23 +236,23 @@ def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> No
         time.sleep(_LOOK_S)
 
 
-def claim(this: RunThis) -> None:
+def accept_once(delivery: Delivery) -> None:
     """Make this sending of an attempt one's own, in its run folder.
 
     Errors: WorkerDied where somebody had it before: the engine has sent it again because that
     one's node is gone. OSError where the folder cannot be written.
     """
-    run_dir = this.assignment.key.run_dir
+    run_dir = delivery.assignment.key.run_dir
     os.makedirs(run_dir, exist_ok=True)  # noqa: PTH103 - text paths, as everywhere on this way
     try:
-        os.close(os.open(claim_file(run_dir, this.claim), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(delivery_file(run_dir, delivery.id), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         raise WorkerDied(causes.NODE_LOST, "the node that was running it is gone") from None
 
 
-def claim_file(run_dir: str, claim: str) -> str:
+def delivery_file(run_dir: str, delivery_id: str) -> str:
     """The file by which a sending is claimed."""
-    return f"{run_dir}/.claim-{claim}"
+    return f"{run_dir}/.claim-{delivery_id}"
 
 
 def _own_sys_path(

@@ -36,11 +36,11 @@ class RayNode:
         """What `Nodes.answer` gives."""
         return self._nodes.answer(NodeSender(*sender), what, request, 1)
 
-    def greet(self, sender: tuple[Any, ...]) -> str:
+    def prepare(self, sender: tuple[Any, ...]) -> str:
         """Get ready; what is wrong with this node, empty where nothing is."""
         return self._nodes.warm(NodeSender(*sender), 1)
 
-    def hear(self, sweep: str, what: str, value: str | float | None) -> None:
+    def receive(self, sweep: str, what: str, value: str | float | None) -> None:
         """What `Nodes.tell` hears."""
         self._nodes.tell(sweep, what, value)
 
@@ -90,12 +90,12 @@ class RayEngine:
         for actor in self._actors:
             self._free.put(actor)
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
         """Have every node there is get ready, once there is one; what is wrong with the first
         that cannot, empty where all can. Nothing is waited for once not `waiting`."""
         import ray
 
-        left = [actor.greet.remote(astuple(sender)) for actor in self._actors]
+        left = [actor.prepare.remote(astuple(sender)) for actor in self._actors]
         ready: list[Any] = []
         while waiting() and not ready:
             ready, left = ray.wait(left, num_returns=1, timeout=_LOOK_S)
@@ -145,7 +145,7 @@ class RayEngine:
         with self._lock:
             actors = list(self._actors)
         with suppress(Exception):
-            heard = [actor.hear.remote(sweep, what, value) for actor in actors]
+            heard = [actor.receive.remote(sweep, what, value) for actor in actors]
             ray.wait(heard, num_returns=len(heard), timeout=10.0)
 
     def abandon(self) -> None:
@@ -177,18 +177,18 @@ class RayEngine:
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={_CONTROL: 2},
-        )(_with_an_ear(RayNode))
+        )(_with_control_group(RayNode))
         return actor.remote()
 
 
-def _with_an_ear(kind: type[RayNode]) -> type[RayNode]:
+def _with_control_group(kind: type[RayNode]) -> type[RayNode]:
     """The class with `hear` in a group of threads of its own, so that a run does not deafen it."""
     import ray
 
     class Node(kind):  # type: ignore[valid-type, misc]
         @ray.method(concurrency_group=_CONTROL)  # type: ignore[untyped-decorator]
-        def hear(self, sweep: str, what: str, value: str | float | None) -> None:
-            super().hear(sweep, what, value)
+        def receive(self, sweep: str, what: str, value: str | float | None) -> None:
+            super().receive(sweep, what, value)
 
     return Node
 

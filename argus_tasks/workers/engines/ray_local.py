@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Callable
 from functools import lru_cache
 
-from argus_tasks.workers.engines.local_cluster import LocalHost
+from argus_tasks.workers.engines.local_cluster import ClusterProcess
 
 
-class LocalRay(LocalHost):
+class LocalRay(ClusterProcess):
     """One node, with as many CPUs as there are runs at once.
 
     Attributes:
@@ -32,7 +32,7 @@ def _own_token() -> dict[str, str]:
 def run_cluster(
     given: tuple[int, dict[str, str]],
     scratch: str,  # noqa: ARG001 - Ray's sockets need a short path
-    tell: Callable[..., None],
+    send: Callable[..., None],
     wait: Callable[[], None],
 ) -> None:
     """In the cluster's own process: see `LocalHost`."""
@@ -47,6 +47,6 @@ def run_cluster(
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    tell(address=ray.get_runtime_context().gcs_address)
+    send(address=ray.get_runtime_context().gcs_address)
     wait()
     ray.shutdown()

@@ -17,7 +17,7 @@ from pathlib import Path
 from argus_tasks.base.memfile import nameless_file
 from argus_tasks.base.process_tree import die_with, kill_all_below
 from argus_tasks.workers.attempts.messages import Outcome
-from argus_tasks.workers.attempts.reported_attempt import end_chains
+from argus_tasks.workers.attempts.reported_attempt import close_reporting
 from argus_tasks.workers.isolation.death import Death
 from argus_tasks.workers.isolation.evidence import Evidence
 from argus_tasks.workers.isolation.protocol import dumps
@@ -47,7 +47,7 @@ def can_fork() -> bool:
 
 
 def attempt_in_fork(
-    run: Callable[[], Outcome], talk: socket.socket, evidence: Evidence
+    run: Callable[[], Outcome], channel: socket.socket, evidence: Evidence
 ) -> bytes | Death:
     """Have a forked process run the attempt; its outcome as `dumps` gave it, or how it died.
 
@@ -62,11 +62,11 @@ def attempt_in_fork(
         try:
             os.setsid()
             die_with(parent)
-            talk.close()
+            channel.close()
             evidence.record_faults()
-            _new_chance()
+            _reseed()
             data = dumps(run())
-            end_chains()
+            close_reporting()
             with open(result, "wb", closefd=False) as handle:
                 handle.write(data)
             code = 0
@@ -91,7 +91,7 @@ def attempt_in_fork(
         os.close(result)
 
 
-def _new_chance() -> None:
+def _reseed() -> None:
     """Another state of the random numbers in each attempt: a fork would repeat the same ones.
 
     Python sees to its own; numpy's global ones are seeded here, as in a process newly started.
@@ -101,7 +101,7 @@ def _new_chance() -> None:
         numpy_random.seed()
 
 
-def spare_from_term() -> None:
+def ignore_term() -> None:
     """In the worker that is forked from: a TERM is for its attempt, which ends by it."""
     faulthandler.unregister(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

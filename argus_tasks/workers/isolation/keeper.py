@@ -42,9 +42,9 @@ _LOOK_S = 0.5
 
 
 @dataclass(slots=True)
-class _Kept:
+class _WorkerProcess:
     pid: int
-    line: socket.socket
+    death_channel: socket.socket
     evidence: Evidence
 
 
@@ -68,14 +68,14 @@ class _Keeper:
     def __init__(self, control: socket.socket, parent: int) -> None:
         self._control = control
         self._parent = parent
-        self._kept: dict[int, _Kept] = {}
+        self._workers: dict[int, _WorkerProcess] = {}
         self._over = False
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._told_to_end)
+        signal.signal(signal.SIGTERM, self._on_term)
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
@@ -92,16 +92,16 @@ class _Keeper:
                     with suppress(BlockingIOError):
                         os.read(self._woken, 4096)
                 elif descriptor == self._control.fileno():
-                    self._obey()
+                    self._handle_command()
                 else:
                     self._over = True
-            self._bury()
+            self._reap()
         self._end()
 
-    def _told_to_end(self, *_: object) -> None:
+    def _on_term(self, *_: object) -> None:
         self._over = True
 
-    def _obey(self) -> None:
+    def _handle_command(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 2)
         except OSError:
@@ -113,26 +113,26 @@ class _Keeper:
         if sign == START:
             self._fork(number, *(socket.socket(fileno=each) for each in descriptors))
             return
-        for each, kept in self._kept.items():
+        for each, worker in self._workers.items():
             if number in (ALL_WORKERS, each):
-                signal_tree(kept.pid, signal.Signals(sign))
+                signal_tree(worker.pid, signal.Signals(sign))
 
-    def _fork(self, number: int, talk: socket.socket, line: socket.socket) -> None:
+    def _fork(self, number: int, channel: socket.socket, death_channel: socket.socket) -> None:
         evidence = Evidence()
         keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self._let_go()
-                line.close()
-                _offer_to_the_oom_killer()
-                worker_main(talk, keeper, evidence)
+                self._close_keeper_files()
+                death_channel.close()
+                _raise_oom_score()
+                worker_main(channel, keeper, evidence)
             finally:
                 os._exit(1)
-        talk.close()
-        self._kept[number] = _Kept(pid, line, evidence)
+        channel.close()
+        self._workers[number] = _WorkerProcess(pid, death_channel, evidence)
 
-    def _let_go(self) -> None:
+    def _close_keeper_files(self) -> None:
         """In a worker: what is the keeper's alone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -140,11 +140,11 @@ class _Keeper:
         for descriptor in (self._woken, self._waker, self._parent_watch):
             if descriptor is not None:
                 os.close(descriptor)
-        for kept in self._kept.values():
-            kept.line.close()
-            kept.evidence.close()
+        for worker in self._workers.values():
+            worker.death_channel.close()
+            worker.evidence.close()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Tell the parent of each worker that has died, once nothing of it is left."""
         dead = []
         anybody = False
@@ -156,16 +156,16 @@ class _Keeper:
             if pid == 0:
                 break
             anybody = True
-            for number, kept in list(self._kept.items()):
-                if kept.pid == pid:
-                    dead.append((self._kept.pop(number), status, usage))
+            for number, worker in list(self._workers.items()):
+                if worker.pid == pid:
+                    dead.append((self._workers.pop(number), status, usage))
         if anybody:
-            kill_strays({kept.pid for kept in self._kept.values()})
-        for kept, status, usage in dead:
+            kill_strays({worker.pid for worker in self._workers.values()})
+        for worker, status, usage in dead:
             with suppress(Closed):
-                send(kept.line, kept.evidence.of_death(status, usage))
-            kept.line.close()
-            kept.evidence.close()
+                send(worker.death_channel, worker.evidence.of_death(status, usage))
+            worker.death_channel.close()
+            worker.evidence.close()
 
     def _end(self) -> None:
         """Leave nothing behind: at once where the parent is dead, else after a moment for the
@@ -174,12 +174,12 @@ class _Keeper:
             clock = select.poll()
             clock.register(self._woken, select.POLLIN)
             left = int(_IDLE_END_S * 1000)
-            while self._kept and left > 0 and os.getppid() == self._parent:
+            while self._workers and left > 0 and os.getppid() == self._parent:
                 clock.poll(50)
                 left -= 50
                 with suppress(BlockingIOError):
                     os.read(self._woken, 4096)
-                self._bury()
+                self._reap()
         kill_all_below(_KILL_PATIENCE_S)
 
 
@@ -190,7 +190,7 @@ def _open_pidfd(pid: int) -> int | None:
     return None
 
 
-def _offer_to_the_oom_killer() -> None:
+def _raise_oom_score() -> None:
     own = Path("/proc/self/oom_score_adj")
     with suppress(OSError, ValueError):
         own.write_text(str(min(1000, int(own.read_text()) + _OOM_SCORE)))

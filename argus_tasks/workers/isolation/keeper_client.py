@@ -72,22 +72,22 @@ class Keeper:
     def start_worker(self) -> tuple[int, socket.socket, socket.socket]:
         """A new worker: its number, the socket to talk to it, and the line on which the keeper
         will tell of its death. Errors: KeeperLost."""
-        talk, its_talk = socket.socketpair()
-        line, its_line = socket.socketpair()
-        with its_talk, its_line, self._lock:
+        channel, its_channel = socket.socketpair()
+        death_channel, its_death_channel = socket.socketpair()
+        with its_channel, its_death_channel, self._lock:
             self._count += 1
             number = self._count
             try:
                 socket.send_fds(
                     self._control,
                     [COMMAND.pack(number, START)],
-                    [its_talk.fileno(), its_line.fileno()],
+                    [its_channel.fileno(), its_death_channel.fileno()],
                 )
             except OSError as error:
-                talk.close()
-                line.close()
+                channel.close()
+                death_channel.close()
                 raise KeeperLost from error
-        return number, talk, line
+        return number, channel, death_channel
 
     def signal(self, sign: signal.Signals, number: int = ALL_WORKERS) -> None:
         """Signal one worker, or all, and everything that comes from them."""

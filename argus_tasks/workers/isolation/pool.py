@@ -13,7 +13,7 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
-from argus_tasks.workers.isolation.pool_slots import Places
+from argus_tasks.workers.isolation.pool_slots import WorkerSlots
 from argus_tasks.workers.isolation.protocol import Setup, dumps
 from argus_tasks.workers.isolation.worker_handle import Worker
 
@@ -47,7 +47,7 @@ class WorkerPool:
         self._grace_s = grace_s
         self._max_runs = max_runs
         self._likely = likely
-        self._places = Places(size)
+        self._slots = WorkerSlots(size)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._busy: set[Worker] = set()
@@ -56,18 +56,18 @@ class WorkerPool:
     def warm(self, count: int) -> None:
         """Start that many workers now, so that they load while the caller does other things."""
         started = [
-            self._places.take(environment) or self._start(environment)
+            self._slots.take(environment) or self._start(environment)
             for environment in islice(cycle(self._likely), count)
         ]
         for worker in started:
-            self._places.put(worker)
+            self._slots.put(worker)
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment.
 
         Errors: BadInput where it cannot be loaded; WorkerDied where loading it kills a worker.
         """
-        with self._leased(self._likely[0]) as worker:
+        with self._acquired(self._likely[0]) as worker:
             worker.wait_ready()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
@@ -77,9 +77,9 @@ class WorkerPool:
         """
         # Only once it may start does one with a monitor know after which event its own may go.
         data = dumps(assignment) if assignment.join is None else b""
-        with self._leased(assignment.environment) as worker:
+        with self._acquired(assignment.environment) as worker:
             if assignment.alone:
-                for idle in self._places.clear():
+                for idle in self._slots.clear():
                     idle.close()
             worker.wait_ready()
             if not may_start():
@@ -88,13 +88,13 @@ class WorkerPool:
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
         """End the idle worker of this environment, if there is one, and wait for its end."""
-        worker = self._places.take_idle(environment)
+        worker = self._slots.take_idle(environment)
         if worker is not None:
             worker.close()
 
     @contextmanager
-    def _leased(self, environment: Mapping[str, str]) -> Iterator[Worker]:
-        worker = self._places.take(environment)
+    def _acquired(self, environment: Mapping[str, str]) -> Iterator[Worker]:
+        worker = self._slots.take(environment)
         try:
             if worker is not None and worker.environment != environment:
                 unfit, worker = worker, None
@@ -119,7 +119,7 @@ class WorkerPool:
                 if not self._reusable(worker):
                     worker.close()
                     worker = None
-            self._places.put(worker)
+            self._slots.put(worker)
 
     def _reusable(self, worker: Worker) -> bool:
         return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
@@ -146,8 +146,8 @@ class WorkerPool:
             keeper, self._keeper = self._keeper, None
         for worker in busy:  # the thread that waits for it sees the end
             worker.kill()
-        for idle in self._places.clear():
-            idle.hang_up()
+        for idle in self._slots.clear():
+            idle.disconnect()
         if keeper is not None:
             keeper.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from argus_tasks.workers.isolation.worker_handle import Worker
 
 
-class Places:
+class WorkerSlots:
     """Safe to use from many threads; who waits longest is served first."""
 
     def __init__(self, count: int) -> None:

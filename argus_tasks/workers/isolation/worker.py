@@ -20,10 +20,10 @@ from argus_tasks.runs.context.run_log import StandardStreams
 from argus_tasks.runs.context.trackers import build_trackers
 from argus_tasks.workers.attempts.attempt import outcome_of_exception, run_attempt
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
-from argus_tasks.workers.attempts.reported_attempt import end_chains, load_early
+from argus_tasks.workers.attempts.reported_attempt import close_reporting, preload_reporting
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.isolation.evidence import Evidence
-from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, spare_from_term
+from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, ignore_term
 from argus_tasks.workers.isolation.protocol import (
     Closed,
     Ready,
@@ -35,7 +35,7 @@ from argus_tasks.workers.isolation.protocol import (
 )
 
 
-def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
+def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     """Serve the sweep's process until it has had enough."""
     os.setsid()
     die_with(keeper)
@@ -46,13 +46,13 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     evidence.record_faults()
     code = 0
     try:
-        serve(talk, receive(talk), evidence)
+        serve(channel, receive(channel), evidence)
     except Closed:
         pass
     except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
         traceback.print_exc()
         code = 1
-    end_chains()
+    close_reporting()
     # Threads and exit handlers of the experiment must not keep a finished worker alive.
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
@@ -60,7 +60,7 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     os._exit(code)
 
 
-def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
+def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
     """Run what the parent sends, one at a time, until it sends nothing more."""
     os.environ.update(setup.environment)  # before the experiment's module looks at it
     sys.path[:] = setup.sys_path
@@ -72,13 +72,13 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
         live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
         trackers = build_trackers(setup.tracker_specs, live)
     except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
-        send(talk, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
+        send(channel, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
         return
-    load_early()
+    preload_reporting()
     streams = StandardStreams()
     forks = setup.fresh and can_fork()
     if forks:
-        spare_from_term()
+        ignore_term()
 
     def run(assignment: Assignment) -> Outcome:
         evidence.attempt_starts()
@@ -90,14 +90,14 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
             # Raised by the experiment: a SystemExit, a KeyboardInterrupt. The record says failed.
             return outcome_of_exception(error, 0.0)
 
-    send(talk, Ready(forks))
+    send(channel, Ready(forks))
     while True:
-        assignment: Assignment = receive(talk)
+        assignment: Assignment = receive(channel)
         if not forks:
-            send(talk, run(assignment))
+            send(channel, run(assignment))
             continue
-        answer = attempt_in_fork(lambda: run(assignment), talk, evidence)  # noqa: B023 - at once
+        answer = attempt_in_fork(lambda: run(assignment), channel, evidence)  # noqa: B023 - at once
         if isinstance(answer, bytes):
-            send_bytes(talk, answer)
+            send_bytes(channel, answer)
         else:
-            send(talk, answer)
+            send(channel, answer)

@@ -27,7 +27,9 @@ _LOG_TAIL_BYTES = 4_000
 log = logging.getLogger("argus_tasks")
 
 
-def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by: str) -> Outcome:
+def outcome_of_death(
+    assignment: Assignment, death: Exception, duration_s: float, stopped_by: str
+) -> Outcome:
     """What became of an attempt that ended by `death`, as its folder and the parent know it.
 
     A run that had written its success before its worker died has succeeded. During a stop
@@ -56,12 +58,12 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
 
 
-class LastWords:
+class RecordCloser:
     """Writes what workers could not; what finds no room on the disk is tried again later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owed: dict[str, tuple[Assignment, Outcome]] = {}
+        self._pending: dict[str, tuple[Assignment, Outcome]] = {}
 
     def write(self, assignment: Assignment, outcome: Outcome) -> Outcome:
         """Close the run's folder, now or later; the outcome, with its files where it is now."""
@@ -72,21 +74,21 @@ class LastWords:
             level = logging.DEBUG if full else logging.WARNING
             log.log(level, "%s cannot be closed yet: %s", assignment.key.run_dir, error)
             with self._lock:
-                self._owed[assignment.key.run_id] = (assignment, outcome)
+                self._pending[assignment.key.run_id] = (assignment, outcome)
             return outcome
         return replace(outcome, files=hashes_of(assignment.key.run_dir))
 
     def forget(self, run_id: str) -> None:
         """The run is tried again: its folder will have newer words."""
-        if self._owed:
+        if self._pending:
             with self._lock:
-                self._owed.pop(run_id, None)
+                self._pending.pop(run_id, None)
 
-    def write_owed(self) -> list[tuple[Assignment, Outcome]]:
+    def write_pending(self) -> list[tuple[Assignment, Outcome]]:
         """Try again those that found no room; returns those that now have."""
         with self._lock:
-            owed, self._owed = self._owed, {}
-        written = [(one, self.write(one, outcome)) for one, outcome in owed.values()]
+            pending, self._pending = self._pending, {}
+        written = [(one, self.write(one, outcome)) for one, outcome in pending.values()]
         return [(one, outcome) for one, outcome in written if outcome.files]
 
     def _close(self, assignment: Assignment, outcome: Outcome) -> None:

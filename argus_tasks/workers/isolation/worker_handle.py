@@ -46,14 +46,14 @@ class Worker:
         self.usable = True
         self._fresh = setup.fresh
         self._ready: Ready | None = None
-        self._talks = True
+        self._connected = True
         self._dead = False
-        self._number, self._talk, self._line = keeper.start_worker()
+        self._number, self._socket, self._death_socket = keeper.start_worker()
         self._poll = select.poll()
-        self._poll.register(self._talk, select.POLLIN)
-        self._poll.register(self._line, select.POLLIN)
+        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self._death_socket, select.POLLIN)
         with suppress(Closed):  # it has died already: whoever waits for its answer is told how
-            send(self._talk, setup)
+            send(self._socket, setup)
 
     def wait_ready(self) -> None:
         """Wait until it has loaded the experiment.
@@ -62,8 +62,8 @@ class Worker:
         """
         if self._ready is not None:
             return
-        self._answers(None)
-        answer = self._answer()
+        self._wait_for_message(None)
+        answer = self._receive_answer()
         if isinstance(answer, Death):
             raise worker_died(answer)
         if isinstance(answer, SetupFailed):
@@ -88,11 +88,11 @@ class Worker:
         if self._fresh and not self._ready.forks:
             self.usable = False  # its process is the attempt's own
         with suppress(Closed):  # it has died while it was idle: the keeper tells how
-            send_bytes(self._talk, assignment)
+            send_bytes(self._socket, assignment)
         over_s = self._wait(limit)
         if over_s is not None:
             self._end_attempt(grace_s)
-        answer = self._answer()
+        answer = self._receive_answer()
         if over_s is not None:
             # A TERM that has not ended anything yet would meet the next attempt.
             met = isinstance(answer, Death) and answer.code == -signal.SIGTERM
@@ -104,23 +104,23 @@ class Worker:
             raise ArgusTasksError(f"a worker answered {answer!r}")
         return answer
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Let it go: an idle worker ends by itself, and what it has started is killed then."""
-        self._talk.close()
-        self._line.close()
+        self._socket.close()
+        self._death_socket.close()
 
     def close(self) -> None:
         """Let it go, and wait until it is gone; a KILL helps."""
         if not self._dead:
-            if self._talks:
-                self._talks = False
-                self._poll.unregister(self._talk)
+            if self._connected:
+                self._connected = False
+                self._poll.unregister(self._socket)
             with suppress(OSError):
-                self._talk.shutdown(socket.SHUT_RDWR)
-            if not self._answers(_LEAVE_S):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            if not self._wait_for_message(_LEAVE_S):
                 self.kill()
-                self._answers(_LEAVE_S)
-        self.hang_up()
+                self._wait_for_message(_LEAVE_S)
+        self.disconnect()
 
     def kill(self) -> None:
         """End it and everything that comes from it."""
@@ -129,7 +129,7 @@ class Worker:
     def _wait(self, limit: TimeLimit) -> float | None:
         """Wait for its answer; the limit in seconds, where that came first."""
         if not limit:
-            self._answers(None)
+            self._wait_for_message(None)
             return None
         began = time.monotonic()
         while True:
@@ -137,51 +137,51 @@ class Worker:
             left_s = None if limit_s is None else began + limit_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return limit_s
-            patience_s = left_s
+            wait_s = left_s
             if limit.moves:
-                patience_s = _LOOK_S if left_s is None else min(left_s, _LOOK_S)
-            if self._answers(patience_s):
+                wait_s = _LOOK_S if left_s is None else min(left_s, _LOOK_S)
+            if self._wait_for_message(wait_s):
                 return None
 
     def _end_attempt(self, grace_s: float) -> None:
         self.keeper.signal(signal.SIGTERM, self._number)
-        if not self._answers(grace_s):
+        if not self._wait_for_message(grace_s):
             self.usable = False
             self.kill()
-            self._answers(None)
+            self._wait_for_message(None)
 
-    def _answers(self, patience_s: float | None) -> bool:
+    def _wait_for_message(self, wait_s: float | None) -> bool:
         """True as soon as the worker, or the keeper in its place, has something to say."""
-        deadline = None if patience_s is None else time.monotonic() + patience_s
+        deadline = None if wait_s is None else time.monotonic() + wait_s
         while True:
             left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             ready = {descriptor for descriptor, _ in self._poll.poll(left_ms)}
             if not ready:
                 return False
-            if self._talk.fileno() in ready and not self._hung_up():
+            if self._socket.fileno() in ready and not self._is_disconnected():
                 return True
-            if self._talks:
+            if self._connected:
                 # An experiment that closes descriptors it does not know may still be running.
-                self._poll.unregister(self._talk)
-                self._talks = self.usable = False
-            if self._line.fileno() in ready:
+                self._poll.unregister(self._socket)
+                self._connected = self.usable = False
+            if self._death_socket.fileno() in ready:
                 return True
 
-    def _hung_up(self) -> bool:
+    def _is_disconnected(self) -> bool:
         try:
-            return not self._talk.recv(1, socket.MSG_PEEK)
+            return not self._socket.recv(1, socket.MSG_PEEK)
         except OSError:
             return True
 
-    def _answer(self) -> Any:
+    def _receive_answer(self) -> Any:
         """What it says, once it `_answers`; a Death where its process has ended."""
         try:
-            if self._talks:
-                return receive(self._talk)
+            if self._connected:
+                return receive(self._socket)
         except Closed:
             self.usable = False
         self._dead = True
         try:
-            return receive(self._line)
+            return receive(self._death_socket)
         except Closed:
             raise KeeperLost from None
