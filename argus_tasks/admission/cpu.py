@@ -9,7 +9,7 @@ from enum import Enum
 
 from argus_tasks.admission.cpu_controller import Controller, Start
 from argus_tasks.admission.cpu_usage import CpuMeter
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base.guard import guarded
 
 READ_EVERY_S = 0.25
@@ -45,13 +45,13 @@ class CpuRoom(Resource):
         name: str,
         threshold_pct: float,
         workers: int,
-        tree: Callable[[], int | None],
+        root_pid: Callable[[], int | None],
         wanted: Callable[[], int],
     ) -> None:
         self.name = name
         self.wanted = wanted
         self.changed: Callable[[], None] = lambda: None
-        self._meter = CpuMeter(tree)
+        self._meter = CpuMeter(root_pid)
         self._controller = Controller(threshold_pct, workers, self._meter.cores)
         self._bound = threshold_pct < 100
         self._workers = workers
@@ -59,7 +59,7 @@ class CpuRoom(Resource):
         self._asked_until: float | None = None
         self._most: int | None = None
         self._why = ""
-        self._tell: Callable[[], None] = lambda: None
+        self._notify: Callable[[], None] = lambda: None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.running = 0
@@ -84,18 +84,18 @@ class CpuRoom(Resource):
         """Whose word counts now."""
         return self._rule
 
-    def ruled(self, rule: Rule, most: int | None, why: str) -> None:
+    def set_rule(self, rule: Rule, most: int | None, why: str) -> None:
         """Whose word counts from now on, how many may run by it (None: it does not say), and what
         to say to those that may not."""
         before = (self._rule, self._most)
         self._rule, self._most, self._why = rule, most, why
         if (rule, most) != before:
-            self._tell()
+            self._notify()
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:  # noqa: ARG002
         refused = self._refused(running)
         if refused is not None:
-            return Held(refused)
+            return Refusal(refused)
         self.running += 1
         return self._controller.began()
 
@@ -106,8 +106,8 @@ class CpuRoom(Resource):
         if self._most is not None and self.running >= self._most:
             self.changed()
 
-    def on_change(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._notify = callback
 
     def _refused(self, running: int) -> str | None:
         if self._rule is Rule.ASKING:
@@ -135,7 +135,7 @@ class CpuRoom(Resource):
                 self._look()
             spent_s = time.monotonic() - begun
             pause_s = max(READ_EVERY_S, spent_s / _SHARE_FOR_READING)
-            self._tell()
+            self._notify()
 
     @guarded(None)
     def _look(self) -> None:

@@ -103,7 +103,7 @@ class Controller:
                 fade = max(0.0, 1.0 - usage.span_s / MEMORY_S)
                 self._spent = self._spent * fade + usage.own_pct * usage.span_s
                 self._run_s = self._run_s * fade + area_s
-            self._judge()
+            self._update()
 
     @property
     def allowed(self) -> int:
@@ -122,7 +122,7 @@ class Controller:
             return f"{busy} over {threshold}"
         return f"{busy}, one more would go over {threshold}"
 
-    def _judge(self) -> None:
+    def _update(self) -> None:
         span_s = sum(one.span_s for one in self._window)
         busy = sum(one.busy_pct * one.span_s for one in self._window) / span_s
         guess = min(busy, self._running * self._first_guess_pct)  # where nobody knows

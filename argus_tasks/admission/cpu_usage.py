@@ -37,8 +37,8 @@ class CpuMeter:
         tree: the process that all experiments come from; None while there is none.
     """
 
-    def __init__(self, tree: Callable[[], int | None]) -> None:
-        self._tree = tree
+    def __init__(self, root_pid: Callable[[], int | None]) -> None:
+        self._root_pid = root_pid
         self._quota = cpu_quota()
         self._cores = usable_cores()
         self._before: tuple[float, float, float, float | None, float | None] | None = None
@@ -80,7 +80,7 @@ class CpuMeter:
         return self._quota.used_s() if self._quota else None
 
     def _own(self) -> float | None:
-        root = self._tree()
+        root = self._root_pid()
         return tree_cpu_s(root) if root is not None else None
 
 

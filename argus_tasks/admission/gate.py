@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 
 _LOOK_FOR_STOP_S = 0.2
 
@@ -42,7 +42,7 @@ class Ticket:
 class _Waiter:
     __slots__ = ("demand", "held", "ticket", "woken")
 
-    def __init__(self, demand: Demand, held: Held) -> None:
+    def __init__(self, demand: Demand, held: Refusal) -> None:
         self.demand = demand
         self.held = held
         self.ticket: Ticket | None = None
@@ -90,11 +90,11 @@ class Gate:
         """What those that wait in `enter` ask for."""
         return [waiter.demand for waiter in tuple(self._waiters)]
 
-    def try_enter(self, demand: Demand) -> Ticket | Held:
+    def try_enter(self, demand: Demand) -> Ticket | Refusal:
         """All that the demand needs, now, or why not."""
         with self._lock:
             answer = self._behind_waiters(demand) or self._try(demand)
-            if isinstance(answer, Held):
+            if isinstance(answer, Refusal):
                 self._refused = True
         return answer
 
@@ -138,24 +138,24 @@ class Gate:
             facts |= resource.facts(grant)
         return facts
 
-    def _behind_waiters(self, demand: Demand) -> Held | None:
+    def _behind_waiters(self, demand: Demand) -> Refusal | None:
         """Nobody starts past one that waits for the machine alone, or for just the same."""
         for waiter in self._waiters:
             if waiter.demand.alone or waiter.demand.kind == demand.kind:
                 return waiter.held
         return None
 
-    def _try(self, demand: Demand) -> Ticket | Held:
+    def _try(self, demand: Demand) -> Ticket | Refusal:
         if self._alone:
-            return Held("a run has the machine alone")
+            return Refusal("a run has the machine alone")
         if demand.alone and self._running:
-            return Held("waiting for the machine alone")
+            return Refusal("waiting for the machine alone")
         if not self._resources:
             return self._admitted(demand, ())
         taken: list[object] = []
         for resource in self._resources:
             grant = resource.try_take(demand, self._running)
-            if isinstance(grant, Held):
+            if isinstance(grant, Refusal):
                 self._give_back(taken)
                 return grant
             taken.append(grant)
@@ -188,7 +188,7 @@ class Gate:
                 if waiter.demand.kind in blocked:
                     continue
                 answer = self._try(waiter.demand)
-                if isinstance(answer, Held):
+                if isinstance(answer, Refusal):
                     waiter.held = answer
                     if waiter.demand.alone:
                         break

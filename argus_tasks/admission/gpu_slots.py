@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.admission.periodic_retry import Again
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.delayed_call import DelayedCall
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import make_private
 from argus_tasks.base.locks import ProcessLock
@@ -21,7 +21,7 @@ from argus_tasks.spec.gpus import Gpu
 
 SLOT = "ARGUS_GPU_SLOT"
 # How often a refused start looks whether another sweep has let go of a slot.
-_AGAIN_S = 0.5
+_RETRY_S = 0.5
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -76,11 +76,11 @@ class GpuSlots(Resource):
         self._taken: dict[Slot, ProcessLock] = {}
         self._lingering: dict[Slot, tuple[ProcessLock, float]] = {}
         self._linger_s = linger_s
-        self._again = Again(_AGAIN_S)
-        self._linger = Again(linger_s)
-        self._linger.tell = self._let_go
+        self._retry_later = DelayedCall(_RETRY_S)
+        self._linger = DelayedCall(linger_s)
+        self._linger.callback = self._let_go
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:  # noqa: ARG002
         """A Slot, on the GPU where this sweep has fewest; refused while none is free."""
         with self._lock:
             used = [slot.gpu for slot in self._taken]
@@ -91,16 +91,16 @@ class GpuSlots(Resource):
                     self._taken[slot] = lock
                     return slot
         if free:
-            self._again.ask()
-            return Held(f"waiting for a GPU: other sweeps have {len(free)} of {len(self.slots)}")
-        return Held("waiting for a GPU")
+            self._retry_later.schedule()
+            return Refusal(f"waiting for a GPU: other sweeps have {len(free)} of {len(self.slots)}")
+        return Refusal("waiting for a GPU")
 
     def give_back(self, grant: object) -> None:
         """The slot is free for this sweep, and soon for others."""
         if isinstance(grant, Slot):
             with self._lock:
                 self._lingering[grant] = (self._taken.pop(grant), time.monotonic())
-            self._linger.ask()
+            self._linger.schedule()
 
     def environment(self, grant: object) -> Mapping[str, str]:
         """The GPU alone, and the slot's number on it."""
@@ -117,9 +117,9 @@ class GpuSlots(Resource):
             return {}
         return {"gpu": {"id": grant.gpu.token, "uuid": grant.gpu.uuid, "slot": grant.number}}
 
-    def on_change(self, tell: Callable[[], None]) -> None:
+    def on_change(self, callback: Callable[[], None]) -> None:
         """Call `tell` when a refused start may look again."""
-        self._again.tell = tell
+        self._retry_later.callback = callback
 
     def close(self) -> None:
         """No attempt will follow, and no worker is left: let go of all that is not in use."""
@@ -138,9 +138,9 @@ class GpuSlots(Resource):
             self.drop_worker(slot.environment())
             lock.give_back()
         if left:
-            self._linger.ask()
+            self._linger.schedule()
         if locks:
-            self._again.tell()
+            self._retry_later.callback()
 
     def _file_of(self, slot: Slot) -> Path:
         return self._folder / f"{_NO_FILE_NAME.sub('_', slot.gpu.uuid)}.{slot.number}.lock"

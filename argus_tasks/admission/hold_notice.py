@@ -28,7 +28,7 @@ class HoldingNotice:
         self._said: tuple[str, ...] = ()
         self._next_at = 0.0
 
-    def say(self, reasons: Sequence[str]) -> None:
+    def write(self, reasons: Sequence[str]) -> None:
         """These are the reasons now; none: nothing is held."""
         now = self._clock()
         if tuple(reasons) == self._said or now < self._next_at:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import psutil
 
-from argus_tasks.admission.periodic_retry import Again
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.delayed_call import DelayedCall
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base import cgroups
 from argus_tasks.spec.quantities import bytes_of, share_of
 
 # How long a start takes to show in the reading, and how often a refused one looks again.
 SHOWS_AFTER_S = 1.0
-_AGAIN_S = 0.5
+_RETRY_S = 0.5
 # Reading takes up to milliseconds where control groups are deep; so old a reading is used again.
 _FRESH_S = 0.1
 
@@ -47,9 +47,9 @@ class MemoryFloor(Resource):
         self._clock = clock
         self._young: dict[int, float] = {}
         self._seen: tuple[float, Memory] | None = None
-        self._again = Again(_AGAIN_S)
+        self._retry_later = DelayedCall(_RETRY_S)
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:
         """The start's number; refused while memory is short and anything of this sweep runs."""
         now = self._clock()
         if self._seen is None or now >= self._seen[0] + _FRESH_S:
@@ -60,8 +60,8 @@ class MemoryFloor(Resource):
             if now >= since + SHOWS_AFTER_S:
                 del self._young[index]
         if running and memory.free - len(self._young) * floor < floor:
-            self._again.ask()
-            return Held(f"{_shown(memory.free)} memory free, {_shown(floor)} to be left")
+            self._retry_later.schedule()
+            return Refusal(f"{_shown(memory.free)} memory free, {_shown(floor)} to be left")
         self._young[demand.index] = now
         return demand.index
 
@@ -70,9 +70,9 @@ class MemoryFloor(Resource):
         if isinstance(grant, int):
             self._young.pop(grant, None)
 
-    def on_change(self, tell: Callable[[], None]) -> None:
+    def on_change(self, callback: Callable[[], None]) -> None:
         """Call `tell` when a refused start may look again."""
-        self._again.tell = tell
+        self._retry_later.callback = callback
 
 
 def memory_of_this_process() -> Memory:

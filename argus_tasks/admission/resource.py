@@ -29,7 +29,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Refusal:
     """A refusal, and why, for the person who watches: `CPU 93 % over 80 %`."""
 
     reason: str
@@ -43,7 +43,7 @@ class Resource(ABC):
     """
 
     @abstractmethod
-    def try_take(self, demand: Demand, running: int) -> object | Held:
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:
         """Take what the demand needs: a grant (anything, None too), or why it must wait.
 
         `running` counts the attempts of this sweep that hold a ticket now.
@@ -69,5 +69,5 @@ class Resource(ABC):
         """The environments that its grants come with, where workers can be made ready for them."""
         return ()
 
-    def on_change(self, tell: Callable[[], None]) -> None:  # noqa: B027 - most have none
+    def on_change(self, callback: Callable[[], None]) -> None:  # noqa: B027 - most have none
         """Call `tell` (from any thread) whenever room may have come up by itself."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 
 
-class Slots:
+class LimitSlots:
     """The slots of one limit that this sweep may use now.
 
     Attributes:
@@ -27,9 +27,9 @@ class Slots:
         self.name = name
         self.local = local
         self.wanted = wanted
-        self.owed = False
+        self.over_allowed = False
         self.changed: Callable[[], None] = lambda: None
-        self.tell: Callable[[], None] = lambda: None
+        self.callback: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._used = 0
         self._allowed: int | None = 0
@@ -51,13 +51,13 @@ class Slots:
             more = allowed is None or (self._allowed is not None and allowed > self._allowed)
             self._allowed, self._why = allowed, why
         if more:
-            self.tell()
+            self.callback()
 
-    def try_take(self, count: int) -> Held | None:
+    def try_take(self, count: int) -> Refusal | None:
         """Take so many, or say why not."""
         with self._lock:
             if self._allowed is not None and self._used + count > self._allowed:
-                return Held(self._why)
+                return Refusal(self._why)
             self._used += count
             return None
 
@@ -65,18 +65,18 @@ class Slots:
         """Take back so many."""
         with self._lock:
             self._used -= count
-        if self.owed:
+        if self.over_allowed:
             self.changed()
 
 
 class NamedLimits(Resource):
     """The named limits of a sweep; a config takes slots of those that apply to it."""
 
-    def __init__(self, slots: Sequence[Slots]) -> None:
+    def __init__(self, slots: Sequence[LimitSlots]) -> None:
         self._slots = {each.name: each for each in slots}
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
-        taken: list[tuple[Slots, int]] = []
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:  # noqa: ARG002
+        taken: list[tuple[LimitSlots, int]] = []
         for name, count in demand.limits:
             slots = self._slots[name]
             refused = slots.try_take(count)
@@ -91,6 +91,6 @@ class NamedLimits(Resource):
         for slots, count in grant:
             slots.give_back(count)
 
-    def on_change(self, tell: Callable[[], None]) -> None:
+    def on_change(self, callback: Callable[[], None]) -> None:
         for slots in self._slots.values():
-            slots.tell = tell
+            slots.callback = callback

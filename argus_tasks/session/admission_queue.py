@@ -10,7 +10,7 @@ from functools import partial
 from argus_tasks.admission.cpu import CpuRoom
 from argus_tasks.admission.gate import Gate, Ticket
 from argus_tasks.admission.resource import Demand, Resource
-from argus_tasks.admission.shared_slots import NamedLimits, Slots
+from argus_tasks.admission.shared_slots import LimitSlots, NamedLimits
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.machine_resources import machine_resources
@@ -54,7 +54,7 @@ class Admission:
         self._alone = alone
         self.waiting = Waiting(runs, self.demand, set_aside)
         self.slots = tuple(
-            Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
+            LimitSlots(limit.name, limit.limit, partial(self._wanted, limit.name))
             for limit in request.limits
         )
         named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []

@@ -109,7 +109,7 @@ class SweepSession:
             request,
             self.plan.to_do,
             self._stop.is_set,
-            lambda: self._executor.tree(),
+            lambda: self._executor.root_pid(),
             set_aside=self.rules.holds,
             alone=self._ran_out_of_memory,
         )

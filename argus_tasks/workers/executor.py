@@ -54,7 +54,7 @@ class Executor(Protocol):
         Errors: WorkerDied; BadInput as `check`.
         """
 
-    def tree(self) -> int | None:
+    def root_pid(self) -> int | None:
         """The process that all experiments come from; None where none is known."""
 
     def end_all(self, sign: signal.Signals) -> None:
@@ -106,7 +106,7 @@ class WorkerExecutor:
         """Execute on a free worker."""
         return self._pool.run(assignment, may_start)
 
-    def tree(self) -> int | None:
+    def root_pid(self) -> int | None:
         """The workers' keeper."""
         return self._pool.keeper_pid
 
@@ -155,7 +155,7 @@ class LocalExecutor:
             return None
         return self._attempt(assignment, copied_streams, lambda: False)
 
-    def tree(self) -> int | None:
+    def root_pid(self) -> int | None:
         """There is no such process."""
 
     def end_all(self, sign: signal.Signals) -> None:

@@ -53,7 +53,7 @@ def drive(
     while not loop.finished:
         try:
             loop.turn()
-            notice.say(session.admission.holding)
+            notice.write(session.admission.holding)
         except KeyboardInterrupt:  # of a handler that is not ours
             session.stops.on_signal(SIGINT)
     notice.end()

@@ -153,7 +153,7 @@ class EngineExecutor:
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
-    def tree(self) -> int | None:
+    def root_pid(self) -> int | None:
         """There is no such process on this machine."""
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:

@@ -6,26 +6,26 @@ import threading
 from collections.abc import Callable
 
 
-class Again:
+class DelayedCall:
     """Tells once, a while after it was asked to; asked meanwhile, it does not tell twice."""
 
     def __init__(self, after_s: float) -> None:
-        self.tell: Callable[[], None] = lambda: None
+        self.callback: Callable[[], None] = lambda: None
         self._after_s = after_s
         self._lock = threading.Lock()
-        self._asked = False
+        self._scheduled = False
 
-    def ask(self) -> None:
+    def schedule(self) -> None:
         """Have `tell` called in a while, from another thread."""
         with self._lock:
-            if self._asked:
+            if self._scheduled:
                 return
-            self._asked = True
-        clock = threading.Timer(self._after_s, self._tell)
+            self._scheduled = True
+        clock = threading.Timer(self._after_s, self._notify)
         clock.daemon = True
         clock.start()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._lock:
-            self._asked = False
-        self.tell()
+            self._scheduled = False
+        self.callback()
