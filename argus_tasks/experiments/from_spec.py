@@ -52,11 +52,6 @@ def check_fit(
             raise spec.problem(("command",), sentence)
 
 
-def tracker_specs_of(spec: SweepSpec) -> list[dict[str, Any]]:
-    """The trackers as `tracker_specs` has them."""
-    return [tracker.model_dump() for tracker in spec.trackers]
-
-
 def _command(spec: SweepSpec) -> Command:
     if isinstance(spec.command, str):
         return Command.from_text(spec.command, shell=spec.shell)

@@ -78,7 +78,7 @@ class HydraApp:
     def load(self) -> HydraFunction:
         """The experiment function. Errors: BadInput where the file has no such app, or several."""
         found: dict[str, _Main] = {}
-        with _noting_mains(found):
+        with _recording_mains(found):
             module = _module_of(self.file)
         apps = {
             name: value
@@ -222,7 +222,7 @@ def _as_metrics(result: Any) -> Any:
 
 
 @contextmanager
-def _noting_mains(found: dict[str, _Main]) -> Iterator[None]:
+def _recording_mains(found: dict[str, _Main]) -> Iterator[None]:
     """Within, `@hydra.main` notes what it was given, and on what it decorates under which key."""
     import hydra
 

@@ -84,8 +84,8 @@ class Script:
         try:
             kills = memory.count()
             output = _output(ctx, log, screen=self.attached)
-            with _deferred_term(enabled=not self.attached) as termed:
-                code = self._run(words, environment, ctx, output, termed)
+            with _deferred_term(enabled=not self.attached) as term_received:
+                code = self._run(words, environment, ctx, output, term_received)
             output.end()
             if code == -signal.SIGKILL and memory.count() > kills:
                 raise _failure(causes.OUT_OF_MEMORY, output)
@@ -104,10 +104,10 @@ class Script:
         environment: dict[str, str],
         ctx: RunContext,
         output: ScriptOutput,
-        termed: list[int],
+        term_received: list[int],
     ) -> int:
         def look() -> None:
-            if process.told or termed:
+            if process.is_terminating or term_received:
                 return
             if ctx.stopped:
                 process.terminate()
@@ -135,37 +135,37 @@ def _output(ctx: RunContext, log: int, *, screen: bool) -> ScriptOutput:
             if searched is not None and line.step >= 0:
                 ctx.report(line.step, searched)
 
-    def on_odd(text: str) -> None:
+    def on_malformed(text: str) -> None:
         ctx.logger.warning(
             "%r is not read: expected METRIC name=number, more such pairs, and step=N", text
         )
 
-    return ScriptOutput(log, on_metrics, on_odd, screen=screen)
+    return ScriptOutput(log, on_metrics, on_malformed, screen=screen)
 
 
 @contextmanager
 def _deferred_term(*, enabled: bool) -> Iterator[list[int]]:
     """In a worker: a TERM is for the script, which gets it as well, and may take its time; only
     then does it end the worker, so that the sweep sees how the attempt ended."""
-    termed: list[int] = []
+    term_received: list[int] = []
     ours = (
         enabled
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     )
     if not ours:
-        yield termed
+        yield term_received
         return
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
-        termed.append(number)
+        term_received.append(number)
 
     signal.signal(signal.SIGTERM, note)
     try:
-        yield termed
+        yield term_received
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if termed:
+        if term_received:
             os.kill(os.getpid(), signal.SIGTERM)
 
 

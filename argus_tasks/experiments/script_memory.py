@@ -27,8 +27,8 @@ def peak_mb_of(pid: int | str) -> float | None:
     After `/proc/PID/clear_refs` it is counted anew.
     """
     try:
-        told = read_whole(f"/proc/{pid}/status").partition(b"\nVmHWM:")[2]
-        return int(told[: told.index(b" kB")]) / 1024
+        measured = read_whole(f"/proc/{pid}/status").partition(b"\nVmHWM:")[2]
+        return int(measured[: measured.index(b" kB")]) / 1024
     except (OSError, ValueError):
         return None
 
@@ -63,13 +63,13 @@ class ScriptMemory:
                 self._see(pid)
             self._next_all = now + _PATIENCE * (time.thread_time() - began)
 
-    def usage(self, told: resource.struct_rusage) -> ProcessUsage:
+    def usage(self, measured: resource.struct_rusage) -> ProcessUsage:
         """What the script has used, now that it has ended and `wait4` has told this."""
-        peak_mb = peak_mb_of_usage(told)
+        peak_mb = peak_mb_of_usage(measured)
         ours_mb = peak_mb_of("self")
         if self._most_mb and ours_mb is not None and peak_mb <= ours_mb:
             peak_mb = self._most_mb
-        return ProcessUsage(told.ru_utime + told.ru_stime, peak_mb)
+        return ProcessUsage(measured.ru_utime + measured.ru_stime, peak_mb)
 
     def _see(self, pid: int) -> None:
         self._most_mb = max(self._most_mb, peak_mb_of(pid) or 0.0)

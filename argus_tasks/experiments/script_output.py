@@ -58,7 +58,7 @@ class ScriptOutput:
         self,
         log: int,
         on_metrics: Callable[[MetricLine], None],
-        on_odd: Callable[[str], None],
+        on_malformed: Callable[[str], None],
         *,
         screen: bool = False,
     ) -> None:
@@ -66,7 +66,7 @@ class ScriptOutput:
         """The last value of each metric."""
         self._log = log
         self._on_metrics = on_metrics
-        self._on_odd: Callable[[str], None] | None = on_odd
+        self._on_malformed: Callable[[str], None] | None = on_malformed
         self._screen = screen
         self._line = b""
         self._skipping = False
@@ -125,9 +125,9 @@ class ScriptOutput:
         if said is not None:
             self.last |= said.metrics
             self._on_metrics(said)
-        elif self._on_odd is not None:
-            on_odd, self._on_odd = self._on_odd, None
-            on_odd(text[:200])
+        elif self._on_malformed is not None:
+            on_malformed, self._on_malformed = self._on_malformed, None
+            on_malformed(text[:200])
 
 
 def _number(text: str) -> float | None:

@@ -36,7 +36,7 @@ class ScriptProcess:
     ) -> None:
         self.code: int | None = None
         self.usage: ProcessUsage | None = None
-        self._told_at: float | None = None
+        self._terminated_at: float | None = None
         self._own_grace_s: float | None = None
         self._killed = False
         self._process = subprocess.Popen(
@@ -52,16 +52,16 @@ class ScriptProcess:
         self._memory = ScriptMemory(self._process.pid)
 
     @property
-    def told(self) -> bool:
+    def is_terminating(self) -> bool:
         """It has been told to end."""
-        return self._told_at is not None
+        return self._terminated_at is not None
 
     def terminate(self, grace_s: float | None = None) -> None:
         """A TERM, once, to it and all that comes from it; `grace_s` later a KILL, where whoever
         follows it has none of its own."""
-        if self._told_at is None:
+        if self._terminated_at is None:
             self._own_grace_s = grace_s
-            self._told_at = time.monotonic()
+            self._terminated_at = time.monotonic()
             signal_tree(self._process.pid, signal.SIGTERM)
 
     def follow(
@@ -91,7 +91,7 @@ class ScriptProcess:
                 if self._ended():
                     break
                 look()
-                self._hurry(grace_s)
+                self._kill_if_overdue(grace_s)
                 if not pipes.get_map():
                     time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LOOK_S)
@@ -123,11 +123,11 @@ class ScriptProcess:
             if pipe is not None:
                 pipe.close()
 
-    def _hurry(self, grace_s: float | None) -> None:
+    def _kill_if_overdue(self, grace_s: float | None) -> None:
         grace_s = self._own_grace_s if grace_s is None else grace_s
-        if self._told_at is None or grace_s is None or self._killed:
+        if self._terminated_at is None or grace_s is None or self._killed:
             return
-        if time.monotonic() >= self._told_at + grace_s:
+        if time.monotonic() >= self._terminated_at + grace_s:
             self._killed = True
             signal_tree(self._process.pid, signal.SIGKILL)
 

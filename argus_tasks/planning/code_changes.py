@@ -31,5 +31,5 @@ def made_by_other_code(known: KnownRun | None, code: str | None) -> bool:
 def describe_change(found: Iterable[KnownRun], code: str | None, what: str) -> str:
     """One sentence: `3 of the runs that are reused were made by other code (...)`."""
     made_by = Counter(str(run.record.get("code")) for run in found)
-    told = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
-    return f"{what} made by other code: {told}; it is {code} now"
+    versions = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
+    return f"{what} made by other code: {versions}; it is {code} now"

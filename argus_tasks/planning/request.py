@@ -138,11 +138,11 @@ class SweepRequest:
 def check_fits_search(request: SweepRequest, search: Search) -> None:
     """Raise BadInput for what needs to know all configs, which a search does not."""
     check_search(search)
-    told = "; a search has its configs one by one"
+    reason = "; a search has its configs one by one"
     if request.execution.order != "given":
-        raise BadInput(f"order is '{request.execution.order}'{told}, expected given.")
+        raise BadInput(f"order is '{request.execution.order}'{reason}, expected given.")
     if request.spec.stop.breaker is not None:
-        raise BadInput(f"breaker is {request.spec.stop.breaker}{told}, expected none.")
+        raise BadInput(f"breaker is {request.spec.stop.breaker}{reason}, expected none.")
     if request.spec.on_code_change == "rerun":
         raise BadInput(
             "on_code_change is 'rerun', and a search goes on with what its trials came to; expected"

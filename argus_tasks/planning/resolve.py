@@ -24,7 +24,7 @@ from argus_tasks.spec.named_limits import named_limits
 from argus_tasks.spec.options import override
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.spec.search_section import Search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sections import Execution
 from argus_tasks.spec.sweep_spec import SweepSpec, load_sweep_file
 
@@ -71,7 +71,7 @@ def resolve(
     found = _experiment(experiment, spec.folder) if experiment is not None else experiment_of(spec)
     if mode not in UNISOLATED:
         found = found.for_workers()
-    shaped = asked if spec.search is None else Space(asked[0], spec.search).examples()
+    shaped = asked if spec.search is None else SearchSpace(asked[0], spec.search).examples()
     check_fit(found, shaped, spec, mode)
     named = spec.name or found.name
     spec = spec.model_copy(

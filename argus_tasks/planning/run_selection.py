@@ -19,7 +19,7 @@ _SHORT_CAUSES = {"oom": OUT_OF_MEMORY}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RunSelection:
     """What is to be run again.
 
     Those whose last run fits one of `failed`, `missing`, `skipped`, `causes` and `exceptions`
@@ -44,7 +44,7 @@ class Choice:
     where: Sequence[str] = ()
     digests: Sequence[str] = ()
 
-    def of(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    def select(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         """The chosen ones. Errors: BadInput where nothing is asked for, or `where` is no pair."""
         by_fate = self.failed or self.missing or self.skipped or self.causes or self.exceptions
         if not (by_fate or self.where or self.digests):

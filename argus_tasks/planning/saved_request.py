@@ -51,7 +51,7 @@ def request_record(request: SweepRequest) -> dict[str, Any]:
     return {**plain, "search": _search_of(request)}
 
 
-def request_of(folder: SweepFolder) -> SweepRequest:
+def load_request(folder: SweepFolder) -> SweepRequest:
     """The configs of a batch, to be run again as they were run last.
 
     Everything else is as its sweep file says now, or, where that is gone, as it was. Errors:

@@ -94,7 +94,7 @@ class Plan:
     duplicates: int
     order: StartOrder
     reason_nothing_reused: str | None = None
-    listed: tuple[dict[str, Any], ...] = ()
+    plan_lines: tuple[dict[str, Any], ...] = ()
     code: str | None = None
     on_code_change: OnCodeChange = "warn"
     other_code: tuple[KnownRun, ...] = ()
@@ -102,12 +102,12 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """What somebody should know before it is run, a sentence each."""
-        told = [self.reason_nothing_reused] if self.reason_nothing_reused else []
+        sentences = [self.reason_nothing_reused] if self.reason_nothing_reused else []
         if self.other_code:
             done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
             what = f"{len(self.other_code)} runs that are {done} were"
-            told.append(describe_change(self.other_code, self.code, what))
-        return told
+            sentences.append(describe_change(self.other_code, self.code, what))
+        return sentences
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
@@ -174,14 +174,16 @@ def plan_configs(request: SweepRequest) -> Plan:
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
     chosen: list[str] = []
-    listed: list[dict[str, Any]] = []
+    plan_lines: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)
         # A job keeps the id it had in this batch, whatever has been added to the sweep since.
         job_id = before.get(digest) or named.id + ending
         identified = digest if experiment.identity is not None else None
-        listed.append({"index": index, "digest": identified, "job_id": job_id, "config": config})
+        plan_lines.append(
+            {"index": index, "digest": identified, "job_id": job_id, "config": config}
+        )
         action = action_of(found)
         if request.only is not None:
             if digest not in request.only:
@@ -226,7 +228,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         duplicates,
         order,
         reason,
-        tuple(listed),
+        tuple(plan_lines),
         code,
         request.spec.on_code_change,
         tuple(other_code),

@@ -33,7 +33,7 @@ class Pruning:
         self._prunes = prunes
         self._lock = threading.Lock()
         self._running: dict[int, tuple[str, ReportReader]] = {}
-        self._given_up: set[int] = set()
+        self._pruned: set[int] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="argus-pruning", daemon=True)
 
@@ -59,7 +59,7 @@ class Pruning:
         with suppress(FileNotFoundError):
             (self._folder / run_id).unlink()
         with self._lock:
-            self._given_up.discard(number)
+            self._pruned.discard(number)
             self._running[number] = (run_id, ReportReader(run_dir))
 
     def ended(self, number: int) -> None:
@@ -74,19 +74,19 @@ class Pruning:
         failed = False
         while not self._over.wait(LOOK_S):
             try:
-                self._look()
+                self._check_running()
             except Exception:
                 if not failed:
                     log.warning("a trial could not be looked at by its pruner", exc_info=True)
                 failed = True
 
-    def _look(self) -> None:
+    def _check_running(self) -> None:
         with self._lock:
             running = dict(self._running)
         for number, (run_id, reader) in running.items():
             news = reader.news()
             for step, value in news:
                 self._study.report(number, step, value)
-                if number not in self._given_up and self._study.should_prune(number):
-                    self._given_up.add(number)
+                if number not in self._pruned and self._study.should_prune(number):
+                    self._pruned.add(number)
                     (self._folder / run_id).touch()

@@ -18,7 +18,7 @@ from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.search.study import KnownTrial, Study, TrialState, study_name
 from argus_tasks.spec.job_names import LONGEST_NAME, JobNamer
 from argus_tasks.spec.search_section import Search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.templates import template_keys
 
 
@@ -28,7 +28,7 @@ class TrialNamer:
     def __init__(self, request: SweepRequest, batch_id: str) -> None:
         self._request = request
         self.search = search_of(request)
-        self.space = Space(request.configs[0], self.search)
+        self.space = SearchSpace(request.configs[0], self.search)
         self.study_name = study_name(request.name, batch_id)
         self.experiment = request.experiment
         self._ending = f"-{job_suffix(batch_id)}"
@@ -96,12 +96,12 @@ def plan_search(request: SweepRequest) -> Plan:
     namer = TrialNamer(request, batch.batch_id)
     experiment = request.experiment
     folder = SweepFolder(request.results_root, batch.batch_id).path
-    trials = study_of(request, batch.batch_id, namer).look() if folder.exists() else []
+    trials = study_of(request, batch.batch_id, namer).known_trials() if folder.exists() else []
     reuse = not request.fresh and experiment.identity is not None
     known = newest_by_digest(request.results_root) if reuse else {}
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
-    listed: list[dict[str, Any]] = []
+    plan_lines: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
     for number in range(max(search.trials, len(trials))):
         trial = trials[number] if number < len(trials) else None
@@ -110,7 +110,7 @@ def plan_search(request: SweepRequest) -> Plan:
                 runs.append(namer.place(len(runs), number))
             continue
         run = namer.run(len(runs), number, trial.params)
-        listed.append(plan_line(run))
+        plan_lines.append(plan_line(run))
         if request.only is not None and run.digest not in request.only:
             continue
         found = known.get(run.digest or "")
@@ -132,7 +132,7 @@ def plan_search(request: SweepRequest) -> Plan:
         0,
         StartOrder(to_do, "given"),
         reason,
-        tuple(listed),
+        tuple(plan_lines),
         code,
         request.spec.on_code_change,
         tuple(other_code),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.base.ids import canonical_json, job_suffix
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -71,7 +71,7 @@ class Study:
     def __init__(
         self,
         search: Search,
-        space: Space,
+        space: SearchSpace,
         *,
         name: str,
         folder: Path,
@@ -90,9 +90,9 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._finished: set[int] = set()
-        self._cut: set[int] = set()
+        self._interrupted: set[int] = set()
 
-    def look(self) -> list[KnownTrial]:
+    def known_trials(self) -> list[KnownTrial]:
         """The trials so far; of a study that is not there yet, none, and none is made.
 
         Errors: BadInput where the study is of another search.
@@ -102,7 +102,7 @@ class Study:
             return []
         import optuna
 
-        _hush()
+        _silence_optuna()
         try:
             study = optuna.load_study(study_name=self._name, storage=self._storage(looking=True))
         except KeyError:
@@ -119,7 +119,7 @@ class Study:
         """Make the study, or go on with it. Errors: BadInput as `look`."""
         import optuna
 
-        _hush()
+        _silence_optuna()
         try:
             self._study = study = optuna.create_study(
                 study_name=self._name,
@@ -136,7 +136,7 @@ class Study:
         self._check_same(study)
         for trial in map(_known, study.get_trials(deepcopy=False)):
             if trial.state is TrialState.RUNNING and not self._space.has(trial.params):
-                self._cut.add(trial.number)
+                self._interrupted.add(trial.number)
             elif trial.state not in (TrialState.WAITING, TrialState.RUNNING):
                 self._finished.add(trial.number)
 
@@ -156,8 +156,8 @@ class Study:
         """
         with self._lock:
             study = self._open()
-            if number in self._cut:
-                self._cut.discard(number)
+            if number in self._interrupted:
+                self._interrupted.discard(number)
                 study.sampler = self._sampler(number)
                 trial = self._trial(number)
             else:
@@ -269,7 +269,7 @@ class Study:
                 )
 
 
-def _hush() -> None:
+def _silence_optuna() -> None:
     """What Optuna has to say of its own is for its developers."""
     import optuna
 

@@ -179,7 +179,7 @@ class SweepSession:
             code=self.plan.code,
             env_snapshot=self.surroundings.reference(self.folder, self.session_id),
         )
-        self.folder.write_plan(self.plan.listed)
+        self.folder.write_plan(self.plan.plan_lines)
         self.surroundings.keep(self.folder, self.session_id)
         self.holding.open(self.folder, self.plan.to_do)
 

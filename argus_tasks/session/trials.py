@@ -71,7 +71,7 @@ class SearchTrials(Trials):
             self._study, folder.path, prunes=self._namer.search.pruner != "none"
         )
         self._folder = folder
-        self._asked = {line["index"] for line in plan.listed}
+        self._asked = {line["index"] for line in plan.plan_lines}
         self._lock = threading.RLock()
         self._known: dict[str, KnownRun] = {}
         self._placed: dict[int, PlannedRun | None] = {}

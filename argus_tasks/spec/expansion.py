@@ -15,7 +15,7 @@ from argus_tasks.spec.document import Path, dotted
 from argus_tasks.spec.filters import matches
 from argus_tasks.spec.problems import shown
 from argus_tasks.spec.random_draws import draw_all
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sweep_spec import SweepSpec
 from argus_tasks.spec.templates import template_keys
 
@@ -61,7 +61,7 @@ def expand(spec: SweepSpec) -> Expansion:
     configs = tuple(unique.values())
     named = configs
     if spec.search is not None:
-        named = (*configs, *Space(configs[0], spec.search).examples())
+        named = (*configs, *SearchSpace(configs[0], spec.search).examples())
     _check_named_keys(spec, named)
     return Expansion(configs, total - len(configs), len(points) - len(kept))
 

@@ -65,8 +65,8 @@ def time_text(seconds: float) -> str:
         return f"{seconds:g}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    told = [(hours, "h"), (minutes, "m"), (rest, "s")]
-    return "".join(f"{count}{unit}" for count, unit in told if count)
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
 def _parts(given: str) -> list[tuple[float, str]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argus_tasks.spec.search_section import Search
 
 
-class Space:
+class SearchSpace:
     """What is drawn for one search, on top of its base config.
 
     Optuna's choices are texts and numbers; where a `choice` has others, or two that Optuna would
