@@ -1,4 +1,4 @@
-"""Which GPUs a sweep may use: what is asked for, checked, and what this machine has."""
+"""The GPUs that a sweep may use: the option `gpus`, checked against those of this machine."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        token: what CUDA_VISIBLE_DEVICES must say for it: a number, or a UUID.
-        uuid: what tells it from all others; its token where NVML does not know it.
-        numbered: its token is its number as NVML counts.
+        token: its name in `CUDA_VISIBLE_DEVICES`: a number, or a UUID.
+        uuid: a unique id; the token if NVML does not know the GPU.
+        numbered: whether its token is its number in NVML's order.
     """
 
     token: str
@@ -35,16 +35,19 @@ class Gpu:
     numbered: bool = True
 
     def environment(self) -> dict[str, str]:
-        """What the environment of its user must say."""
+        """The environment variables of a process that uses this GPU alone."""
         order = {_ORDER: "PCI_BUS_ID"} if self.numbered else {}
         return {VISIBLE: self.token, **order}
 
 
 def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs that a sweep may use; empty where it sees to none.
+    """The GPUs that a sweep may use; none if the option is not given, or 0.
 
-    Where CUDA_VISIBLE_DEVICES is set already (by a scheduler, or the user) it says which there are,
-    and numbers count those. Errors: BadInput for a number that there is no GPU for.
+    If `CUDA_VISIBLE_DEVICES` is set already (by a scheduler, or the user), it determines the GPUs,
+    and numbers count those.
+
+    Raises:
+        BadInput: for a number without a GPU.
     """
     if gpus is None or gpus == 0:
         return ()

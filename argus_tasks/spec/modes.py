@@ -1,4 +1,4 @@
-"""How experiments are executed."""
+"""The modes: where experiments run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named limits: which there are, and which configs take slots of them."""
+"""The named limits of a sweep: which configs take how many slots of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from argus_tasks.spec.sections import Limit
 
 @dataclass(frozen=True, slots=True)
 class NamedLimit:
-    """A limit on Prefect's server, and who takes how much of it.
+    """A global concurrency limit on Prefect's server as a sweep uses it.
 
     Attributes:
-        name: its name there, shared by all that name it.
-        limit: how many slots it is made with where the server has none of that name.
-        slots: how many an attempt takes.
-        rule: which configs do, and the same in the sweep file's words.
+        name: its name on the server.
+        limit: the number of slots with which it is created, if the server has none of this name.
+        slots: the number of slots that an attempt takes.
+        rule: the section of the sweep file that says all this, and which configs it applies to.
     """
 
     name: str
@@ -29,15 +29,19 @@ class NamedLimit:
     rule: Limit
 
     def applies_to(self, config: Mapping[str, Any]) -> bool:
-        """Whether an attempt of the config takes slots."""
+        """Whether attempts of the config take slots."""
         return self.rule.where is None or matches(config, self.rule.where)
 
 
 def named_limits(
     sections: Mapping[str, Limit], configs: Iterable[Mapping[str, Any]]
 ) -> tuple[NamedLimit, ...]:
-    """The limits of a sweep. Errors: BadInput for one that could never be had, or whose `where`
-    names a key that no config has."""
+    """The named limits of a sweep.
+
+    Raises:
+        BadInput: if an attempt would take more slots than there are, or a `where` names a key that
+            no config has.
+    """
     found = []
     known = list(configs)
     for name, rule in sections.items():
@@ -60,5 +64,6 @@ def named_limits(
 def required_slots(
     limits: Iterable[NamedLimit], config: Mapping[str, Any]
 ) -> tuple[tuple[str, int], ...]:
-    """What an attempt of the config takes: names and slots."""
+    """The names of the limits that an attempt of the config takes slots of, each with the number of
+    slots."""
     return tuple((each.name, each.slots) for each in limits if each.applies_to(config))

@@ -1,4 +1,4 @@
-"""The `search` section of a sweep file, and what does not go together with it."""
+"""The `search` section of a sweep file, and the check that its keys fit together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEWEST_FOR_CMAES = 2
 
 
 class Search(Section):
-    """Configs that are drawn while the sweep runs: trials of an Optuna study."""
+    """A search: configs are drawn while the sweep runs, as trials of an Optuna study."""
 
     sampler: Sampler = Field(
         "tpe",
@@ -68,17 +68,21 @@ class Search(Section):
 
     @property
     def trials(self) -> int:
-        """How many trials there are to be."""
+        """The number of trials that the search will have."""
         return self.n_trials or self.points
 
     @property
     def points(self) -> int:
-        """How many combinations a grid of the space has."""
+        """The number of combinations in the space, if all its keys have finitely many values."""
         return math.prod(_choices(distribution) or 0 for distribution in self.space.values())
 
 
 def check_search(search: Search) -> None:
-    """Raise BadInput for a search that cannot be run, or not here."""
+    """Check that a search can be run with what is installed.
+
+    Raises:
+        BadInput: for keys that do not fit together, or a missing package.
+    """
     if search.sampler == "grid":
         for key, distribution in search.space.items():
             if _choices(distribution) is None:
@@ -106,7 +110,7 @@ def check_search(search: Search) -> None:
 
 
 def _choices(distribution: Distribution) -> int | None:
-    """How many values there are; None for a range of numbers."""
+    """The number of values of a distribution; None for a range of real numbers."""
     if distribution.choice is not None:
         return len({canonical_json(value) for value in distribution.choice})
     if distribution.integers is not None:

@@ -1,6 +1,6 @@
-"""The sections of a sweep file as pydantic models. docs/sweep-file.md says what they mean.
+"""The sections of a sweep file as pydantic models; docs/sweep-file.md describes them for users.
 
-The sentences for what is wrong with a value are in `spec.problems`.
+`spec.problems` makes the error messages from these models.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ OnCodeChange: TypeAlias = Literal["warn", "rerun", "stop"]
 
 
 class Section(BaseModel):
-    """What all sections share: no unknown key, no silent conversion, not changed once read."""
+    """The base of all sections: unknown keys and type conversions are refused, and values are
+    immutable."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -41,9 +42,10 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a value is to be: the end of the sentence that says what is wrong with another one.
+    """What a value must be, in words: the end of the error message for a wrong value.
 
-    It stands in the type of a key. A key without one is described by its type: a section, a choice.
+    It is part of the type of a key. A key without it is described by its type: a section or a
+    choice.
     """
 
     words: str
@@ -92,7 +94,8 @@ def _a_null_is_given(section: Section) -> bool:
 
 
 class Distribution(Section):
-    """What is drawn for one key: exactly one of the four."""
+    """The distribution that the values of one key are drawn from; exactly one of the four
+    is given."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
@@ -148,7 +151,7 @@ Space: TypeAlias = Annotated[
 
 
 class RandomDraws(Section):
-    """Random draws; each point of grid and variants is crossed with each draw."""
+    """Random draws of values; each combination of `grid` and `variants` is run with each draw."""
 
     n: Count = Field(
         description="The number of draws. Each combination of `grid` and `variants` is run with"
@@ -171,7 +174,7 @@ ValueOrValues: TypeAlias = Annotated[
 
 
 class Condition(Section):
-    """What a config's value must be; several conditions must all hold."""
+    """Conditions on the value of one key of a config; all that are given must hold."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -232,7 +235,7 @@ Filters: TypeAlias = Annotated[
 
 
 class Repeats(Section):
-    """How often each config is run, each time with its own `seed`."""
+    """The number of runs of each config, each with its own `seed`."""
 
     n: Count = Field(description="The number of runs of each config, each with its own `seed`.")
     seed: Integer | None = Field(
@@ -261,7 +264,8 @@ Template: TypeAlias = Annotated[
 
 
 class JobTemplates(Section):
-    """Names made of a config's values: `"{model}-{dataset}-s{seed}"`."""
+    """Templates for the names of jobs, filled with the values of a config:
+    `"{model}-{dataset}-s{seed}"`."""
 
     id: Template | None = Field(
         None,
@@ -318,7 +322,8 @@ Gpus: TypeAlias = Annotated[
 
 
 class Execution(Section):
-    """Where and how many at a time."""
+    """The section `execution`: where experiments run, how many at the same time, and with which
+    resources."""
 
     mode: Mode = Field(
         "process_pool",
@@ -418,7 +423,7 @@ class Execution(Section):
 
 
 class Limit(Section):
-    """A limit on Prefect's server, shared by all that name it."""
+    """A global concurrency limit on Prefect's server, shared by everything that uses its name."""
 
     limit: Count = Field(
         description="The number of slots with which the limit is created, if Prefect's server has"
@@ -444,7 +449,8 @@ LimitOrCount: TypeAlias = Annotated[
 
 
 class Stop(Section):
-    """Rules by which the sweep stops, or holds configs back."""
+    """The section `stop`: rules that stop the sweep, or that hold back configs that are likely to
+    fail."""
 
     max_failures: (
         Annotated[
@@ -487,21 +493,22 @@ class Stop(Section):
     )
 
     def most_failures(self, total: int) -> int | None:
-        """How many failures of so many configs stop the sweep."""
+        """The number of failed configs that stops a sweep of `total` configs; None without such a
+        rule."""
         share = share_of(self.max_failures)
         if share is not None:
             return max(1, math.ceil(round(share * total, 9)))
         return None if self.max_failures is None else int(self.max_failures)
 
     def runtime_s(self) -> float | None:
-        """The seconds after which the sweep is stopped."""
+        """The time in seconds after which the sweep is stopped; None without such a rule."""
         if self.max_runtime is None:
             return None
         return seconds_of("max_runtime", self.max_runtime)
 
 
 class Retry(Section):
-    """When a failed run is tried again."""
+    """The section `retry`: after which failures, and how often, a run is retried."""
 
     max_attempts: Count = Field(
         1,
@@ -531,7 +538,7 @@ class Retry(Section):
 
 
 class TrackerSpec(Section):
-    """A tracker by name."""
+    """A tracker that each worker process creates by its name."""
 
     type: Text = Field(
         description="The tracker's name: `jsonl`, `mlflow`, `wandb`, or a name that an installed"
@@ -554,7 +561,8 @@ TrackerOrName: TypeAlias = Annotated[
 
 
 class Metadata(Section):
-    """What `meta.json` says of each run besides what is found out by itself."""
+    """The section `metadata`: facts to be recorded in the `meta.json` of each run, in addition to
+    those that are recorded automatically."""
 
     experiment_name: Text | None = Field(
         None, description="The name of the experiment. By default, the name of the sweep."

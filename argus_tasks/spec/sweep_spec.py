@@ -1,4 +1,4 @@
-"""The sweep file, read and checked. docs/sweep-file.md is normative."""
+"""The sweep file: read, and checked against its model. docs/sweep-file.md is normative."""
 
 from __future__ import annotations
 
@@ -54,10 +54,25 @@ KeysAndValues: TypeAlias = Annotated[dict[Key, Any], Expected("a mapping of keys
 
 
 class SweepSpec(Section):
-    """A sweep: which function to run, with which configs, and how.
+    """A sweep: what to run, with which configs, and how.
 
-    `SweepSpec.from_mapping` makes one of the mapping that a JSON sweep file would hold; the keys
-    are those of the sweep file. `sweep_flow` takes it, as it takes the path of such a file.
+    Its fields are the keys of the [sweep file](sweep-file.md). `sweep_flow` takes a SweepSpec where
+    it takes the path of a sweep file. Make one with `SweepSpec.from_mapping`, or read one with
+    `load_sweep_file`.
+
+    Example:
+        >>> from argus_tasks import SweepSpec
+        >>> spec = SweepSpec.from_mapping({
+        ...     "experiment": "train:run",
+        ...     "grid": {"lr": [0.1, 0.01]},
+        ...     "execution": {"workers": 2},
+        ... })
+        >>> spec.grid, spec.execution.workers
+        ({'lr': [0.1, 0.01]}, 2)
+        >>> SweepSpec.from_mapping({"gird": {"lr": [0.1]}})
+        Traceback (most recent call last):
+        ...
+        argus_tasks.base.errors.BadInput: 'gird' is not a key here. Did you mean 'grid'?
     """
 
     experiment: ImportPath | None = Field(
@@ -195,23 +210,23 @@ class SweepSpec(Section):
 
     @property
     def source(self) -> Path | None:
-        """The file it was read from, absolute; None where there was none."""
+        """The absolute path of the sweep file; None if the sweep does not come from a file."""
         return self._source
 
     @property
     def folder(self) -> Path:
-        """The folder of the file, else the working folder, absolute."""
+        """The absolute path of the sweep file's folder; without a file, the working folder."""
         return self._source.parent if self._source else Path.cwd()
 
     @property
     def results_path(self) -> Path | None:
-        """`results_root` as an absolute path; None where it is not given."""
+        """`results_root` as an absolute path; None if it is not given."""
         if self.results_root is None:
             return None
         return Path(os.path.abspath(self.folder / Path(self.results_root).expanduser()))  # noqa: PTH100 - links stay
 
     def problem(self, path: KeyPath, sentence: str) -> BadInput:
-        """The error that says what is wrong at a path of the file, with its line where known."""
+        """The error for a wrong value at a path of the file, with the line where it is known."""
         document = self._document
         return BadInput(document.locate(given_path(path, document.value)) + sentence)
 
@@ -219,9 +234,18 @@ class SweepSpec(Section):
     def from_mapping(
         cls, mapping: Mapping[str, Any], *, environ: Mapping[str, str] | None = None
     ) -> SweepSpec:
-        """A sweep from the mapping that a JSON sweep file would hold.
+        """Make a sweep from a mapping with the keys of the sweep file.
 
-        Errors: BadInput, a sentence for each thing that is wrong.
+        Args:
+            mapping: what a JSON sweep file would contain.
+            environ: where `${NAME}` in values is looked up; by default, the environment of this
+                process.
+
+        Returns:
+            The checked sweep. It has no file, so relative paths are relative to the working folder.
+
+        Raises:
+            BadInput: with one sentence for each wrong value.
         """
         problems: list[Problem] = []
         value = fill_in_all(mapping, os.environ if environ is None else environ, problems)
@@ -231,10 +255,19 @@ class SweepSpec(Section):
 def load_sweep_file(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> SweepSpec:
-    """The sweep of a YAML or JSON file.
+    """Read a sweep file.
 
-    `environ` is where `${NAME}` is looked up; the process's environment where it is not given.
-    Errors: BadInput, a sentence with the line for each thing that is wrong.
+    Args:
+        path: a file whose name ends in `.yaml`, `.yml` or `.json`.
+        environ: where `${NAME}` in values is looked up; by default, the environment of this
+            process.
+
+    Returns:
+        The checked sweep.
+
+    Raises:
+        BadInput: with one sentence, and the line, for each wrong value; also if the file cannot be
+            read.
     """
     label = os.fspath(path)
     readers = {".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}
