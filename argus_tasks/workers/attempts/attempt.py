@@ -1,4 +1,4 @@
-"""One attempt of one run, wherever it executes: in a worker, on a thread, in the caller."""
+"""Executes one attempt of one run, in a worker, on a thread, or in the caller's process."""
 
 from __future__ import annotations
 
@@ -51,11 +51,20 @@ def run_attempt(
     capture: Capture | None,
     abandoned: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run the experiment once and write its folder; once `disowned`, nothing more is written.
+    """Run the experiment once, and write the run's folder.
 
-    Whatever the experiment raises is an outcome: a SystemExit is its own end and nobody else's,
-    a KeyboardInterrupt a stop where one was asked for. Where the folder itself cannot be written,
-    the outcome says so.
+    Whatever the experiment raises becomes an outcome, SystemExit included; a KeyboardInterrupt
+    counts as a stop if a stop was requested. If the folder cannot be written, the outcome says so
+    (`unwritten`).
+
+    Args:
+        assignment: the attempt.
+        function: the experiment.
+        trackers: called at the start, the metrics and the end.
+        stop: whether the sweep is being stopped.
+        capture: redirects what the experiment prints into the run's log; None where that is
+            impossible.
+        abandoned: whether the caller has given up this attempt; then nothing more is written.
     """
     started = time.monotonic()
     used = ResourceUsage(assignment.key.owner or {})
@@ -152,7 +161,7 @@ def _attempt(
 
 
 def claim_lost() -> Outcome:
-    """The outcome of an attempt whose config another has taken over in the meantime."""
+    """The outcome of an attempt whose config was taken over by another sweep in the meantime."""
     message = "another sweep has taken this run over"
     return Outcome(Ending(FAILED, causes.CLAIM_LOST, "ClaimLost", message, resumable=True))
 
@@ -176,7 +185,7 @@ def _pruned(ctx: RunContext, metrics: dict[str, float], duration_s: float) -> Ou
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers of a result's top level, the first hundred."""
+    """The finite numbers at the top level of a result; at most the first hundred."""
     numbers: dict[str, float] = {}
     for key, value in metrics.items():
         if len(numbers) >= _SHOWN_METRICS:
@@ -229,8 +238,11 @@ def _stopped(
 def outcome_of_exception(
     error: BaseException, duration_s: float, secrets: Sequence[str] = ()
 ) -> Outcome:
-    """The outcome of an attempt that ended by this exception, in plain texts without secrets: the
-    exception itself may be such that it cannot be shown, or sent anywhere."""
+    """The outcome of an attempt that ended with this exception.
+
+    It contains plain texts without secrets, since the exception itself may be impossible to print
+    or to send to another process.
+    """
     name = type(error).__name__
     try:
         message = _plain(str(error), _LONGEST_MESSAGE, secrets)
@@ -260,8 +272,8 @@ def _stack(error: BaseException, innermost: TracebackType | None, secrets: Seque
 
 
 def _plain(text: str, longest: int, secrets: Sequence[str]) -> str:
-    """Of exactly the type `str`, writable as UTF-8, without secrets or what a terminal acts on, its
-    middle cut out where it is long."""
+    """A plain `str` that can be written as UTF-8, without secrets or terminal control codes, and
+    with its middle cut out if it is too long."""
     plain = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
     return visible(redact_cut(plain, longest, secrets))
 

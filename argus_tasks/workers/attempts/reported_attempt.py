@@ -1,6 +1,6 @@
-"""An attempt that a monitor is told of: what is set up around it, and what it came to for the flow.
+"""Sends the events of an attempt to the monitor, and sums up for the flow's process what was sent.
 
-Without a monitor nothing of this is loaded.
+Without a monitor, none of the reporting code is loaded.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ log = logging.getLogger("argus_tasks")
 
 
 class AttemptReport:
-    """Around one attempt.
+    """What an attempt reports to the monitor; this one is for attempts without a monitor.
 
     Attributes:
-        sink: for the run's context.
+        sink: receives the events of the run's context.
     """
 
     sink: RunSink = NoMonitor()
 
     def add_to(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
-        """The outcome with what the flow has to know; `epochs`: how many the context has sent."""
+        """The outcome, with what was reported.
+
+        `epochs` is the number of epochs that the run's context has sent.
+        """
         return outcome
 
 
@@ -71,9 +74,15 @@ def attempt_report(
     *,
     alone: bool,
 ) -> Iterator[AttemptReport]:
-    """Have what the experiment emits go to the monitor's outbox, where there is one.
+    """Send what the experiment emits to the monitor's outbox, if there is a monitor.
 
-    `alone`: this process runs nothing else meanwhile, so its environment is the run's own.
+    Args:
+        assignment: the attempt.
+        stop: whether the sweep is being stopped.
+        abandoned: whether the attempt has been given up.
+        used: measures the resources of the attempt.
+        alone: whether this process runs no other attempt at the same time, so that its environment
+            variables are the run's own.
     """
     context: JoinContext | None = assignment.join
     if context is None:
@@ -97,7 +106,7 @@ def attempt_report(
 
 
 def preload_reporting() -> None:
-    """In a worker, before its first attempt: load what telling a monitor takes, if there is one."""
+    """Load the reporting code in a worker before its first attempt, if there is a monitor."""
     from argus_tasks.reporting.target import configured
 
     if configured():
@@ -105,7 +114,7 @@ def preload_reporting() -> None:
 
 
 def close_reporting() -> None:
-    """In a process that goes away cleanly: nothing more will be told from here."""
+    """Close the outbox of this process, which sends no more events."""
     joined = sys.modules.get("argus_tasks.reporting.worker_reporter")
     if joined is not None:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What an attempt uses of the machine, measured by the process that runs it."""
+"""Measures the CPU time and the memory of an attempt, in the process that runs it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from argus_tasks.runs.record.process_usage import ProcessUsage
 
 
 class ResourceUsage:
-    """From now on, in this process.
+    """Measures what is used from its creation on.
 
-    Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
-    and its children's, and memory counts; else the CPU time is this thread's.
+    In a worker process, which runs one attempt at a time, the CPU time and the memory of the
+    process and its children count. Otherwise the CPU time of this thread counts, and memory is not
+    measured.
 
     Attributes:
-        below: what processes that do the attempt's work (scripts) have used: their memory is the
-            attempt's then.
+        below: the usage of processes that do the attempt's work (scripts); their memory counts as
+            the attempt's.
     """
 
     below: Sequence[ProcessUsage] = ()
@@ -39,7 +40,7 @@ class ResourceUsage:
                     os.close(descriptor)
 
     def taken(self) -> dict[str, float]:
-        """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
+        """`cpu_s`, the seconds of CPU time so far, and `peak_ram_mb` where memory is measured."""
         cpu_s = self._cpu_s() - self._since_s
         if not self._isolated:  # else they are among its children
             cpu_s += sum(each.cpu_s for each in self.below)

@@ -1,4 +1,5 @@
-"""One byte shared by a sweep and its workers: read by `ctx.stopped`, at no cost."""
+"""The stop flag: one byte of memory that a sweep shares with its workers, which `ctx.stopped`
+reads."""
 
 from __future__ import annotations
 
@@ -14,27 +15,27 @@ STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host"
 
 
 class StopFlag:
-    """Set once, seen at once by every process that has mapped it."""
+    """A flag that is set once, and seen at once by every process that has mapped it."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = _make() if descriptor is None else descriptor
         self._page = mmap.mmap(self.descriptor, 1)
 
     def set(self, by: str) -> None:
-        """Tell everybody to stop; the first of `STOPPERS` who says so is remembered."""
+        """Set the flag; the first of `STOPPERS` to do so is remembered."""
         if not self._page[0]:
             self._page[0] = STOPPERS.index(by)
 
     def is_set(self) -> bool:
-        """True once anybody has said stop."""
+        """Whether the flag has been set."""
         return self._page[0] != 0
 
     def by(self) -> str:
-        """Who said stop: one of `STOPPERS`, empty where nobody has."""
+        """Who set the flag: one of `STOPPERS`; empty if nobody has."""
         return STOPPERS[self._page[0]]
 
     def close(self) -> None:
-        """Let go of it, where this process has made it."""
+        """Release the memory, in the process that created it."""
         self._page.close()
         os.close(self.descriptor)
 

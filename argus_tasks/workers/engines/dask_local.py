@@ -1,4 +1,4 @@
-"""Dask on this machine, for one sweep."""
+"""Starts a dask cluster on this machine for one sweep."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _END_S = 5.0
 
 
 class LocalDask(ClusterProcess):
-    """Two dask workers at most, with as many threads as there are runs at once.
+    """A dask cluster with at most two dask workers, and as many threads as runs at the same time.
 
-    It listens on the loopback only.
+    It listens on the loopback address only.
 
     Attributes:
-        security: what a client needs: without it nobody on this machine can connect.
+        security: the credentials that a client needs; nobody can connect without them.
     """
 
     def __init__(self, runs_at_once: int) -> None:
@@ -31,7 +31,7 @@ class LocalDask(ClusterProcess):
 def run_cluster(
     given: tuple[int, Any], scratch: str, send: Callable[..., None], wait: Callable[[], None]
 ) -> None:
-    """In the cluster's own process: see `LocalHost`."""
+    """Run the cluster in a process of its own, as `ClusterProcess` says."""
     from distributed import LocalCluster
 
     runs_at_once, security = given

@@ -1,4 +1,4 @@
-"""Attempts on the nodes of an engine's cluster."""
+"""Runs attempts on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -41,39 +41,48 @@ _KILL_TO_ABANDON_S = 1.0
 
 
 class Engine(Protocol):
-    """A cluster of nodes, whoever runs it. Safe to use from many threads."""
+    """A cluster of nodes. Safe to use from many threads."""
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The engine and its address, for messages."""
 
     def open(self) -> None:
-        """Connect, again too. Errors: BadInput where nobody answers."""
+        """Connect, or connect again. Raises BadInput if nobody answers."""
 
     def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
-        """Have every node get ready, once there is one; what is wrong with the first that cannot,
-        empty where all can. Nothing is waited for once not `waiting`."""
+        """Wait for a first node, and have every node get ready.
 
-    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
-        """Have any node answer (`node.Nodes.answer`), on its own and once.
-
-        Errors: NodeLost; EngineLost; BadInput where a node does not know how to answer.
+        Returns:
+            What is wrong with the first node that cannot be used; empty if all can, or if `waiting`
+            returned False meanwhile.
         """
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Tell every node (`node.Nodes.tell`); those that cannot be reached do not hear it."""
+    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
+        """Send a request to any one node, at most once, and return what `node.Nodes.answer` returns
+        there.
+
+        Raises:
+            NodeLost: if the node is gone.
+            EngineLost: if the engine is gone.
+            BadInput: if the node lacks the package.
+        """
+
+    def broadcast(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Send a message to every node, for `node.Nodes.handle`; nodes that cannot be reached miss
+        it."""
 
     def abandon(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
 
     def close(self) -> None:
-        """Let go of the cluster; end it where it is our own."""
+        """Disconnect from the cluster; end it if the sweep started it."""
 
 
 class EngineExecutor:
-    """At most `workers` attempts at once, each on whatever node the engine chooses.
+    """Runs at most `workers` attempts at the same time, on the nodes that the engine chooses.
 
-    There it runs as it would here: a keeper, its workers, a cause for every death.
+    A node has a keeper and workers, as this machine would.
     """
 
     def __init__(
@@ -118,7 +127,7 @@ class EngineExecutor:
         self._closed = threading.Event()
 
     def warm(self, count: int) -> None:
-        """Connect to the cluster, meanwhile; it has as many workers as it has."""
+        """Start to connect to the cluster."""
         with self._lock:
             if self._opened is not None or not count:
                 return
@@ -126,9 +135,10 @@ class EngineExecutor:
         threading.Thread(target=self._open, args=(self._opened,), daemon=True).start()
 
     def check(self) -> None:
-        """Wait until the cluster is there, shares the results root, and has loaded the experiment.
+        """Wait until the cluster answers, shares the results root, and has loaded the experiment.
 
-        Errors: BadInput where it is not, does not, has not.
+        Raises:
+            BadInput: if one of these fails.
         """
         with self._checking:
             if not self._checked:
@@ -136,9 +146,11 @@ class EngineExecutor:
                 self._checked = True
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Execute on some node, once there is a place.
+        """Execute on a node, once a slot is free.
 
-        Errors: WorkerDied, its cause `node lost` where the node is gone; BadInput.
+        Raises:
+            WorkerDied: with the cause `node lost` if the node is gone.
+            BadInput: as `check`.
         """
         with self._slots:
             self.check()
@@ -154,13 +166,13 @@ class EngineExecutor:
         return answer
 
     def root_pid(self) -> int | None:
-        """There is no such process on this machine."""
+        """None: experiments run on other machines."""
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
-        """Idle workers are their nodes' own, and let go there after a while."""
+        """Do nothing: nodes end their idle workers themselves."""
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Signal every worker on every node; after a KILL, wait for them only a moment more."""
+        """Signal every worker on every node; after a KILL, wait for them only a moment longer."""
         self._ending.set()
         self._broadcast(SIGNAL, sign.name)
         if sign == signal.SIGKILL:
@@ -169,7 +181,8 @@ class EngineExecutor:
             timer.start()
 
     def close(self) -> None:
-        """End what runs, let go of the cluster, and take back what was written for it."""
+        """End what runs, disconnect from the cluster, and remove the files that were written for
+        it."""
         if self._closed.is_set():
             return
         self._ending.set()
@@ -205,7 +218,8 @@ class EngineExecutor:
         threading.Thread(target=self._relay, name="argus-engine", daemon=True).start()
 
     def _write_setup(self) -> None:
-        """Where the nodes look for it: what they find there shows that the root is shared."""
+        """Write the setup under the results root; that nodes find it there shows that the root is
+        shared."""
         folder = self._file.parent
         missing = []
         while not folder.exists():
@@ -222,7 +236,7 @@ class EngineExecutor:
             ) from error
 
     def _ask(self, what: str, request: bytes) -> object:
-        """A node's answer. Errors: WorkerDied, BadInput: the node's own, or for a node lost."""
+        """Send a request to a node, and return its answer. Raises WorkerDied or BadInput."""
         if self._gone:
             raise WorkerDied(causes.NODE_LOST, self._gone)
         opening = self._openings
@@ -239,7 +253,7 @@ class EngineExecutor:
         return answer
 
     def _open_again(self, opening: int) -> None:
-        """Connect anew, once however many threads have seen it go; where that fails, remember."""
+        """Connect again, once for all threads that noticed the loss; remember a failure."""
         with self._lock:
             if opening != self._openings or self._gone or self._ending.is_set():
                 return
@@ -251,15 +265,16 @@ class EngineExecutor:
                 self._openings += 1
 
     def _broadcast(self, what: str, value: str | float | None) -> threading.Thread:
-        """Tell the nodes from a thread of its own: one that does not answer holds nobody up."""
+        """Send a message to all nodes from a new thread, so that a node that does not answer blocks
+        nobody."""
         thread = threading.Thread(
-            target=self._engine.tell, args=(self._sender.sweep, what, value), daemon=True
+            target=self._engine.broadcast, args=(self._sender.sweep, what, value), daemon=True
         )
         thread.start()
         return thread
 
     def _relay(self) -> None:
-        """Tell the nodes of a stop, and of a time limit that has moved."""
+        """Send a stop, and changes of the time limit, to all nodes."""
         stop_sent = False
         sent_s = self._limit.seconds()
         while not self._closed.wait(_LOOK_S):

@@ -1,7 +1,7 @@
-"""A sweep on one node: a keeper and its workers, in whatever process the engine gives us there.
+"""Runs the attempts of a sweep on one node: a keeper and its workers, below the engine's process.
 
-The engine's process only waits. What it is asked and answers are plain values and pickles of our
-own, so that an engine never has to understand what it carries.
+The engine's process only waits. Requests and answers are plain values and our own pickles, so the
+engine need not understand them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ CLOSE = "close"
 
 
 class RemoteTimeLimit(TimeLimit):
-    """The limit as the sweep's process tells it: only there are the other runs' durations known."""
+    """The time limit as the sweep's process sends it; only there are the durations of all runs
+    known."""
 
     def __init__(self, limited: bool) -> None:
         super().__init__()
@@ -60,24 +61,24 @@ class RemoteTimeLimit(TimeLimit):
 
     @property
     def moves(self) -> bool:
-        """It may: only the sweep's process knows."""
+        """True if there may be a limit: only the sweep's process knows whether it changes."""
         return self._limited
 
-    def tell(self, limit_s: float | None) -> None:
-        """It is so many seconds from now on."""
+    def set(self, limit_s: float | None) -> None:
+        """Set the limit in seconds."""
         self._limit_s = limit_s
 
     def seconds(self) -> float | None:
-        """As last told."""
+        """The last limit that was sent, in seconds."""
         return self._limit_s
 
 
 class Node:
-    """One sweep's workers here.
+    """The workers of one sweep on this node.
 
     Attributes:
-        asked: how many requests it is busy with.
-        last_asked: when a request last came or was answered.
+        active_requests: the number of requests in progress.
+        last_request: the time of the last request or answer, in seconds of the monotonic clock.
     """
 
     def __init__(self, node_setup: NodeSetup, size: int) -> None:
@@ -100,12 +101,12 @@ class Node:
         )
 
     def run(self, delivery: Delivery) -> Outcome:
-        """Execute an attempt that nobody has been given before. Errors: as the pool's."""
+        """Execute an attempt that was not delivered before. Raises the errors of the pool."""
         try:
             accept_once(delivery)
         except OSError as error:
             return replace(outcome_of_exception(error, 0.0), unwritten=True)
-        self.limit.tell(delivery.limit_s)
+        self.limit.set(delivery.limit_s)
         outcome = self.pool.run(delivery.assignment, lambda: True)
         assert outcome is not None, "it may start"
         return outcome
@@ -125,10 +126,17 @@ class Nodes:
         self._ended: dict[str, None] = {}
 
     def answer(self, sender: NodeSender, what: str, request: bytes, size: int) -> bytes:
-        """Do what the sweep asks; `size` is how much of it at once.
+        """Execute a request of a sweep.
 
-        The answer is `dumps` of an Outcome, of None, or of the BadInput or WorkerDied that came
-        of it.
+        Args:
+            sender: the sweep.
+            what: the kind of request: `load` or `run`.
+            request: a pickled Delivery, for `run`.
+            size: the number of workers of the sweep on this node.
+
+        Returns:
+            What `dumps` makes of an Outcome, of None, or of the BadInput or WorkerDied that was
+            raised.
         """
         answer: object = None
         try:
@@ -142,7 +150,7 @@ class Nodes:
         return dumps(answer)
 
     def warm(self, sender: NodeSender, size: int) -> str:
-        """Start a worker, and say what is wrong with this node; empty where nothing is."""
+        """Start a worker. Return what is wrong with this node; empty if nothing is."""
         try:
             with self._node_for(sender, size) as node:
                 node.pool.warm(1)
@@ -150,8 +158,9 @@ class Nodes:
             return str(error)
         return ""
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Hear what the sweep tells all its nodes: `stop`, `signal`, `limit` or `close`."""
+    def handle(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Handle a message that the sweep sends to all its nodes: `stop`, `signal`, `limit` or
+        `close`."""
         with self._lock:
             node = self._nodes.get(sweep)
             if what == CLOSE:
@@ -164,12 +173,12 @@ class Nodes:
         elif what == SIGNAL:
             node.pool.end_all(signal.Signals[str(value)])
         elif what == LIMIT:
-            node.limit.tell(value if isinstance(value, float) else None)
+            node.limit.set(value if isinstance(value, float) else None)
         else:
             node.close()
 
     def end_idle(self, idle_s: float) -> None:
-        """Let workers go that have had nothing to do for so long; they are started again when
+        """End the workers of sweeps that sent no request for so long; they are started again when
         needed."""
         before = time.monotonic() - idle_s
         with self._lock:
@@ -205,9 +214,10 @@ class Nodes:
 
 
 def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
-    """The sweep's setup, from the results root as it is here.
+    """Read the sweep's setup from the results root, as it is on this node.
 
-    Errors: BadInput where the results root is another one here, or the versions differ.
+    Raises:
+        BadInput: if this node has another results root or other versions.
     """
     for what, theirs, ours in zip(
         ("argus-tasks", "Python"), sender.versions, own_versions(), strict=True
@@ -237,10 +247,12 @@ def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> No
 
 
 def accept_once(delivery: Delivery) -> None:
-    """Make this sending of an attempt one's own, in its run folder.
+    """Mark a delivery as accepted, in its run folder.
 
-    Errors: WorkerDied where somebody had it before: the engine has sent it again because that
-    one's node is gone. OSError where the folder cannot be written.
+    Raises:
+        WorkerDied: if it was accepted before: the engine has delivered it again because the first
+            node is gone.
+        OSError: if the folder cannot be written.
     """
     run_dir = delivery.assignment.key.run_dir
     os.makedirs(run_dir, exist_ok=True)  # noqa: PTH103 - text paths, as everywhere on this way
@@ -251,14 +263,14 @@ def accept_once(delivery: Delivery) -> None:
 
 
 def delivery_file(run_dir: str, delivery_id: str) -> str:
-    """The file by which a sending is claimed."""
+    """The file that marks a delivery as accepted."""
     return f"{run_dir}/.claim-{delivery_id}"
 
 
 def _own_sys_path(
     theirs: Iterable[str], libraries: Iterable[str], ours: Iterable[str]
 ) -> tuple[str, ...]:
-    """The user's folders as the sweep's process has them, then this Python's own libraries."""
+    """The user's folders of the sweep's `sys.path`, followed by this Python's own libraries."""
     not_ours = tuple(libraries)
     users = [entry for entry in theirs if not entry.startswith(not_ours)]
     return tuple(dict.fromkeys((*users, *ours)))

@@ -1,4 +1,4 @@
-"""Ray on this machine, for one sweep."""
+"""Starts a Ray cluster on this machine for one sweep."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from argus_tasks.workers.engines.local_cluster import ClusterProcess
 
 
 class LocalRay(ClusterProcess):
-    """One node, with as many CPUs as there are runs at once.
+    """A Ray cluster with one node, and as many CPUs as runs at the same time.
 
     Attributes:
-        environment: what Ray needs to be told in a process that connects: a token of its own.
+        environment: environment variables that a process needs to connect: they contain an access
+            token.
     """
 
     def __init__(self, runs_at_once: int) -> None:
@@ -35,7 +36,7 @@ def run_cluster(
     send: Callable[..., None],
     wait: Callable[[], None],
 ) -> None:
-    """In the cluster's own process: see `LocalHost`."""
+    """Run the cluster in a process of its own, as `ClusterProcess` says."""
     runs_at_once, environment = given
     os.environ.update(environment)
     import ray

@@ -1,4 +1,4 @@
-"""One attempt in a process of its own, forked from a worker that has loaded the experiment."""
+"""Runs one attempt in a process of its own, forked from a worker that has loaded the experiment."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _STRAYS_PATIENCE_S = 5.0
 
 
 def can_fork() -> bool:
-    """True where this process has no other thread that a fork would leave behind, locks held.
+    """Whether this process can be forked safely: it has no other thread that may hold a lock.
 
-    Asked after a fork for trial: some libraries (OpenBLAS) end their threads before one.
+    It is checked after a trial fork, because some libraries (OpenBLAS) end their threads before
+    one.
     """
     if threading.active_count() > 1:
         return False
@@ -49,10 +50,13 @@ def can_fork() -> bool:
 def attempt_in_fork(
     run: Callable[[], Outcome], channel: socket.socket, evidence: Evidence
 ) -> bytes | Death:
-    """Have a forked process run the attempt; its outcome as `dumps` gave it, or how it died.
+    """Run the attempt in a forked process, and kill what it has left running.
 
-    The outcome comes through a file, so it is there as a whole or not at all, and whoever else
-    holds the process's descriptors does not matter. What the attempt has left running is killed.
+    The outcome comes back through a file. So it is there as a whole or not at all, and it does not
+    matter which other process holds the same descriptors.
+
+    Returns:
+        The outcome, pickled by `dumps`, or how the process died.
     """
     result = nameless_file("outcome")
     parent = os.getpid()
@@ -92,9 +96,9 @@ def attempt_in_fork(
 
 
 def _reseed() -> None:
-    """Another state of the random numbers in each attempt: a fork would repeat the same ones.
+    """Give each attempt different random numbers: forks would all repeat the same ones.
 
-    Python sees to its own; numpy's global ones are seeded here, as in a process newly started.
+    Python reseeds its own generator; numpy's global one is reseeded here.
     """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
@@ -102,6 +106,6 @@ def _reseed() -> None:
 
 
 def ignore_term() -> None:
-    """In the worker that is forked from: a TERM is for its attempt, which ends by it."""
+    """In the worker that is forked from: ignore TERM, which ends the forked attempt."""
     faulthandler.unregister(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,9 +1,9 @@
-"""The keeper: a small process between a sweep and its workers, so that nothing outlives either.
+"""The keeper: a small process between a sweep and its workers, so that no process outlives them.
 
-It forks the workers, waits for them, and is the subreaper of all they start. Each living worker is
-the subreaper of its own descendants, so whoever turns up as the keeper's child, and is no worker,
-was left behind by a dead one: it is killed. When the parent dies, whatever killed it, the keeper
-kills everything below it, and ends. It has one thread and never loads the experiment.
+It forks the workers, waits for them, and is the subreaper of all that they start. Each living
+worker is the subreaper of its own descendants. So a child of the keeper that is not a worker was
+left behind by a dead worker, and is killed. When the parent dies, for whatever reason, the keeper
+kills everything below it, and ends. It has one thread, and never loads the experiment.
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ class _WorkerProcess:
 
 
 def main(descriptor: int, parent: int, inherited: int) -> NoReturn:
-    """Keep workers for the parent until it hangs up or dies.
+    """Manage workers for the parent until the parent closes the connection or dies.
 
-    `descriptor` is the socket that commands come by, `inherited` a file for the workers.
+    Args:
+        descriptor: the socket on which commands arrive.
+        parent: the process id of the parent.
+        inherited: a file descriptor that the workers inherit.
     """
     control = socket.socket(fileno=descriptor)
     for own in (descriptor, inherited):
@@ -84,7 +87,7 @@ class _Keeper:
             self._poll.register(self._parent_watch, select.POLLIN)
 
     def serve(self) -> None:
-        """Obey the parent, bury the dead."""
+        """Execute the parent's commands, and reap dead workers."""
         look_ms = None if self._parent_watch is not None else _LOOK_S * 1000
         while not self._over and os.getppid() == self._parent:
             for descriptor, _ in self._poll.poll(look_ms):
@@ -133,7 +136,7 @@ class _Keeper:
         self._workers[number] = _WorkerProcess(pid, death_channel, evidence)
 
     def _close_keeper_files(self) -> None:
-        """In a worker: what is the keeper's alone."""
+        """In a worker: close the keeper's own files."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._control.close()
@@ -145,7 +148,7 @@ class _Keeper:
             worker.evidence.close()
 
     def _reap(self) -> None:
-        """Tell the parent of each worker that has died, once nothing of it is left."""
+        """Reap dead workers, kill what they left behind, then report each death to the parent."""
         dead = []
         anybody = False
         while True:
@@ -168,8 +171,8 @@ class _Keeper:
             worker.evidence.close()
 
     def _end(self) -> None:
-        """Leave nothing behind: at once where the parent is dead, else after a moment for the
-        workers to see that it has hung up."""
+        """Kill everything below; if the parent lives, only after workers had a moment to end by
+        themselves."""
         if os.getppid() == self._parent:
             clock = select.poll()
             clock.register(self._woken, select.POLLIN)

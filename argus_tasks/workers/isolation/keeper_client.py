@@ -1,4 +1,4 @@
-"""The parent's side of the keeper: started when first needed, told what to fork and to signal."""
+"""The parent's side of the keeper: starts it, and has it fork and signal workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _END_S = 15.0
 
 
 class KeeperLost(Exception):
-    """The keeper is gone: its workers are, too."""
+    """The keeper has ended, and with it its workers."""
 
 
 class Keeper:
@@ -66,12 +66,19 @@ class Keeper:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         return self._process.pid
 
     def start_worker(self) -> tuple[int, socket.socket, socket.socket]:
-        """A new worker: its number, the socket to talk to it, and the line on which the keeper
-        will tell of its death. Errors: KeeperLost."""
+        """Start a worker.
+
+        Returns:
+            Its number, the socket for messages to it, and the socket on which the keeper reports
+            its death.
+
+        Raises:
+            KeeperLost: if the keeper is gone.
+        """
         channel, its_channel = socket.socketpair()
         death_channel, its_death_channel = socket.socketpair()
         with its_channel, its_death_channel, self._lock:
@@ -90,12 +97,13 @@ class Keeper:
         return number, channel, death_channel
 
     def signal(self, sign: signal.Signals, number: int = ALL_WORKERS) -> None:
-        """Signal one worker, or all, and everything that comes from them."""
+        """Signal one worker, or all, and every process that comes from them."""
         with self._lock, suppress(OSError):
             self._control.sendall(COMMAND.pack(number, sign))
 
     def lost(self) -> None:
-        """It was killed: kill what it can no longer, and bury it."""
+        """Clean up after a keeper that was killed: reap it, and kill the processes that
+        it managed."""
         with self._lock:
             first, self.alive = self.alive, False
             self._control.close()
@@ -106,7 +114,8 @@ class Keeper:
         kill_marked(MARK, self._mark)
 
     def close(self) -> None:
-        """Hang up; idle workers end by themselves, what then is left is killed, and waited for."""
+        """Close the connection, so that idle workers end by themselves; kill what is left, and wait
+        for it."""
         with self._lock:
             self._control.close()
         try:

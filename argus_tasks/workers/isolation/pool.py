@@ -1,4 +1,5 @@
-"""Warm workers, leased one run at a time; a worker that is spent or dead makes room for another."""
+"""A pool of worker processes that are kept between attempts, and replaced when they die or are worn
+out."""
 
 from __future__ import annotations
 
@@ -19,15 +20,17 @@ from argus_tasks.workers.isolation.worker_handle import Worker
 
 
 class WorkerPool:
-    """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
+    """At most `size` workers, started in advance by `warm`, or when they are needed.
 
     Args:
-        size: how many.
-        setup: what holds for all runs.
-        environment: added to that of the workers.
-        limit: how long an attempt may take; after it, a TERM, and `grace_s` later a KILL.
-        max_runs: how many attempts a worker is given; None: as many as there are.
-        likely: the environments that assignments are likely to ask for; a worker has one for life.
+        size: the largest number of workers.
+        setup: the setup that holds for all runs.
+        environment: added to the environment of the workers.
+        limit: the time limit of attempts; when it is reached, an attempt gets a TERM.
+        grace_s: the time in seconds from the TERM to a KILL.
+        max_runs: the number of attempts after which a worker is replaced; None for no limit.
+        likely: the environments that assignments are likely to need; a worker keeps its environment
+            for life.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class WorkerPool:
         self._keeper: Keeper | None = None
 
     def warm(self, count: int) -> None:
-        """Start that many workers now, so that they load while the caller does other things."""
+        """Start that many workers now, so that they load the experiment while the caller does other
+        things."""
         started = [
             self._slots.take(environment) or self._start(environment)
             for environment in islice(cycle(self._likely), count)
@@ -65,15 +69,22 @@ class WorkerPool:
     def check(self) -> None:
         """Wait until a worker has loaded the experiment.
 
-        Errors: BadInput where it cannot be loaded; WorkerDied where loading it kills a worker.
+        Raises:
+            BadInput: if the experiment cannot be loaded.
+            WorkerDied: if loading it ends the worker.
         """
         with self._acquired(self._likely[0]) as worker:
             worker.wait_ready()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Run on a free worker, waiting for one; None where it then `may_start` no more.
+        """Wait for a free worker, call `may_start`, and run the attempt.
 
-        Errors: as `check`; the place of a dead worker gets a new one when next needed.
+        Returns:
+            The outcome; None if `may_start` returned False.
+
+        Raises:
+            WorkerDied, BadInput: as `check`; a dead worker is replaced when a worker is next
+            needed.
         """
         # Only once it may start does one with a monitor know after which event its own may go.
         data = dumps(assignment) if assignment.join is None else b""
@@ -87,7 +98,7 @@ class WorkerPool:
             return worker.run(data or dumps(assignment), self._limit, self._grace_s)
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
-        """End the idle worker of this environment, if there is one, and wait for its end."""
+        """End the idle worker that has this environment, if there is one, and wait for its end."""
         worker = self._slots.take_idle(environment)
         if worker is not None:
             worker.close()
@@ -126,12 +137,12 @@ class WorkerPool:
 
     @property
     def keeper_pid(self) -> int | None:
-        """The process that all workers come from; None while there is none."""
+        """The process id of the keeper, the parent of all workers; None if there is no keeper."""
         keeper = self._keeper
         return keeper.pid if keeper is not None and keeper.alive else None
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Signal every worker and what it started. No worker is started after this."""
+        """Send a signal to every worker and what it started. No worker is started after this."""
         self._stopping.set()
         with self._lock:
             keeper = self._keeper

@@ -1,7 +1,8 @@
-"""The worker process: a warm Python that runs one experiment after another.
+"""The worker process: loads the experiment once, and runs one attempt after the other.
 
-Forked by the keeper, as its own session, with one end of a socket. It imports no Prefect and talks
-to nobody but the sweep's process; it ends when that hangs up or dies.
+The keeper forks it, in a session of its own, with one end of a socket. It imports no Prefect, and
+communicates with the sweep's process alone. It ends when that process closes the connection or
+dies.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from argus_tasks.workers.isolation.protocol import (
 
 
 def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
-    """Serve the sweep's process until it has had enough."""
+    """Serve the sweep's process until it closes the connection."""
     os.setsid()
     die_with(keeper)
     inherit_orphans()
@@ -61,7 +62,7 @@ def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
 
 
 def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
-    """Run what the parent sends, one at a time, until it sends nothing more."""
+    """Run the attempts that the parent sends, one at a time."""
     os.environ.update(setup.environment)  # before the experiment's module looks at it
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)

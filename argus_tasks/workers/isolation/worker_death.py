@@ -1,4 +1,4 @@
-"""The outcome of an attempt whose worker could not tell it, and its last word in the folder."""
+"""Makes the outcome of an attempt whose worker died, and closes the run's folder in its place."""
 
 from __future__ import annotations
 
@@ -30,10 +30,17 @@ log = logging.getLogger("argus_tasks")
 def outcome_of_death(
     assignment: Assignment, death: Exception, duration_s: float, stopped_by: str
 ) -> Outcome:
-    """What became of an attempt that ended by `death`, as its folder and the parent know it.
+    """The outcome of an attempt that ended with `death`, from its folder and from what the parent
+    knows.
 
-    A run that had written its success before its worker died has succeeded. During a stop
-    (`stopped_by` says whose) a death is the stop's, unless the time was over already.
+    A run whose success was written before its worker died has succeeded. During a stop, a death
+    counts as part of the stop, unless the time limit was reached before.
+
+    Args:
+        assignment: the attempt.
+        death: the error that ended it: a WorkerDied, a BadInput, or another.
+        duration_s: its duration in seconds.
+        stopped_by: who is stopping the sweep; empty if nobody is.
     """
     if assignment.lost:
         return claim_lost()
@@ -59,14 +66,18 @@ def outcome_of_death(
 
 
 class RecordCloser:
-    """Writes what workers could not; what finds no room on the disk is tried again later."""
+    """Closes run folders that workers could not close; if the disk is full, later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: dict[str, tuple[Assignment, Outcome]] = {}
 
     def write(self, assignment: Assignment, outcome: Outcome) -> Outcome:
-        """Close the run's folder, now or later; the outcome, with its files where it is now."""
+        """Close the run's folder, now or later.
+
+        Returns:
+            The outcome, with the hashes of its files if the folder was closed.
+        """
         try:
             self._close(assignment, outcome)
         except OSError as error:
@@ -79,13 +90,13 @@ class RecordCloser:
         return replace(outcome, files=hashes_of(assignment.key.run_dir))
 
     def forget(self, run_id: str) -> None:
-        """The run is tried again: its folder will have newer words."""
+        """Drop what is pending for a run that is retried: the retry will write its folder."""
         if self._pending:
             with self._lock:
                 self._pending.pop(run_id, None)
 
     def write_pending(self) -> list[tuple[Assignment, Outcome]]:
-        """Try again those that found no room; returns those that now have."""
+        """Try again to close the folders that could not be closed; return those that now are."""
         with self._lock:
             pending, self._pending = self._pending, {}
         written = [(one, self.write(one, outcome)) for one, outcome in pending.values()]
@@ -104,7 +115,7 @@ class RecordCloser:
 
 
 def _settled(assignment: Assignment) -> Outcome | None:
-    """The outcome that the worker had already written when it died."""
+    """The outcome that the worker had written before it died; None if it had not."""
     record = record_of(assignment.key.run_dir)
     if record is None or record.get("status") != SUCCEEDED:
         return None

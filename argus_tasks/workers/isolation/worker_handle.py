@@ -1,4 +1,4 @@
-"""One worker process, from the side of the sweep's process."""
+"""The parent's handle of one worker process."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ _LEAVE_S = 2.0
 
 
 class Worker:
-    """Used by one thread at a time, which so knows exactly which process holds its run.
+    """One worker process. Only one thread uses it at a time, so the thread knows which process runs
+    its attempt.
 
     Attributes:
-        keeper: who has forked it.
-        environment: what its environment has besides that of the others.
-        runs: how many attempts it has been given.
-        usable: it can be given another.
+        keeper: the keeper that forked it.
+        environment: the environment variables that it has in addition to those of all workers.
+        runs: the number of attempts that it was given.
+        usable: whether it can be given another attempt.
     """
 
     def __init__(self, keeper: Keeper, setup: Setup) -> None:
@@ -58,7 +59,10 @@ class Worker:
     def wait_ready(self) -> None:
         """Wait until it has loaded the experiment.
 
-        Errors: BadInput where it cannot; WorkerDied where that ends it; KeeperLost.
+        Raises:
+            BadInput: if the experiment cannot be loaded.
+            WorkerDied: if loading it ended the process.
+            KeeperLost: if the keeper is gone.
         """
         if self._ready is not None:
             return
@@ -77,11 +81,16 @@ class Worker:
         self._ready = answer
 
     def run(self, assignment: bytes, limit: TimeLimit, grace_s: float) -> Outcome:
-        """Have it, once ready, run what `dumps(assignment)` gave.
+        """Run an attempt in the worker, which must be ready.
 
-        After the limit it gets a TERM, and a KILL `grace_s` later.
+        Args:
+            assignment: the pickled Assignment, made by `dumps`.
+            limit: the time limit; when it is reached, the attempt gets a TERM.
+            grace_s: the time in seconds from the TERM to a KILL.
 
-        Errors: WorkerDied (TimedOut after the limit); KeeperLost.
+        Raises:
+            WorkerDied: if the process ended; TimedOut if the time limit was reached.
+            KeeperLost: if the keeper is gone.
         """
         self.runs += 1
         assert self._ready is not None, "a worker is ready before it runs anything"
@@ -105,12 +114,14 @@ class Worker:
         return answer
 
     def disconnect(self) -> None:
-        """Let it go: an idle worker ends by itself, and what it has started is killed then."""
+        """Close the connection: an idle worker then ends by itself, and what it has started is
+        killed."""
         self._socket.close()
         self._death_socket.close()
 
     def close(self) -> None:
-        """Let it go, and wait until it is gone; a KILL helps."""
+        """Close the connection, and wait until the process has ended; kill it if it does
+        not end."""
         if not self._dead:
             if self._connected:
                 self._connected = False
@@ -123,11 +134,11 @@ class Worker:
         self.disconnect()
 
     def kill(self) -> None:
-        """End it and everything that comes from it."""
+        """Kill it, and every process that comes from it."""
         self.keeper.signal(signal.SIGKILL, self._number)
 
     def _wait(self, limit: TimeLimit) -> float | None:
-        """Wait for its answer; the limit in seconds, where that came first."""
+        """Wait for its message. Return None, or the limit in seconds if it was reached first."""
         if not limit:
             self._wait_for_message(None)
             return None
@@ -151,7 +162,7 @@ class Worker:
             self._wait_for_message(None)
 
     def _wait_for_message(self, wait_s: float | None) -> bool:
-        """True as soon as the worker, or the keeper in its place, has something to say."""
+        """True as soon as the worker has sent a message, or the keeper has reported its death."""
         deadline = None if wait_s is None else time.monotonic() + wait_s
         while True:
             left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
@@ -174,7 +185,7 @@ class Worker:
             return True
 
     def _receive_answer(self) -> Any:
-        """What it says, once it `_answers`; a Death where its process has ended."""
+        """The message that has arrived; a Death if the process has ended."""
         try:
             if self._connected:
                 return receive(self._socket)
