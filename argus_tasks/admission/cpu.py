@@ -1,4 +1,5 @@
-"""The CPU as a resource: the controller's word, a person's where one has spoken on the server."""
+"""The CPU as a resource: how many runs fit, by the controller, or by a limit that a
+person has set."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ ASK_LIMIT_S = 5.0
 
 
 class Rule(Enum):
-    """Whose word counts."""
+    """What determines how many runs may be active."""
 
     ASKING = "the server has not been asked yet"
     CONTROLLER = "the controller's"
@@ -27,17 +28,18 @@ class Rule(Enum):
 
 
 class CpuRoom(Resource):
-    """Holds starts of mode `dynamic`.
+    """Holds back starts in mode `dynamic` while the CPUs are busy.
 
-    `orchestration.limits` tells what Prefect's server says (`ruled`); without it, or where the
-    server cannot be asked, the controller alone decides.
+    `orchestration.limits` calls `set_rule` with what Prefect's server says. Without it, or if the
+    server cannot be reached, the controller alone decides.
 
     Args:
-        name: of the limit on Prefect's server that shows it and is obeyed.
-        threshold_pct: 100 never holds anything.
-        workers: at most so many run.
-        tree: the process that all experiments come from.
-        wanted: how many could run now if there were room.
+        name: the name of the limit on Prefect's server that shows how many runs may be active, and
+            is obeyed.
+        threshold_pct: the threshold in percent; at 100, nothing is held back.
+        workers: the largest number of active runs.
+        root_pid: returns the process id of the common ancestor of all experiments.
+        wanted: returns how many runs could be active now if they were not held back.
     """
 
     def __init__(
@@ -66,27 +68,32 @@ class CpuRoom(Resource):
 
     @property
     def room(self) -> int:
-        """How many the controller would let run now."""
+        """The number of runs that the controller allows now."""
         return self._controller.allowed if self._bound else self._workers
 
     def open(self) -> None:
-        """Start to read."""
+        """Start to measure."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="argus-cpu", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop to measure."""
         self._over.set()
 
     @property
     def rule(self) -> Rule:
-        """Whose word counts now."""
+        """The rule that holds now."""
         return self._rule
 
     def set_rule(self, rule: Rule, most: int | None, why: str) -> None:
-        """Whose word counts from now on, how many may run by it (None: it does not say), and what
-        to say to those that may not."""
+        """Set the rule that holds from now on.
+
+        Args:
+            rule: the rule.
+            most: the number of runs that it allows; None if it does not say.
+            why: the reason that is shown for runs that it holds back.
+        """
         before = (self._rule, self._most)
         self._rule, self._most, self._why = rule, most, why
         if (rule, most) != before:

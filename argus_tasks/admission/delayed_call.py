@@ -1,4 +1,4 @@
-"""Has those that were refused ask again in a while, for what changes without telling anybody."""
+"""Calls a function after a delay, for resources that become free without notice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 
 class DelayedCall:
-    """Tells once, a while after it was asked to; asked meanwhile, it does not tell twice."""
+    """Calls `callback` once, `after_s` seconds after `schedule`; calls of `schedule` meanwhile do
+    nothing."""
 
     def __init__(self, after_s: float) -> None:
         self.callback: Callable[[], None] = lambda: None
@@ -16,7 +17,7 @@ class DelayedCall:
         self._scheduled = False
 
     def schedule(self) -> None:
-        """Have `tell` called in a while, from another thread."""
+        """Have `callback` called after the delay, from another thread."""
         with self._lock:
             if self._scheduled:
                 return

@@ -1,4 +1,4 @@
-"""Starts are held while too little memory is free. Nothing is ever killed for it."""
+"""Free memory as a resource: starts are held back while too little is free. Nothing is killed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ _FRESH_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What there is, in bytes."""
+    """Free and total memory in bytes."""
 
     free: int
     total: int
 
 
 class MemoryFloor(Resource):
-    """Refuses a start while less is free than `floor` (`4GB`, or `10%`), unless nothing runs.
+    """Refuses a start while less memory than `floor` (`4GB`, or `10%`) is free, unless nothing
+    runs.
 
-    A start that does not show yet counts as if it had taken as much as the floor.
+    A start that is too recent to show in the measurement counts as if it used as much as the floor.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class MemoryFloor(Resource):
         self._retry_later = DelayedCall(_RETRY_S)
 
     def try_take(self, demand: Demand, running: int) -> object | Refusal:
-        """The start's number; refused while memory is short and anything of this sweep runs."""
+        """Grant the start, unless memory is short and any attempt of this sweep runs."""
         now = self._clock()
         if self._seen is None or now >= self._seen[0] + _FRESH_S:
             self._seen = (now, self._read())
@@ -66,12 +67,12 @@ class MemoryFloor(Resource):
         return demand.index
 
     def give_back(self, grant: object) -> None:
-        """The start is over."""
+        """Forget the start."""
         if isinstance(grant, int):
             self._young.pop(grant, None)
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call `tell` when a refused start may look again."""
+        """Have `callback` called when a refused start may try again."""
         self._retry_later.callback = callback
 
 
@@ -87,8 +88,8 @@ def memory_of_this_process() -> Memory:
 
 
 def _of_group(folder: Path, machine_total: int) -> Memory | None:
-    """What a control group allows; None where it has no limit below the machine's. Files that it
-    has read count as free."""
+    """The memory that a control group allows; None if its limit is not below the machine's memory.
+    Cached files count as free."""
     for limit_name, used_name, cached_name in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

@@ -1,7 +1,7 @@
-"""Slots of limits that are shared beyond this sweep, as far as this sweep has been given some.
+"""Slots of limits that are shared with other sweeps, as far as this sweep has been given some.
 
-Who gives them (Prefect's server, asked by `orchestration.limits`) sets `allowed` from a thread of
-its own; attempts take and give back here, in microseconds.
+`orchestration.limits` gets them from Prefect's server, and sets `allowed` from a thread of its own.
+Attempts take and give back slots here, which takes microseconds.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ class LimitSlots:
 
     Attributes:
         name: the limit's name on the server.
-        local: how many, where nobody can be asked.
-        wanted: how many the sweep could use now, at most.
-        owed: more is held than may be: what is given back is to go further at once.
+        local: the number of slots to use if the server cannot be reached.
+        wanted: returns the largest number of slots that the sweep could use now.
+        over_allowed: whether more slots are held than allowed, so that a slot given back must be
+            returned to the server at once.
         changed: called then.
     """
 
@@ -37,16 +38,16 @@ class LimitSlots:
 
     @property
     def used(self) -> int:
-        """How many attempts hold now."""
+        """The number of slots that attempts hold now."""
         return self._used
 
     @property
     def allowed(self) -> int | None:
-        """How many may be held at once; None: any number."""
+        """The number of slots that may be held at the same time; None for any number."""
         return self._allowed
 
     def allow(self, allowed: int | None, why: str) -> None:
-        """Let so many be held from now on; `why` is said to those that are refused."""
+        """Set the number of slots that may be held; `why` is the reason in refusals."""
         with self._lock:
             more = allowed is None or (self._allowed is not None and allowed > self._allowed)
             self._allowed, self._why = allowed, why
@@ -54,7 +55,7 @@ class LimitSlots:
             self.callback()
 
     def try_take(self, count: int) -> Refusal | None:
-        """Take so many, or say why not."""
+        """Take `count` slots, or return a refusal."""
         with self._lock:
             if self._allowed is not None and self._used + count > self._allowed:
                 return Refusal(self._why)
@@ -62,7 +63,7 @@ class LimitSlots:
             return None
 
     def give_back(self, count: int) -> None:
-        """Take back so many."""
+        """Take back `count` slots."""
         with self._lock:
             self._used -= count
         if self.over_allowed:
@@ -70,7 +71,7 @@ class LimitSlots:
 
 
 class NamedLimits(Resource):
-    """The named limits of a sweep; a config takes slots of those that apply to it."""
+    """The named limits of a sweep; an attempt takes slots of those that apply to its config."""
 
     def __init__(self, slots: Sequence[LimitSlots]) -> None:
         self._slots = {each.name: each for each in slots}

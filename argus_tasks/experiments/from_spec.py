@@ -1,4 +1,4 @@
-"""What a sweep file says is to be run, and who is to be told."""
+"""Finds the experiment of a sweep file, and checks that it fits the configs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from argus_tasks.spec.sweep_spec import SweepSpec
 
 
 def experiment_of(spec: SweepSpec) -> Experiment:
-    """The experiment or command of a sweep file. Errors: BadInput."""
+    """The experiment or command of a sweep file. Raises BadInput if there is none, or it
+    is wrong."""
     if spec.command is None:
         for key in ("cwd", "shell"):
             if getattr(spec, key):
@@ -39,8 +40,8 @@ def experiment_of(spec: SweepSpec) -> Experiment:
 def check_fit(
     experiment: Experiment, configs: Sequence[Mapping[str, Any]], spec: SweepSpec, mode: Mode
 ) -> None:
-    """Raise BadInput where a command asks for keys that the configs lack, or where a Hydra app
-    would share its process."""
+    """Raise BadInput if a command names keys that configs lack, or a Hydra app would run on
+    threads."""
     if mode == "thread" and (experiment.path or "").startswith(HYDRA):
         raise BadInput(
             "mode is 'thread', but Hydra has one state a process; expected 'process_pool' or"

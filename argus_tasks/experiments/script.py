@@ -1,4 +1,4 @@
-"""A script as an experiment function: any program, in any language."""
+"""Runs a script as an experiment function: any program, in any language."""
 
 from __future__ import annotations
 
@@ -35,18 +35,19 @@ _PRUNED_GRACE_S = 10.0
 
 
 class ScriptFailed(causes.NamedFailure):
-    """A script has ended otherwise than well."""
+    """A script has ended with a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Called like an experiment function, runs the command and waits for its end.
+    """An experiment function that runs a command and waits for its end.
 
     Attributes:
-        command: what is run.
-        cwd: the folder it runs in.
-        grace_s: seconds from the TERM of a stop to a KILL; None: the worker's keeper sees to it.
-        attached: it has this process's terminal, for a debugger.
+        command: the command.
+        cwd: the folder that it runs in.
+        grace_s: the time in seconds from the TERM of a stop to a KILL; None if the worker's keeper
+            kills it.
+        attached: whether it uses this process's terminal, for a debugger.
     """
 
     command: Command
@@ -56,10 +57,15 @@ class Script:
 
     @interrupts.holding()
     def __call__(self, ctx: RunContext) -> dict[str, Any] | None:
-        """Run it; its metrics, or None where it has told none.
+        """Run the command.
 
-        Errors: SkipRun where it ends with exit code 77; ScriptFailed, with its cause, where it ends
-        otherwise than with 0; BadInput, ValueError, TypeError where its metrics cannot be read.
+        Returns:
+            Its metrics; None if it has reported none.
+
+        Raises:
+            SkipRun: if it ends with exit code 77.
+            ScriptFailed: with its cause, if it ends with another code than 0.
+            BadInput, ValueError, TypeError: if its metrics cannot be read.
         """
         places = {
             "run_dir": str(ctx.run_dir),
@@ -145,8 +151,11 @@ def _output(ctx: RunContext, log: int, *, screen: bool) -> ScriptOutput:
 
 @contextmanager
 def _deferred_term(*, enabled: bool) -> Iterator[list[int]]:
-    """In a worker: a TERM is for the script, which gets it as well, and may take its time; only
-    then does it end the worker, so that the sweep sees how the attempt ended."""
+    """In a worker: on TERM, let the script end first, then end the worker.
+
+    The script gets the TERM as well, and may take its time to save its state. So the sweep sees how
+    the attempt ended.
+    """
     term_received: list[int] = []
     ours = (
         enabled
@@ -178,7 +187,7 @@ def _failure(cause: str, output: ScriptOutput) -> ScriptFailed:
 
 
 def _metrics(run_dir: Path, output: ScriptOutput, notes: Path) -> dict[str, Any] | None:
-    """The first that there is: `metrics.json`, `METRIC` lines, what a Reporter was given."""
+    """The metrics from the first source that exists: `metrics.json`, `METRIC` lines, a Reporter."""
     reported = metrics_noted(notes)
     with suppress(OSError):
         notes.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From what a caller gives to a sweep with nothing left open."""
+"""Makes a complete sweep request from what a caller gives."""
 
 from __future__ import annotations
 
@@ -40,12 +40,22 @@ def resolve(
     fresh: bool = False,
     **given: Any,
 ) -> SweepRequest:
-    """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
+    """Make the request of a sweep.
 
-    `given` are options by their names in `spec.options`: they win over those of the sweep file,
-    which win over the defaults; one that is None is not given. Where the caller chooses a mode
-    without worker processes, or without a cluster, what the file says of them is left out. Errors:
-    BadInput.
+    Args:
+        configs: a list of mappings, a SweepSpec, or the path of a sweep file.
+        experiment: the experiment; by default, that of the sweep file.
+        metadata: the metadata of every run.
+        trackers: tracker objects.
+        batch_id: the batch; by default, that of the same sweep, or a new one.
+        reuse: whether earlier successes are reused.
+        fresh: whether a new batch is started that reuses nothing.
+        given: options by their names in `spec.options`; None means not given. They overrule those
+            of the sweep file, which overrule the defaults. Where the caller chooses a mode without
+            worker processes, or without a cluster, the file's options for these are left out.
+
+    Raises:
+        BadInput: for a wrong value.
     """
     forget_repos()
     listed = _spec_of(configs) is None
@@ -119,7 +129,7 @@ def _without_what_the_mode_lacks(spec: SweepSpec, mode: object) -> SweepSpec:
 
 
 def _storage_from_the_file(spec: SweepSpec) -> Search | None:
-    """The file's search, its storage as seen from the file."""
+    """The file's search, with its storage path relative to the file's folder."""
     search = spec.search
     if search is None or search.storage is None or "://" in search.storage:
         return search
@@ -127,7 +137,7 @@ def _storage_from_the_file(spec: SweepSpec) -> Search | None:
 
 
 def _with_workers(execution: Execution) -> Execution:
-    """With a worker for each slot of a GPU; without GPUs, for each core."""
+    """The section with `workers` filled in: one for each GPU slot; without GPUs, for each core."""
     if execution.workers != "auto":
         return execution
     slots = len(usable_gpus(execution.gpus, os.environ)) * execution.slots_per_gpu

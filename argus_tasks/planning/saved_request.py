@@ -1,5 +1,5 @@
-"""A sweep as its `sweep.json` and `plan.jsonl` tell it, so that it can be run again without its
-file."""
+"""Saves a request in the records of its batch, and loads it, so that it can be run again without
+its file."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _ON_RECORD = {
 
 
 def request_record(request: SweepRequest) -> dict[str, Any]:
-    """How the sweep is run, as JSON: its file where it has one, and what can be said without.
+    """The request as JSON for `sweep.json`: its file if it has one, and all that is needed without
+    it.
 
-    Secrets are masked, but for those of a search's base config.
+    Secrets are masked, except for those in the base config of a search.
     """
     options = request.spec.model_dump(
         mode="json", by_alias=True, exclude_none=True, include=_ON_RECORD
@@ -52,10 +53,12 @@ def request_record(request: SweepRequest) -> dict[str, Any]:
 
 
 def load_request(folder: SweepFolder) -> SweepRequest:
-    """The configs of a batch, to be run again as they were run last.
+    """Load the request of a batch, with the configs of its last start.
 
-    Everything else is as its sweep file says now, or, where that is gone, as it was. Errors:
-    BadInput where the record does not tell enough.
+    The other options are as its sweep file says now; if the file is gone, as they were.
+
+    Raises:
+        BadInput: if the record does not contain enough.
     """
     state = folder.state() or {}
     recipe = (folder.sessions() or [{}])[-1].get("recipe")
@@ -127,7 +130,7 @@ def _search_of(request: SweepRequest) -> dict[str, Any] | None:
 
 
 def _import_folder(experiment: Experiment) -> str | None:
-    """The folder that has to be on `sys.path` for the experiment's import path."""
+    """The folder that must be on `sys.path` for the experiment's import path."""
     module = sys.modules.get((experiment.path or "").partition(":")[0])
     file = getattr(module, "__file__", None)
     if experiment.folder or not file:
