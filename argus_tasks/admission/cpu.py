@@ -21,10 +21,10 @@ ASK_LIMIT_S = 5.0
 class Rule(Enum):
     """What determines how many runs may be active."""
 
-    ASKING = "the server has not been asked yet"
-    CONTROLLER = "the controller's"
-    PERSON = "a person's, on the server"
-    OFF = "nobody's: a person has disabled the limit"
+    ASKING = "unknown until Prefect's server has answered"
+    CONTROLLER = "the controller"
+    PERSON = "the value that a person has set on Prefect's server"
+    OFF = "nothing: a person has disabled the limit"
 
 
 class CpuRoom(Resource):

@@ -11,11 +11,11 @@ from argus_tasks.admission.cpu_usage import CpuUsage
 
 WINDOW_S = 1.0
 SETTLE_S = 1.0
-"""A start has shown in the readings after this."""
+"""The time in seconds after which a start shows in the measurements."""
 MEMORY_S = 8.0
-"""What an experiment costs is a mean over about so long."""
+"""The time in seconds over which the cost of an experiment is averaged."""
 KEEP_PCT = 3.0
-"""What runs may be replaced by its like a little over the threshold: readings tremble."""
+"""An ended experiment may be replaced up to this much over the threshold: measurements vary."""
 
 
 class Start:
@@ -125,7 +125,7 @@ class Controller:
     def _update(self) -> None:
         span_s = sum(one.span_s for one in self._window)
         busy = sum(one.busy_pct * one.span_s for one in self._window) / span_s
-        guess = min(busy, self._running * self._first_guess_pct)  # where nobody knows
+        guess = min(busy, self._running * self._first_guess_pct)  # where the own usage is unknown
         own = sum(
             (guess if one.own_pct is None else one.own_pct) * one.span_s for one in self._window
         )

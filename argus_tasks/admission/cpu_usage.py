@@ -72,7 +72,7 @@ class CpuMeter:
         times = psutil.cpu_times(percpu=True)
         for core in self._cores if len(times) > max(self._cores) else range(len(times)):
             fields = times[core]._asdict()
-            # a guest's time stands in user and nice as well
+            # the time of guests is part of user and nice as well
             total = sum(fields.values()) - fields.get("guest", 0) - fields.get("guest_nice", 0)
             busy += total - fields["idle"] - fields.get("iowait", 0.0)
             whole += total
@@ -102,7 +102,9 @@ def tree_cpu_s(root: int) -> float | None:
                 continue
             pid = int(name)
             children.setdefault(int(fields[1]), []).append(pid)
-            used[pid] = sum(map(int, fields[11:15]))  # own and buried children's, user and system
+            used[pid] = sum(
+                map(int, fields[11:15])
+            )  # user and system time, own and of reaped children
     if root not in used:
         return None
     total, ahead = 0, [root]

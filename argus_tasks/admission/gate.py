@@ -148,9 +148,9 @@ class Gate:
 
     def _try(self, demand: Demand) -> Ticket | Refusal:
         if self._alone:
-            return Refusal("a run has the machine alone")
+            return Refusal("another run needs the machine for itself")
         if demand.alone and self._running:
-            return Refusal("waiting for the machine alone")
+            return Refusal("waiting until no other run is active")
         if not self._resources:
             return self._admitted(demand, ())
         taken: list[object] = []

@@ -20,7 +20,7 @@ from argus_tasks.base.settings import state_home
 from argus_tasks.spec.gpus import Gpu
 
 SLOT = "ARGUS_GPU_SLOT"
-# How often a refused start looks whether another sweep has let go of a slot.
+# The time after which a refused start checks again whether another sweep has freed a slot.
 _RETRY_S = 0.5
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 

@@ -14,10 +14,10 @@ from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base import cgroups
 from argus_tasks.spec.quantities import bytes_of, share_of
 
-# How long a start takes to show in the reading, and how often a refused one looks again.
+# The time until a start shows in the measurement, and the time after which a refused one retries.
 SHOWS_AFTER_S = 1.0
 _RETRY_S = 0.5
-# Reading takes up to milliseconds where control groups are deep; so old a reading is used again.
+# Measuring can take milliseconds with nested control groups, so a recent measurement is reused.
 _FRESH_S = 0.1
 
 
@@ -62,7 +62,7 @@ class MemoryFloor(Resource):
                 del self._young[index]
         if running and memory.free - len(self._young) * floor < floor:
             self._retry_later.schedule()
-            return Refusal(f"{_shown(memory.free)} memory free, {_shown(floor)} to be left")
+            return Refusal(f"{_shown(memory.free)} of memory free, {_shown(floor)} required")
         self._young[demand.index] = now
         return demand.index
 

@@ -196,7 +196,7 @@ def _import(path: str) -> ExperimentFunction:
             raise BadInput(f"experiment is '{path}', but '{module}' has no '{part}'.{near}")
         found = getattr(found, part)
     if not callable(found):
-        raise BadInput(f"experiment is '{path}', which is {found!r} and no function.")
+        raise BadInput(f"experiment is '{path}', which is {found!r}, not a function.")
     function: ExperimentFunction = found
     return function
 

@@ -44,8 +44,8 @@ def check_fit(
     threads."""
     if mode == "thread" and (experiment.path or "").startswith(HYDRA):
         raise BadInput(
-            "mode is 'thread', but Hydra has one state a process; expected 'process_pool' or"
-            " 'sequential'."
+            "mode is 'thread', but Hydra has one state for the whole process;"
+            " expected 'process_pool' or 'sequential'."
         )
     if configs and (experiment.path or "").startswith(SCHEMES):
         sentence = Command.from_path(str(experiment.path)).check_keys(configs)

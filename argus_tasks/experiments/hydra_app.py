@@ -22,10 +22,10 @@ from argus_tasks.base.nested import flatten
 from argus_tasks.runs.context.run_context import RunContext
 
 HYDRA = "hydra:"
-"""What an experiment's path begins with where it is a Hydra app."""
+"""The beginning of an experiment's path that is a Hydra app."""
 
 METRIC = "objective"
-"""The metric's name where the app's function returns a number."""
+"""The name of the metric if the app's function returns a number."""
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*")
 _QUOTES = re.compile(r"(?<!\\)(\\*+)(')")

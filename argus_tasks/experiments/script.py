@@ -27,10 +27,10 @@ from argus_tasks.runs.record.layout import CONFIG_JSON, METRICS_JSON, RUN_LOG
 from argus_tasks.spec.command_line import Command
 
 SKIPPED_CODE = 77
-"""The exit code by which a script says that its run is skipped; automake's tests use the same."""
+"""The exit code of a script whose run is to be recorded as skipped, as in automake's tests."""
 
 _NOTES_FILE = ".reported.jsonl"
-# What a search has given up has this long to end.
+# The time from the TERM to the KILL of a pruned trial.
 _PRUNED_GRACE_S = 10.0
 
 
@@ -143,7 +143,8 @@ def _output(ctx: RunContext, log: int, *, screen: bool) -> ScriptOutput:
 
     def on_malformed(text: str) -> None:
         ctx.logger.warning(
-            "%r is not read: expected METRIC name=number, more such pairs, and step=N", text
+            "%r cannot be read; expected METRIC name=number, with more pairs and step=N if wanted",
+            text,
         )
 
     return ScriptOutput(log, on_metrics, on_malformed, screen=screen)

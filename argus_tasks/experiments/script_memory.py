@@ -17,8 +17,7 @@ from argus_tasks.runs.record.process_usage import ProcessUsage
 
 _RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 _PATIENCE = 100
-"""How many times longer than the CPU time it took a look is from the next: at the script alone,
-and, which takes longer, at all that come from it."""
+"""The time between two measurements, as a multiple of the CPU time that a measurement takes."""
 
 
 def peak_mb_of(pid: int | str) -> float | None:

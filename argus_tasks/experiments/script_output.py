@@ -75,7 +75,7 @@ class ScriptOutput:
 
     def take(self, number: int, data: bytes) -> None:
         """Receive data of the standard output (1) or the standard error (2)."""
-        # What finds no room on the disk is lost, and costs no run: as with the logger's lines.
+        # On a full disk, output is lost without failing the run, as are the logger's lines.
         with suppress(OSError):
             os.write(self._log, data)
         if self._screen:
@@ -114,7 +114,7 @@ class ScriptOutput:
             if not self._skipping:
                 self._read(line)
             self._skipping = False
-        # A progress bar's line without an end must not fill the memory.
+        # A progress bar may never end its line; it must not fill the memory.
         if len(rest) > _LONGEST_LINE:
             self._skipping, rest = True, b""
         self._line = rest

@@ -93,7 +93,7 @@ class ScriptProcess:
                         take(key.data, data)
                     elif data is not None:
                         pipes.unregister(key.fileobj)
-                # Its children may hold its pipes open: only its own end counts.
+                # Its children may hold the pipes open, so only the end of the script counts.
                 if self._ended():
                     break
                 look()
@@ -146,7 +146,7 @@ class ScriptProcess:
         self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
         self.usage = self._memory.usage(usage)
         _running.pop(pid, None)
-        # A run's processes end with it: what it has left in its own group.
+        # Kill what the script has left running in its process group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         return True

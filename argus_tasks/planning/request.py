@@ -121,7 +121,7 @@ class SweepRequest:
             if value is not None:
                 raise BadInput(
                     f"{key} is {value!r}, but mode '{self.execution.mode}' runs on other machines,"
-                    " and it is this one's; expected mode 'process_pool' or 'dynamic'."
+                    f" and {key} applies to this one; expected mode 'process_pool' or 'dynamic'."
                 )
 
     def _check_isolation(self) -> None:
@@ -139,14 +139,14 @@ class SweepRequest:
 def check_fits_search(request: SweepRequest, search: Search) -> None:
     """Raise BadInput for options that need to know all configs, which a search does not."""
     check_search(search)
-    reason = "; a search has its configs one by one"
+    reason = "; a search draws its configs one by one"
     if request.execution.order != "given":
         raise BadInput(f"order is '{request.execution.order}'{reason}, expected given.")
     if request.spec.stop.breaker is not None:
         raise BadInput(f"breaker is {request.spec.stop.breaker}{reason}, expected none.")
     if request.spec.on_code_change == "rerun":
         raise BadInput(
-            "on_code_change is 'rerun', and a search goes on with what its trials came to; expected"
+            "on_code_change is 'rerun', and a search builds on the results of its trials; expected"
             " warn or stop, or a new batch (--fresh)."
         )
     for limit in request.limits:

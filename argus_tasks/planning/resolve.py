@@ -67,7 +67,7 @@ def resolve(
     if given.get("search") is not None and len(asked) > 1:
         raise BadInput(
             f"configs has {len(asked)} configs, and search draws its own; expected at most one,"
-            " which all trials have."
+            " which is the base of all trials."
         )
     filed_search = _storage_from_the_file(spec)
     spec = override(spec.model_copy(update={"search": filed_search}), given)

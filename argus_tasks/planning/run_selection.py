@@ -57,7 +57,7 @@ class RunSelection:
         keys = {key for key, _ in pairs}
         for key in sorted(keys):
             if all(reach(run.config, key) is MISSING for run in runs):
-                raise BadInput(f"--where says '{key}', a key that no config has.")
+                raise BadInput(f"--where names '{key}', which no config has.")
         return [
             run
             for run in runs

@@ -20,7 +20,7 @@ from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.spec.options import SECTIONS
 
-# What the record holds of the options; trackers may hold secrets and are not on record.
+# The options that are recorded; trackers are not, since they may contain secrets.
 _ON_RECORD = {
     *SECTIONS,
     "limits",
@@ -82,7 +82,7 @@ def load_request(folder: SweepFolder) -> SweepRequest:
     elif recipe.get("path"):
         if MASK in dumps([recipe["path"], recipe.get("execution"), search and search["asked"]]):
             raise BadInput(
-                f"how batch {folder.batch_id} was run had a secret in it, which is not on record;"
+                f"the request of batch {folder.batch_id} contained a secret, which is not recorded;"
                 " give the sweep file."
             )
         place = recipe.get("folder")
@@ -103,8 +103,8 @@ def load_request(folder: SweepFolder) -> SweepRequest:
     for line in lines:
         if digest_of(identity, line["config"], request.spec.ignore_keys) != line.get("digest"):
             raise BadInput(
-                f"config {line.get('index')} ({line.get('job_id')}) cannot be had from"
-                f" {folder.path}/plan.jsonl as it was; give the sweep file."
+                f"config {line.get('index')} ({line.get('job_id')}) cannot be restored from"
+                f" {folder.path}/plan.jsonl; give the sweep file."
             )
     return request
 

@@ -63,12 +63,12 @@ def start_order(
     ahead = set(first)
     rest = [index for index in to_do if index not in ahead]
     expected = ExpectedDurations((made.of(config), seconds) for config, seconds in history)
-    note = f"smoke_first: {len(first)} first, that have each value once"
+    note = f"smoke_first: first {len(first)} that contain each value"
     if expected.count and rest:
         rest.sort(key=lambda index: -expected.seconds(every[index]))
-        note += f", then the longest first, as {expected.count} earlier runs let expect"
+        note += f", then the longest first, as expected from {expected.count} earlier runs"
     elif rest:
-        note += ", then as given: no earlier run tells how long they take"
+        note += ", then as given: no earlier run shows how long they take"
     return StartOrder((*first, *rest), note)
 
 

@@ -180,7 +180,7 @@ def plan_configs(request: SweepRequest) -> Plan:
     other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)
-        # A job keeps the id it had in this batch, whatever has been added to the sweep since.
+        # A job keeps its id within a batch, even if configs have been added to the sweep.
         job_id = before.get(digest) or named.id + ending
         identified = digest if experiment.identity is not None else None
         plan_lines.append(
@@ -265,10 +265,10 @@ def action_of(found: KnownRun | None) -> Action:
         return Action.RUN
     if found.status == SUCCEEDED:
         return Action.REUSE
-    if found.status == SKIPPED:  # what one search gave up another sweep may want to know
+    if found.status == SKIPPED:  # another sweep may need the result of a pruned trial
         return Action.RUN if found.record.get("cause") == PRUNED else Action.LEAVE
     if found.status == RUNNING:
-        # One whose owner lives is somebody else's: its folder is not ours to write in.
+        # If its owner is alive, its folder must not be written to.
         owner = found.record.get("owner")
         return Action.RESUME if not owner or is_dead(owner) else Action.RUN
     return Action.RESUME if found.resumable else Action.RUN

@@ -77,7 +77,7 @@ class Pruning:
                 self._check_running()
             except Exception:
                 if not failed:
-                    log.warning("a trial could not be looked at by its pruner", exc_info=True)
+                    log.warning("the pruner failed for a trial", exc_info=True)
                 failed = True
 
     def _check_running(self) -> None:

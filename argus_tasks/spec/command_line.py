@@ -20,11 +20,11 @@ from argus_tasks.spec.shell_quoting import unsafe_key
 from argus_tasks.spec.templates import check_template, fill_template, template_keys
 
 SCHEMES = ("command:", "shell:")
-"""What an experiment's path begins with where it is a command line, without and with a shell."""
+"""The beginnings of an experiment's path that is a command line, without and with a shell."""
 
 ALL_ARGUMENTS = "args"
 RUN_KEYS = (ALL_ARGUMENTS, "run_dir", "run_id", "config_file")
-"""What a command may name besides the config's keys; a key of that name in a config wins."""
+"""Keys that a command may name besides the config's; a config's key of the same name wins."""
 
 _PYTHONS = ("python", "python3")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
@@ -137,9 +137,9 @@ class Command:
             known = list(dict.fromkeys(name for config in configs for name in flatten(config)))
             if len(lacking) == len(configs):
                 hint = did_you_mean(key, known) or f" There are {', '.join(known)}."
-                return f"command asks for {{{key}}}, which no config has.{hint}"
+                return f"command names {{{key}}}, which no config has.{hint}"
             return (
-                f"command asks for {{{key}}}, which {len(lacking)} of {len(configs)} configs lack,"
+                f"command names {{{key}}}, which {len(lacking)} of {len(configs)} configs lack,"
                 f" the first of them {_shown(dumps(to_jsonable(configs[lacking[0]])))};"
                 " expected a key of all, or {args}."
             )
@@ -148,14 +148,14 @@ class Command:
     def check_place(self, folder: Path) -> None:
         """Raise BadInput if the folder, or the program that the command names, does not exist."""
         if not folder.is_dir():
-            raise BadInput(f"cwd is '{folder}'; expected a folder that is there.")
+            raise BadInput(f"cwd is '{folder}'; expected an existing folder.")
         first = self.words[0]
         if self.shell or template_keys(first) or first in _PYTHONS:
             return
         found = os.access(folder / first, os.X_OK) if "/" in first else shutil.which(first)
         if not found:
             where = folder if "/" in first else "PATH"
-            raise BadInput(f"command begins with '{first}', which is no program in {where}.")
+            raise BadInput(f"command begins with '{first}', which is not a program in {where}.")
 
     def filled(self, config: Mapping[str, Any], run: Mapping[str, str]) -> list[str]:
         """The words to execute for a config.
@@ -175,7 +175,7 @@ class Command:
             if key == ALL_ARGUMENTS:
                 return shlex.join(all_arguments(config))
             if key not in run:
-                raise BadInput(f"command asks for {{{key}}}, which the config lacks.")
+                raise BadInput(f"command names {{{key}}}, which the config lacks.")
             return run[key]
 
         if self.shell:

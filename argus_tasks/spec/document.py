@@ -10,13 +10,13 @@ Path: TypeAlias = "tuple[str | int, ...]"
 
 
 MAX_DEPTH = 32
-"""How deep values may be nested: configs must survive being written as JSON whole."""
+"""The deepest nesting of values, so that configs can be written as JSON."""
 
 MAX_DIGITS = 300
-"""How many digits a number may have: up to here it can be written and made a float."""
+"""The largest number of digits of a number, so that it can be converted to a float."""
 
 MAX_REPEATED = 50_000
-"""How many values may come of aliases: a few lines of aliases of aliases make billions."""
+"""The largest number of values from aliases: a few lines of nested aliases can make billions."""
 
 TOO_DEEP = f"the values are nested deeper than {MAX_DEPTH} levels."
 

@@ -20,7 +20,7 @@ from argus_tasks.spec.sweep_spec import SweepSpec
 from argus_tasks.spec.templates import template_keys
 
 MAX_CONFIGS = 1_000_000
-"""More than this is a slip, and would only fill the memory."""
+"""The largest number of configs; more are a mistake, and would fill the memory."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def fill_in(text: str, environ: Mapping[str, str], path: Path, problems: list[Pr
             problems.append(
                 Problem(
                     path,
-                    f"the environment has no {name!r}, which ${{{name}}} asks for; "
+                    f"the environment variable {name!r} of ${{{name}}} is not set; "
                     "set it, or write $${ for a plain ${.",
                 )
             )

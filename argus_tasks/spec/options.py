@@ -27,7 +27,7 @@ SECTIONS = ("execution", "retry", "stop")
 _NOT_OPTIONS = (
     *("experiment", "command", "cwd", "shell"),
     *("base", "grid", "variants", "random", "include", "exclude", "repeats"),
-    # `metadata` may be an object that knows more than the file can say
+    # in a call, `metadata` may be a RunMetadata object, which has more fields than the section
     "metadata",
 )
 _OTHER_NAMES = {"trackers": "tracker_specs"}

@@ -13,11 +13,11 @@ from typing import Literal, TypeAlias
 
 from argus_tasks.spec.varying_keys import Pair
 
-# given: as the file makes them. smoke_first: first a few that have each value once, then those
-# that are expected to take longest. shuffle: at random, the same at each start of a batch.
+# given: as in the file. smoke_first: first a few configs that together contain each value, then
+# those that are expected to take longest. shuffle: at random, the same at each start of a batch.
 Order: TypeAlias = Literal["given", "smoke_first", "shuffle"]
 
-# Of a number with more values than this, the least and the greatest stand for all.
+# A key with more numbers than this is covered by its smallest and its largest.
 MANY_NUMBERS = 16
 
 
@@ -58,8 +58,8 @@ def covering(
     }
     wanted = set().union(*left.values())
     chosen: list[int] = []
-    # The most valuable first. A config's worth only falls, so one whose worth has not fallen since
-    # it was put there is the best of all.
+    # The config with most new values comes first. That number only falls, so a config whose number
+    # is unchanged since it was put on the heap is the best of all.
     heap = [(-len(pairs), index) for index, pairs in left.items()]
     heapq.heapify(heap)
     while wanted and heap:

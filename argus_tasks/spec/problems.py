@@ -44,7 +44,7 @@ def _collect(
     elif origin is Literal:
         found.setdefault(path, f"one of {', '.join(map(str, inner))}")
     elif origin in (list, dict):
-        if _plain(inner[-1]) not in (str, int, float):  # else the words of the list say it
+        if _plain(inner[-1]) not in (str, int, float):  # else the list's own words suffice
             _collect(inner[-1], (), (*path, "*"), found)
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         names = [field.alias or name for name, field in kind.model_fields.items()]

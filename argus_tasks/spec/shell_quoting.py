@@ -15,9 +15,9 @@ def unsafe_key(text: str) -> tuple[str, str] | None:
     Returns:
         The key, and the construct that it stands in; None if there is no such key.
     """
-    contexts = [""]  # what the shell reads now: nothing, a quote, `$(`, `$((`, a backtick
+    contexts = [""]  # the open constructs: a quote, `$(`, `$((`, a backtick
     at, end = 0, len(text)
-    odd = ""  # what has come whose end is not found here, or differs between shells
+    odd = ""  # a construct whose end is not searched for here, or differs between shells
     while at < end:
         char, inside = text[at], contexts[-1]
         key = _KEY.match(text, at)
@@ -76,7 +76,7 @@ def unsafe_key(text: str) -> tuple[str, str] | None:
             at = text.find("\n", at) if "\n" in text[at:] else end
         else:
             if char == "<" and _HERE_DOCUMENT.match(text, at):
-                odd = "a here-document"  # its lines are the shell's to expand, quotes or not
+                odd = "a here-document"  # the shell expands its lines, quoted or not
             at += 1
     return None
 

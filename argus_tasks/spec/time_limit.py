@@ -8,9 +8,9 @@ from bisect import insort
 
 from argus_tasks.base.errors import BadInput
 
-# Before this many attempts have succeeded, a median says nothing about the next one.
+# The median is used from this many successful attempts on.
 ENOUGH = 3
-# A multiple of a moment would end attempts for a hiccup of the machine.
+# The shortest limit: a multiple of a very short duration would end attempts for a short delay.
 LEAST_S = 1.0
 _FACTOR = re.compile(r"(\d+(?:\.\d+)?)x")
 

@@ -217,6 +217,6 @@ def _float(text: str) -> float:
     if word in (".inf", ".nan"):
         return sign * float(word[1:])
     number = float(plain)
-    if math.isinf(number):  # a commit id such as 12e4567, or a slip: never infinity in silence
+    if math.isinf(number):  # a commit id such as 12e4567, or a mistake; never infinity
         raise ValueError
     return number

@@ -80,7 +80,7 @@ class WorkerExecutor:
         environment: Mapping[str, str],
         likely: Sequence[Mapping[str, str]],
     ) -> None:
-        # Where there are slots to have, no more workers are made ready than there are of these.
+        # If attempts need slots, no more workers are started in advance than there are slots.
         self._most_ready = len(likely) if any(likely) else request.workers
         setup = setup_of(request, stop)
         self._pool = WorkerPool(
@@ -212,7 +212,7 @@ class ThreadExecutor(LocalExecutor):
                 with self._lock:
                     self._waiting.discard(future)
                 return None
-            place = copy_context()  # what Prefect's log and tasks look themselves up in
+            place = copy_context()  # Prefect's logging and tasks need the context variables
             threading.Thread(
                 target=place.run,
                 args=(self._into, future, assignment),

@@ -10,7 +10,7 @@ from argus_tasks.planning.request import SweepRequest
 from argus_tasks.spec.gpus import VISIBLE
 
 _OPENMP = "OMP_NUM_THREADS"
-# Those that go by OMP_NUM_THREADS where they have no count of their own.
+# The variables of libraries that follow OMP_NUM_THREADS unless their own variable is set.
 _GO_BY_OPENMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _NUMBA = "NUMBA_NUM_THREADS"
 

@@ -36,7 +36,7 @@ _LONGEST_MESSAGE = 10_000
 _LONGEST_STACK = 200_000
 
 
-# What experiments raise that were written for Optuna: it is known by its name, not imported.
+# Experiments written for Optuna raise this class, which is recognized by name, not imported.
 _OPTUNAS_OWN = "TrialPruned"
 
 Capture = Callable[[RunLog], AbstractContextManager[None]]
@@ -133,7 +133,9 @@ def _attempt(
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
         if os.getpid() != process:
-            os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
+            os._exit(
+                raised is not None
+            )  # a process that the experiment has forked must not write the run's folder
         if assignment.lost:
             return claim_lost()
         if abandoned():
@@ -210,7 +212,7 @@ def _called(function: ExperimentFunction, ctx: RunContext) -> object:
         from concurrent.futures import ThreadPoolExecutor
         from contextvars import copy_context
 
-        # On a thread of its own: in a notebook the caller's own one has a loop running.
+        # On a new thread: in a notebook, the caller's thread already runs an event loop.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(copy_context().run, asyncio.run, result).result()
 
@@ -252,7 +254,7 @@ def outcome_of_exception(
         return Outcome(Ending(SKIPPED, causes.SKIPPED, name, message), duration_s=duration_s)
     cause = causes.of_exception(error)
     kinds = tuple(dict.fromkeys((cause, *(kind.__name__ for kind in type(error).__mro__))))
-    # The frames of our own call are cut: the user's code is what the reader looks for.
+    # The frames of this module are cut off: the reader looks for the user's code.
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
@@ -296,7 +298,7 @@ def _close(
         record.event("skip", attempt=assignment.attempt, reason=ending.error_message)
     elif ending.status == FAILED:
         retrying = outcome.is_retried(assignment.retry, assignment.attempt)
-        again = ", to be tried again" if retrying else ""
+        again = ", to be retried" if retrying else ""
         ctx.logger.error("attempt %s failed%s\n%s", assignment.attempt, again, outcome.stack)
         record.event("retry" if retrying else "error", **facts)
         if retrying:

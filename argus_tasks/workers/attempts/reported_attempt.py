@@ -35,7 +35,7 @@ class AttemptReport:
 
     sink: RunSink = NoMonitor()
 
-    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
+    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - unused without a monitor
         """The outcome, with what was reported.
 
         `epochs` is the number of epochs that the run's context has sent.
@@ -100,7 +100,7 @@ def attempt_report(
                 descendants = stack.enter_context(passed_on(context))
             report: AttemptReport = _Joined(worker, descendants, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
-            log.warning("argus-tasks: the monitor is not told of a run: %r", error)
+            log.warning("argus-tasks: a run is not reported to the monitor: %r", error)
             report = AttemptReport()
         yield report
 

@@ -31,7 +31,7 @@ class ResourceUsage:
         self._isolated = owner.get("pid") != os.getpid()
         self._since_s = self._cpu_s()
         if self._isolated:
-            # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
+            # The peak of a worker is that of its largest run, unless it is reset.
             with suppress(OSError):
                 descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
                 try:

@@ -9,8 +9,8 @@ import os
 from argus_tasks.base.memfile import nameless_file
 
 RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime", "disk full")
-"""The sweep's own rules that stop it (`spec.stop_rules`, `session.disk_room`)."""
-# Who can stop a sweep; the byte holds the index, 0 is nobody.
+"""The rules by which a sweep stops itself (the section `stop`, and `session.disk_room`)."""
+# Who can stop a sweep; the byte contains the index, and 0 means that nobody has.
 STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host", *RULES)
 
 

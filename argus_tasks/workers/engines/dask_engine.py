@@ -41,7 +41,7 @@ class DaskEngine:
         """Connect. Raises BadInput if nobody answers."""
         from distributed import Client
 
-        # What it warns of is an attempt's or a node's end, and told as such.
+        # It warns when an attempt or a node ends, which the sweep reports itself.
         logging.getLogger("distributed.client").setLevel(logging.ERROR)
         self._let_go()
         security = None

@@ -247,7 +247,7 @@ class EngineExecutor:
                 raise WorkerDied("stopped") from None
             if isinstance(lost, EngineLost):
                 self._open_again(opening)
-            raise WorkerDied(causes.NODE_LOST, f"{lost} in the middle of it") from None
+            raise WorkerDied(causes.NODE_LOST, f"{lost}, in the middle of a run") from None
         if isinstance(answer, BadInput | WorkerDied):
             raise answer
         return answer

@@ -72,7 +72,7 @@ class ClusterProcess:
         finally:
             os.close(its_answer)
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it is dead already: it has no answer, either
+        with suppress(BrokenPipeError):  # it has died already, so it will not answer either
             self._process.stdin.write(pickle.dumps(given))
             self._process.stdin.flush()
         with open(answer, encoding="utf-8") as lines:  # noqa: PTH123 - a pipe

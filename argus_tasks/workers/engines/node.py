@@ -35,7 +35,7 @@ from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import dumps
 
-# How long a file that was written elsewhere may take to be seen here: caches of file systems.
+# The longest time until a file written on another host is visible here, with file system caches.
 _SHARED_PATIENCE_S = 10.0
 _LOOK_S = 0.2
 

@@ -66,7 +66,7 @@ class RayEngine:
     def open(self) -> None:
         """Connect. Raises BadInput if nobody answers."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # What Ray will do from its next version on, which it says at each start.
+        # Ray's future default; without it, Ray prints a warning at each start.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         known = sys.modules.get("ray")
         if known is None or not known.is_initialized():

@@ -26,7 +26,7 @@ class LocalRay(ClusterProcess):
 
 @lru_cache(maxsize=1)
 def _own_token() -> dict[str, str]:
-    # Ray reads it once a process: a second cluster of this process has the same.
+    # Ray reads the token once per process, so all clusters of this process share it.
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 

@@ -62,7 +62,7 @@ def worker_died(death: Death) -> WorkerDied:
     peak = f"; it had held up to {death.peak_mb} MB" if death.peak_mb else ""
     if death.out_of_memory:
         cause = causes.OUT_OF_MEMORY
-        message = f"the kernel killed the worker process for want of memory{peak}"
+        message = f"the kernel killed the worker process because memory ran out{peak}"
     elif death.code == -signal.SIGKILL:
-        message += f", and nobody here sent it: perhaps the kernel's OOM killer{peak}"
+        message += f", which this sweep did not send; perhaps the kernel's OOM killer did{peak}"
     return WorkerDied(cause, message, death.stack)

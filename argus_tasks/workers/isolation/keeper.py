@@ -33,11 +33,11 @@ from argus_tasks.workers.isolation.worker import main as worker_main
 COMMAND = struct.Struct("<Ii")
 ALL_WORKERS = 0
 START = 0
-# Added to how readily the kernel kills a process for memory: a worker rather than the sweep.
+# Added to `oom_score_adj`, so that the kernel kills a worker rather than the sweep.
 _OOM_SCORE = 200
 _IDLE_END_S = 2.0
 _KILL_PATIENCE_S = 10.0
-# Parents that go on do not always notice the end of their keeper; it is looked for this often.
+# Without a pidfd, the time between two checks whether the parent is alive.
 _LOOK_S = 0.5
 
 

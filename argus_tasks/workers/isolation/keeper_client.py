@@ -24,7 +24,7 @@ _BOOT = (
     "from argus_tasks.workers.isolation.keeper import main;"
     "main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4]))"
 )
-# In the environment of the keeper and of all below it: used only where the keeper itself is lost.
+# An environment variable of all processes below the keeper, to find them if the keeper is killed.
 MARK = "ARGUS_KEEPER"
 _END_S = 15.0
 

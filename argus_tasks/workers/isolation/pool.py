@@ -86,7 +86,7 @@ class WorkerPool:
             WorkerDied, BadInput: as `check`; a dead worker is replaced when a worker is next
             needed.
         """
-        # Only once it may start does one with a monitor know after which event its own may go.
+        # With a monitor, it is pickled later: `may_start` sets the event that its events follow.
         data = dumps(assignment) if assignment.join is None else b""
         with self._acquired(assignment.environment) as worker:
             if assignment.alone:
@@ -177,4 +177,4 @@ class WorkerPool:
 
 
 def _keeper_lost() -> WorkerDied:
-    return WorkerDied("signal SIGKILL", "the process that keeps the workers was killed")
+    return WorkerDied("signal SIGKILL", "the keeper of the workers was killed")

@@ -76,7 +76,7 @@ def dumps(message: object) -> bytes:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         if b"__main__" not in data:
             return data
-    except Exception:  # noqa: BLE001, S110 - pickle raises many kinds; cloudpickle says the last word
+    except Exception:  # noqa: BLE001, S110 - pickle raises many kinds; cloudpickle is tried next
         pass
     import cloudpickle
 

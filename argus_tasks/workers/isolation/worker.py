@@ -41,7 +41,7 @@ def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     os.setsid()
     die_with(keeper)
     inherit_orphans()
-    # Ctrl-C is the parent's to understand; a TERM ends the worker at once.
+    # The parent handles Ctrl-C; a TERM ends the worker at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     evidence.record_faults()
@@ -50,7 +50,7 @@ def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
         serve(channel, receive(channel), evidence)
     except Closed:
         pass
-    except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
+    except BaseException:  # noqa: BLE001 - the exit code is for the parent, the stack on stderr for people
         traceback.print_exc()
         code = 1
     close_reporting()

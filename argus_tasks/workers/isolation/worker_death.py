@@ -21,7 +21,7 @@ from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import TimedOut, WorkerDied
 
 LOG_TAIL = "The last lines of run.log:"
-"""What stands between the stack and the log in the evidence of a death."""
+"""The heading between the stack and the log in `error.log`."""
 _LOG_TAIL_BYTES = 4_000
 
 log = logging.getLogger("argus_tasks")
@@ -53,7 +53,7 @@ def outcome_of_death(
     elif isinstance(death, WorkerDied):
         cause, stack = death.cause, death.stack
         kind = "Timeout" if isinstance(death, TimedOut) else "WorkerDied"
-    else:  # its config cannot be sent, or its folder not be made
+    else:  # its config cannot be pickled, or its folder cannot be created
         cause = kind = type(death).__name__
     secrets = secrets_of(assignment.config)
     ending = Ending(FAILED, cause, kind, visible(redact(str(death), secrets)))

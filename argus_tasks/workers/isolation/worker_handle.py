@@ -24,7 +24,7 @@ from argus_tasks.workers.isolation.protocol import (
     send_bytes,
 )
 
-# A limit that depends on other runs' durations is looked at anew this often.
+# The time between two checks of a limit that depends on the durations of other runs.
 _LOOK_S = 1.0
 _LEAVE_S = 2.0
 
@@ -53,7 +53,7 @@ class Worker:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self._poll.register(self._death_socket, select.POLLIN)
-        with suppress(Closed):  # it has died already: whoever waits for its answer is told how
+        with suppress(Closed):  # it has died already; the keeper reports how
             send(self._socket, setup)
 
     def wait_ready(self) -> None:
@@ -96,14 +96,14 @@ class Worker:
         assert self._ready is not None, "a worker is ready before it runs anything"
         if self._fresh and not self._ready.forks:
             self.usable = False  # its process is the attempt's own
-        with suppress(Closed):  # it has died while it was idle: the keeper tells how
+        with suppress(Closed):  # it died while it was idle; the keeper reports how
             send_bytes(self._socket, assignment)
         over_s = self._wait(limit)
         if over_s is not None:
             self._end_attempt(grace_s)
         answer = self._receive_answer()
         if over_s is not None:
-            # A TERM that has not ended anything yet would meet the next attempt.
+            # If the TERM has not ended the process yet, it would end the next attempt.
             met = isinstance(answer, Death) and answer.code == -signal.SIGTERM
             self.usable = self.usable and met
             raise TimedOut(over_s, answer.stack)
@@ -172,7 +172,7 @@ class Worker:
             if self._socket.fileno() in ready and not self._is_disconnected():
                 return True
             if self._connected:
-                # An experiment that closes descriptors it does not know may still be running.
+                # The experiment may have closed the socket, and may still be running.
                 self._poll.unregister(self._socket)
                 self._connected = self.usable = False
             if self._death_socket.fileno() in ready:

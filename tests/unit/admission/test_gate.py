@@ -174,7 +174,7 @@ def test_alone_waits_for_all_and_lets_nobody_in() -> None:
     thread.join(10)
     (alone,) = out
     assert alone is not None
-    assert gate.try_enter(wants(3)) == Refusal("a run has the machine alone")
+    assert gate.try_enter(wants(3)) == Refusal("another run needs the machine for itself")
     alone.leave()
     entered(gate.try_enter(wants(3)))
 

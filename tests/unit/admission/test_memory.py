@@ -44,7 +44,7 @@ def test_one_always_runs() -> None:
     machine.now += 60
     held = machine.start()
     assert isinstance(held, Refusal)
-    assert held.reason == "0.1 GB memory free, 4.0 GB to be left"
+    assert held.reason == "0.1 GB of memory free, 4.0 GB required"
     first.leave()
     assert isinstance(machine.start(), Ticket)
 

@@ -95,7 +95,7 @@ def test_every_ending_is_named(mode: Any, results_root: Path, mark: str) -> None
         (0, {"loss": 0.5}),
         (1, {"loss": 0.25}),
     ]
-    assert "'METRIC loss: 1' is not read" in (found["odd"]["dir"] / "run.log").read_text()
+    assert "'METRIC loss: 1' cannot be read" in (found["odd"]["dir"] / "run.log").read_text()
     # What a script leaves running ends with its run.
     assert not [text for text in processes_with(mark).values() if "sleep 300" in text]
 

@@ -82,7 +82,7 @@ def test_by_digest(done: Path) -> None:
     [
         ({}, "nothing is chosen"),
         ({"where": ["kind"]}, "--where is 'kind'; expected KEY=VALUE"),
-        ({"where": ["color=red"]}, "'color', a key that no config has"),
+        ({"where": ["color=red"]}, "'color', which no config has"),
     ],
 )
 def test_what_cannot_be_chosen(done: Path, what: dict[str, Any], sentence: str) -> None:
