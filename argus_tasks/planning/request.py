@@ -13,7 +13,6 @@ from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.trackers import check_specs
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.modes import ENGINES, UNISOLATED
-from argus_tasks.spec.named_limits import NamedLimit
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.spec.search_section import Search, check_search
 from argus_tasks.spec.sections import Execution
@@ -31,7 +30,6 @@ class SweepRequest:
         experiment: the experiment.
         configs: the configs, in order; for a search, its base config alone.
         retry: after which failures, and how often, a run is retried.
-        limits: the named limits on Prefect's server that configs take slots of.
         metadata: the metadata of every run.
         trackers: tracker objects that the caller created.
         batch_id: the batch, if the caller chooses one.
@@ -46,7 +44,6 @@ class SweepRequest:
     experiment: Experiment
     configs: tuple[dict[str, Any], ...]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    limits: tuple[NamedLimit, ...] = ()
     metadata: RunMetadata | None = None
     trackers: tuple[Tracker, ...] = ()
     batch_id: str | None = None
@@ -149,11 +146,10 @@ def check_fits_search(request: SweepRequest, search: Search) -> None:
             "on_code_change is 'rerun', and a search builds on the results of its trials; expected"
             " warn or stop, or a new batch (--fresh)."
         )
-    for limit in request.limits:
-        for key in {key for wanted in limit.rule.where or () for key in wanted} & set(search.space):
+    for name, limit in request.spec.limits.items():
+        for key in {key for wanted in limit.where or () for key in wanted} & set(search.space):
             raise BadInput(
-                f"limits.{limit.name}.where names '{key}', which the search draws; expected keys of"
-                " base."
+                f"limits.{name}.where names '{key}', which the search draws; expected keys of base."
             )
 
 

@@ -20,7 +20,7 @@ from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.expansion import expand
 from argus_tasks.spec.gpus import usable_gpus
 from argus_tasks.spec.modes import ENGINES, UNISOLATED
-from argus_tasks.spec.named_limits import named_limits
+from argus_tasks.spec.named_limits import check_limits
 from argus_tasks.spec.options import override
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.spec.search_section import Search
@@ -83,6 +83,7 @@ def resolve(
         found = found.for_workers()
     shaped = asked if spec.search is None else SearchSpace(asked[0], spec.search).examples()
     check_fit(found, shaped, spec, mode)
+    check_limits(spec.limits, shaped)
     named = spec.name or found.name
     spec = spec.model_copy(
         update={
@@ -99,7 +100,6 @@ def resolve(
         experiment=found,
         configs=asked,
         retry=RetryPolicy.of(**spec.retry.model_dump()),
-        limits=named_limits(spec.limits, shaped),
         metadata=_metadata(metadata, spec, named if reuse else None),
         trackers=tuple(trackers or ()),
         batch_id=batch_id,

@@ -54,8 +54,8 @@ class Admission:
         self._alone = alone
         self.waiting = Waiting(runs, self.demand, set_aside)
         self.slots = tuple(
-            LimitSlots(limit.name, limit.limit, partial(self._wanted, limit.name))
-            for limit in request.limits
+            LimitSlots(name, limit.limit, partial(self._wanted, name))
+            for name, limit in request.spec.limits.items()
         )
         named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []
         self.resources = [*named, *machine_resources(request)]
@@ -78,7 +78,7 @@ class Admission:
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        limits = required_slots(self._request.limits, run.config)
+        limits = required_slots(self._request.spec.limits, run.config)
         return Demand(run.index, limits, alone=self._alone(run.index))
 
     @property

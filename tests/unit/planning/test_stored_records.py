@@ -47,7 +47,7 @@ def test_its_options_are_taken_from_its_record(stored: Path) -> None:
     assert (request.retry.max_attempts, request.retry.retry_on) == (2, ("OSError",))
     assert request.spec.stop.max_failures == 5
     assert request.spec.on_code_change == "rerun"
-    assert [limit.name for limit in request.limits] == ["license"]
+    assert list(request.spec.limits) == ["license"]
     assert request.metadata is not None
     assert (request.metadata.group, request.metadata.tags) == ("g", ["t"])
 
