@@ -1,4 +1,5 @@
-"""The CPU as a resource: the controller's word, a person's where one has spoken on the server."""
+"""The CPU as a resource: how many runs fit, by the controller, or by a limit that a
+person has set."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from enum import Enum
 
 from argus_tasks.admission.cpu_controller import Controller, Start
 from argus_tasks.admission.cpu_usage import CpuMeter
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base.guard import guarded
 
 READ_EVERY_S = 0.25
@@ -18,26 +19,27 @@ ASK_LIMIT_S = 5.0
 
 
 class Rule(Enum):
-    """Whose word counts."""
+    """What determines how many runs may be active."""
 
-    ASKING = "the server has not been asked yet"
-    CONTROLLER = "the controller's"
-    PERSON = "a person's, on the server"
-    OFF = "nobody's: a person has disabled the limit"
+    ASKING = "unknown until Prefect's server has answered"
+    CONTROLLER = "the controller"
+    PERSON = "the value that a person has set on Prefect's server"
+    OFF = "nothing: a person has disabled the limit"
 
 
 class CpuRoom(Resource):
-    """Holds starts of mode `dynamic`.
+    """Holds back starts in mode `dynamic` while the CPUs are busy.
 
-    `orchestration.limits` tells what Prefect's server says (`ruled`); without it, or where the
-    server cannot be asked, the controller alone decides.
+    `orchestration.limits` calls `set_rule` with what Prefect's server says. Without it, or if the
+    server cannot be reached, the controller alone decides.
 
     Args:
-        name: of the limit on Prefect's server that shows it and is obeyed.
-        threshold_pct: 100 never holds anything.
-        workers: at most so many run.
-        tree: the process that all experiments come from.
-        wanted: how many could run now if there were room.
+        name: the name of the limit on Prefect's server that shows how many runs may be active, and
+            is obeyed.
+        threshold_pct: the threshold in percent; at 100, nothing is held back.
+        workers: the largest number of active runs.
+        root_pid: returns the process id of the common ancestor of all experiments.
+        wanted: returns how many runs could be active now if they were not held back.
     """
 
     def __init__(
@@ -45,13 +47,13 @@ class CpuRoom(Resource):
         name: str,
         threshold_pct: float,
         workers: int,
-        tree: Callable[[], int | None],
+        root_pid: Callable[[], int | None],
         wanted: Callable[[], int],
     ) -> None:
         self.name = name
         self.wanted = wanted
         self.changed: Callable[[], None] = lambda: None
-        self._meter = CpuMeter(tree)
+        self._meter = CpuMeter(root_pid)
         self._controller = Controller(threshold_pct, workers, self._meter.cores)
         self._bound = threshold_pct < 100
         self._workers = workers
@@ -59,43 +61,48 @@ class CpuRoom(Resource):
         self._asked_until: float | None = None
         self._most: int | None = None
         self._why = ""
-        self._tell: Callable[[], None] = lambda: None
+        self._notify: Callable[[], None] = lambda: None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.running = 0
 
     @property
     def room(self) -> int:
-        """How many the controller would let run now."""
+        """The number of runs that the controller allows now."""
         return self._controller.allowed if self._bound else self._workers
 
     def open(self) -> None:
-        """Start to read."""
+        """Start to measure."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="argus-cpu", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop to measure."""
         self._over.set()
 
     @property
     def rule(self) -> Rule:
-        """Whose word counts now."""
+        """The rule that holds now."""
         return self._rule
 
-    def ruled(self, rule: Rule, most: int | None, why: str) -> None:
-        """Whose word counts from now on, how many may run by it (None: it does not say), and what
-        to say to those that may not."""
+    def set_rule(self, rule: Rule, most: int | None, why: str) -> None:
+        """Set the rule that holds from now on.
+
+        Args:
+            rule: the rule.
+            most: the number of runs that it allows; None if it does not say.
+            why: the reason that is shown for runs that it holds back.
+        """
         before = (self._rule, self._most)
         self._rule, self._most, self._why = rule, most, why
         if (rule, most) != before:
-            self._tell()
+            self._notify()
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:  # noqa: ARG002
         refused = self._refused(running)
         if refused is not None:
-            return Held(refused)
+            return Refusal(refused)
         self.running += 1
         return self._controller.began()
 
@@ -106,8 +113,8 @@ class CpuRoom(Resource):
         if self._most is not None and self.running >= self._most:
             self.changed()
 
-    def on_change(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._notify = callback
 
     def _refused(self, running: int) -> str | None:
         if self._rule is Rule.ASKING:
@@ -135,7 +142,7 @@ class CpuRoom(Resource):
                 self._look()
             spent_s = time.monotonic() - begun
             pause_s = max(READ_EVERY_S, spent_s / _SHARE_FOR_READING)
-            self._tell()
+            self._notify()
 
     @guarded(None)
     def _look(self) -> None:

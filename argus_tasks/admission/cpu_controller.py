@@ -1,4 +1,4 @@
-"""How many experiments the CPU has room for: told what was read, asked before each start."""
+"""Decides how many experiments the CPUs have room for, from measurements of their usage."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from argus_tasks.admission.cpu_usage import CpuUsage
 
 WINDOW_S = 1.0
 SETTLE_S = 1.0
-"""A start has shown in the readings after this."""
+"""The time in seconds after which a start shows in the measurements."""
 MEMORY_S = 8.0
-"""What an experiment costs is a mean over about so long."""
+"""The time in seconds over which the cost of an experiment is averaged."""
 KEEP_PCT = 3.0
-"""What runs may be replaced by its like a little over the threshold: readings tremble."""
+"""An ended experiment may be replaced up to this much over the threshold: measurements vary."""
 
 
 class Start:
@@ -29,19 +29,19 @@ class Start:
 
 
 class Controller:
-    """Keeps the CPU under a threshold, by holding starts.
+    """Keeps the CPU usage under a threshold by holding back starts.
 
-    What others use is what the machine uses less what the experiments do; an experiment costs what
-    they use over how many there are. So it is foreseen what one more comes to, and nothing has to
-    go over the threshold to be held back. Until a start has shown in the readings it is unproven:
-    of those there are never more than have been proven before, so that what costs more than it
-    seemed is seen in time.
+    What other processes use is the total usage minus that of the experiments. The cost of one
+    experiment is the usage of all experiments divided by their number. So the usage after one more
+    start is known beforehand. A start is unproven until it shows in the measurements; at most as
+    many starts are unproven as have been proven before, so that an unexpectedly high cost is
+    noticed in time.
 
     Args:
-        threshold_pct: of the CPU, whoever uses it.
-        workers: never more than this.
-        cores: what an experiment that nothing is known of is taken to use: one of them.
-        clock: seconds.
+        threshold_pct: the threshold of the CPU usage in percent.
+        workers: the largest number of experiments.
+        cores: the number of cores; an experiment is expected to use one until it has been measured.
+        clock: returns the time in seconds.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Controller:
         self.busy_pct = 0.0
 
     def began(self) -> Start:
-        """An experiment starts."""
+        """Register the start of an experiment."""
         with self._lock:
             self._pass_time()
             start = Start(self._clock())
@@ -78,7 +78,7 @@ class Controller:
             return start
 
     def ended(self, start: Start) -> None:
-        """It has ended."""
+        """Register the end of an experiment."""
         with self._lock:
             self._pass_time()
             self._running -= 1
@@ -90,7 +90,7 @@ class Controller:
                 self._seen += 1
 
     def observe(self, usage: CpuUsage) -> None:
-        """What was read since the last time."""
+        """Take a new measurement into account."""
         with self._lock:
             self._pass_time()
             self._window.append(usage)
@@ -103,18 +103,18 @@ class Controller:
                 fade = max(0.0, 1.0 - usage.span_s / MEMORY_S)
                 self._spent = self._spent * fade + usage.own_pct * usage.span_s
                 self._run_s = self._run_s * fade + area_s
-            self._judge()
+            self._update()
 
     @property
     def allowed(self) -> int:
-        """How many may run now: at least one."""
+        """The number of experiments that may run now; at least one."""
         with self._lock:
             self._prove()
             return max(1, min(self._fits, self._proven + max(1, self._seen), self._workers))
 
     @property
     def reason(self) -> str:
-        """Why no more may run than `allowed`."""
+        """Why no more than `allowed` may run."""
         busy, threshold = f"CPU {self.busy_pct:.0f} %", f"{self._threshold_pct:g} %"
         if self._fits > self.allowed:
             return f"{busy}, the last start has yet to show"
@@ -122,10 +122,10 @@ class Controller:
             return f"{busy} over {threshold}"
         return f"{busy}, one more would go over {threshold}"
 
-    def _judge(self) -> None:
+    def _update(self) -> None:
         span_s = sum(one.span_s for one in self._window)
         busy = sum(one.busy_pct * one.span_s for one in self._window) / span_s
-        guess = min(busy, self._running * self._first_guess_pct)  # where nobody knows
+        guess = min(busy, self._running * self._first_guess_pct)  # where the own usage is unknown
         own = sum(
             (guess if one.own_pct is None else one.own_pct) * one.span_s for one in self._window
         )

@@ -1,4 +1,4 @@
-"""How busy the CPUs are that this process may use, and how much of that is the experiments'."""
+"""Measures how busy the usable CPUs are, and how much of that the experiments cause."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class CpuUsage:
-    """Between two readings.
+    """The CPU usage between two measurements.
 
     Attributes:
-        span_s: how long that was.
-        busy_pct: of the CPUs, whoever uses them; of the quota, where a cgroup's is nearer its end.
-        own_pct: the part of it that the experiments use; None where that cannot be known.
+        span_s: the time between them in seconds.
+        busy_pct: the usage of the CPUs by any process, in percent; that of the control group's
+            quota if it is higher.
+        own_pct: the part of it that the experiments cause; None if it is unknown.
     """
 
     span_s: float
@@ -31,25 +32,26 @@ class CpuUsage:
 
 
 class CpuMeter:
-    """Reads what the CPUs have done since it was last asked.
+    """Measures the CPU usage since the last measurement.
 
     Args:
-        tree: the process that all experiments come from; None while there is none.
+        root_pid: returns the process id of the common ancestor of all experiments; None while there
+            is none.
     """
 
-    def __init__(self, tree: Callable[[], int | None]) -> None:
-        self._tree = tree
+    def __init__(self, root_pid: Callable[[], int | None]) -> None:
+        self._root_pid = root_pid
         self._quota = cpu_quota()
         self._cores = usable_cores()
         self._before: tuple[float, float, float, float | None, float | None] | None = None
 
     @property
     def cores(self) -> float:
-        """How many there are to use, a quota counted."""
+        """The number of usable cores; the quota of the control group if it is lower."""
         return min(len(self._cores), self._quota.cores) if self._quota else len(self._cores)
 
     def read(self) -> CpuUsage | None:
-        """None where there is nothing to compare with yet."""
+        """The usage since the last call; None at the first."""
         busy_s, all_s = self._machine()
         now = (time.monotonic(), busy_s, all_s, self._group(), self._own())
         before, self._before = self._before, now
@@ -65,12 +67,12 @@ class CpuMeter:
         return CpuUsage(span_s, min(100.0, busy_pct), own_pct)
 
     def _machine(self) -> tuple[float, float]:
-        """Seconds that our cores have been busy, and that they have been there."""
+        """The seconds that our cores have been busy, and the seconds that they have existed."""
         busy = whole = 0.0
         times = psutil.cpu_times(percpu=True)
         for core in self._cores if len(times) > max(self._cores) else range(len(times)):
             fields = times[core]._asdict()
-            # a guest's time stands in user and nice as well
+            # the time of guests is part of user and nice as well
             total = sum(fields.values()) - fields.get("guest", 0) - fields.get("guest_nice", 0)
             busy += total - fields["idle"] - fields.get("iowait", 0.0)
             whole += total
@@ -80,12 +82,13 @@ class CpuMeter:
         return self._quota.used_s() if self._quota else None
 
     def _own(self) -> float | None:
-        root = self._tree()
+        root = self._root_pid()
         return tree_cpu_s(root) if root is not None else None
 
 
 def tree_cpu_s(root: int) -> float | None:
-    """Seconds of CPU that a process and all below it have used, their dead included."""
+    """The CPU time in seconds that a process and all its descendants have used, ended ones
+    included."""
     if sys.platform != "linux":
         return _tree_by_psutil(root)
     children: dict[int, list[int]] = {}
@@ -99,7 +102,9 @@ def tree_cpu_s(root: int) -> float | None:
                 continue
             pid = int(name)
             children.setdefault(int(fields[1]), []).append(pid)
-            used[pid] = sum(map(int, fields[11:15]))  # own and buried children's, user and system
+            used[pid] = sum(
+                map(int, fields[11:15])
+            )  # user and system time, own and of reaped children
     if root not in used:
         return None
     total, ahead = 0, [root]

@@ -1,4 +1,4 @@
-"""The gate before the workers: an attempt starts with all that it needs, or does not start."""
+"""The gate before the workers: an attempt starts when it gets all that it needs, and not before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 
 _LOOK_FOR_STOP_S = 0.2
 
@@ -24,16 +24,16 @@ class Ticket:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the attempt's environment needs of the resources."""
+        """The environment variables that its grants add to the attempt."""
         return self._gate.environment_of(self.grants) if self._gate and self.grants else {}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What `meta.json` says of what the attempt holds."""
+        """What `meta.json` records of its grants."""
         return self._gate.facts_of(self.grants) if self._gate and self.grants else {}
 
     def leave(self) -> None:
-        """Give all of it back, and let others in."""
+        """Give all grants back, and admit waiting attempts."""
         gate, self._gate = self._gate, None
         if gate is not None:
             gate._leave(self)
@@ -42,7 +42,7 @@ class Ticket:
 class _Waiter:
     __slots__ = ("demand", "held", "ticket", "woken")
 
-    def __init__(self, demand: Demand, held: Held) -> None:
+    def __init__(self, demand: Demand, held: Refusal) -> None:
         self.demand = demand
         self.held = held
         self.ticket: Ticket | None = None
@@ -50,12 +50,12 @@ class _Waiter:
 
 
 class Gate:
-    """Admits attempts, from many threads.
+    """Admits attempts. Safe to use from many threads.
 
     Args:
-        resources: asked in this order; one that refuses gives the earlier ones' grants back.
-        changed: called when somebody was refused and there may be room now. Those that wait in
-            `enter` have been served before.
+        resources: asked in this order; if one refuses, the grants of the earlier ones are given
+            back.
+        changed: called when a refused demand may succeed now, after those that wait in `enter`.
     """
 
     def __init__(
@@ -73,33 +73,33 @@ class Gate:
 
     @property
     def running(self) -> int:
-        """How many tickets are out."""
+        """The number of tickets that are held."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """How many attempts wait in `enter`."""
+        """The number of attempts that wait in `enter`."""
         return len(self._waiters)
 
     @property
     def holding(self) -> tuple[str, ...]:
-        """Why those that wait in `enter` do."""
+        """The reasons why attempts wait in `enter`."""
         return tuple(waiter.held.reason for waiter in tuple(self._waiters))
 
     def demands(self) -> list[Demand]:
-        """What those that wait in `enter` ask for."""
+        """The demands of the attempts that wait in `enter`."""
         return [waiter.demand for waiter in tuple(self._waiters)]
 
-    def try_enter(self, demand: Demand) -> Ticket | Held:
-        """All that the demand needs, now, or why not."""
+    def try_enter(self, demand: Demand) -> Ticket | Refusal:
+        """Get all that the demand needs now, or a refusal."""
         with self._lock:
             answer = self._behind_waiters(demand) or self._try(demand)
-            if isinstance(answer, Held):
+            if isinstance(answer, Refusal):
                 self._refused = True
         return answer
 
     def enter(self, demand: Demand, stopping: Callable[[], bool]) -> Ticket | None:
-        """Wait for all that the demand needs; None where `stopping` before it was there."""
+        """Wait for all that the demand needs; None if `stopping` returns True first."""
         with self._lock:
             answer = self._behind_waiters(demand) or self._try(demand)
             if isinstance(answer, Ticket):
@@ -119,12 +119,12 @@ class Gate:
         return ticket
 
     def close(self) -> None:
-        """Nothing will start any more, and nothing runs."""
+        """Close the resources: nothing will start any more, and nothing runs."""
         for resource in self._resources:
             resource.close()
 
     def environment_of(self, grants: tuple[object, ...]) -> dict[str, str]:
-        """What the environment of an attempt with these grants needs."""
+        """The environment variables that these grants add to an attempt."""
         needed: dict[str, str] = {}
         for resource, grant in zip(self._resources, grants, strict=True):
             more: Mapping[str, str] = resource.environment(grant)
@@ -132,30 +132,31 @@ class Gate:
         return needed
 
     def facts_of(self, grants: tuple[object, ...]) -> dict[str, Any]:
-        """What `meta.json` says of an attempt with these grants."""
+        """What `meta.json` records of these grants."""
         facts: dict[str, Any] = {}
         for resource, grant in zip(self._resources, grants, strict=True):
             facts |= resource.facts(grant)
         return facts
 
-    def _behind_waiters(self, demand: Demand) -> Held | None:
-        """Nobody starts past one that waits for the machine alone, or for just the same."""
+    def _behind_waiters(self, demand: Demand) -> Refusal | None:
+        """The refusal of a waiting attempt that this demand must not overtake: one that needs the
+        machine alone, or one of the same kind."""
         for waiter in self._waiters:
             if waiter.demand.alone or waiter.demand.kind == demand.kind:
                 return waiter.held
         return None
 
-    def _try(self, demand: Demand) -> Ticket | Held:
+    def _try(self, demand: Demand) -> Ticket | Refusal:
         if self._alone:
-            return Held("a run has the machine alone")
+            return Refusal("another run needs the machine for itself")
         if demand.alone and self._running:
-            return Held("waiting for the machine alone")
+            return Refusal("waiting until no other run is active")
         if not self._resources:
             return self._admitted(demand, ())
         taken: list[object] = []
         for resource in self._resources:
             grant = resource.try_take(demand, self._running)
-            if isinstance(grant, Held):
+            if isinstance(grant, Refusal):
                 self._give_back(taken)
                 return grant
             taken.append(grant)
@@ -181,14 +182,14 @@ class Gate:
         self._room()
 
     def _room(self) -> None:
-        """Serve those that wait, first come, first served; then tell who was refused."""
+        """Admit waiting attempts in the order of their arrival, then call `changed`."""
         with self._lock:
             blocked: set[object] = set()
             for waiter in tuple(self._waiters):
                 if waiter.demand.kind in blocked:
                     continue
                 answer = self._try(waiter.demand)
-                if isinstance(answer, Held):
+                if isinstance(answer, Refusal):
                     waiter.held = answer
                     if waiter.demand.alone:
                         break

@@ -1,4 +1,4 @@
-"""Slots of GPUs: one for each attempt, and no two attempts of this host in the same."""
+"""GPU slots as a resource: each attempt gets one, and no two attempts on this host share one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.admission.periodic_retry import Again
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.delayed_call import DelayedCall
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import make_private
 from argus_tasks.base.locks import ProcessLock
@@ -20,40 +20,42 @@ from argus_tasks.base.settings import state_home
 from argus_tasks.spec.gpus import Gpu
 
 SLOT = "ARGUS_GPU_SLOT"
-# How often a refused start looks whether another sweep has let go of a slot.
-_AGAIN_S = 0.5
+# The time after which a refused start checks again whether another sweep has freed a slot.
+_RETRY_S = 0.5
 _NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One of the places on a GPU, counted from 0."""
+    """One of the slots of a GPU, numbered from 0."""
 
     gpu: Gpu
     number: int
 
     def environment(self) -> dict[str, str]:
-        """What the environment of whoever has it must say."""
+        """The environment variables of an attempt that has the slot."""
         return {**self.gpu.environment(), SLOT: str(self.number)}
 
 
 class GpuSlots(Resource):
-    """Slots as locked files of this user and host: freed by the kernel with their process.
+    """GPU slots, each a locked file of this user and host, so that the kernel frees them with the
+    process.
 
-    A slot that is given back stays this sweep's for a moment, for its next attempt. Then the worker
-    that idles in it, and may hold memory of the GPU, is let go, and after it the slot.
+    A slot that is given back stays with this sweep for a moment, for its next attempt. Then the
+    idle worker of the slot, which may hold GPU memory, is ended, and after it the slot is freed.
 
     Args:
         gpus: the GPUs.
-        slots_per_gpu: how many slots each has.
-        folder: where the files are; by default in the state folder.
-        linger_s: how long a slot stays this sweep's.
+        slots_per_gpu: the number of slots of each.
+        folder: the folder of the files; by default, in the state folder.
+        linger_s: the time in seconds that a slot stays with this sweep.
 
     Attributes:
-        slots: all of them.
+        slots: all slots.
         drop_worker: ends the idle worker that has this environment, if there is one.
 
-    Errors: ArgusTasksError where the folder cannot be made.
+    Raises:
+        ArgusTasksError: if the folder cannot be created.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class GpuSlots(Resource):
         self._taken: dict[Slot, ProcessLock] = {}
         self._lingering: dict[Slot, tuple[ProcessLock, float]] = {}
         self._linger_s = linger_s
-        self._again = Again(_AGAIN_S)
-        self._linger = Again(linger_s)
-        self._linger.tell = self._let_go
+        self._retry_later = DelayedCall(_RETRY_S)
+        self._linger = DelayedCall(linger_s)
+        self._linger.callback = self._let_go
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:  # noqa: ARG002
-        """A Slot, on the GPU where this sweep has fewest; refused while none is free."""
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:  # noqa: ARG002
+        """Take a slot on the GPU where this sweep has the fewest; refused while none is free."""
         with self._lock:
             used = [slot.gpu for slot in self._taken]
             free = [slot for slot in self.slots if slot not in self._taken]
@@ -91,38 +93,38 @@ class GpuSlots(Resource):
                     self._taken[slot] = lock
                     return slot
         if free:
-            self._again.ask()
-            return Held(f"waiting for a GPU: other sweeps have {len(free)} of {len(self.slots)}")
-        return Held("waiting for a GPU")
+            self._retry_later.schedule()
+            return Refusal(f"waiting for a GPU: other sweeps have {len(free)} of {len(self.slots)}")
+        return Refusal("waiting for a GPU")
 
     def give_back(self, grant: object) -> None:
-        """The slot is free for this sweep, and soon for others."""
+        """Free the slot for this sweep, and soon for others."""
         if isinstance(grant, Slot):
             with self._lock:
                 self._lingering[grant] = (self._taken.pop(grant), time.monotonic())
-            self._linger.ask()
+            self._linger.schedule()
 
     def environment(self, grant: object) -> Mapping[str, str]:
-        """The GPU alone, and the slot's number on it."""
+        """The variables that show this GPU alone, and the number of the slot."""
         return grant.environment() if isinstance(grant, Slot) else {}
 
     @property
     def likely(self) -> Sequence[Mapping[str, str]]:
-        """One for each slot."""
+        """The environment of each slot."""
         return [slot.environment() for slot in self.slots]
 
     def facts(self, grant: object) -> Mapping[str, Any]:
-        """Which GPU it was."""
+        """The GPU and the slot."""
         if not isinstance(grant, Slot):
             return {}
         return {"gpu": {"id": grant.gpu.token, "uuid": grant.gpu.uuid, "slot": grant.number}}
 
-    def on_change(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when a refused start may look again."""
-        self._again.tell = tell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when a refused start may try again."""
+        self._retry_later.callback = callback
 
     def close(self) -> None:
-        """No attempt will follow, and no worker is left: let go of all that is not in use."""
+        """Free all slots that are not in use: no attempt will follow, and no worker is left."""
         with self._lock:
             for lock, _ in self._lingering.values():
                 lock.give_back()
@@ -138,15 +140,15 @@ class GpuSlots(Resource):
             self.drop_worker(slot.environment())
             lock.give_back()
         if left:
-            self._linger.ask()
+            self._linger.schedule()
         if locks:
-            self._again.tell()
+            self._retry_later.callback()
 
     def _file_of(self, slot: Slot) -> Path:
         return self._folder / f"{_NO_FILE_NAME.sub('_', slot.gpu.uuid)}.{slot.number}.lock"
 
 
 def slot_folder() -> Path:
-    """Where the slots' files of this user and host are."""
+    """The folder of the slots' files of this user and host."""
     host = _NO_FILE_NAME.sub("_", platform.node()) or "localhost"
     return state_home() / "gpu-slots" / host

@@ -1,4 +1,4 @@
-"""Why starts are held, in a file, for `argus-tasks status`."""
+"""Writes why starts are held back to a file, for `argus-tasks status`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WRITE_EVERY_S = 2.0
 
 
 class HoldingNotice:
-    """Writes the reasons when they have changed, not more often than every WRITE_EVERY_S.
+    """Writes the reasons when they have changed, at most every `WRITE_EVERY_S` seconds.
 
     Args:
-        folder: the batch's, `.sweep/<batch_id>`.
-        clock: seconds.
+        folder: the folder of the batch, `.sweep/<batch_id>`.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,8 +28,8 @@ class HoldingNotice:
         self._said: tuple[str, ...] = ()
         self._next_at = 0.0
 
-    def say(self, reasons: Sequence[str]) -> None:
-        """These are the reasons now; none: nothing is held."""
+    def write(self, reasons: Sequence[str]) -> None:
+        """Write the present reasons; none if nothing is held back."""
         now = self._clock()
         if tuple(reasons) == self._said or now < self._next_at:
             return
@@ -38,14 +38,14 @@ class HoldingNotice:
             write_json(self._path, {"at": utc_now_iso(), "reasons": list(reasons)})
 
     def end(self) -> None:
-        """Nothing is held any more."""
+        """Remove the file: nothing is held back any more."""
         if self._said:
             with suppress(OSError):
                 self._path.unlink()
 
 
-def held_now(folder: Path) -> list[str]:
-    """What a running sweep said last of why its starts are held."""
+def holding_reasons(folder: Path) -> list[str]:
+    """The reasons that a running sweep has written last."""
     try:
         said = read_json(folder / HOLDING_JSON)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Starts are held while too little memory is free. Nothing is ever killed for it."""
+"""Free memory as a resource: starts are held back while too little is free. Nothing is killed."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from pathlib import Path
 
 import psutil
 
-from argus_tasks.admission.periodic_retry import Again
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.delayed_call import DelayedCall
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.base import cgroups
 from argus_tasks.spec.quantities import bytes_of, share_of
 
-# How long a start takes to show in the reading, and how often a refused one looks again.
+# The time until a start shows in the measurement, and the time after which a refused one retries.
 SHOWS_AFTER_S = 1.0
-_AGAIN_S = 0.5
-# Reading takes up to milliseconds where control groups are deep; so old a reading is used again.
+_RETRY_S = 0.5
+# Measuring can take milliseconds with nested control groups, so a recent measurement is reused.
 _FRESH_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What there is, in bytes."""
+    """Free and total memory in bytes."""
 
     free: int
     total: int
 
 
 class MemoryFloor(Resource):
-    """Refuses a start while less is free than `floor` (`4GB`, or `10%`), unless nothing runs.
+    """Refuses a start while less memory than `floor` (`4GB`, or `10%`) is free, unless nothing
+    runs.
 
-    A start that does not show yet counts as if it had taken as much as the floor.
+    A start that is too recent to show in the measurement counts as if it used as much as the floor.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class MemoryFloor(Resource):
         self._clock = clock
         self._young: dict[int, float] = {}
         self._seen: tuple[float, Memory] | None = None
-        self._again = Again(_AGAIN_S)
+        self._retry_later = DelayedCall(_RETRY_S)
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:
-        """The start's number; refused while memory is short and anything of this sweep runs."""
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:
+        """Grant the start, unless memory is short and any attempt of this sweep runs."""
         now = self._clock()
         if self._seen is None or now >= self._seen[0] + _FRESH_S:
             self._seen = (now, self._read())
@@ -60,19 +61,19 @@ class MemoryFloor(Resource):
             if now >= since + SHOWS_AFTER_S:
                 del self._young[index]
         if running and memory.free - len(self._young) * floor < floor:
-            self._again.ask()
-            return Held(f"{_shown(memory.free)} memory free, {_shown(floor)} to be left")
+            self._retry_later.schedule()
+            return Refusal(f"{_shown(memory.free)} of memory free, {_shown(floor)} required")
         self._young[demand.index] = now
         return demand.index
 
     def give_back(self, grant: object) -> None:
-        """The start is over."""
+        """Forget the start."""
         if isinstance(grant, int):
             self._young.pop(grant, None)
 
-    def on_change(self, tell: Callable[[], None]) -> None:
-        """Call `tell` when a refused start may look again."""
-        self._again.tell = tell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when a refused start may try again."""
+        self._retry_later.callback = callback
 
 
 def memory_of_this_process() -> Memory:
@@ -87,8 +88,8 @@ def memory_of_this_process() -> Memory:
 
 
 def _of_group(folder: Path, machine_total: int) -> Memory | None:
-    """What a control group allows; None where it has no limit below the machine's. Files that it
-    has read count as free."""
+    """The memory that a control group allows; None if its limit is not below the machine's memory.
+    Cached files count as free."""
     for limit_name, used_name, cached_name in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

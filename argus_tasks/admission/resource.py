@@ -1,4 +1,4 @@
-"""What a start asks for, what answers, and how a refusal is said."""
+"""The interface between the gate and the resources: a demand, a grant or a refusal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one attempt of a config asks for before it starts.
+    """What one attempt of a config needs before it starts.
 
     Attributes:
-        index: the config's place in the plan.
-        limits: the named limits it takes slots of: name and how many.
-        alone: nothing else of this sweep may run beside it.
+        index: the config's position in the plan.
+        limits: the named limits that it takes slots of, each with the number of slots.
+        alone: whether no other attempt of this sweep may run at the same time.
     """
 
     index: int
@@ -29,8 +29,8 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A refusal, and why, for the person who watches: `CPU 93 % over 80 %`."""
+class Refusal:
+    """A refusal, with its reason for people: `CPU 93 % over 80 %`."""
 
     reason: str
 
@@ -38,36 +38,42 @@ class Held:
 class Resource(ABC):
     """Something that a start may have to wait for.
 
-    The gate calls `try_take` and `give_back` under its lock: they return at once, and do not call
-    what `on_change` has given.
+    The gate calls `try_take` and `give_back` while it holds its lock. So they return at once, and
+    do not call the callback of `on_change`.
     """
 
     @abstractmethod
-    def try_take(self, demand: Demand, running: int) -> object | Held:
-        """Take what the demand needs: a grant (anything, None too), or why it must wait.
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:
+        """Take what the demand needs.
 
-        `running` counts the attempts of this sweep that hold a ticket now.
+        Args:
+            demand: the demand.
+            running: the number of attempts of this sweep that hold a ticket now.
+
+        Returns:
+            A grant (any value, None too), or a Refusal.
         """
 
     @abstractmethod
     def give_back(self, grant: object) -> None:
-        """Take back what `try_take` returned."""
+        """Take back a grant that `try_take` has returned."""
 
     def environment(self, grant: object) -> Mapping[str, str]:  # noqa: ARG002
-        """What the attempt's environment needs of this grant."""
+        """The environment variables that the grant adds to the attempt."""
         return {}
 
     def facts(self, grant: object) -> Mapping[str, Any]:  # noqa: ARG002
-        """What `meta.json` says of this grant, in `extras`."""
+        """What `meta.json` records of the grant, in `extras`."""
         return {}
 
     def close(self) -> None:  # noqa: B027
-        """No attempt will ask any more, and no worker is left."""
+        """Called when no attempt will follow, and no worker is left."""
 
     @property
     def likely(self) -> Sequence[Mapping[str, str]]:
-        """The environments that its grants come with, where workers can be made ready for them."""
+        """The environments that its grants have, so that workers can be started for them in
+        advance."""
         return ()
 
-    def on_change(self, tell: Callable[[], None]) -> None:  # noqa: B027 - most have none
-        """Call `tell` (from any thread) whenever room may have come up by itself."""
+    def on_change(self, callback: Callable[[], None]) -> None:  # noqa: B027 - most have none
+        """Have `callback` called, from any thread, whenever a refused demand may succeed."""

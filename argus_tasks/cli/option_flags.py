@@ -13,8 +13,8 @@ _PREFIX = "option_"
 
 
 def add_option_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options as flags once it is the one that is called: no other command has
-    to load the model."""
+    """Add a flag to the command for each option, but only when this command is the one that is
+    called: loading the model takes time that other commands need not spend."""
     parse = parser.parse_known_args
     flags: list[str] = []
 
@@ -58,28 +58,30 @@ def _flag(option: Option) -> str:
 
 
 def _described(option: Option, kinds: set[type]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "dest": _PREFIX + option.name,
         "help": str(option.field.description).replace("%", "%%"),
         "default": None,
     }
     if kinds == {bool}:
-        return told | {"action": argparse.BooleanOptionalAction}
+        return described | {"action": argparse.BooleanOptionalAction}
     choices = _choices(option.annotation)
     metavar = f"{{{','.join(choices)}}}" if choices else _metavar(option, kinds)
-    return told | {"metavar": metavar, "type": lambda text: _value(text, kinds)}
+    return described | {"metavar": metavar, "type": lambda text: _value(text, kinds)}
 
 
 def _metavar(option: Option, kinds: set[type]) -> str:
     if option.key.endswith("_s"):
         return "SECONDS"
+    if str in kinds and kinds & {int, float}:
+        return "VALUE"
     if list in kinds:
         return "A,B"
     return "N" if int in kinds else "NUMBER" if float in kinds else "TEXT"
 
 
 def _value(text: str, kinds: set[type]) -> Any:
-    """What a sweep file would hold for this text; what is no such value is told by the model."""
+    """The value that a sweep file would have for this text; the model checks it."""
     if list in kinds and (kinds == {list} or "," in text):
         return [_value(part.strip(), kinds - {list}) for part in text.split(",")]
     for kind in (int, float):

@@ -48,11 +48,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def rerun(args: argparse.Namespace) -> int:
     """Choose, and run."""
     from argus_tasks.cli.run import run_request
-    from argus_tasks.planning.run_selection import Choice
+    from argus_tasks.planning.run_selection import RunSelection
     from argus_tasks.session.prepared_sweep import make_plan
 
     request = _request(args)
-    choice = Choice(
+    choice = RunSelection(
         failed=args.failed,
         missing=args.missing,
         skipped=args.skipped,
@@ -65,7 +65,7 @@ def rerun(args: argparse.Namespace) -> int:
     if plan.reason_nothing_reused:
         raise BadInput(f"{plan.reason_nothing_reused}: what became of its configs is not known.")
     known = [run for run in plan.runs if run.trial is None or run.digest]
-    chosen = choice.of(known)
+    chosen = choice.select(known)
     say(f"{len(chosen)} of {len(known)} configs of {request.name} are to be run again")
     for run in chosen:
         say(f"  {run.name:<40} {_last(run)}")
@@ -78,10 +78,10 @@ def rerun(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> SweepRequest:
     from argus_tasks.cli.batch_choice import find_batches
     from argus_tasks.planning.resolve import resolve
-    from argus_tasks.planning.saved_request import request_of
+    from argus_tasks.planning.saved_request import load_request
 
     if args.what.is_dir():
-        return request_of(find_batches(args.what.absolute(), args.batch)[-1])
+        return load_request(find_batches(args.what.absolute(), args.batch)[-1])
     if args.batch is not None:
         raise BadInput("--batch is for a results root; a sweep file goes on with its own batch.")
     return resolve(args.what, results_root=args.results_root)

@@ -21,12 +21,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "run",
         help="run a sweep file; what succeeded before is reused",
-        description="Run every config of a sweep file that has not succeeded yet.",
+        description="Run every config of a sweep file that has not succeeded yet. An option that"
+        " is given here overrules the sweep file's.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
     parser.add_argument("--metric", help="show the best run so far by this metric")
-    parser.add_argument("--direction", choices=("min", "max"), help="what is better")
-    parser.add_argument("--fresh", action="store_true", help="a new batch; reuse nothing")
+    parser.add_argument(
+        "--direction",
+        choices=("min", "max"),
+        help="whether a smaller or a larger value of --metric is better",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="start a new batch, and reuse no earlier run"
+    )
     add_option_flags(parser)
     parser.set_defaults(handler=run)
 

@@ -49,7 +49,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 def _print_batch(folder: SweepFolder) -> None:
-    from argus_tasks.admission.hold_notice import held_now
+    from argus_tasks.admission.hold_notice import holding_reasons
 
     sessions = folder.sessions()
     state = folder.state() or {}
@@ -65,7 +65,7 @@ def _print_batch(folder: SweepFolder) -> None:
         else:
             process = session.get("process") or {}
             how = f"running: process {process.get('pid')} on {process.get('host')}"
-            how += "".join(f"\n    holding: {reason}" for reason in held_now(folder.path))
+            how += "".join(f"\n    holding: {reason}" for reason in holding_reasons(folder.path))
         for reason in session.get("reasons") or ():
             if reason != session.get("how"):
                 how += f"\n    {reason}"

@@ -1,4 +1,4 @@
-"""The experiment function: found, identified, and sent to workers."""
+"""Finds an experiment, identifies its code, and sends it to workers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ ExperimentFunction = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """An experiment that workers can be given.
+    """An experiment that can be sent to workers.
 
     Attributes:
-        name: the function's name, `sweep` for a lambda.
-        identity: its import path; for what has none (lambda, closure, `__main__`) a hash of its
-            code and of the values it closes over; None where those cannot be had, and then
-            nothing is reused.
-        path: the import path, where workers import it; or what stands for a function: a command
-            line (`command:...`, `shell:...`), a Hydra app (`hydra:...`).
-        pickled: the function itself, where they cannot: see `for_workers`.
-        folder: a folder to put on `sys.path` first; None where there is none. Of a command line:
-            the one it runs in.
-        function: the live function, where the caller gave one.
+        name: the name of the function; `sweep` for a lambda.
+        identity: its import path. Without one (lambda, closure, `__main__`), a hash of its code and
+            of the values that it closes over; None if these cannot be hashed, and then nothing is
+            reused.
+        path: the import path, if workers can import it; or a command line (`command:...`,
+            `shell:...`), or a Hydra app (`hydra:...`).
+        pickled: the pickled function, if workers cannot import it; see `for_workers`.
+        folder: a folder to put first on `sys.path`; None for none. For a command line, the folder
+            that it runs in.
+        function: the function itself, if the caller gave one.
     """
 
     name: str
@@ -53,9 +53,14 @@ class Experiment:
     function: ExperimentFunction | None = None
 
     def load(self, grace_s: float | None = None) -> ExperimentFunction:
-        """The function. Errors: BadInput where the path leads nowhere.
+        """Load the function.
 
-        `grace_s`: what a script has to end itself, where no worker's keeper ends it.
+        Args:
+            grace_s: the time in seconds that a script gets to end itself, where no worker's keeper
+                ends it.
+
+        Raises:
+            BadInput: if the path leads to nothing.
         """
         if self.function is not None:
             return self.function
@@ -71,9 +76,10 @@ class Experiment:
         return _import(str(self.path))
 
     def for_workers(self) -> Experiment:
-        """The same, fit to be sent to other processes.
+        """A copy that can be sent to other processes.
 
-        Errors: BadInput for a function that has no import path and cannot be pickled.
+        Raises:
+            BadInput: for a function that has no import path and cannot be pickled.
         """
         if self.function is None or self.path is not None:
             return self
@@ -81,14 +87,19 @@ class Experiment:
 
 
 def experiment_from(given: ExperimentFunction | str, folder: Path | None = None) -> Experiment:
-    """The experiment of a function, of an import path `package.module:function`, of a file's path
-    `folder/module.py:function`, of a command line `command:python train.py --lr {lr}` (or `shell:`)
-    or of a Hydra app `hydra:folder/app.py`.
+    """Find the experiment of a function or a path.
 
-    `folder` is where modules are looked for first, what a file's path is relative to, and where a
-    command runs; by default the working folder. Errors: BadInput where it is none of these, or
-    where the module is nowhere to be found. The module is not imported here: what it imports is
-    the workers' business.
+    The module of an import path is not imported here, but in the workers.
+
+    Args:
+        given: a function; an import path `package.module:function`; the path of a file,
+            `folder/module.py:function`; a command line `command:python train.py --lr {lr}` (or
+            `shell:`); or a Hydra app, `hydra:folder/app.py`.
+        folder: where modules are looked for first, what a file's path is relative to, and where a
+            command runs; by default, the working folder.
+
+    Raises:
+        BadInput: if it is none of these, or the module does not exist.
     """
     if isinstance(given, str):
         if given.startswith(SCHEMES):
@@ -119,8 +130,8 @@ def _from_hydra(path: str, folder: Path) -> Experiment:
 
 
 def _home_path(path: Path, folder: Path) -> str:
-    """The path from the top of git's work tree, so that it is the same in every clone; without
-    git the whole path."""
+    """The path relative to the top of the Git work tree, so that it is the same in every clone;
+    without Git, the whole path."""
     repo = repo_of(folder)
     top = repo.top.resolve() if repo else None
     return path.relative_to(top).as_posix() if top and path.is_relative_to(top) else str(path)
@@ -185,13 +196,13 @@ def _import(path: str) -> ExperimentFunction:
             raise BadInput(f"experiment is '{path}', but '{module}' has no '{part}'.{near}")
         found = getattr(found, part)
     if not callable(found):
-        raise BadInput(f"experiment is '{path}', which is {found!r} and no function.")
+        raise BadInput(f"experiment is '{path}', which is {found!r}, not a function.")
     function: ExperimentFunction = found
     return function
 
 
 def _leads_back(module: str, qualname: str, function: object) -> bool:
-    """True where a fresh process finds this very function by its import path."""
+    """Whether a new process finds this very function by its import path."""
     if "<" in qualname:
         return False
     found: Any = sys.modules.get(module)
@@ -206,7 +217,8 @@ def _leads_back(module: str, qualname: str, function: object) -> bool:
 
 
 def _on_path(module: str) -> bool:
-    """`find_spec` answers from `sys.modules`, also for what was loaded from outside the path."""
+    """Whether the module is on `sys.path`: `find_spec` also finds modules that were loaded from
+    elsewhere."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return True
@@ -219,7 +231,7 @@ def _on_path(module: str) -> bool:
 
 
 def _finder_knows(module: str) -> bool:
-    """True where an import hook (an editable install) leads to the module's top package."""
+    """Whether an import hook (an editable install) finds the module's top package."""
     top = module.partition(".")[0]
     return any(
         finder.find_spec(top, None) is not None
@@ -276,7 +288,8 @@ def _code_text(code: CodeType) -> str:
 
 
 def _value_text(value: object) -> Any:
-    """A closed-over value that says the same in every process; TypeError where it cannot."""
+    """A closed-over value as JSON that is the same in every process. Raises TypeError if there is
+    none."""
     if value is None or isinstance(value, bool | int | float | str):
         return [type(value).__name__, value]
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a sweep file says is to be run, and who is to be told."""
+"""Finds the experiment of a sweep file, and checks that it fits the configs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from argus_tasks.spec.sweep_spec import SweepSpec
 
 
 def experiment_of(spec: SweepSpec) -> Experiment:
-    """The experiment or command of a sweep file. Errors: BadInput."""
+    """The experiment or command of a sweep file. Raises BadInput if there is none, or it
+    is wrong."""
     if spec.command is None:
         for key in ("cwd", "shell"):
             if getattr(spec, key):
@@ -39,22 +40,17 @@ def experiment_of(spec: SweepSpec) -> Experiment:
 def check_fit(
     experiment: Experiment, configs: Sequence[Mapping[str, Any]], spec: SweepSpec, mode: Mode
 ) -> None:
-    """Raise BadInput where a command asks for keys that the configs lack, or where a Hydra app
-    would share its process."""
+    """Raise BadInput if a command names keys that configs lack, or a Hydra app would run on
+    threads."""
     if mode == "thread" and (experiment.path or "").startswith(HYDRA):
         raise BadInput(
-            "mode is 'thread', but Hydra has one state a process; expected 'process_pool' or"
-            " 'sequential'."
+            "mode is 'thread', but Hydra has one state for the whole process;"
+            " expected 'process_pool' or 'sequential'."
         )
     if configs and (experiment.path or "").startswith(SCHEMES):
         sentence = Command.from_path(str(experiment.path)).check_keys(configs)
         if sentence:
             raise spec.problem(("command",), sentence)
-
-
-def tracker_specs_of(spec: SweepSpec) -> list[dict[str, Any]]:
-    """The trackers as `tracker_specs` has them."""
-    return [tracker.model_dump() for tracker in spec.trackers]
 
 
 def _command(spec: SweepSpec) -> Command:

@@ -1,4 +1,4 @@
-"""A Hydra app as an experiment function: each config is composed as overrides."""
+"""Runs a Hydra app as an experiment function: each config becomes overrides."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from argus_tasks.base.nested import flatten
 from argus_tasks.runs.context.run_context import RunContext
 
 HYDRA = "hydra:"
-"""What an experiment's path begins with where it is a Hydra app."""
+"""The beginning of an experiment's path that is a Hydra app."""
 
 METRIC = "objective"
-"""The metric's name where the app's function returns a number."""
+"""The name of the metric if the app's function returns a number."""
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*")
 _QUOTES = re.compile(r"(?<!\\)(\\*+)(')")
@@ -33,11 +33,11 @@ _QUOTES = re.compile(r"(?<!\\)(\\*+)(')")
 
 @dataclass(frozen=True, slots=True)
 class HydraApp:
-    """A file with a function that `@hydra.main` decorates.
+    """A file with a function that is decorated with `@hydra.main`.
 
     Attributes:
         file: the file, absolute.
-        function: the function's name; None: the only one that there is.
+        function: the name of the function; None if there is only one.
     """
 
     file: Path
@@ -45,7 +45,7 @@ class HydraApp:
 
     @classmethod
     def from_path(cls, path: str, folder: Path) -> HydraApp:
-        """The app of `hydra:path/to/app.py[:function]`. Errors: BadInput; Hydra is not needed."""
+        """The app of `hydra:path/to/app.py[:function]`. Raises BadInput; Hydra is not imported."""
         place, colon, function = path.removeprefix(HYDRA).partition(":")
         if not place.endswith(".py") or (colon and not _FUNCTION.fullmatch(function)):
             raise BadInput(
@@ -62,23 +62,23 @@ class HydraApp:
 
     @property
     def name(self) -> str:
-        """A name for a sweep that has none."""
+        """The name of a sweep that has none."""
         return self.function or self.file.stem
 
     @property
     def colon_function(self) -> str:
-        """The function as it stands in a path."""
+        """The end of the path that names the function; empty if there is only one."""
         return f":{self.function}" if self.function else ""
 
     @property
     def path(self) -> str:
-        """What `from_path` takes, from the file's own folder."""
+        """The text that `from_path` takes, relative to the file's folder."""
         return f"{HYDRA}{self.file.name}{self.colon_function}"
 
     def load(self) -> HydraFunction:
-        """The experiment function. Errors: BadInput where the file has no such app, or several."""
+        """The experiment function. Raises BadInput if the file has no such app, or several."""
         found: dict[str, _Main] = {}
-        with _noting_mains(found):
+        with _recording_mains(found):
             module = _module_of(self.file)
         apps = {
             name: value
@@ -101,7 +101,7 @@ class HydraApp:
 
 @dataclass(frozen=True, slots=True)
 class _Main:
-    """What `@hydra.main` was given."""
+    """The arguments of `@hydra.main`."""
 
     config_path: str | None
     config_name: str | None
@@ -109,7 +109,7 @@ class _Main:
 
 
 class HydraFunction:
-    """Composes a run's config, and calls the app with it."""
+    """An experiment function that composes the run's config and calls the app with it."""
 
     def __init__(self, call: Callable[[Any], Any], main: _Main, file: Path) -> None:
         self._call = call
@@ -117,9 +117,13 @@ class HydraFunction:
         self._file = file
 
     def __call__(self, ctx: RunContext) -> Any:
-        """The app's metrics: a dict it returned, or a number as `objective`.
+        """Run the app.
 
-        Errors: Hydra's own where the config cannot be composed; whatever the app raises.
+        Returns:
+            Its metrics: the dict that it returns, or a number as `objective`.
+
+        Raises:
+            Hydra's errors if the config cannot be composed; whatever the app raises.
         """
         from hydra.core.hydra_config import HydraConfig
         from hydra.core.utils import env_override
@@ -181,9 +185,9 @@ class HydraFunction:
 
 
 def overrides(config: Mapping[str, Any]) -> list[str]:
-    """A config as Hydra's overrides: `optim.lr=0.1`.
+    """A config as Hydra overrides: `optim.lr=0.1`.
 
-    Keys may begin with `+`, `++` or `~`; what is taken away needs no value.
+    Keys may begin with `+`, `++` or `~`; a deleted key needs no value.
     """
     return [
         key if key.startswith("~") and value is None else f"{key}={override_value(value)}"
@@ -207,7 +211,7 @@ def override_value(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text that Hydra's grammar reads as it is: backslashes count before a quote only."""
+    """A text quoted for Hydra's grammar, in which a backslash escapes only before a quote."""
     inner = _QUOTES.sub(lambda match: match[1] * 2 + "\\'", text)
     trailing = len(inner) - len(inner.rstrip("\\"))
     return "'" + inner + "\\" * trailing + "'"
@@ -222,8 +226,9 @@ def _as_metrics(result: Any) -> Any:
 
 
 @contextmanager
-def _noting_mains(found: dict[str, _Main]) -> Iterator[None]:
-    """Within, `@hydra.main` notes what it was given, and on what it decorates under which key."""
+def _recording_mains(found: dict[str, _Main]) -> Iterator[None]:
+    """A context in which `@hydra.main` records its arguments, and marks the function that it
+    decorates."""
     import hydra
 
     original = hydra.main
@@ -253,7 +258,7 @@ def _noting_mains(found: dict[str, _Main]) -> Iterator[None]:
 
 
 def _module_of(file: Path) -> ModuleType:
-    """The file's module, as running it would have it: its own folder on `sys.path`."""
+    """The file's module, loaded as if it were run: with its own folder on `sys.path`."""
     folder = str(file.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -1,4 +1,4 @@
-"""A script as an experiment function: any program, in any language."""
+"""Runs a script as an experiment function: any program, in any language."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from argus_tasks.runs.record.layout import CONFIG_JSON, METRICS_JSON, RUN_LOG
 from argus_tasks.spec.command_line import Command
 
 SKIPPED_CODE = 77
-"""The exit code by which a script says that its run is skipped; automake's tests use the same."""
+"""The exit code of a script whose run is to be recorded as skipped, as in automake's tests."""
 
 _NOTES_FILE = ".reported.jsonl"
-# What a search has given up has this long to end.
+# The time from the TERM to the KILL of a pruned trial.
 _PRUNED_GRACE_S = 10.0
 
 
 class ScriptFailed(causes.NamedFailure):
-    """A script has ended otherwise than well."""
+    """A script has ended with a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Called like an experiment function, runs the command and waits for its end.
+    """An experiment function that runs a command and waits for its end.
 
     Attributes:
-        command: what is run.
-        cwd: the folder it runs in.
-        grace_s: seconds from the TERM of a stop to a KILL; None: the worker's keeper sees to it.
-        attached: it has this process's terminal, for a debugger.
+        command: the command.
+        cwd: the folder that it runs in.
+        grace_s: the time in seconds from the TERM of a stop to a KILL; None if the worker's keeper
+            kills it.
+        attached: whether it uses this process's terminal, for a debugger.
     """
 
     command: Command
@@ -56,10 +57,15 @@ class Script:
 
     @interrupts.holding()
     def __call__(self, ctx: RunContext) -> dict[str, Any] | None:
-        """Run it; its metrics, or None where it has told none.
+        """Run the command.
 
-        Errors: SkipRun where it ends with exit code 77; ScriptFailed, with its cause, where it ends
-        otherwise than with 0; BadInput, ValueError, TypeError where its metrics cannot be read.
+        Returns:
+            Its metrics; None if it has reported none.
+
+        Raises:
+            SkipRun: if it ends with exit code 77.
+            ScriptFailed: with its cause, if it ends with another code than 0.
+            BadInput, ValueError, TypeError: if its metrics cannot be read.
         """
         places = {
             "run_dir": str(ctx.run_dir),
@@ -84,8 +90,8 @@ class Script:
         try:
             kills = memory.count()
             output = _output(ctx, log, screen=self.attached)
-            with _deferred_term(enabled=not self.attached) as termed:
-                code = self._run(words, environment, ctx, output, termed)
+            with _deferred_term(enabled=not self.attached) as term_received:
+                code = self._run(words, environment, ctx, output, term_received)
             output.end()
             if code == -signal.SIGKILL and memory.count() > kills:
                 raise _failure(causes.OUT_OF_MEMORY, output)
@@ -104,15 +110,15 @@ class Script:
         environment: dict[str, str],
         ctx: RunContext,
         output: ScriptOutput,
-        termed: list[int],
+        term_received: list[int],
     ) -> int:
         def look() -> None:
-            if process.told or termed:
+            if process.is_terminating or term_received:
                 return
             if ctx.stopped:
-                process.tell_to_end()
+                process.terminate()
             elif ctx.should_prune():
-                process.tell_to_end(_PRUNED_GRACE_S)
+                process.terminate(_PRUNED_GRACE_S)
 
         with ScriptProcess(words, self.cwd, environment, attached=self.attached) as process:
             try:
@@ -135,37 +141,41 @@ def _output(ctx: RunContext, log: int, *, screen: bool) -> ScriptOutput:
             if searched is not None and line.step >= 0:
                 ctx.report(line.step, searched)
 
-    def on_odd(text: str) -> None:
+    def on_malformed(text: str) -> None:
         ctx.logger.warning(
-            "%r is not read: expected METRIC name=number, more such pairs, and step=N", text
+            "%r cannot be read; expected METRIC name=number, with more pairs and step=N if wanted",
+            text,
         )
 
-    return ScriptOutput(log, on_metrics, on_odd, screen=screen)
+    return ScriptOutput(log, on_metrics, on_malformed, screen=screen)
 
 
 @contextmanager
 def _deferred_term(*, enabled: bool) -> Iterator[list[int]]:
-    """In a worker: a TERM is for the script, which gets it as well, and may take its time; only
-    then does it end the worker, so that the sweep sees how the attempt ended."""
-    termed: list[int] = []
+    """In a worker: on TERM, let the script end first, then end the worker.
+
+    The script gets the TERM as well, and may take its time to save its state. So the sweep sees how
+    the attempt ended.
+    """
+    term_received: list[int] = []
     ours = (
         enabled
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     )
     if not ours:
-        yield termed
+        yield term_received
         return
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
-        termed.append(number)
+        term_received.append(number)
 
     signal.signal(signal.SIGTERM, note)
     try:
-        yield termed
+        yield term_received
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if termed:
+        if term_received:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -178,7 +188,7 @@ def _failure(cause: str, output: ScriptOutput) -> ScriptFailed:
 
 
 def _metrics(run_dir: Path, output: ScriptOutput, notes: Path) -> dict[str, Any] | None:
-    """The first that there is: `metrics.json`, `METRIC` lines, what a Reporter was given."""
+    """The metrics from the first source that exists: `metrics.json`, `METRIC` lines, a Reporter."""
     reported = metrics_noted(notes)
     with suppress(OSError):
         notes.unlink(missing_ok=True)

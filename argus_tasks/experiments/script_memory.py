@@ -1,8 +1,8 @@
-"""The most memory that a script has held, told apart from that of the process that started it.
+"""Measures the peak memory of a script, without that of the process that started it.
 
-Linux counts the peak that `wait4` tells (`ru_maxrss`) from where the parent's is: it is the
-script's only where the script has held more than we have. Where it has not, what the script and
-those that come from it were seen to hold while they ran is nearer.
+On Linux, the peak that `wait4` returns (`ru_maxrss`) starts from the memory of the parent. It is
+the script's own only if the script has used more than the parent. Otherwise what was measured while
+the script ran is closer.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ from argus_tasks.runs.record.process_usage import ProcessUsage
 
 _RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 _PATIENCE = 100
-"""How many times longer than the CPU time it took a look is from the next: at the script alone,
-and, which takes longer, at all that come from it."""
+"""The time between two measurements, as a multiple of the CPU time that a measurement takes."""
 
 
 def peak_mb_of(pid: int | str) -> float | None:
-    """The most memory that a living process has held, in MB; None where that is not told.
+    """The peak memory of a living process in MB; None if it is unknown.
 
-    After `/proc/PID/clear_refs` it is counted anew.
+    After a write to `/proc/PID/clear_refs` it is measured anew.
     """
     try:
-        told = read_whole(f"/proc/{pid}/status").partition(b"\nVmHWM:")[2]
-        return int(told[: told.index(b" kB")]) / 1024
+        measured = read_whole(f"/proc/{pid}/status").partition(b"\nVmHWM:")[2]
+        return int(measured[: measured.index(b" kB")]) / 1024
     except (OSError, ValueError):
         return None
 
 
-def told_peak_mb(usage: resource.struct_rusage) -> float:
-    """The peak that a `struct_rusage` has, in MB."""
+def peak_mb_of_usage(usage: resource.struct_rusage) -> float:
+    """The peak memory of a `struct_rusage` in MB."""
     return usage.ru_maxrss / _RSS_UNITS_A_MB
 
 
 class ScriptMemory:
-    """Looks at a script while it runs, seldom enough to cost next to nothing."""
+    """Measures the memory of a script while it runs, rarely enough to cost next to nothing."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -47,7 +46,8 @@ class ScriptMemory:
         self._next_one = self._next_all = 0.0
 
     def look(self) -> None:
-        """Look, where it is time to; of one that has held more than we have there is no need."""
+        """Measure, if it is time to. Once the script has used more memory than this process, no
+        more is needed."""
         now = time.monotonic()
         if now < min(self._next_one, self._next_all):
             return
@@ -63,13 +63,13 @@ class ScriptMemory:
                 self._see(pid)
             self._next_all = now + _PATIENCE * (time.thread_time() - began)
 
-    def usage(self, told: resource.struct_rusage) -> ProcessUsage:
-        """What the script has used, now that it has ended and `wait4` has told this."""
-        peak_mb = told_peak_mb(told)
+    def usage(self, measured: resource.struct_rusage) -> ProcessUsage:
+        """The usage of a script that has ended, from what `wait4` has returned."""
+        peak_mb = peak_mb_of_usage(measured)
         ours_mb = peak_mb_of("self")
         if self._most_mb and ours_mb is not None and peak_mb <= ours_mb:
             peak_mb = self._most_mb
-        return ProcessUsage(told.ru_utime + told.ru_stime, peak_mb)
+        return ProcessUsage(measured.ru_utime + measured.ru_stime, peak_mb)
 
     def _see(self, pid: int) -> None:
         self._most_mb = max(self._most_mb, peak_mb_of(pid) or 0.0)

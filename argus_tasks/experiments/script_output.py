@@ -1,4 +1,4 @@
-"""What a script prints: kept in the run's log as it comes, and read for its metrics."""
+"""Copies a script's output to the run's log, and reads metrics from it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _LONGEST_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class MetricLine:
-    """`METRIC name=value [name=value ...] [step=N]`; `step` is None where it has none."""
+    """The metrics of a line `METRIC name=value [name=value ...] [step=N]`; `step` is None if it is
+    missing."""
 
     metrics: dict[str, float]
     step: int | None = None
 
 
 def metric_line(line: str) -> MetricLine | None:
-    """What a line says; None where it is not such a line, or cannot be read as one."""
+    """Parse a `METRIC` line; None for any other line, or one that cannot be parsed."""
     words = line.split()
     if len(words) < 2 or words[0] != MARK or not line.startswith(MARK):
         return None
@@ -45,20 +46,20 @@ def metric_line(line: str) -> MetricLine | None:
 
 
 class ScriptOutput:
-    """Takes what comes from a script's two pipes.
+    """Receives the data of a script's two pipes.
 
     Args:
-        log: the descriptor of the run's log.
+        log: the file descriptor of the run's log.
         on_metrics: called with each `METRIC` line.
-        on_odd: called with the first line that begins like one, and is none.
-        screen: copy everything to this process's own output, too.
+        on_malformed: called with the first line that begins with `METRIC` and cannot be parsed.
+        screen: whether everything is also copied to this process's own output.
     """
 
     def __init__(
         self,
         log: int,
         on_metrics: Callable[[MetricLine], None],
-        on_odd: Callable[[str], None],
+        on_malformed: Callable[[str], None],
         *,
         screen: bool = False,
     ) -> None:
@@ -66,15 +67,15 @@ class ScriptOutput:
         """The last value of each metric."""
         self._log = log
         self._on_metrics = on_metrics
-        self._on_odd: Callable[[str], None] | None = on_odd
+        self._on_malformed: Callable[[str], None] | None = on_malformed
         self._screen = screen
         self._line = b""
         self._skipping = False
         self._tails = {1: b"", 2: b""}
 
     def take(self, number: int, data: bytes) -> None:
-        """Data of its standard output (1) or its standard error (2)."""
-        # What finds no room on the disk is lost, and costs no run: as with the logger's lines.
+        """Receive data of the standard output (1) or the standard error (2)."""
+        # On a full disk, output is lost without failing the run, as are the logger's lines.
         with suppress(OSError):
             os.write(self._log, data)
         if self._screen:
@@ -85,13 +86,14 @@ class ScriptOutput:
             self._read_lines(data)
 
     def end(self) -> None:
-        """Nothing more comes: a last line may lack its end."""
+        """Read the last line, which may lack its line end."""
         if self._line and not self._skipping:
             self._read(self._line)
         self._line = b""
 
     def tail(self) -> tuple[str, str]:
-        """`stderr` or, where nothing came there, `stdout`; and its last lines."""
+        """The last lines, and their stream: `stderr`, or `stdout` if nothing was written to
+        `stderr`."""
         name, tail = (
             ("stderr", self._tails[2]) if self._tails[2].strip() else ("stdout", self._tails[1])
         )
@@ -100,7 +102,7 @@ class ScriptOutput:
         return name, tail.decode("utf-8", "replace").strip("\n")
 
     def last_line(self) -> str:
-        """The last line of `stderr` that is not empty; empty where there is none."""
+        """The last line of `stderr` that is not empty; empty if there is none."""
         lines = self._tails[2].decode("utf-8", "replace").split("\n")
         return next(
             (line.strip()[:_LONGEST_REASON] for line in reversed(lines) if line.strip()), ""
@@ -112,7 +114,7 @@ class ScriptOutput:
             if not self._skipping:
                 self._read(line)
             self._skipping = False
-        # A progress bar's line without an end must not fill the memory.
+        # A progress bar may never end its line; it must not fill the memory.
         if len(rest) > _LONGEST_LINE:
             self._skipping, rest = True, b""
         self._line = rest
@@ -125,9 +127,9 @@ class ScriptOutput:
         if said is not None:
             self.last |= said.metrics
             self._on_metrics(said)
-        elif self._on_odd is not None:
-            on_odd, self._on_odd = self._on_odd, None
-            on_odd(text[:200])
+        elif self._on_malformed is not None:
+            on_malformed, self._on_malformed = self._on_malformed, None
+            on_malformed(text[:200])
 
 
 def _number(text: str) -> float | None:

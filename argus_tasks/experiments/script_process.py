@@ -1,4 +1,4 @@
-"""A script's process, and all that comes from it: started, read from, told to end, waited for."""
+"""A script's process and its descendants: started, read from, terminated, waited for."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _CHUNK = 64 * 1024
 
 
 class ScriptProcess:
-    """One script. Leave it as a context: what of it still runs is killed then.
+    """One script. As a context manager, it kills what still runs at the end.
 
-    It leads a session of its own, so a Ctrl-C on the terminal is not its to see; unless `attached`,
-    where it has this process's terminal.
+    The script leads a session of its own, so it does not get a Ctrl-C on the terminal; with
+    `attached`, it uses this process's terminal.
 
     Attributes:
-        code: its exit code, or, negative, the signal that ended it; None while it runs.
-        usage: what it and those it has waited for have used; None while it runs.
+        code: its exit code, or the negative number of the signal that ended it; None while it runs.
+        usage: the CPU time and memory of it and the processes it has waited for; None while it
+            runs.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ScriptProcess:
     ) -> None:
         self.code: int | None = None
         self.usage: ProcessUsage | None = None
-        self._told_at: float | None = None
+        self._terminated_at: float | None = None
         self._own_grace_s: float | None = None
         self._killed = False
         self._process = subprocess.Popen(
@@ -52,25 +53,30 @@ class ScriptProcess:
         self._memory = ScriptMemory(self._process.pid)
 
     @property
-    def told(self) -> bool:
-        """It has been told to end."""
-        return self._told_at is not None
+    def is_terminating(self) -> bool:
+        """Whether it has been sent a TERM."""
+        return self._terminated_at is not None
 
-    def tell_to_end(self, grace_s: float | None = None) -> None:
-        """A TERM, once, to it and all that comes from it; `grace_s` later a KILL, where whoever
-        follows it has none of its own."""
-        if self._told_at is None:
+    def terminate(self, grace_s: float | None = None) -> None:
+        """Send a TERM, once, to it and its descendants.
+
+        Args:
+            grace_s: the time in seconds to a KILL, used if `follow` has none.
+        """
+        if self._terminated_at is None:
             self._own_grace_s = grace_s
-            self._told_at = time.monotonic()
+            self._terminated_at = time.monotonic()
             signal_tree(self._process.pid, signal.SIGTERM)
 
     def follow(
         self, take: Callable[[int, bytes], None], look: Callable[[], None], grace_s: float | None
     ) -> None:
-        """Read until it has ended: `take` gets what comes, `look` is called each tenth of a second,
-        at first more often.
+        """Read its output until it has ended.
 
-        What has been told to end is killed `grace_s` later; None: somebody else sees to it.
+        Args:
+            take: called with the number of the stream and the data.
+            look: called every tenth of a second, and more often at first.
+            grace_s: the time in seconds from a TERM to a KILL; None if somebody else kills it.
         """
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -87,11 +93,11 @@ class ScriptProcess:
                         take(key.data, data)
                     elif data is not None:
                         pipes.unregister(key.fileobj)
-                # Its children may hold its pipes open: only its own end counts.
+                # Its children may hold the pipes open, so only the end of the script counts.
                 if self._ended():
                     break
                 look()
-                self._hurry(grace_s)
+                self._kill_if_overdue(grace_s)
                 if not pipes.get_map():
                     time.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LOOK_S)
@@ -100,15 +106,15 @@ class ScriptProcess:
                     take(key.data, data)
 
     def end(self, grace_s: float) -> None:
-        """End it: a TERM, and `grace_s` later a KILL."""
-        self.tell_to_end()
+        """End it: send a TERM, and a KILL `grace_s` seconds later."""
+        self.terminate()
         deadline = time.monotonic() + grace_s
         while not self._ended() and time.monotonic() < deadline:
             time.sleep(_LOOK_S / 10)
         self.kill()
 
     def kill(self) -> None:
-        """KILL what there is of it, and bury it."""
+        """Kill it and its descendants, and reap it."""
         if self.code is None:
             signal_tree(self._process.pid, signal.SIGKILL)
             while not self._ended():
@@ -123,11 +129,11 @@ class ScriptProcess:
             if pipe is not None:
                 pipe.close()
 
-    def _hurry(self, grace_s: float | None) -> None:
+    def _kill_if_overdue(self, grace_s: float | None) -> None:
         grace_s = self._own_grace_s if grace_s is None else grace_s
-        if self._told_at is None or grace_s is None or self._killed:
+        if self._terminated_at is None or grace_s is None or self._killed:
             return
-        if time.monotonic() >= self._told_at + grace_s:
+        if time.monotonic() >= self._terminated_at + grace_s:
             self._killed = True
             signal_tree(self._process.pid, signal.SIGKILL)
 
@@ -140,14 +146,14 @@ class ScriptProcess:
         self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
         self.usage = self._memory.usage(usage)
         _running.pop(pid, None)
-        # A run's processes end with it: what it has left in its own group.
+        # Kill what the script has left running in its process group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         return True
 
 
 def _read(descriptor: int) -> bytes | None:
-    """What is there; empty at the end, None where there is nothing now."""
+    """The available data; empty at the end of the stream, None if there is none now."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -155,8 +161,7 @@ def _read(descriptor: int) -> bytes | None:
 
 
 def kill_running() -> None:
-    """KILL all scripts of this process: a thread that does not return does not keep the process,
-    nor may its script stay."""
+    """Kill all scripts of this process, also those that run on abandoned threads."""
     for pid, parent in list(_running.items()):
         if parent == os.getpid():
             signal_tree(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which code made a run, and what is to be done where another one made those that are known."""
+"""Compares the present version of the code with that of earlier runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argus_tasks.runs.ledger.catalogue import KnownRun
 
 
 def code_of_experiment(experiment: Experiment, results_root: Path) -> str | None:
-    """The code that the experiment's own folder holds now; None without git."""
+    """The version of the code in the experiment's folder; None without Git."""
     folder = Path(experiment.folder) if experiment.folder else Path.cwd()
     module = sys.modules.get((experiment.path or "").partition(":")[0])
     file = getattr(module, "__file__", None) if experiment.function is not None else None
@@ -23,13 +23,14 @@ def code_of_experiment(experiment: Experiment, results_root: Path) -> str | None
 
 
 def made_by_other_code(known: KnownRun | None, code: str | None) -> bool:
-    """Whether a run says that another code made it."""
+    """Whether the run was made by another version of the code, as far as both are known."""
     made_by = known.record.get("code") if known is not None else None
     return made_by is not None and code is not None and made_by != code
 
 
-def change_told(found: Iterable[KnownRun], code: str | None, what: str) -> str:
-    """One sentence: `3 of the runs that are reused were made by other code (...)`."""
+def describe_change(found: Iterable[KnownRun], code: str | None, what: str) -> str:
+    """One sentence: `3 runs that are reused were made by other code: 2 by A, 1 by B; it
+    is C now`."""
     made_by = Counter(str(run.record.get("code")) for run in found)
-    told = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
-    return f"{what} made by other code: {told}; it is {code} now"
+    versions = ", ".join(f"{count} by {name}" for name, count in made_by.most_common(3))
+    return f"{what} made by other code: {versions}; it is {code} now"

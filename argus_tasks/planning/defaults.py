@@ -1,4 +1,4 @@
-"""Where a sweep belongs when nobody says: git's top folder, else the working folder."""
+"""The default project and results root of a sweep."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from pathlib import Path
 from argus_tasks.base.repo import repo_of
 
 
-def home_of(folder: Path) -> Path:
-    """The top folder of the git work tree that holds the folder, else the working folder."""
+def project_folder(folder: Path) -> Path:
+    """The top folder of the Git work tree that contains the folder; without one, the working
+    folder."""
     repo = repo_of(folder)
     return repo.top if repo else Path.cwd()
 
 
 def default_project(folder: Path) -> str:
-    """The project's name: that of the home folder."""
-    return home_of(folder).name or "project"
+    """The name of the project: that of the project folder."""
+    return project_folder(folder).name or "project"
 
 
 def default_results_root(folder: Path) -> Path:
-    """Where run folders go: `results` in the home folder."""
-    return home_of(folder) / "results"
+    """The folder of the run folders: `results` in the project folder."""
+    return project_folder(folder) / "results"
 
 
 def results_root_here() -> Path:
-    """Where a command that reads looks: `results` in the working folder, else the default's."""
+    """The results root that commands read by default: `results` in the working folder, else the
+    default."""
     here = Path("results")
     return here if here.is_dir() else default_results_root(Path.cwd())

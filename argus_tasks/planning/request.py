@@ -1,4 +1,4 @@
-"""A sweep, resolved: every default filled in and every value checked, before anything starts."""
+"""A sweep request: a sweep with all defaults filled in and all values checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.trackers import check_specs
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.modes import ENGINES, UNISOLATED
-from argus_tasks.spec.named_limits import NamedLimit
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.spec.search_section import Search, check_search
 from argus_tasks.spec.sections import Execution
@@ -24,28 +23,27 @@ ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker"
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """A sweep with nothing left open.
+    """A sweep that is ready to be planned and run.
 
     Attributes:
-        spec: its options, as a sweep file would have them, what was left open filled in.
-        experiment: what is run.
-        configs: what it is run with, in order; of a search, what all its trials have, as one.
-        retry: when a failed config is tried again.
-        limits: named limits on Prefect's server, and which configs take slots of them.
-        metadata: what the caller says of every run.
-        trackers: live trackers.
-        batch_id: the batch, where the caller wants a certain one.
-        duplicates: equal configs that were dropped when the configs were made.
-        reuse: take over what succeeded before, and make equal configs one.
-        fresh: a new batch, and nothing taken over.
-        only: digests of the configs to be run, whatever has become of them; None: all that need it.
+        spec: the sweep's options, defaults filled in.
+        experiment: the experiment.
+        configs: the configs, in order; for a search, its base config alone.
+        retry: after which failures, and how often, a run is retried.
+        metadata: the metadata of every run.
+        trackers: tracker objects that the caller created.
+        batch_id: the batch, if the caller chooses one.
+        duplicates: the number of equal configs that were dropped when the configs were made.
+        reuse: whether earlier successes are reused, and equal configs are run once.
+        fresh: whether a new batch is started that reuses nothing.
+        only: the digests of the configs to run, whatever their state; None for all that need to
+            run.
     """
 
     spec: SweepSpec
     experiment: Experiment
     configs: tuple[dict[str, Any], ...]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    limits: tuple[NamedLimit, ...] = ()
     metadata: RunMetadata | None = None
     trackers: tuple[Tracker, ...] = ()
     batch_id: str | None = None
@@ -70,46 +68,46 @@ class SweepRequest:
 
     @property
     def name(self) -> str:
-        """The sweep's name."""
+        """The name of the sweep."""
         return str(self.spec.name)
 
     @property
     def project(self) -> str:
-        """The project it belongs to."""
+        """The name of the project."""
         return str(self.spec.project)
 
     @property
     def results_root(self) -> Path:
-        """The folder of the run folders, absolute."""
+        """The folder that contains the run folders, absolute."""
         return Path(str(self.spec.results_root))
 
     @property
     def execution(self) -> Execution:
-        """Where and how many at a time."""
+        """Where experiments run, and how many at the same time."""
         return self.spec.execution
 
     @property
     def workers(self) -> int:
-        """How many run at once."""
+        """The largest number of runs at the same time."""
         return int(self.spec.execution.workers)
 
     @property
     def search(self) -> Search | None:
-        """How configs are drawn while the sweep runs; None: they are `configs`."""
+        """The search that draws the configs; None if they are listed in `configs`."""
         return self.spec.search
 
     @property
     def tracker_specs(self) -> list[dict[str, Any]]:
-        """Trackers to be made in each worker: `type` and `kwargs` of each."""
+        """The trackers that each worker creates: `type` and `kwargs` of each."""
         return [tracker.model_dump() for tracker in self.spec.trackers]
 
     @property
     def total(self) -> int:
-        """How many configs there are to be; a search has had those of earlier starts too."""
+        """The number of configs; for a search, of trials, those of earlier starts included."""
         return self.search.trials if self.search is not None else len(self.configs)
 
     def with_options(self, **update: Any) -> SweepRequest:
-        """The same with other values at the top of its spec, which are not checked again."""
+        """A copy with other top-level values in its spec, which are not checked again."""
         return replace(self, spec=self.spec.model_copy(update=update))
 
     def _check_machine(self) -> None:
@@ -120,7 +118,7 @@ class SweepRequest:
             if value is not None:
                 raise BadInput(
                     f"{key} is {value!r}, but mode '{self.execution.mode}' runs on other machines,"
-                    " and it is this one's; expected mode 'process_pool' or 'dynamic'."
+                    f" and {key} applies to this one; expected mode 'process_pool' or 'dynamic'."
                 )
 
     def _check_isolation(self) -> None:
@@ -136,28 +134,27 @@ class SweepRequest:
 
 
 def check_fits_search(request: SweepRequest, search: Search) -> None:
-    """Raise BadInput for what needs to know all configs, which a search does not."""
+    """Raise BadInput for options that need to know all configs, which a search does not."""
     check_search(search)
-    told = "; a search has its configs one by one"
+    reason = "; a search draws its configs one by one"
     if request.execution.order != "given":
-        raise BadInput(f"order is '{request.execution.order}'{told}, expected given.")
+        raise BadInput(f"order is '{request.execution.order}'{reason}, expected given.")
     if request.spec.stop.breaker is not None:
-        raise BadInput(f"breaker is {request.spec.stop.breaker}{told}, expected none.")
+        raise BadInput(f"breaker is {request.spec.stop.breaker}{reason}, expected none.")
     if request.spec.on_code_change == "rerun":
         raise BadInput(
-            "on_code_change is 'rerun', and a search goes on with what its trials came to; expected"
+            "on_code_change is 'rerun', and a search builds on the results of its trials; expected"
             " warn or stop, or a new batch (--fresh)."
         )
-    for limit in request.limits:
-        for key in {key for wanted in limit.rule.where or () for key in wanted} & set(search.space):
+    for name, limit in request.spec.limits.items():
+        for key in {key for wanted in limit.where or () for key in wanted} & set(search.space):
             raise BadInput(
-                f"limits.{limit.name}.where names '{key}', which the search draws; expected keys of"
-                " base."
+                f"limits.{name}.where names '{key}', which the search draws; expected keys of base."
             )
 
 
 def checked_configs(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The configs as dicts. Errors: BadInput for one that is no mapping."""
+    """The configs as dicts. Raises BadInput for one that is not a mapping."""
     if isinstance(configs, str | bytes | Mapping) or not hasattr(configs, "__iter__"):
         raise BadInput(
             f"configs is {type(configs).__name__} {str(configs)[:80]!r};"

@@ -1,4 +1,4 @@
-"""From what a caller gives to a sweep with nothing left open."""
+"""Makes a complete sweep request from what a caller gives."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.expansion import expand
 from argus_tasks.spec.gpus import usable_gpus
 from argus_tasks.spec.modes import ENGINES, UNISOLATED
-from argus_tasks.spec.named_limits import named_limits
+from argus_tasks.spec.named_limits import check_limits
 from argus_tasks.spec.options import override
 from argus_tasks.spec.retry import RetryPolicy
 from argus_tasks.spec.search_section import Search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sections import Execution
 from argus_tasks.spec.sweep_spec import SweepSpec, load_sweep_file
 
@@ -40,12 +40,22 @@ def resolve(
     fresh: bool = False,
     **given: Any,
 ) -> SweepRequest:
-    """The request of `configs`: a list of mappings, a SweepSpec, or the path of a sweep file.
+    """Make the request of a sweep.
 
-    `given` are options by their names in `spec.options`: they win over those of the sweep file,
-    which win over the defaults; one that is None is not given. Where the caller chooses a mode
-    without worker processes, or without a cluster, what the file says of them is left out. Errors:
-    BadInput.
+    Args:
+        configs: a list of mappings, a SweepSpec, or the path of a sweep file.
+        experiment: the experiment; by default, that of the sweep file.
+        metadata: the metadata of every run.
+        trackers: tracker objects.
+        batch_id: the batch; by default, that of the same sweep, or a new one.
+        reuse: whether earlier successes are reused.
+        fresh: whether a new batch is started that reuses nothing.
+        given: options by their names in `spec.options`; None means not given. They overrule those
+            of the sweep file, which overrule the defaults. Where the caller chooses a mode without
+            worker processes, or without a cluster, the file's options for these are left out.
+
+    Raises:
+        BadInput: for a wrong value.
     """
     forget_repos()
     listed = _spec_of(configs) is None
@@ -57,7 +67,7 @@ def resolve(
     if given.get("search") is not None and len(asked) > 1:
         raise BadInput(
             f"configs has {len(asked)} configs, and search draws its own; expected at most one,"
-            " which all trials have."
+            " which is the base of all trials."
         )
     filed_search = _storage_from_the_file(spec)
     spec = override(spec.model_copy(update={"search": filed_search}), given)
@@ -71,8 +81,9 @@ def resolve(
     found = _experiment(experiment, spec.folder) if experiment is not None else experiment_of(spec)
     if mode not in UNISOLATED:
         found = found.for_workers()
-    shaped = asked if spec.search is None else Space(asked[0], spec.search).examples()
+    shaped = asked if spec.search is None else SearchSpace(asked[0], spec.search).examples()
     check_fit(found, shaped, spec, mode)
+    check_limits(spec.limits, shaped)
     named = spec.name or found.name
     spec = spec.model_copy(
         update={
@@ -89,7 +100,6 @@ def resolve(
         experiment=found,
         configs=asked,
         retry=RetryPolicy.of(**spec.retry.model_dump()),
-        limits=named_limits(spec.limits, shaped),
         metadata=_metadata(metadata, spec, named if reuse else None),
         trackers=tuple(trackers or ()),
         batch_id=batch_id,
@@ -119,7 +129,7 @@ def _without_what_the_mode_lacks(spec: SweepSpec, mode: object) -> SweepSpec:
 
 
 def _storage_from_the_file(spec: SweepSpec) -> Search | None:
-    """The file's search, its storage as seen from the file."""
+    """The file's search, with its storage path relative to the file's folder."""
     search = spec.search
     if search is None or search.storage is None or "://" in search.storage:
         return search
@@ -127,7 +137,7 @@ def _storage_from_the_file(spec: SweepSpec) -> Search | None:
 
 
 def _with_workers(execution: Execution) -> Execution:
-    """With a worker for each slot of a GPU; without GPUs, for each core."""
+    """The section with `workers` filled in: one for each GPU slot; without GPUs, for each core."""
     if execution.workers != "auto":
         return execution
     slots = len(usable_gpus(execution.gpus, os.environ)) * execution.slots_per_gpu

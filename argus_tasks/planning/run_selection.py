@@ -1,4 +1,4 @@
-"""Which configs a rerun is about: by what became of them, and by what is in them."""
+"""Selects the configs of a rerun by the status of their last run, and by their values."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _SHORT_CAUSES = {"oom": OUT_OF_MEMORY}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What is to be run again.
+class RunSelection:
+    """The configs to be run again.
 
-    Those whose last run fits one of `failed`, `missing`, `skipped`, `causes` and `exceptions`
-    (without any of them: all), of these those whose config has all of `where`, and of these those
-    whose digest begins with one of `digests` (without any: all).
+    A config is selected if its last run matches one of `failed`, `missing`, `skipped`, `causes` and
+    `exceptions` (any run if none is given), and it has all values of `where`, and its digest begins
+    with one of `digests` (any digest if none is given).
 
     Attributes:
-        failed: the last run failed, and is not to be taken up.
+        failed: the last run failed, and will not be resumed.
         missing: there is no run yet, or it was stopped or cut off.
         skipped: the last run was skipped.
         causes: causes of failure.
         exceptions: class names of errors.
-        where: `key=value` each, the key dotted, the value as in JSON, else text.
-        digests: beginnings of digests.
+        where: `key=value` each; the key is dotted, the value is JSON, else text.
+        digests: the first characters of digests.
     """
 
     failed: bool = False
@@ -44,8 +44,9 @@ class Choice:
     where: Sequence[str] = ()
     digests: Sequence[str] = ()
 
-    def of(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-        """The chosen ones. Errors: BadInput where nothing is asked for, or `where` is no pair."""
+    def select(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """The selected runs. Raises BadInput if no condition is given, or `where` is not
+        `key=value`."""
         by_fate = self.failed or self.missing or self.skipped or self.causes or self.exceptions
         if not (by_fate or self.where or self.digests):
             raise BadInput(
@@ -56,7 +57,7 @@ class Choice:
         keys = {key for key, _ in pairs}
         for key in sorted(keys):
             if all(reach(run.config, key) is MISSING for run in runs):
-                raise BadInput(f"--where says '{key}', a key that no config has.")
+                raise BadInput(f"--where names '{key}', which no config has.")
         return [
             run
             for run in runs

@@ -1,5 +1,5 @@
-"""A sweep as its `sweep.json` and `plan.jsonl` tell it, so that it can be run again without its
-file."""
+"""Saves a request in the records of its batch, and loads it, so that it can be run again without
+its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.spec.options import SECTIONS
 
-# What the record holds of the options; trackers may hold secrets and are not on record.
+# The options that are recorded; trackers are not, since they may contain secrets.
 _ON_RECORD = {
     *SECTIONS,
     "limits",
@@ -31,10 +31,11 @@ _ON_RECORD = {
 }
 
 
-def recipe_of(request: SweepRequest) -> dict[str, Any]:
-    """How the sweep is run, as JSON: its file where it has one, and what can be said without.
+def request_record(request: SweepRequest) -> dict[str, Any]:
+    """The request as JSON for `sweep.json`: its file if it has one, and all that is needed without
+    it.
 
-    Secrets are masked, but for those of a search's base config.
+    Secrets are masked, except for those in the base config of a search.
     """
     options = request.spec.model_dump(
         mode="json", by_alias=True, exclude_none=True, include=_ON_RECORD
@@ -51,11 +52,13 @@ def recipe_of(request: SweepRequest) -> dict[str, Any]:
     return {**plain, "search": _search_of(request)}
 
 
-def request_of(folder: SweepFolder) -> SweepRequest:
-    """The configs of a batch, to be run again as they were run last.
+def load_request(folder: SweepFolder) -> SweepRequest:
+    """Load the request of a batch, with the configs of its last start.
 
-    Everything else is as its sweep file says now, or, where that is gone, as it was. Errors:
-    BadInput where the record does not tell enough.
+    The other options are as its sweep file says now; if the file is gone, as they were.
+
+    Raises:
+        BadInput: if the record does not contain enough.
     """
     state = folder.state() or {}
     recipe = (folder.sessions() or [{}])[-1].get("recipe")
@@ -79,7 +82,7 @@ def request_of(folder: SweepFolder) -> SweepRequest:
     elif recipe.get("path"):
         if MASK in dumps([recipe["path"], recipe.get("execution"), search and search["asked"]]):
             raise BadInput(
-                f"how batch {folder.batch_id} was run had a secret in it, which is not on record;"
+                f"the request of batch {folder.batch_id} contained a secret, which is not recorded;"
                 " give the sweep file."
             )
         place = recipe.get("folder")
@@ -100,8 +103,8 @@ def request_of(folder: SweepFolder) -> SweepRequest:
     for line in lines:
         if digest_of(identity, line["config"], request.spec.ignore_keys) != line.get("digest"):
             raise BadInput(
-                f"config {line.get('index')} ({line.get('job_id')}) cannot be had from"
-                f" {folder.path}/plan.jsonl as it was; give the sweep file."
+                f"config {line.get('index')} ({line.get('job_id')}) cannot be restored from"
+                f" {folder.path}/plan.jsonl; give the sweep file."
             )
     return request
 
@@ -127,7 +130,7 @@ def _search_of(request: SweepRequest) -> dict[str, Any] | None:
 
 
 def _import_folder(experiment: Experiment) -> str | None:
-    """The folder that has to be on `sys.path` for the experiment's import path."""
+    """The folder that must be on `sys.path` for the experiment's import path."""
     module = sys.modules.get((experiment.path or "").partition(":")[0])
     file = getattr(module, "__file__", None)
     if experiment.folder or not file:

@@ -1,4 +1,4 @@
-"""The start order of a plan: what it is, and what a person should be told of it."""
+"""Computes the start order of a plan, and describes it for people."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from argus_tasks.spec.varying_keys import Pair, Pairs, varying
 
 @dataclass(frozen=True, slots=True)
 class StartOrder:
-    """In which order configs are started.
+    """The order in which configs are started.
 
     Attributes:
-        indexes: the places in the plan of those that are to be run, in the order of their start.
-        note: one line on it.
+        indexes: the positions in the plan of the configs to run, in the order of their start.
+        note: a description in one line.
     """
 
     indexes: tuple[int, ...]
@@ -37,16 +37,18 @@ def start_order(
     batch_id: str,
     history: Iterator[tuple[Mapping[str, Any], float]],
 ) -> StartOrder:
-    """The order of a plan's configs.
+    """Compute the start order of a plan.
 
     Args:
-        order: which.
+        order: the option `order`.
         configs: all configs of the plan.
-        digests: theirs.
-        to_do: the places of those that are to be run.
-        done: the places of those that have succeeded before: their values have been tried.
-        batch_id: what a shuffle is drawn by.
-        history: configs that have succeeded, and their seconds; read by `smoke_first` alone.
+        digests: their digests.
+        to_do: the positions of the configs to run.
+        done: the positions of the configs that have succeeded before; their values need no smoke
+            test.
+        batch_id: the seed of `shuffle`.
+        history: configs that have succeeded, with their durations in seconds; only `smoke_first`
+            reads it.
     """
     if order == "shuffle":
         drawn = shuffled({index: digests[index] for index in to_do}, batch_id)
@@ -61,20 +63,26 @@ def start_order(
     ahead = set(first)
     rest = [index for index in to_do if index not in ahead]
     expected = ExpectedDurations((made.of(config), seconds) for config, seconds in history)
-    note = f"smoke_first: {len(first)} first, that have each value once"
+    note = f"smoke_first: first {len(first)} that contain each value"
     if expected.count and rest:
         rest.sort(key=lambda index: -expected.seconds(every[index]))
-        note += f", then the longest first, as {expected.count} earlier runs let expect"
+        note += f", then the longest first, as expected from {expected.count} earlier runs"
     elif rest:
-        note += ", then as given: no earlier run tells how long they take"
+        note += ", then as given: no earlier run shows how long they take"
     return StartOrder((*first, *rest), note)
 
 
 def past_durations(
     results_root: Path, experiment: str, known: Mapping[str, KnownRun]
 ) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """The configs of this experiment's runs that have succeeded under a results root, with their
-    seconds: from the plans of its batches and the catalogue (`known`, read where it is empty)."""
+    """The configs of this experiment that have succeeded under a results root, with their
+    durations.
+
+    Args:
+        results_root: the results root.
+        experiment: the experiment's identity.
+        known: the newest runs by their digests; read from the results root if it is empty.
+    """
     found = known or newest_by_digest(results_root)
     seen: set[str] = set()
     for folder in batches(results_root):

@@ -1,4 +1,4 @@
-"""What a start of a sweep has to do: read from disk, nothing written."""
+"""Plans a start of a sweep: decides what to do with each config, without writing anything."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
 from argus_tasks.base.repo import repo_of
 from argus_tasks.planning.code_changes import (
-    change_told,
     code_of_experiment,
+    describe_change,
     made_by_other_code,
 )
 from argus_tasks.planning.request import SweepRequest
@@ -29,7 +29,7 @@ from argus_tasks.spec.sections import OnCodeChange
 
 
 class Action(StrEnum):
-    """What happens with a config now."""
+    """What is done with a config at this start."""
 
     RUN = "run"
     RESUME = "resume"
@@ -42,17 +42,17 @@ class PlannedRun:
     """One config of the plan.
 
     Attributes:
-        index: its place in the plan.
+        index: its position in the plan.
         config: the config.
-        digest: SHA-256 of experiment and config; None where nothing can be reused.
-        name: its readable name, as Prefect shows it.
-        job_id: its name on the monitor: ends in six digits of the batch id.
-        model: what is trained, where the config says so.
-        dataset: what on, where the config says so.
-        action: run it; resume what was cut off; reuse its success; leave what was skipped.
-        known: the earlier run that says so.
-        run_id: the run that it becomes, once it is this session's to run.
-        trial: which trial it is, in a search.
+        digest: SHA-256 of experiment and config; None if nothing can be reused.
+        name: its readable name in Prefect.
+        job_id: its name on the monitor, which ends in six digits of the batch id.
+        model: the model, if the config names one.
+        dataset: the dataset, if the config names one.
+        action: run it, resume it, reuse its success, or leave it as it is.
+        known: the earlier run that the action follows from.
+        run_id: the id of its run, once this session has claimed it.
+        trial: its trial, in a search.
     """
 
     index: int
@@ -70,20 +70,22 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All configs of a start, and the batch that they belong to.
+    """All configs of a start, and their batch.
 
     Attributes:
         batch_id: the batch.
-        known_batch: it has been started before.
-        runs: the configs in order; those of a search have theirs once they have been asked.
-        duplicates: equal configs that were made one.
-        order: in which order those that will be run are started.
-        reason_nothing_reused: why nothing can be reused, where that is so.
-        listed: every config of the sweep, as `plan.jsonl` has it: index, digest, job_id, config.
-        code: which code this is, see `base.repo.code_of`; None where nobody knows.
-        on_code_change: what becomes of what another code has made.
-        other_code: the known runs that another code has made, and that are reused, taken up or,
-            where `on_code_change` says so, run again.
+        known_batch: whether the batch has been started before.
+        identity: what makes two starts the same sweep.
+        git_sha: Git's HEAD; None without Git.
+        runs: the configs, in order; a search's trials get theirs when they are drawn.
+        duplicates: the number of equal configs that were merged.
+        order: the order in which configs are started.
+        reason_nothing_reused: why nothing can be reused; None if it can.
+        plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config.
+        code: the version of the code, as `base.repo.code_of` gives it; None if it is unknown.
+        on_code_change: what to do with runs that other code has made.
+        other_code: the known runs that other code has made, and that are reused, resumed or run
+            again.
     """
 
     batch_id: str
@@ -94,46 +96,46 @@ class Plan:
     duplicates: int
     order: StartOrder
     reason_nothing_reused: str | None = None
-    listed: tuple[dict[str, Any], ...] = ()
+    plan_lines: tuple[dict[str, Any], ...] = ()
     code: str | None = None
     on_code_change: OnCodeChange = "warn"
     other_code: tuple[KnownRun, ...] = ()
 
     @property
     def notes(self) -> list[str]:
-        """What somebody should know before it is run, a sentence each."""
-        told = [self.reason_nothing_reused] if self.reason_nothing_reused else []
+        """What a person should know before the start, one sentence each."""
+        sentences = [self.reason_nothing_reused] if self.reason_nothing_reused else []
         if self.other_code:
             done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
             what = f"{len(self.other_code)} runs that are {done} were"
-            told.append(change_told(self.other_code, self.code, what))
-        return told
+            sentences.append(describe_change(self.other_code, self.code, what))
+        return sentences
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
-        """Those that will be run now, in the order in which they are started."""
+        """The configs that will be run, in the order of their start."""
         return tuple(self.runs[index] for index in self.order.indexes)
 
     def count(self, action: Action) -> int:
-        """How many configs have this action."""
+        """The number of configs with this action."""
         return sum(run.action is action for run in self.runs)
 
     @property
     def left_failed(self) -> list[str]:
-        """The runs of those that are left because they have failed: a search's trials."""
+        """The ids of failed runs that are left as they are: trials of a search."""
         left = [run.known for run in self.runs if run.action is Action.LEAVE]
         return [known.run_id for known in left if known is not None and known.status == FAILED]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """Which batch a start belongs to.
+    """The batch that a start belongs to.
 
     Attributes:
         identity: what makes two starts the same sweep.
-        sha: git's HEAD; None without git.
+        sha: Git's HEAD; None without Git.
         batch_id: its id.
-        known: it has been started before.
+        known: whether it has been started before.
     """
 
     identity: SweepIdentity
@@ -155,7 +157,7 @@ def batch_of(request: SweepRequest) -> PlannedBatch:
 
 
 def plan_configs(request: SweepRequest) -> Plan:
-    """Decide what to do with each config, from what lies under the results root."""
+    """Decide what to do with each config, from the runs under the results root."""
     experiment, batch = request.experiment, batch_of(request)
     identity, batch_id = batch.identity, batch.batch_id
     reuse = request.reuse and not request.fresh and experiment.identity is not None
@@ -174,14 +176,16 @@ def plan_configs(request: SweepRequest) -> Plan:
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
     chosen: list[str] = []
-    listed: list[dict[str, Any]] = []
+    plan_lines: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         found = known.get(digest)
-        # A job keeps the id it had in this batch, whatever has been added to the sweep since.
+        # A job keeps its id within a batch, even if configs have been added to the sweep.
         job_id = before.get(digest) or named.id + ending
         identified = digest if experiment.identity is not None else None
-        listed.append({"index": index, "digest": identified, "job_id": job_id, "config": config})
+        plan_lines.append(
+            {"index": index, "digest": identified, "job_id": job_id, "config": config}
+        )
         action = action_of(found)
         if request.only is not None:
             if digest not in request.only:
@@ -226,7 +230,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         duplicates,
         order,
         reason,
-        tuple(listed),
+        tuple(plan_lines),
         code,
         request.spec.on_code_change,
         tuple(other_code),
@@ -234,17 +238,17 @@ def plan_configs(request: SweepRequest) -> Plan:
 
 
 def refuse_other_code(plan: Plan) -> None:
-    """Raise BadInput where `on_code_change` is `stop` and what is known was made by other code."""
+    """Raise BadInput if `on_code_change` is `stop` and known runs were made by other code."""
     if plan.other_code and plan.on_code_change == "stop":
         what = f"{len(plan.other_code)} runs that would be reused or taken up were"
         raise BadInput(
-            f"on_code_change is 'stop', and {change_told(plan.other_code, plan.code, what)};"
+            f"on_code_change is 'stop', and {describe_change(plan.other_code, plan.code, what)};"
             " expected the same code, or 'warn', 'rerun', or --fresh."
         )
 
 
 def identity_of(request: SweepRequest) -> SweepIdentity:
-    """What makes a later start go on with this sweep."""
+    """What makes a later start the same sweep."""
     experiment = request.experiment
     which = experiment.identity or f"{experiment.name} (unidentified)"
     return SweepIdentity(request.project, request.name, redact(which))  # a command may hold secrets
@@ -256,15 +260,15 @@ def _digest(request: SweepRequest, config: Mapping[str, Any]) -> str:
 
 
 def action_of(found: KnownRun | None) -> Action:
-    """What the newest run of a config asks for."""
+    """The action that follows from the newest run of a config."""
     if found is None:
         return Action.RUN
     if found.status == SUCCEEDED:
         return Action.REUSE
-    if found.status == SKIPPED:  # what one search gave up another sweep may want to know
+    if found.status == SKIPPED:  # another sweep may need the result of a pruned trial
         return Action.RUN if found.record.get("cause") == PRUNED else Action.LEAVE
     if found.status == RUNNING:
-        # One whose owner lives is somebody else's: its folder is not ours to write in.
+        # If its owner is alive, its folder must not be written to.
         owner = found.record.get("owner")
         return Action.RESUME if not owner or is_dead(owner) else Action.RUN
     return Action.RESUME if found.resumable else Action.RUN

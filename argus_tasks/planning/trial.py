@@ -1,4 +1,4 @@
-"""Which trial of a search a config is."""
+"""Identifies the trial of a search that a config belongs to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Trial:
     """A trial of an Optuna study.
 
     Attributes:
-        study: the study's name.
-        number: the trial's number there, from 0.
+        study: the name of the study.
+        number: the number of the trial, from 0.
     """
 
     study: str
@@ -20,5 +20,5 @@ class Trial:
 
     @property
     def labels(self) -> dict[str, Any]:
-        """What the monitor and `meta.json` say of it."""
+        """What events and `meta.json` record of the trial."""
         return {"optuna": {"study_name": self.study, "trial_number": self.number}}

@@ -1,8 +1,8 @@
 """The file of a sweep's study, in the format of Optuna's journal.
 
-Optuna's own writer waits for the disk at each of the ten lines that a trial has, and locks by a
-file that a killed process leaves behind. Here the batch's lock says that nobody else writes, and
-what a killed process has written is in the page cache: a trial costs a tenth.
+Optuna's own writer flushes each of a trial's ten lines to the disk, and locks with a file that a
+killed process leaves behind. Here the lock of the batch keeps other writers away, and what a killed
+process has written is in the page cache. So a trial takes a tenth of the time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend
 
 
-class OwnJournal(JournalFileBackend):
-    """A journal that this process alone writes; a line that a crash has torn off is cut away."""
+class StudyJournal(JournalFileBackend):
+    """A journal that only this process writes; an incomplete last line, left by a crash, is
+    removed."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +27,7 @@ class OwnJournal(JournalFileBackend):
         _cut_torn_line(self._descriptor)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add lines, in one write."""
+        """Append lines, in one write."""
         data = "".join(f"{line}\n" for line in _texts(logs)).encode("utf-8")
         while data:
             data = data[os.write(self._descriptor, data) :]

@@ -1,4 +1,4 @@
-"""Looks at what running trials report, and gives up those that the pruner has no hope for."""
+"""Reads what running trials report, and ends those that the pruner gives up."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ log = logging.getLogger("argus_tasks")
 
 
 class Pruning:
-    """The trials that run now. A thread looks at them, unless nothing is ever pruned.
+    """The trials that run now, watched by a thread if the study has a pruner.
 
     Args:
-        study: what is told, and asked.
-        folder: the batch's folder.
-        prunes: the study has a pruner.
+        study: receives the reports, and decides.
+        folder: the folder of the batch.
+        prunes: whether the study has a pruner.
     """
 
     def __init__(self, study: Study, folder: Path, *, prunes: bool) -> None:
@@ -33,37 +33,37 @@ class Pruning:
         self._prunes = prunes
         self._lock = threading.Lock()
         self._running: dict[int, tuple[str, ReportReader]] = {}
-        self._given_up: set[int] = set()
+        self._pruned: set[int] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="argus-pruning", daemon=True)
 
     def open(self) -> None:
-        """Begin to look. Errors: OSError."""
+        """Start to watch. Raises OSError if the folder cannot be created."""
         if self._prunes:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop to watch."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(_LEAVE_S)
 
     def file(self, run_id: str) -> str | None:
-        """The file that tells a run to end; None where none is ever told so."""
+        """The file whose existence ends the run; None if the study has no pruner."""
         return str(self._folder / run_id) if self._prunes else None
 
     def started(self, number: int, run_dir: str) -> None:
-        """A trial's attempt begins."""
+        """Start to watch an attempt of a trial."""
         run_id = os.path.basename(run_dir)  # noqa: PTH119
         with suppress(FileNotFoundError):
             (self._folder / run_id).unlink()
         with self._lock:
-            self._given_up.discard(number)
+            self._pruned.discard(number)
             self._running[number] = (run_id, ReportReader(run_dir))
 
     def ended(self, number: int) -> None:
-        """A trial's attempt has ended."""
+        """Stop to watch an attempt that has ended."""
         with self._lock:
             running = self._running.pop(number, None)
         if running is not None:
@@ -74,19 +74,19 @@ class Pruning:
         failed = False
         while not self._over.wait(LOOK_S):
             try:
-                self._look()
+                self._check_running()
             except Exception:
                 if not failed:
-                    log.warning("a trial could not be looked at by its pruner", exc_info=True)
+                    log.warning("the pruner failed for a trial", exc_info=True)
                 failed = True
 
-    def _look(self) -> None:
+    def _check_running(self) -> None:
         with self._lock:
             running = dict(self._running)
         for number, (run_id, reader) in running.items():
             news = reader.news()
             for step, value in news:
                 self._study.report(number, step, value)
-                if number not in self._given_up and self._study.should_prune(number):
-                    self._given_up.add(number)
+                if number not in self._pruned and self._study.should_prune(number):
+                    self._pruned.add(number)
                     (self._folder / run_id).touch()

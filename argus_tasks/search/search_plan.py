@@ -1,4 +1,4 @@
-"""The plan of a search: the trials so far, and a place for each that is still to be asked."""
+"""The plan of a search: the known trials, and an entry for each trial that is still to be drawn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.search.study import KnownTrial, Study, TrialState, study_name
 from argus_tasks.spec.job_names import LONGEST_NAME, JobNamer
 from argus_tasks.spec.search_section import Search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.templates import template_keys
 
 
@@ -28,7 +28,7 @@ class TrialNamer:
     def __init__(self, request: SweepRequest, batch_id: str) -> None:
         self._request = request
         self.search = search_of(request)
-        self.space = Space(request.configs[0], self.search)
+        self.space = SearchSpace(request.configs[0], self.search)
         self.study_name = study_name(request.name, batch_id)
         self.experiment = request.experiment
         self._ending = f"-{job_suffix(batch_id)}"
@@ -36,7 +36,7 @@ class TrialNamer:
         self._numbered = "index" in template_keys(request.spec.job.id or "")
 
     def place(self, index: int, number: int) -> PlannedRun:
-        """A trial that has not been asked yet."""
+        """The planned run of a trial that has not been drawn yet."""
         name = f"trial-{number}"
         return PlannedRun(
             index,
@@ -51,7 +51,7 @@ class TrialNamer:
         )
 
     def run(self, index: int, number: int, params: Mapping[str, Any]) -> PlannedRun:
-        """A trial that has been asked; `params` as the study has them."""
+        """The planned run of a trial with these values, given as the study stores them."""
         config = self.space.config(params)
         named = self._namer.render(config, number)
         tail = "" if self._numbered else f"-t{number}"
@@ -72,13 +72,13 @@ class TrialNamer:
 
 
 def search_of(request: SweepRequest) -> Search:
-    """The request's search, which it has."""
+    """The search of a request that is known to have one."""
     assert request.search is not None, "the request is of a search"
     return request.search
 
 
 def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
-    """The batch's study, not opened yet."""
+    """The study of the batch, not opened yet."""
     base = request.configs[0]
     return Study(
         namer.search,
@@ -91,17 +91,17 @@ def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
 
 
 def plan_search(request: SweepRequest) -> Plan:
-    """What a start of a search has to do. Errors: BadInput where its study is of another one."""
+    """Plan a start of a search. Raises BadInput if its study belongs to another search."""
     search, batch = search_of(request), batch_of(request)
     namer = TrialNamer(request, batch.batch_id)
     experiment = request.experiment
     folder = SweepFolder(request.results_root, batch.batch_id).path
-    trials = study_of(request, batch.batch_id, namer).look() if folder.exists() else []
+    trials = study_of(request, batch.batch_id, namer).known_trials() if folder.exists() else []
     reuse = not request.fresh and experiment.identity is not None
     known = newest_by_digest(request.results_root) if reuse else {}
     code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
-    listed: list[dict[str, Any]] = []
+    plan_lines: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
     for number in range(max(search.trials, len(trials))):
         trial = trials[number] if number < len(trials) else None
@@ -110,7 +110,7 @@ def plan_search(request: SweepRequest) -> Plan:
                 runs.append(namer.place(len(runs), number))
             continue
         run = namer.run(len(runs), number, trial.params)
-        listed.append(plan_line(run))
+        plan_lines.append(plan_line(run))
         if request.only is not None and run.digest not in request.only:
             continue
         found = known.get(run.digest or "")
@@ -132,7 +132,7 @@ def plan_search(request: SweepRequest) -> Plan:
         0,
         StartOrder(to_do, "given"),
         reason,
-        tuple(listed),
+        tuple(plan_lines),
         code,
         request.spec.on_code_change,
         tuple(other_code),
@@ -140,7 +140,7 @@ def plan_search(request: SweepRequest) -> Plan:
 
 
 def plan_line(run: PlannedRun) -> dict[str, Any]:
-    """A trial's line in `plan.jsonl`; its index is the trial's number."""
+    """The line of a trial in `plan.jsonl`; its index is the trial's number."""
     assert run.trial is not None, "the run is a trial"
     return {
         "index": run.trial.number,
@@ -151,9 +151,9 @@ def plan_line(run: PlannedRun) -> dict[str, Any]:
 
 
 def state_of(found: KnownRun, batch_id: str) -> TrialState | None:
-    """What a run that was found for a trial's config makes of the trial; None: it is to be run.
+    """The state of a trial for whose config this run was found; None if it must be run.
 
-    A failure settles the trials of its own batch only: for others it is run again.
+    A failure settles the trials of its own batch only; other batches run the config again.
     """
     if found.status == SUCCEEDED:
         return TrialState.COMPLETE
@@ -168,7 +168,7 @@ def state_of(found: KnownRun, batch_id: str) -> TrialState | None:
 def _as_known(
     run: PlannedRun, trial: KnownTrial, found: KnownRun | None, batch_id: str, *, again: bool
 ) -> PlannedRun:
-    """The trial with what is to be done of it; `again`: it is to be run, whatever it was."""
+    """The planned run with its action; `again` if it is to be run whatever its state."""
     state = trial.state
     if state is TrialState.RUNNING and found is not None:
         state = state_of(found, batch_id) or state

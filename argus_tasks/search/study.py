@@ -1,4 +1,4 @@
-"""A batch's Optuna study: asked for trials, told what became of them."""
+"""The Optuna study of a batch: draws trials, and records how they ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
 from argus_tasks.base.ids import canonical_json, job_suffix
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
-    from argus_tasks.search.journal import OwnJournal
+    from argus_tasks.search.journal import StudyJournal
     from argus_tasks.spec.search_section import Search
 
 STUDY_FILE = "study.journal"
@@ -33,7 +33,7 @@ log = logging.getLogger("argus_tasks")
 
 
 class TrialState(StrEnum):
-    """What a study knows of a trial."""
+    """The states of a trial in a study."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class TrialState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KnownTrial:
-    """A trial of a study; `params` as the study has them."""
+    """A trial of a study; `params` are its values as the study stores them."""
 
     number: int
     state: TrialState
@@ -52,7 +52,7 @@ class KnownTrial:
 
 
 def study_name(name: str, batch_id: str) -> str:
-    """The study's name: readable, and another one for each batch."""
+    """The name of the study: readable, and different for each batch."""
     return f"{name}-{job_suffix(batch_id)}"
 
 
@@ -60,18 +60,18 @@ class Study:
     """The study of one batch; safe to use from many threads.
 
     Args:
-        search: what is searched.
-        space: the space, over the sweep's base.
-        name: the study's name.
-        folder: the batch's folder, which has the study's file unless `search.storage` says where.
-        base: what every config has, for its identity.
-        workers: how many trials run at once.
+        search: the search.
+        space: the space, on top of the sweep's base config.
+        name: the name of the study.
+        folder: the folder of the batch, for the study's file if `search.storage` is not given.
+        base: the base config, which must not change while the study goes on.
+        workers: the number of trials that run at the same time.
     """
 
     def __init__(
         self,
         search: Search,
-        space: Space,
+        space: SearchSpace,
         *,
         name: str,
         folder: Path,
@@ -86,23 +86,24 @@ class Study:
         self._definition = _definition(search, base)
         self._lock = threading.RLock()
         self._study: OptunaStudy | None = None
-        self._journal: OwnJournal | None = None
+        self._journal: StudyJournal | None = None
         self._trials: dict[int, Trial] = {}
         self._steps: dict[int, set[int]] = {}
         self._finished: set[int] = set()
-        self._cut: set[int] = set()
+        self._interrupted: set[int] = set()
 
-    def look(self) -> list[KnownTrial]:
-        """The trials so far; of a study that is not there yet, none, and none is made.
+    def known_trials(self) -> list[KnownTrial]:
+        """The trials so far. A study that does not exist has none, and is not created.
 
-        Errors: BadInput where the study is of another search.
+        Raises:
+            BadInput: if the study belongs to another search.
         """
         own = self._folder / STUDY_FILE
         if self._search.storage is None and not own.exists():
             return []
         import optuna
 
-        _hush()
+        _silence_optuna()
         try:
             study = optuna.load_study(study_name=self._name, storage=self._storage(looking=True))
         except KeyError:
@@ -116,10 +117,14 @@ class Study:
             study._storage.remove_session()
 
     def open(self) -> None:
-        """Make the study, or go on with it. Errors: BadInput as `look`."""
+        """Create the study, or continue it.
+
+        Raises:
+            BadInput: as `known_trials`.
+        """
         import optuna
 
-        _hush()
+        _silence_optuna()
         try:
             self._study = study = optuna.create_study(
                 study_name=self._name,
@@ -136,12 +141,12 @@ class Study:
         self._check_same(study)
         for trial in map(_known, study.get_trials(deepcopy=False)):
             if trial.state is TrialState.RUNNING and not self._space.has(trial.params):
-                self._cut.add(trial.number)
+                self._interrupted.add(trial.number)
             elif trial.state not in (TrialState.WAITING, TrialState.RUNNING):
                 self._finished.add(trial.number)
 
     def close(self) -> None:
-        """Let its storage go."""
+        """Close its storage."""
         with self._lock:
             study, journal = self._study, self._journal
             self._study = self._journal = None
@@ -151,13 +156,14 @@ class Study:
                 study._storage.remove_session()
 
     def ask(self, number: int) -> KnownTrial:
-        """A new trial, its values drawn; where trial `number` was cut off while it was asked, that
-        one. Errors: Optuna's own.
+        """Draw a new trial, or complete trial `number` if an earlier process died while drawing it.
+
+        Raises Optuna's own errors.
         """
         with self._lock:
             study = self._open()
-            if number in self._cut:
-                self._cut.discard(number)
+            if number in self._interrupted:
+                self._interrupted.discard(number)
                 study.sampler = self._sampler(number)
                 trial = self._trial(number)
             else:
@@ -166,12 +172,12 @@ class Study:
                 self._trials[trial.number] = trial
             return KnownTrial(trial.number, TrialState.RUNNING, self._space.suggest(trial))
 
-    def has_been_told(self, number: int) -> bool:
-        """Whether the trial has ended, for the study."""
+    def is_finished(self, number: int) -> bool:
+        """Whether the trial has ended in the study."""
         return number in self._finished
 
     def report(self, number: int, step: int, value: float) -> None:
-        """An intermediate value; of several with one step the first counts."""
+        """Report an intermediate value; only the first value for a step counts."""
         with self._lock:
             if number in self._finished:
                 return
@@ -182,12 +188,12 @@ class Study:
                 trial.report(value, step)
 
     def should_prune(self, number: int) -> bool:
-        """Whether the pruner gives the trial up, after what was reported last."""
+        """Whether the pruner ends the trial, after what was reported last."""
         with self._lock:
             return number not in self._finished and self._trial(number).should_prune()
 
     def tell(self, number: int, state: TrialState, value: float | None = None) -> None:
-        """How a trial ended; one that has been told before keeps what it was."""
+        """Record how a trial ended; a trial that has ended already stays unchanged."""
         from optuna.trial import TrialState as OptunaState
 
         with self._lock:
@@ -224,12 +230,12 @@ class Study:
 
         given = self._search.storage
         if given is None:
-            from argus_tasks.search.journal import OwnJournal
+            from argus_tasks.search.journal import StudyJournal
 
             path = self._folder / STUDY_FILE
             if looking:
                 return JournalStorage(JournalFileBackend(str(path)))
-            journal = self._journal = OwnJournal(path)
+            journal = self._journal = StudyJournal(path)
             return JournalStorage(journal)
         if "://" in given:
             return given
@@ -238,8 +244,8 @@ class Study:
         return JournalStorage(JournalFileBackend(given))
 
     def _sampler(self, number: int) -> BaseSampler:
-        """The sampler for one trial: drawn by seed and number, so that a study that was cut off
-        goes on as if it had not been."""
+        """The sampler for one trial, seeded by the seed and the number, so that a study that was
+        interrupted continues as if it had not been."""
         from optuna import samplers
 
         seed = int(hashlib.sha256(f"{self._search.seed}/{number}".encode()).hexdigest()[:8], 16)
@@ -259,7 +265,7 @@ class Study:
         )
 
     def _check_same(self, study: OptunaStudy) -> None:
-        """The trials of one study are of one search."""
+        """Refuse a study that belongs to another search."""
         before = study.user_attrs.get(_DEFINITION)
         for key, now in self._definition.items():
             if isinstance(before, Mapping) and before.get(key) != now:
@@ -269,8 +275,8 @@ class Study:
                 )
 
 
-def _hush() -> None:
-    """What Optuna has to say of its own is for its developers."""
+def _silence_optuna() -> None:
+    """Turn off Optuna's own log messages and warnings, which are for its developers."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

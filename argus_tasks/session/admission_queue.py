@@ -12,13 +12,13 @@ from typing import Any
 from argus_tasks.admission.cpu import CpuRoom
 from argus_tasks.admission.gate import Gate, Ticket
 from argus_tasks.admission.resource import Demand, Resource
-from argus_tasks.admission.shared_slots import NamedLimits, Slots
+from argus_tasks.admission.shared_slots import LimitSlots, NamedLimits
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.session.machine_resources import machine_resources
 from argus_tasks.session.retry_delays import RetryDelays
 from argus_tasks.session.waiting_runs import WaitingRuns
-from argus_tasks.spec.named_limits import demanded
+from argus_tasks.spec.named_limits import required_slots
 
 
 class AdmissionQueue:
@@ -63,8 +63,8 @@ class AdmissionQueue:
         self.retry_delays = RetryDelays(request.retry, changed)
         self.waiting = WaitingRuns(runs, self.demand, set_aside)
         self.slots = tuple(
-            Slots(limit.name, limit.limit, partial(self._wanted, limit.name))
-            for limit in request.limits
+            LimitSlots(name, limit.limit, partial(self._wanted, name))
+            for name, limit in request.spec.limits.items()
         )
         named: list[Resource] = [NamedLimits(self.slots)] if self.slots else []
         self.resources = [*named, *machine_resources(request)]
@@ -87,7 +87,7 @@ class AdmissionQueue:
 
     def demand(self, run: PlannedRun) -> Demand:
         """What the config's next attempt asks for."""
-        limits = demanded(self._request.limits, run.config)
+        limits = required_slots(self._request.spec.limits, run.config)
         return Demand(run.index, limits, alone=self._alone(run.index))
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from argus_tasks.planning.sweep_plan import PlannedRun
 from argus_tasks.runs.record.causes import CLAIM_LOST, DISK_FULL
-from argus_tasks.runs.record.layout import FAILED, RUNNING, SUCCEEDED
+from argus_tasks.runs.record.layout import RUNNING, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, stopped_ending
 from argus_tasks.session.attempt_factory import AttemptFactory
 from argus_tasks.session.disk_space import DiskSpace
@@ -17,7 +17,7 @@ from argus_tasks.session.observer import SessionObserver
 from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
-from argus_tasks.workers.isolation.worker_death import bury
+from argus_tasks.workers.isolation.worker_death import outcome_of_death
 
 log = logging.getLogger("argus_tasks")
 
@@ -80,9 +80,9 @@ class AttemptRunner:
             if not began and self._stopping():
                 return self._not_run(run, try_number)
             duration_s = time.monotonic() - began[0] if began else 0.0
-            outcome = bury(assignment, death, duration_s, session.stopped_by)
+            outcome = outcome_of_death(assignment, death, duration_s, session.stopped_by)
             if self._forgives(index, outcome.ending.cause):
-                outcome = replace(outcome, forgiven=True)
+                outcome = replace(outcome, free_retry=True)
         if outcome is None:
             return self._not_run(run, try_number)
         if outcome.ending.cause == CLAIM_LOST:  # the folder is another's now, and so is the word
@@ -108,10 +108,8 @@ class AttemptRunner:
     def wants_retry(self, index: int, try_number: int) -> bool:
         """True where the config's last attempt failed and is to be tried again."""
         outcome = self._results.outcomes.get(index)
-        if outcome is None or outcome.ending.status != FAILED or outcome.ending.resumable:
-            return False
         counted = try_number - (index in self._results.forgiven)
-        return outcome.forgiven or self._retry.wants(outcome.kinds, counted)
+        return outcome is not None and outcome.is_retried(self._retry, counted)
 
     @property
     def most_tries(self) -> int:
@@ -143,7 +141,7 @@ class AttemptRunner:
     def _forgives(self, index: int, cause: str | None) -> bool:
         """True where an attempt that has failed so is tried again and does not count: once."""
         forgiven = self._results.forgiven
-        if index in forgiven or not self._retry.forgives(cause):
+        if index in forgiven or not self._retry.allows_free_retry(cause):
             return False
         forgiven.add(index)
         return True

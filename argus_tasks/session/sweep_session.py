@@ -13,7 +13,7 @@ from types import TracebackType
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import user_at_host
 from argus_tasks.planning.request import SweepRequest
-from argus_tasks.planning.saved_request import recipe_of
+from argus_tasks.planning.saved_request import request_record
 from argus_tasks.planning.sweep_plan import Plan, PlannedRun
 from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.stop_request import StopRequest
@@ -144,14 +144,14 @@ class SweepSession:
                 plan.identity,
                 git_sha=plan.git_sha,
                 created_by=user_at_host(),
-                recipe=recipe_of(request),
+                recipe=request_record(request),
             )
         self.meta = replace(
             with_facts(request.metadata, Path.cwd()),
             code=plan.code,
             env_snapshot=self.environment.reference(self.folder, self.session_id),
         )
-        self.folder.write_plan(plan.listed)
+        self.folder.write_plan(plan.plan_lines)
         self.environment.keep(self.folder, self.session_id)
         self.claims.open()
 
@@ -292,7 +292,7 @@ def new_session(
         request,
         plan.to_do,
         stops.flag.is_set,
-        lambda: executor.tree(),
+        lambda: executor.root_pid(),
         set_aside=rules.holds,
         alone=results.ran_out_of_memory,
     )

@@ -71,7 +71,7 @@ class SearchTrials(Trials):
             self._study, folder.path, prunes=self._namer.search.pruner != "none"
         )
         self._folder = folder
-        self._asked = {line["index"] for line in plan.listed}
+        self._asked = {line["index"] for line in plan.plan_lines}
         self._lock = threading.RLock()
         self._known: dict[str, KnownRun] = {}
         self._placed: dict[int, PlannedRun | None] = {}
@@ -175,7 +175,7 @@ class SearchTrials(Trials):
         cast("MutableSequence[PlannedRun]", self._plan.runs)[run.index] = run
 
     def _tell(self, run: PlannedRun, known: KnownRun) -> None:
-        if self._study.has_been_told(_number(run)):
+        if self._study.is_finished(_number(run)):
             return
         state = state_of(known, self._plan.batch_id) or TrialState.FAIL
         value = None

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import count
 
 from argus_tasks.admission.gate import Gate, Ticket
-from argus_tasks.admission.resource import Demand, Held
+from argus_tasks.admission.resource import Demand, Refusal
 from argus_tasks.planning.sweep_plan import PlannedRun
 
 
@@ -78,7 +78,7 @@ class WaitingRuns:
                 continue
             _, run, demand = group[0]
             answer = gate.try_enter(demand)
-            if isinstance(answer, Held):
+            if isinstance(answer, Refusal):
                 refusals.append(answer.reason)
                 continue
             group.popleft()

@@ -1,4 +1,4 @@
-"""A command line with keys of the config in braces, as `command` in a sweep file has it."""
+"""The `command` of a sweep file: a command line with keys of the config in braces."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from argus_tasks.spec.shell_quoting import unsafe_key
 from argus_tasks.spec.templates import check_template, fill_template, template_keys
 
 SCHEMES = ("command:", "shell:")
-"""What an experiment's path begins with where it is a command line, without and with a shell."""
+"""The beginnings of an experiment's path that is a command line, without and with a shell."""
 
 ALL_ARGUMENTS = "args"
 RUN_KEYS = (ALL_ARGUMENTS, "run_dir", "run_id", "config_file")
-"""What a command may name besides the config's keys; a key of that name in a config wins."""
+"""Keys that a command may name besides the config's; a config's key of the same name wins."""
 
 _PYTHONS = ("python", "python3")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
@@ -37,8 +37,8 @@ class Command:
     """A command line before its keys are filled in.
 
     Attributes:
-        words: the words; with `shell` the whole text as one.
-        shell: `/bin/sh` reads it.
+        words: the words; with `shell`, the whole text as one word.
+        shell: whether `/bin/sh` runs the text.
     """
 
     words: tuple[str, ...]
@@ -46,13 +46,13 @@ class Command:
 
     @classmethod
     def from_path(cls, path: str) -> Command:
-        """The command of `command:...` or `shell:...`. Errors: BadInput."""
+        """The command of `command:...` or `shell:...`. Raises BadInput as `from_text` does."""
         scheme, _, text = path.partition(":")
         return cls.from_text(text, shell=scheme == "shell")
 
     @classmethod
     def from_text(cls, text: str, *, shell: bool = False) -> Command:
-        """The command of a text. Errors: BadInput where quotes or braces do not match."""
+        """The command of a text. Raises BadInput if quotes or braces do not match."""
         try:
             words = (text,) if shell else tuple(shlex.split(text))
         except ValueError:
@@ -61,7 +61,8 @@ class Command:
 
     @classmethod
     def from_words(cls, words: Sequence[str], *, shell: bool = False) -> Command:
-        """The command of its words. Errors: BadInput where there is none, or braces are odd."""
+        """The command of a list of words. Raises BadInput if the list is empty, or braces do not
+        match."""
         if not words or not words[0].strip():
             raise BadInput("command is empty; expected a command line such as 'python train.py'.")
         command = cls(tuple(words), shell)
@@ -79,7 +80,8 @@ class Command:
         return command
 
     def _check_shell(self) -> None:
-        """Raise BadInput where a value could be executed instead of being given."""
+        """Raise BadInput if a shell could execute a config's value instead of passing it as an
+        argument."""
         if self.shell:
             found = unsafe_key(self.words[0])
             if found:
@@ -103,26 +105,30 @@ class Command:
 
     @property
     def text(self) -> str:
-        """The command line, the same for every way to write it."""
+        """The command line, spelled the same for every way to write it."""
         if self.shell:
             return self.words[0]
         return " ".join(w if _PLAIN_WORD.fullmatch(w) else shlex.quote(w) for w in self.words)
 
     @property
     def path(self) -> str:
-        """What `from_path` takes."""
+        """The text that `from_path` takes."""
         return f"{SCHEMES[self.shell]}{self.text}"
 
     @property
     def name(self) -> str:
-        """The script's name without its ending, for a sweep that has no name."""
+        """The script's name without its suffix, for a sweep that has no name."""
         for word in self.words[0].split() if self.shell else self.words:
             if word not in _PYTHONS and not word.startswith("-"):
                 return Path(word).name.partition(".")[0] or "command"
         return "command"
 
     def check_keys(self, configs: Sequence[Mapping[str, Any]]) -> str:
-        """What is wrong with its keys, in a sentence; empty where each config has them all."""
+        """Check that each config has all keys of the command.
+
+        Returns:
+            A sentence about the first key that is missing; empty if none is.
+        """
         keys = [key for word in self.words for key in template_keys(word)]
         for key in dict.fromkeys(keys):
             lacking = [n for n, config in enumerate(configs) if reach(config, key) is MISSING]
@@ -131,30 +137,35 @@ class Command:
             known = list(dict.fromkeys(name for config in configs for name in flatten(config)))
             if len(lacking) == len(configs):
                 hint = did_you_mean(key, known) or f" There are {', '.join(known)}."
-                return f"command asks for {{{key}}}, which no config has.{hint}"
+                return f"command names {{{key}}}, which no config has.{hint}"
             return (
-                f"command asks for {{{key}}}, which {len(lacking)} of {len(configs)} configs lack,"
+                f"command names {{{key}}}, which {len(lacking)} of {len(configs)} configs lack,"
                 f" the first of them {_shown(dumps(to_jsonable(configs[lacking[0]])))};"
                 " expected a key of all, or {args}."
             )
         return ""
 
     def check_place(self, folder: Path) -> None:
-        """Raise BadInput where the folder, or the program that it names, is not there."""
+        """Raise BadInput if the folder, or the program that the command names, does not exist."""
         if not folder.is_dir():
-            raise BadInput(f"cwd is '{folder}'; expected a folder that is there.")
+            raise BadInput(f"cwd is '{folder}'; expected an existing folder.")
         first = self.words[0]
         if self.shell or template_keys(first) or first in _PYTHONS:
             return
         found = os.access(folder / first, os.X_OK) if "/" in first else shutil.which(first)
         if not found:
             where = folder if "/" in first else "PATH"
-            raise BadInput(f"command begins with '{first}', which is no program in {where}.")
+            raise BadInput(f"command begins with '{first}', which is not a program in {where}.")
 
     def filled(self, config: Mapping[str, Any], run: Mapping[str, str]) -> list[str]:
-        """What is to be executed for a config; `run` has the values of `RUN_KEYS` but `args`.
+        """The words to execute for a config.
 
-        Errors: BadInput for a key that there is not.
+        Args:
+            config: the config.
+            run: the values of `RUN_KEYS`, except for `args`.
+
+        Raises:
+            BadInput: for a key that does not exist.
         """
 
         def text_of(key: str) -> str:
@@ -164,7 +175,7 @@ class Command:
             if key == ALL_ARGUMENTS:
                 return shlex.join(all_arguments(config))
             if key not in run:
-                raise BadInput(f"command asks for {{{key}}}, which the config lacks.")
+                raise BadInput(f"command names {{{key}}}, which the config lacks.")
             return run[key]
 
         if self.shell:
@@ -186,13 +197,13 @@ class Command:
 
 
 def argument_text(value: Any) -> str:
-    """A config's value as an argument: a text as it is, everything else as JSON."""
+    """A config's value as an argument: text unchanged, everything else as JSON."""
     plain = to_jsonable(value)
     return plain if isinstance(plain, str) else dumps(plain)
 
 
 def all_arguments(config: Mapping[str, Any]) -> list[str]:
-    """`--key=value` for every key, dotted for nested values."""
+    """`--key=value` for every key, with dotted keys for nested values."""
     return [f"--{key}={argument_text(value)}" for key, value in flatten(config).items()]
 
 

@@ -1,4 +1,4 @@
-"""A file's values, and the line of each: what a message needs to point at what is wrong."""
+"""The values of a file, with the line of each, so that messages can point at what is wrong."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Path: TypeAlias = "tuple[str | int, ...]"
 
 
 MAX_DEPTH = 32
-"""How deep values may be nested: configs must survive being written as JSON whole."""
+"""The deepest nesting of values, so that configs can be written as JSON."""
 
 MAX_DIGITS = 300
-"""How many digits a number may have: up to here it can be written and made a float."""
+"""The largest number of digits of a number, so that it can be converted to a float."""
 
 MAX_REPEATED = 50_000
-"""How many values may come of aliases: a few lines of aliases of aliases make billions."""
+"""The largest number of values from aliases: a few lines of nested aliases can make billions."""
 
 TOO_DEEP = f"the values are nested deeper than {MAX_DEPTH} levels."
 
@@ -31,10 +31,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class Document:
-    """The values as plain mappings, lists and scalars.
+    """A file's values as plain mappings, lists and scalars.
 
-    `label` is the file as the user named it, empty where there is none; `lines` has the line, from
-    1, of each path; `problems` is what is already known to be wrong.
+    Attributes:
+        value: the values.
+        label: the file as the user named it; empty if there is none.
+        lines: the line of each path, from 1.
+        problems: what is already known to be wrong.
     """
 
     value: Any
@@ -43,13 +46,15 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
     def line(self, path: Path) -> int:
-        """The line of the path, or of the nearest thing above it; 0 where no lines are known."""
+        """The line of the path, or of the nearest path above it that has one; 0 if no lines are
+        known."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
 
     def locate(self, path: Path) -> str:
-        """`"sweep.yaml:7: "`, to put before a sentence; empty where there is no file."""
+        """`"sweep.yaml:7: "`, the beginning of a message about this path; empty if there is no
+        file."""
         if not self.label:
             return ""
         line = self.line(path)

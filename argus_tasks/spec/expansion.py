@@ -1,4 +1,4 @@
-"""From a sweep to its configs, in the order that docs/sweep-file.md gives."""
+"""Makes the configs of a sweep, in the order that docs/sweep-file.md defines."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from argus_tasks.spec.document import Path, dotted
 from argus_tasks.spec.filters import matches
 from argus_tasks.spec.problems import shown
 from argus_tasks.spec.random_draws import draw_all
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sweep_spec import SweepSpec
 from argus_tasks.spec.templates import template_keys
 
 MAX_CONFIGS = 1_000_000
-"""More than this is a slip, and would only fill the memory."""
+"""The largest number of configs; more are a mistake, and would fill the memory."""
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The configs, in order; how many equal ones were dropped, and how many filters took out.
+    """The configs of a sweep.
 
-    `filtered` counts before repeats, `duplicates` after.
+    Attributes:
+        configs: the configs, in order.
+        duplicates: the number of configs that were dropped because an equal one came before;
+            counted after `repeats`.
+        filtered: the number of configs that the filters took out; counted before `repeats`.
     """
 
     configs: tuple[dict[str, Any], ...]
@@ -36,10 +40,14 @@ class Expansion:
 
 
 def expand(spec: SweepSpec) -> Expansion:
-    """The configs of the sweep (of a search, `base` alone); no two share a mapping or a list.
+    """Make the configs of a sweep; for a search, the only one is `base`.
 
-    Errors: BadInput, where layers do not fit on each other, where a filter, a template or
-    `ignore_keys` names a key that no config has, and where no config or too many come out.
+    Returns:
+        The configs; no two of them share a mapping or a list.
+
+    Raises:
+        BadInput: if sections contradict each other; if a filter, a template or `ignore_keys` names
+            a key that no config has; if there are no configs, or more than `MAX_CONFIGS`.
     """
     _check_search(spec)
     _check_size(spec)
@@ -61,13 +69,13 @@ def expand(spec: SweepSpec) -> Expansion:
     configs = tuple(unique.values())
     named = configs
     if spec.search is not None:
-        named = (*configs, *Space(configs[0], spec.search).examples())
+        named = (*configs, *SearchSpace(configs[0], spec.search).examples())
     _check_named_keys(spec, named)
     return Expansion(configs, total - len(configs), len(points) - len(kept))
 
 
 def _points(spec: SweepSpec) -> Iterator[dict[str, Any]]:
-    """base, then grid x variants x draws."""
+    """The combinations of `grid`, `variants` and draws, each on top of `base`."""
     base: dict[str, Any] = {}
     for key, value in spec.base.items():
         _layer(spec, ("base", key))(base, value)
@@ -94,7 +102,7 @@ def _points(spec: SweepSpec) -> Iterator[dict[str, Any]]:
 
 
 def _layer(spec: SweepSpec, path: Path) -> Callable[[dict[str, Any], Any], None]:
-    """What sets the value of a section's key in a config."""
+    """A function that sets the value of a section's key in a config."""
     key = str(path[-1])
     parts = key.split(".")
     if not all(parts):
@@ -161,7 +169,7 @@ def _check_size(spec: SweepSpec) -> None:
 
 
 def _check_one_place(spec: SweepSpec) -> None:
-    """A key varies in one of grid, variants and random: in two, one would hide the other."""
+    """Refuse a key that varies in two of grid, variants and random: one would hide the other."""
     places: dict[str, Path] = {}
     variants: dict[str, Path] = {}
     for index, variant in enumerate(spec.variants or []):

@@ -1,4 +1,4 @@
-"""Which configs a filter matches. Nothing is evaluated."""
+"""Decides which configs match a filter, without evaluating any code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argus_tasks.spec.sections import Condition
 
 
 def matches(config: Mapping[str, Any], filters: Sequence[Mapping[str, Condition]]) -> bool:
-    """True where all conditions of one of the mappings hold."""
+    """Whether all conditions of at least one of the mappings hold for the config."""
     return any(
         all(holds(condition, reach(config, key)) for key, condition in wanted.items())
         for wanted in filters
@@ -20,7 +20,7 @@ def matches(config: Mapping[str, Any], filters: Sequence[Mapping[str, Condition]
 
 
 def holds(condition: Condition, value: Any) -> bool:
-    """True where the value meets every condition; a value that is not there meets only `not`."""
+    """Whether the value meets every condition; a missing value meets only `not`."""
     if condition.none_of is not None:
         if value is not MISSING and any(_same(value, other) for other in condition.none_of):
             return False

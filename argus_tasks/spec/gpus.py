@@ -1,4 +1,4 @@
-"""Which GPUs a sweep may use: what is asked for, checked, and what this machine has."""
+"""The GPUs that a sweep may use: the option `gpus`, checked against those of this machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.base.nvml import gpu_uuids
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Without it CUDA counts the fastest first, NVML by the place on the bus.
+# Without this variable, CUDA numbers the fastest GPU first, and NVML numbers GPUs by bus position.
 _ORDER = "CUDA_DEVICE_ORDER"
 
-# auto: those that are there. Numbers: those. 0: none.
+# auto: all GPUs of the machine; a list: these GPUs; 0: none.
 Gpus: TypeAlias = str | Sequence[int] | int
 
 log = logging.getLogger("argus_tasks")
@@ -25,9 +25,9 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        token: what CUDA_VISIBLE_DEVICES must say for it: a number, or a UUID.
-        uuid: what tells it from all others; its token where NVML does not know it.
-        numbered: its token is its number as NVML counts.
+        token: its name in `CUDA_VISIBLE_DEVICES`: a number, or a UUID.
+        uuid: a unique id; the token if NVML does not know the GPU.
+        numbered: whether its token is its number in NVML's order.
     """
 
     token: str
@@ -35,16 +35,19 @@ class Gpu:
     numbered: bool = True
 
     def environment(self) -> dict[str, str]:
-        """What the environment of its user must say."""
+        """The environment variables of a process that uses this GPU alone."""
         order = {_ORDER: "PCI_BUS_ID"} if self.numbered else {}
         return {VISIBLE: self.token, **order}
 
 
 def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs that a sweep may use; empty where it sees to none.
+    """The GPUs that a sweep may use; none if the option is not given, or 0.
 
-    Where CUDA_VISIBLE_DEVICES is set already (by a scheduler, or the user) it says which there are,
-    and numbers count those. Errors: BadInput for a number that there is no GPU for.
+    If `CUDA_VISIBLE_DEVICES` is set already (by a scheduler, or the user), it determines the GPUs,
+    and numbers count those.
+
+    Raises:
+        BadInput: for a number without a GPU.
     """
     if gpus is None or gpus == 0:
         return ()
@@ -53,21 +56,23 @@ def usable_gpus(gpus: Gpus | None, environ: Mapping[str, str]) -> tuple[Gpu, ...
     given = environ.get(VISIBLE)
     if given is not None:
         tokens = [token.strip() for token in given.split(",") if token.strip()]
-        if "-1" in tokens:  # CUDA itself stops there
+        if "-1" in tokens:  # CUDA ignores everything from -1 on
             tokens = tokens[: tokens.index("-1")]
     if not isinstance(gpus, str | int):
         if uuids is None and given is None:
-            log.warning("gpus: NVML does not answer, so nobody can say whether they are there")
+            log.warning("gpus: NVML does not answer, so it is unknown whether these GPUs exist")
             tokens = [str(number) for number in range(max(gpus) + 1)]
         missing = [number for number in gpus if number >= len(tokens)]
         if missing:
             raise BadInput(
-                f"gpus is {list(gpus)}; expected numbers of GPUs that are there:"
+                f"gpus is {list(gpus)}; expected numbers of existing GPUs:"
                 f" there are {len(tokens)}, counted from 0."
             )
         tokens = [tokens[number] for number in gpus]
     elif not tokens:
-        log.warning("gpus is auto, but this machine shows no GPU; experiments run without")
+        log.warning(
+            "gpus is auto, but no GPU was found on this machine; experiments run without one"
+        )
     return tuple(Gpu(token, _uuid(token, uuids or ()), given is None) for token in tokens)
 
 

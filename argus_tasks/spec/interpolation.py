@@ -1,4 +1,4 @@
-"""`${NAME}` in the values of a sweep file."""
+"""Replaces `${NAME}` in the values of a sweep file by environment variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*+)(\}|\Z)")
 
 
 def fill_in(text: str, environ: Mapping[str, str], path: Path, problems: list[Problem]) -> str:
-    """The text with `${NAME}` replaced and `$${` as `${`; an unknown name is a problem."""
+    """The text with `${NAME}` replaced, and `$${` as `${`; an unknown name is added to
+    `problems`."""
 
     def replace(match: re.Match[str]) -> str:
         name, end = match.groups()
@@ -24,7 +25,7 @@ def fill_in(text: str, environ: Mapping[str, str], path: Path, problems: list[Pr
             problems.append(
                 Problem(
                     path,
-                    f"the environment has no {name!r}, which ${{{name}}} asks for; "
+                    f"the environment variable {name!r} of ${{{name}}} is not set; "
                     "set it, or write $${ for a plain ${.",
                 )
             )
@@ -37,7 +38,7 @@ def fill_in(text: str, environ: Mapping[str, str], path: Path, problems: list[Pr
 def fill_in_all(
     value: Any, environ: Mapping[str, str], problems: list[Problem], path: Path = ()
 ) -> Any:
-    """A copy of the value with every text in it filled in. Keys are not touched."""
+    """A copy of the value in which `fill_in` was applied to every text. Keys are not changed."""
     if isinstance(value, str):
         return fill_in(value, environ, path, problems) if "${" in value else value
     if isinstance(value, Mapping | list | tuple) and len(path) > MAX_DEPTH:

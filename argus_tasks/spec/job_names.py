@@ -1,4 +1,4 @@
-"""Readable names of jobs, made of what is in their configs."""
+"""Makes readable names of jobs from their configs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _DATASET_KEYS = ("dataset", "dataset.name", "dataset_name")
 
 @dataclass(frozen=True)
 class JobNames:
-    """How a run is called: its readable id, and model and dataset where it has them."""
+    """The names of one run: its readable id, and its model and dataset where the config
+    has them."""
 
     id: str
     model: str | None
@@ -30,9 +31,13 @@ class JobNames:
 
 
 class JobNamer:
-    """Names the runs of one sweep; `configs` are all of them, to know what differs between them.
+    """Makes the names of the runs of one sweep.
 
-    Never fails: a template's key that a config lacks is left out.
+    It never fails: a key of a template that a config lacks is left out.
+
+    Args:
+        configs: all configs, to find out which keys differ between them.
+        templates: the templates of the sweep file.
     """
 
     def __init__(
@@ -42,7 +47,7 @@ class JobNamer:
         self._varying = {} if self._templates.id else _varying_keys(configs)
 
     def render(self, config: Mapping[str, Any], index: int) -> JobNames:
-        """The names of one config; `index` is its place among all, from 0."""
+        """The names of one config; `index` is its position among all configs, from 0."""
         templates = self._templates
         return JobNames(
             id=self._from(templates.id, config, index) or self._default(config, index),
@@ -84,10 +89,11 @@ def job_names(
     templates: JobTemplates | None = None,
     digests: Sequence[str] | None = None,
 ) -> list[JobNames]:
-    """The names of all configs, in order, no two ids alike.
+    """The names of all configs, in order; all ids differ.
 
-    Ids that would be equal end in six digits of their digest where digests are given, so that they
-    stay when configs are reordered; else they are numbered (`-2`, `-3`).
+    Ids that would be equal end in the first six digits of the config's digest, if digests are
+    given, so that they stay the same when configs are reordered. Otherwise they are numbered (`-2`,
+    `-3`).
     """
     namer = JobNamer(configs, templates)
     named = [namer.render(config, index) for index, config in enumerate(configs)]
@@ -114,7 +120,7 @@ def _with_end(names: JobNames, end: str) -> JobNames:
 
 
 def value_text(value: Any) -> str:
-    """A value as it stands in a name: short, the same for equal values, and without secrets."""
+    """A value as part of a name: short, without secrets, and the same for equal values."""
     if isinstance(value, str):
         return redact(value, known_secrets())
     if isinstance(value, bool):
@@ -141,7 +147,7 @@ def _piece(key: str, value: Any) -> str:
 
 
 def _first(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[str | None, str | None]:
-    """The first of the keys that holds text or a number, and its text."""
+    """The first of the keys whose value is text or a number, and that value as text."""
     for key in keys:
         value = reach(config, key)
         if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -150,7 +156,7 @@ def _first(config: Mapping[str, Any], keys: Sequence[str]) -> tuple[str | None, 
 
 
 def _varying_keys(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The dotted keys that differ between the configs, in order, each with a short name of it."""
+    """The dotted keys that differ between the configs, in order, each with a short form."""
     first: dict[str, str] = {}
     seen: dict[str, int] = {}
     varying: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""JSON with the line of each value."""
+"""Reads JSON, and remembers the line of each value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]|[^\s{}\[\],:"]+')
 
 
 def read_json(text: str, label: str, environ: Mapping[str, str]) -> Document:
-    """The document of the text. Errors: BadInput where it is no JSON."""
+    """Parse JSON text. Raises BadInput if it is not JSON."""
     try:
         value = json.loads(text, parse_constant=_refuse, parse_int=_integer, parse_float=_float)
     except json.JSONDecodeError as error:
@@ -57,7 +57,8 @@ class _Frame:
 
 
 def _lines(text: str) -> tuple[dict[Path, int], list[Problem]]:
-    """The line of each path in a text that is known to be JSON, and the keys given twice."""
+    """The line of each path in a text that is known to be JSON, and a problem for each repeated
+    key."""
     lines: dict[Path, int] = {}
     problems: list[Problem] = []
     stack: list[_Frame] = []

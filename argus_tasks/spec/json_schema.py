@@ -11,7 +11,7 @@ from argus_tasks.spec.sweep_spec import SweepSpec
 
 
 class _Plain(GenerateJsonSchema):
-    """Without what editors would only repeat: titles of keys, and null for what may be left out."""
+    """Leaves out what editors would only repeat: titles of keys, and null for optional keys."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
         return False
@@ -26,8 +26,8 @@ class _Plain(GenerateJsonSchema):
 def json_schema() -> dict[str, Any]:
     """The sweep file as JSON schema, draft 2020-12.
 
-    It knows all keys and types. What it cannot say (low < high, keys that no config has) the
-    program says.
+    It contains all keys and types. Rules between keys (low < high, keys that no config has) are
+    checked by the program alone.
     """
     schema = SweepSpec.model_json_schema(by_alias=True, schema_generator=_Plain)
     return {

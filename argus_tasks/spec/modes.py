@@ -1,19 +1,19 @@
-"""How experiments are executed."""
+"""The modes: where experiments run."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-# sequential: in the caller's process, one at a time: a debugger works, nothing is isolated.
-# process_pool: in warm worker processes. joblib: the older name for the same.
-# dynamic: the same, held back by the machine's load.
-# thread: on threads of the caller's process, for functions that wait; nothing is isolated.
-# dask, ray: in worker processes on the nodes of such a cluster.
+# sequential: in the caller's process, one run at a time, without isolation; a debugger works.
+# process_pool: in worker processes that are kept between runs. joblib: an older name for it.
+# dynamic: as process_pool, with starts held back while the CPUs are busy.
+# thread: on threads of the caller's process, without isolation, for functions that wait.
+# dask, ray: in worker processes on the nodes of a cluster.
 Mode: TypeAlias = Literal[
     "sequential", "process_pool", "joblib", "dynamic", "thread", "dask", "ray"
 ]
 
-# Those that run experiments in the caller's own process, where nothing can be ended from outside.
+# The modes that run experiments in the caller's process, where a run cannot be ended from outside.
 UNISOLATED: tuple[Mode, ...] = ("sequential", "thread")
-# Those that run them on a cluster's nodes.
+# The modes that run experiments on the nodes of a cluster.
 ENGINES: tuple[Mode, ...] = ("dask", "ray")

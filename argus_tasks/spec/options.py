@@ -1,7 +1,7 @@
-"""The options of a sweep as calls, flows and the command line have them: one flat name for each.
+"""The options of a sweep by one flat name each, as calls, flows and the command line use them.
 
-What a sweep file says in `execution`, `retry` and `stop` has the name of its key; the keys that say
-what is run, and with which configs, are no options.
+A key of the sections `execution`, `retry` and `stop` keeps its name. The keys that say what to run,
+and with which configs, are not options.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECTIONS = ("execution", "retry", "stop")
 _NOT_OPTIONS = (
     *("experiment", "command", "cwd", "shell"),
     *("base", "grid", "variants", "random", "include", "exclude", "repeats"),
-    # `metadata` may be an object that knows more than the file can say
+    # in a call, `metadata` may be a RunMetadata object, which has more fields than the section
     "metadata",
 )
 _OTHER_NAMES = {"trackers": "tracker_specs"}
@@ -38,9 +38,9 @@ class Option:
     """One option.
 
     Attributes:
-        name: as a call has it.
-        section: the section of the sweep file that it stands in; empty: at the top.
-        key: its key there.
+        name: its name as a parameter of a call.
+        section: the section of the sweep file that contains its key; empty at the top level.
+        key: its key in that section.
         field: its type, default and description.
     """
 
@@ -51,13 +51,13 @@ class Option:
 
     @property
     def annotation(self) -> Any:
-        """The type of its values, constraints included."""
+        """The type of its values, with their constraints."""
         return self.field.rebuild_annotation()
 
 
 @cache
 def options() -> dict[str, Option]:
-    """Every option by its name, in the order of the sweep file."""
+    """All options by their names, in the order of the sweep file."""
     found: dict[str, Option] = {}
     for key, field in SweepSpec.model_fields.items():
         if key in SECTIONS:
@@ -70,9 +70,17 @@ def options() -> dict[str, Option]:
 
 
 def override(spec: SweepSpec, given: Mapping[str, Any]) -> SweepSpec:
-    """The sweep with these options in place of its own; one that is None leaves it as it is.
+    """Replace options of a sweep.
 
-    Errors: BadInput, a sentence for each value that is wrong; an unknown name.
+    Args:
+        spec: the sweep.
+        given: values by the names of the options; None keeps the sweep's own value.
+
+    Returns:
+        A changed copy.
+
+    Raises:
+        BadInput: for an unknown name, and with one sentence for each wrong value.
     """
     known = options()
     for name in given.keys() - known.keys():
@@ -99,8 +107,12 @@ def override(spec: SweepSpec, given: Mapping[str, Any]) -> SweepSpec:
 
 
 def takes_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function that takes `**options` show each of them as a parameter of its own, and
-    describe it: Prefect makes a deployment's form and checks of what a function shows."""
+    """Show each option as a parameter of a function that takes `**options`, and describe it in the
+    docstring.
+
+    Prefect makes the form of a deployment, and its checks, from a function's signature and
+    docstring.
+    """
     shown = inspect.signature(function, eval_str=True)
     own = [each for each in shown.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
     added = [
@@ -126,7 +138,8 @@ def _model(section: str) -> type[BaseModel]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as a sweep file would have it: people give tuples and other mappings, too."""
+    """The value as a sweep file would contain it: with lists for tuples, and dicts for other
+    mappings."""
     if isinstance(value, BaseModel | str):
         return value
     if isinstance(value, Mapping):

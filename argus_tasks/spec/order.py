@@ -1,4 +1,4 @@
-"""In which order the configs of a sweep are started. It changes nothing else of them."""
+"""The order in which the configs of a sweep are started."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from typing import Literal, TypeAlias
 
 from argus_tasks.spec.varying_keys import Pair
 
-# given: as the file makes them. smoke_first: first a few that have each value once, then those
-# that are expected to take longest. shuffle: at random, the same at each start of a batch.
+# given: as in the file. smoke_first: first a few configs that together contain each value, then
+# those that are expected to take longest. shuffle: at random, the same at each start of a batch.
 Order: TypeAlias = Literal["given", "smoke_first", "shuffle"]
 
-# Of a number with more values than this, the least and the greatest stand for all.
+# A key with more numbers than this is covered by its smallest and its largest.
 MANY_NUMBERS = 16
 
 
 def shuffled(keys: Mapping[int, str], batch_id: str) -> list[int]:
-    """The indexes in an order that is drawn by the batch's id: each has its place by its own key,
-    so that what is added to a sweep later leaves the others where they were."""
+    """The indexes in an order drawn from the batch's id.
+
+    Each position depends on the config's own key alone, so configs that are added later leave the
+    order of the others unchanged.
+    """
 
     def place(index: int) -> bytes:
         return hashlib.sha256(f"{batch_id}\n{keys[index]}".encode()).digest()
@@ -34,10 +37,15 @@ def shuffled(keys: Mapping[int, str], batch_id: str) -> list[int]:
 def covering(
     to_do: Mapping[int, Iterable[Pair]], everything: Sequence[Iterable[Pair]]
 ) -> list[int]:
-    """A few of `to_do` that together have each value of each key: those with most new ones first.
+    """Choose a few configs that together contain each value of each key.
 
-    Values that no config of `to_do` has need no cover. `everything` is what tells numbers with
-    many values (see `MANY_NUMBERS`).
+    Args:
+        to_do: the key-value pairs of the configs to choose from; only their values are covered.
+        everything: the pairs of all configs, to find the keys with many numbers (see
+            `MANY_NUMBERS`).
+
+    Returns:
+        Their indexes; first those that contain most values that no earlier one has.
     """
     values: defaultdict[str, set[str]] = defaultdict(set)
     for pairs in everything:
@@ -50,8 +58,8 @@ def covering(
     }
     wanted = set().union(*left.values())
     chosen: list[int] = []
-    # The most valuable first. A config's worth only falls, so one whose worth has not fallen since
-    # it was put there is the best of all.
+    # The config with most new values comes first. That number only falls, so a config whose number
+    # is unchanged since it was put on the heap is the best of all.
     heap = [(-len(pairs), index) for index, pairs in left.items()]
     heapq.heapify(heap)
     while wanted and heap:
@@ -74,13 +82,14 @@ def _ends(texts: set[str]) -> set[str]:
 
 
 class ExpectedDurations:
-    """How long configs are expected to take, from how long those took that share values with them.
+    """Estimates how long configs take, from the durations of runs that share values with them.
 
-    A value's factor is the ratio of the (geometric) mean duration of the runs that have it to that
-    of all; a config's duration is the mean of all times the factors of its values.
+    The factor of a value is the ratio of the geometric mean duration of the runs that have it to
+    that of all runs. The estimate for a config is the mean of all runs times the factors of its
+    values.
 
     Args:
-        history: the values of runs that have succeeded, and their seconds.
+        history: the key-value pairs of runs that have succeeded, and their durations in seconds.
     """
 
     def __init__(self, history: Iterable[tuple[Iterable[Pair], float]]) -> None:
@@ -96,5 +105,5 @@ class ExpectedDurations:
         self._factors = {pair: mean(found) - self._mean for pair, found in logs.items()}
 
     def seconds(self, pairs: Iterable[Pair]) -> float:
-        """The expected duration; without any history all are alike."""
+        """The expected duration in seconds; the same for all configs if there is no history."""
         return math.exp(self._mean + sum(self._factors.get(pair, 0.0) for pair in pairs))

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a sweep file, as sentences for the person who wrote it."""
+"""Makes error messages for people from what pydantic finds wrong with a sweep file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def expected_values(model: type[BaseModel]) -> dict[tuple[str, ...], str]:
 def _collect(
     kind: Any, metadata: Iterable[Any], path: tuple[str, ...], found: dict[tuple[str, ...], str]
 ) -> None:
-    """Add what a type says of the values at a path, and of those below it."""
+    """Add what a type expects at a path, and at the paths below it."""
     words = [each.words for each in metadata if isinstance(each, Expected)]
     if words:
         found.setdefault(path, words[-1])
@@ -44,7 +44,7 @@ def _collect(
     elif origin is Literal:
         found.setdefault(path, f"one of {', '.join(map(str, inner))}")
     elif origin in (list, dict):
-        if _plain(inner[-1]) not in (str, int, float):  # else the words of the list say it
+        if _plain(inner[-1]) not in (str, int, float):  # else the list's own words suffice
             _collect(inner[-1], (), (*path, "*"), found)
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         names = [field.alias or name for name, field in kind.model_fields.items()]
@@ -60,7 +60,13 @@ def _plain(kind: Any) -> Any:
 def problems_of(
     error: ValidationError, given: Mapping[str, Any], model: type[BaseModel]
 ) -> list[Problem]:
-    """A problem for each thing that is wrong, each with its path in what was given to a model."""
+    """Make one problem for each wrong value.
+
+    Args:
+        error: what pydantic has found.
+        given: what was given to the model; the paths of the problems lead into it.
+        model: the model.
+    """
     table = expected_values(model)
     found: dict[Path, Problem] = {}
     for detail in error.errors(include_url=False, include_context=False):
@@ -101,7 +107,7 @@ def _unknown_key(location: Path, given: Mapping[str, Any], table: _Table) -> Pro
 
 
 def _names(section: tuple[str, ...], table: _Table) -> list[str]:
-    """The keys that a section has."""
+    """The keys of a section."""
     return [
         pattern[-1]
         for pattern in table
@@ -112,7 +118,7 @@ def _names(section: tuple[str, ...], table: _Table) -> list[str]:
 
 
 def _expected(location: Path, table: _Table) -> tuple[int, str]:
-    """How much of the location a known path covers, and what is expected there."""
+    """The length of the longest known part of the location, and what is expected there."""
     for depth in range(len(location), 0, -1):
         for pattern, expected in table.items():
             if len(pattern) == depth and all(map(_fits, pattern, location)):
@@ -125,10 +131,10 @@ def _fits(want: str, part: str | int) -> bool:
 
 
 def given_path(location: Path, given: Any) -> Path:
-    """The location as far as it is in what was given.
+    """The part of the location that exists in what was given.
 
     Short forms (a mapping for a list of one, a number for a mapping) are checked in their long
-    form; their locations have steps that the file does not have.
+    form, so a location can have steps that the file does not have.
     """
     path: list[str | int] = []
     at = given
@@ -152,6 +158,6 @@ def _at(path: Path, given: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """The value as the file would have it, cut where it is long."""
+    """The value as it would be written in the file, shortened if it is long, without secrets."""
     text = redact(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else f"{text[:57]}..."

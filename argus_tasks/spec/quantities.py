@@ -1,4 +1,4 @@
-"""Times, amounts of memory and shares as people write them: `2h`, `4GB`, `5%`."""
+"""Reads times, amounts of memory and shares as people write them: `2h`, `4GB`, `5%`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def seconds_of(key: str, given: float | str) -> float:
-    """Seconds, of a number or of text such as `2h`, `90m`, `1h30m`, `1d`.
+    """The seconds of a number, or of text such as `2h`, `90m`, `1h30m`, `1d`.
 
-    Errors: BadInput where it is none of these, or not above 0.
+    Raises:
+        BadInput: if the value, named `key` in the message, is none of these, or not above 0.
     """
     seconds = 0.0
     if isinstance(given, int | float) and not isinstance(given, bool):
@@ -38,9 +39,10 @@ def seconds_of(key: str, given: float | str) -> float:
 
 
 def bytes_of(key: str, given: str) -> int | None:
-    """Bytes, of text such as `4GB` or `512MiB`; None where it is a share such as `10%`.
+    """The bytes of text such as `4GB` or `512MiB`; None for a share such as `10%`.
 
-    Errors: BadInput where it is neither, or not above 0.
+    Raises:
+        BadInput: if the value, named `key` in the message, is neither, or not above 0.
     """
     if isinstance(given, str):
         if 0 < (share_of(given) or 0) < 1:
@@ -54,23 +56,23 @@ def bytes_of(key: str, given: str) -> int | None:
 
 
 def share_of(given: object) -> float | None:
-    """0.05, of `5%`; None where it is no such text."""
+    """0.05 for `5%`; None for other text."""
     found = _SHARE.fullmatch(given.strip()) if isinstance(given, str) else None
     return float(found[1]) / 100 if found else None
 
 
 def time_text(seconds: float) -> str:
-    """`2h`, `1h30m`, `45s`: the time as a person would write it."""
+    """The time as a person would write it: `2h`, `1h30m`, `45s`."""
     if seconds < 60:
         return f"{seconds:g}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    told = [(hours, "h"), (minutes, "m"), (rest, "s")]
-    return "".join(f"{count}{unit}" for count, unit in told if count)
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
 def _parts(given: str) -> list[tuple[float, str]]:
-    """The numbers with their units; empty where it is not made of them alone."""
+    """The numbers with their units; empty if the text has anything else in it."""
     text = given.strip().lower()
     found = _PART.findall(text)
     if "".join(match.group(0) for match in _PART.finditer(text)) != text:

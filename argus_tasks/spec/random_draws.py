@@ -1,4 +1,4 @@
-"""Random draws that are the same on every machine and every Python."""
+"""Random draws that are the same on every machine and with every version of Python."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from argus_tasks.spec.sections import Distribution, RandomDraws
 
 
 def draw_all(random: RandomDraws) -> list[dict[str, Any]]:
-    """The `n` draws, each a value for every key of the space.
+    """The `n` draws; each has a value for every key of the space.
 
-    A key has its own stream, seeded by the seed and the key: another key or a larger n changes no
-    draw that was there.
+    Each key has its own random stream, seeded by the seed and the key, so another key in the space
+    or a larger n leaves the existing draws unchanged.
     """
     columns: dict[str, list[Any]] = {}
     for key, distribution in random.space.items():
@@ -23,7 +23,8 @@ def draw_all(random: RandomDraws) -> list[dict[str, Any]]:
 
 
 def _draw(distribution: Distribution, at: float) -> Any:
-    """The value at a place of 0 <= at < 1. Only `Random.random` is the same in all Pythons."""
+    """The value at a position 0 <= at < 1. Only `Random.random` is the same in all versions of
+    Python."""
     if distribution.uniform is not None:
         low, high = distribution.uniform
         return _rounded(low + (high - low) * at, low, high)
@@ -39,5 +40,5 @@ def _draw(distribution: Distribution, at: float) -> Any:
 
 
 def _rounded(value: float, low: float, high: float) -> float:
-    """Six significant digits: readable, and no two C libraries differ that early."""
+    """The value with six significant digits, which are the same with every C library."""
     return float(min(max(float(f"{value:.6g}"), low), high))

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again: one rule, asked by the worker and by Prefect alike."""
+"""The retry policy of a sweep. `Outcome.is_retried` asks it; nothing else decides about retries."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from argus_tasks.runs.record.causes import NODE_LOST, check_names
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and for what a config is tried again.
+    """After which failures, and how often, a run is retried.
 
     Attributes:
-        max_attempts: every try, the first too (1: no retry).
-        retry_on: names of exception classes and causes of death (`runs.record.causes`); the name
-            of a class matches it and all that inherit from it, `Exception` also every death of a
-            worker.
-        delay_s: seconds before the second try.
-        backoff: each further delay is the one before times this.
-        not_on: names as in `retry_on` that are never tried again; they win.
+        max_attempts: the largest number of attempts, the first one included (1: no retry).
+        retry_on: the failures that are retried: names of exception classes, which include their
+            subclasses, and of causes (`runs.record.causes`). `Exception` includes every death of a
+            worker process.
+        delay_s: the time in seconds before the second attempt.
+        backoff: the factor by which each delay is longer than the one before.
+        not_on: the failures that are never retried, named as in `retry_on`, which they overrule.
     """
 
     max_attempts: int = 1
@@ -35,13 +35,15 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, *, retry_on: Sequence[str], not_on: Sequence[str], **rest: Any) -> RetryPolicy:
-        """The policy of a sweep file's section. Errors: BadInput for a cause that there is none."""
+        """Make a policy from the section of a sweep file. Raises BadInput for an unknown cause."""
         return cls(retry_on=tuple(retry_on), not_on=tuple(not_on), **rest)
 
-    def wants(self, kinds: Sequence[str], attempt: int) -> bool:
-        """True where an attempt (from 1) that failed with these names is tried again.
+    def allows(self, kinds: Sequence[str], attempt: int) -> bool:
+        """Whether another attempt may follow one that failed.
 
-        `kinds` are the cause, and the exception's class and all its bases.
+        Args:
+            kinds: the names of the failure: its cause, the exception's class, and all its bases.
+            attempt: the number of the failed attempt, from 1.
         """
         if attempt >= max(1, self.max_attempts):
             return False
@@ -49,11 +51,12 @@ class RetryPolicy:
             return False
         return any(name in kinds for name in self.retry_on)
 
-    def forgives(self, cause: str | None) -> bool:
-        """True where a failure is nobody's fault here: the first such of a run is tried again
-        whatever `max_attempts` and `retry_on` say."""
+    def allows_free_retry(self, cause: str | None) -> bool:
+        """Whether an attempt that failed with this cause may be retried without being counted,
+        whatever `max_attempts` and `retry_on` are. A run gets one such retry: a lost node says
+        nothing about the run."""
         return cause == NODE_LOST and NODE_LOST not in self.not_on
 
     def delay_after(self, attempt: int) -> float:
-        """Seconds between attempt `attempt` (from 1) and the next."""
+        """The delay in seconds between an attempt (numbered from 1) and the next."""
         return float(self.delay_s * self.backoff ** (attempt - 1))

@@ -1,4 +1,4 @@
-"""The `search` section of a sweep file, and what does not go together with it."""
+"""The `search` section of a sweep file, and the check that its keys fit together."""
 
 from __future__ import annotations
 
@@ -29,41 +29,60 @@ _FEWEST_FOR_CMAES = 2
 
 
 class Search(Section):
-    """Configs that are drawn while the sweep runs: trials of an Optuna study."""
+    """A search: configs are drawn while the sweep runs, as trials of an Optuna study."""
 
-    sampler: Sampler = Field("tpe", description="How values are drawn.")
+    sampler: Sampler = Field(
+        "tpe",
+        description="How Optuna draws values: `tpe` near the values that were good so far, `random`"
+        " at random, `grid` every combination once, `cmaes` by the CMA-ES algorithm, for"
+        " numbers that depend on each other. By default, `tpe`.",
+    )
     n_trials: Count | None = Field(
-        None, description="How many trials, those of earlier starts included; grid needs none."
+        None,
+        description="The number of trials, those of earlier starts of the same sweep included. By"
+        " default, a `grid` runs every combination; the other samplers require a number.",
     )
     metric: Text = Field(
-        description="What is optimized: a number that the experiment returns; dotted for nested"
-        " ones."
+        description="The metric to optimize: a number that the experiment returns. A dotted name"
+        " selects a nested one."
     )
     direction: Annotated[Literal["min", "max"], Expected("min or max")] = Field(
-        description="Which way."
+        description="Whether a smaller (`min`) or a larger (`max`) value of the metric is better."
     )
-    pruner: Pruner = Field("none", description="Which trials end early.")
-    seed: Integer = Field(0, description="Another seed gives other draws.")
-    space: Space = Field(description="What is drawn: a distribution for each key.")
+    pruner: Pruner = Field(
+        "none",
+        description="Which trials are ended early: `none`; `median` those that are worse at a step"
+        " than the median of the earlier trials; `asha` those that are not among the"
+        " best quarter at a rung. By default, `none`.",
+    )
+    seed: Integer = Field(
+        0, description="The seed of the sampler; another seed gives other draws. By default, 0."
+    )
+    space: Space = Field(description="The keys whose values are drawn, each with its distribution.")
     storage: StudyStorage | None = Field(
         None,
-        description="Where Optuna keeps the study: a journal file or a database's URL; by default"
-        " a file of the sweep's own.",
+        description="Where Optuna keeps the study: the path of a journal file, or the URL of a"
+        " database such as `sqlite:///study.db`. By default, a journal file in the"
+        " sweep's own folder.",
     )
 
     @property
     def trials(self) -> int:
-        """How many trials there are to be."""
+        """The number of trials that the search will have."""
         return self.n_trials or self.points
 
     @property
     def points(self) -> int:
-        """How many combinations a grid of the space has."""
+        """The number of combinations in the space, if all its keys have finitely many values."""
         return math.prod(_choices(distribution) or 0 for distribution in self.space.values())
 
 
 def check_search(search: Search) -> None:
-    """Raise BadInput for a search that cannot be run, or not here."""
+    """Check that a search can be run with what is installed.
+
+    Raises:
+        BadInput: for keys that do not fit together, or a missing package.
+    """
     if search.sampler == "grid":
         for key, distribution in search.space.items():
             if _choices(distribution) is None:
@@ -91,7 +110,7 @@ def check_search(search: Search) -> None:
 
 
 def _choices(distribution: Distribution) -> int | None:
-    """How many values there are; None for a range of numbers."""
+    """The number of values of a distribution; None for a range of real numbers."""
     if distribution.choice is not None:
         return len({canonical_json(value) for value in distribution.choice})
     if distribution.integers is not None:

@@ -1,4 +1,4 @@
-"""The space of a search: as Optuna has it, and as configs have it."""
+"""The space of a search: draws values with Optuna, and makes configs of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from argus_tasks.spec.search_section import Search
 
 
-class Space:
-    """What is drawn for one search, on top of its base config.
+class SearchSpace:
+    """The space of one search, on top of its base config.
 
-    Optuna's choices are texts and numbers; where a `choice` has others, or two that Optuna would
-    take for one (1 and true), the study has the JSON of each instead.
+    Optuna's choices are texts and numbers. If a `choice` has other values, or two that Optuna takes
+    for one (1 and true), the study stores the JSON of each value instead.
     """
 
     def __init__(self, base: Mapping[str, Any], search: Search) -> None:
@@ -33,12 +33,15 @@ class Space:
         self._check()
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """Have the trial's sampler draw a value for every key that has none yet; the values as the
-        study has them."""
+        """Have the trial's sampler draw a value for every key that has none yet.
+
+        Returns:
+            The values, as the study stores them.
+        """
         return {key: self._suggest(trial, key, each) for key, each in self._space.items()}
 
     def grid(self) -> dict[str, list[Any]]:
-        """Every value of every key, as the study has them."""
+        """Every value of every key, as the study stores them."""
         return {
             key: list(self._choices[key]) if key in self._choices else list(_range(each))
             for key, each in self._space.items()
@@ -49,14 +52,15 @@ class Space:
         return all(key in params for key in self._space)
 
     def config(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The config of these values, which are as the study has them."""
+        """The config with these values, given as the study stores them."""
         values = {key: params[key] for key in self._space}
         for key, choices in self._choices.items():
             values[key] = choices[values[key]]
         return self._over_base(values)
 
     def examples(self) -> list[dict[str, Any]]:
-        """Two configs that differ in every key of the space, in values that are none of it."""
+        """Two configs that differ in every key of the space, to check templates and filters
+        against."""
         return [self._over_base(dict.fromkeys(self._space, value)) for value in ("a", "b")]
 
     def _over_base(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def _range(distribution: Distribution) -> range:
 
 
 def _stand_ins(values: list[Any]) -> dict[Any, Any]:
-    """What the study has for each value, and the value; equal ones are one."""
+    """Each distinct value, by what the study stores for it."""
     unique: dict[Any, Any] = {}
     for value in values:
         unique.setdefault(canonical_json(value), value)

@@ -1,6 +1,6 @@
-"""The sections of a sweep file as pydantic models. docs/sweep-file.md says what they mean.
+"""The sections of a sweep file as pydantic models; docs/sweep-file.md describes them for users.
 
-The sentences for what is wrong with a value are in `spec.problems`.
+`spec.problems` makes the error messages from these models.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ OnCodeChange: TypeAlias = Literal["warn", "rerun", "stop"]
 
 
 class Section(BaseModel):
-    """What all sections share: no unknown key, no silent conversion, not changed once read."""
+    """The base of all sections: unknown keys and type conversions are refused, and values are
+    immutable."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -41,9 +42,10 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a value is to be: the end of the sentence that says what is wrong with another one.
+    """What a value must be, in words: the end of the error message for a wrong value.
 
-    It stands in the type of a key. A key without one is described by its type: a section, a choice.
+    It is part of the type of a key. A key without it is described by its type: a section or a
+    choice.
     """
 
     words: str
@@ -92,18 +94,25 @@ def _a_null_is_given(section: Section) -> bool:
 
 
 class Distribution(Section):
-    """What is drawn for one key: exactly one of the four."""
+    """The distribution that the values of one key are drawn from; exactly one of the four
+    is given."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     uniform: (
         Annotated[Pair, AfterValidator(_rising), Expected("[low, high], low < high")] | None
-    ) = Field(None, description="A number between low and high: `[low, high]`, low < high.")
+    ) = Field(
+        None,
+        description="Draws a number between low and high, each equally likely: `[low, high]` with"
+        " low < high.",
+    )
     log_uniform: (
         Annotated[Pair, AfterValidator(_rising_above_zero), Expected("[low, high], 0 < low < high")]
         | None
     ) = Field(
-        None, description="A number whose logarithm is uniform: `[low, high]`, 0 < low < high."
+        None,
+        description="Draws a number between low and high whose logarithm is uniform: `[low, high]`"
+        " with 0 < low < high.",
     )
     integers: (
         Annotated[
@@ -112,8 +121,15 @@ class Distribution(Section):
             Expected("[low, high], two integers, low <= high"),
         ]
         | None
-    ) = Field(None, alias="int", description="An integer, both ends included: `[low, high]`.")
-    choice: Values | None = Field(None, description="One of the values.")
+    ) = Field(
+        None,
+        alias="int",
+        description="Draws an integer from low to high, both included: `[low, high]` with low <="
+        " high.",
+    )
+    choice: Values | None = Field(
+        None, description="Draws one of these values, each equally likely."
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Distribution:
@@ -135,11 +151,17 @@ Space: TypeAlias = Annotated[
 
 
 class RandomDraws(Section):
-    """Random draws; each point of grid and variants is crossed with each draw."""
+    """Random draws of values; each combination of `grid` and `variants` is run with each draw."""
 
-    n: Count = Field(description="How many draws.")
-    seed: Integer = Field(0, description="Another seed gives other draws.")
-    space: Space = Field(description="What is drawn: a distribution for each key.")
+    n: Count = Field(
+        description="The number of draws. Each combination of `grid` and `variants` is run with"
+        " each draw."
+    )
+    seed: Integer = Field(
+        0,
+        description="The seed of the random draws; another seed gives other draws. By default, 0.",
+    )
+    space: Space = Field(description="The keys whose values are drawn, each with its distribution.")
 
 
 ValueOrValues: TypeAlias = Annotated[
@@ -152,22 +174,28 @@ ValueOrValues: TypeAlias = Annotated[
 
 
 class Condition(Section):
-    """What a config's value must be; several conditions must all hold."""
+    """Conditions on the value of one key of a config; all that are given must hold."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    gt: Number | None = Field(None, description="Greater than.")
-    ge: Number | None = Field(None, description="At least.")
-    lt: Number | None = Field(None, description="Less than.")
-    le: Number | None = Field(None, description="At most.")
-    one_of: Values | None = Field(None, alias="in", description="Equal to one of these values.")
+    gt: Number | None = Field(None, description="The value is a number greater than this.")
+    ge: Number | None = Field(
+        None, description="The value is a number greater than or equal to this."
+    )
+    lt: Number | None = Field(None, description="The value is a number less than this.")
+    le: Number | None = Field(None, description="The value is a number less than or equal to this.")
+    one_of: Values | None = Field(
+        None, alias="in", description="The value is equal to one of these."
+    )
     none_of: ValueOrValues | None = Field(
         None,
         alias="not",
-        description="Equal to none of these values (or to this value), or not there.",
+        description="The value is equal to none of these, or the config does not have the key.",
     )
     glob: Annotated[str, Expected("a pattern as text")] | None = Field(
-        None, description="Text that matches the pattern: `*`, `?`, `[abc]`."
+        None,
+        description="The value is text that matches this pattern, in which `*`, `?` and `[abc]` are"
+        " wildcards.",
     )
 
     @model_validator(mode="after")
@@ -207,11 +235,13 @@ Filters: TypeAlias = Annotated[
 
 
 class Repeats(Section):
-    """How often each config is run, each time with its own `seed`."""
+    """The number of runs of each config, each with its own `seed`."""
 
-    n: Count = Field(description="How often.")
+    n: Count = Field(description="The number of runs of each config, each with its own `seed`.")
     seed: Integer | None = Field(
-        None, description="The first seed; without it the config's own `seed`, else 0."
+        None,
+        description="The first seed; each further run has the next one. By default, the config's"
+        " own `seed`, or 0 where it has none.",
     )
 
 
@@ -234,13 +264,25 @@ Template: TypeAlias = Annotated[
 
 
 class JobTemplates(Section):
-    """Names made of a config's values: `"{model}-{dataset}-s{seed}"`."""
+    """Templates for the names of jobs, filled with the values of a config:
+    `"{model}-{dataset}-s{seed}"`."""
 
     id: Template | None = Field(
-        None, description="The readable name of a run, in Prefect and on the monitor."
+        None,
+        description="The readable name of a run in Prefect and on the monitor. By default, it is"
+        " made of the model, the dataset, the seed and the keys that differ between"
+        " configs.",
     )
-    model: Template | None = Field(None, description="The model that the monitor groups by.")
-    dataset: Template | None = Field(None, description="The dataset that the monitor groups by.")
+    model: Template | None = Field(
+        None,
+        description="The model name that the monitor groups jobs by. By default, the config's"
+        " `model`, `model.name` or `model_name`.",
+    )
+    dataset: Template | None = Field(
+        None,
+        description="The dataset name that the monitor groups jobs by. By default, the config's"
+        " `dataset`, `dataset.name` or `dataset_name`.",
+    )
 
 
 def _a_factor(timeout: str) -> str:
@@ -280,31 +322,47 @@ Gpus: TypeAlias = Annotated[
 
 
 class Execution(Section):
-    """Where and how many at a time."""
+    """The section `execution`: where experiments run, how many at the same time, and with which
+    resources."""
 
-    mode: Mode = Field("process_pool", description="Where the function runs.")
+    mode: Mode = Field(
+        "process_pool",
+        description="Where experiments run: `process_pool` (also named `joblib`) in worker"
+        " processes; `dynamic` in worker processes, with new attempts held back while"
+        " the CPUs are busy; `thread` on threads of the calling process; `sequential`"
+        " one after the other in the calling process; `dask` or `ray` on a cluster. By"
+        " default, `process_pool`.",
+    )
     address: Annotated[Text, Expected('text, such as "tcp://10.0.0.1:8786"')] | None = Field(
         None,
-        description="dask, ray: the address of the cluster; without it, one of the sweep's own on"
-        " this machine.",
+        description="Modes `dask` and `ray` only: the address of the cluster, such as"
+        " `tcp://10.0.0.1:8786`. By default, the sweep starts a cluster on this machine"
+        " and ends it afterwards.",
     )
     workers: Annotated[Count | Literal["auto"], Expected("an integer of 1 or more, or auto")] = (
         Field(
             "auto",
-            description="How many runs at a time; auto: one for each CPU that this process may"
-            " use.",
+            description="The largest number of runs at the same time. By default `auto`: one for"
+            " each CPU that this process may use, or one for each GPU slot where `gpus` is given.",
         )
     )
     cpu_threshold: Above0 = Field(
         80,
-        description="dynamic: nothing new starts while the CPUs are busier than this, in percent.",
+        description="Mode `dynamic` only: no attempt is started while the CPUs are busier than"
+        " this, in percent. By default, 80.",
     )
     cpu_limit: Text | None = Field(
         None,
-        description="dynamic: the limit on Prefect's server that shows, and sets, how many may"
-        " run.",
+        description="Mode `dynamic` only: the name of the global concurrency limit on Prefect's"
+        " server that shows how many runs may be active at the same time, and where a"
+        " person can set that number. By default, `argus-sweep-cpu-` followed by the"
+        " host's name.",
     )
-    timeout_s: Above0 | None = Field(None, description="Seconds after which an attempt is ended.")
+    timeout_s: Above0 | None = Field(
+        None,
+        description="The longest time that an attempt may take, in seconds. An attempt that takes"
+        " longer is ended, with the cause `timeout`. By default, there is no limit.",
+    )
     timeout: (
         Annotated[
             str,
@@ -315,14 +373,27 @@ class Execution(Section):
         | None
     ) = Field(
         None,
-        description="The same for a multiple of the median duration of the attempts that have"
-        " succeeded: `5x`.",
+        description="The longest time that an attempt may take, as a multiple of the median"
+        " duration of the attempts that have succeeded, such as `5x`. Where `timeout_s`"
+        " is given as well, the shorter limit counts. By default, there is no such"
+        " limit.",
     )
-    fresh_process: Flag = Field(False, description="Each attempt gets a process of its own.")
+    fresh_process: Flag = Field(
+        False,
+        description="Run each attempt in a new process. By default, a worker process runs one"
+        " attempt after the other.",
+    )
     max_runs_per_worker: Count | None = Field(
-        None, description="Attempts after which a worker process is replaced."
+        None,
+        description="The number of attempts after which a worker process is replaced by a new one."
+        " By default, workers are not replaced.",
     )
-    order: Order = Field("given", description="In which order configs are started.")
+    order: Order = Field(
+        "given",
+        description="The order in which configs are started: `given` as in the file; `smoke_first`"
+        " first a few configs that together contain every value, then those that are"
+        " expected to take longest; `shuffle` at random. By default, `given`.",
+    )
     min_free_memory: (
         Annotated[
             str,
@@ -332,31 +403,37 @@ class Execution(Section):
         | None
     ) = Field(
         None,
-        description="Nothing new starts while less memory is free: an amount (4GB) or a share"
-        " (10%).",
+        description="No attempt is started while less memory than this is free: an amount such as"
+        " `4GB`, or a share of the memory such as `10%`. By default, free memory is not"
+        " checked.",
     )
     gpus: Gpus | None = Field(
         None,
-        description="auto: each run gets one of the GPUs that are there; or the GPUs by number; 0:"
-        " none.",
+        description="The GPUs that runs use, one for each run: `auto` for all GPUs of this machine,"
+        " a list of GPU numbers, or `0` for none. By default, GPUs are not assigned.",
     )
-    slots_per_gpu: Count = Field(1, description="How many runs share a GPU.")
+    slots_per_gpu: Count = Field(
+        1, description="The number of runs that share a GPU at the same time. By default, 1."
+    )
     stop_grace_s: From0 = Field(
         2,
-        description="Seconds that runs get to end by themselves once the sweep is stopped, or"
-        " their time is over.",
+        description="The time in seconds that a running attempt gets to end by itself after a stop"
+        " or at its time limit, before it is killed. By default, 2.",
     )
 
 
 class Limit(Section):
-    """A limit on Prefect's server, shared by all that name it."""
+    """A global concurrency limit on Prefect's server, shared by everything that uses its name."""
 
     limit: Count = Field(
-        description="How many slots it is made with where the server has none of that name."
+        description="The number of slots with which the limit is created, if Prefect's server has"
+        " none of this name."
     )
-    slots: Count = Field(1, description="How many slots an attempt takes.")
+    slots: Count = Field(1, description="The number of slots that an attempt takes. By default, 1.")
     where: Filters | None = Field(
-        None, description="Only attempts of configs that match take slots."
+        None,
+        description="A filter: only attempts of matching configs take slots. By default, all"
+        " attempts do.",
     )
 
 
@@ -372,7 +449,8 @@ LimitOrCount: TypeAlias = Annotated[
 
 
 class Stop(Section):
-    """Rules by which the sweep stops, or holds configs back."""
+    """The section `stop`: rules that stop the sweep, or that hold back configs that are likely to
+    fail."""
 
     max_failures: (
         Annotated[
@@ -380,11 +458,20 @@ class Stop(Section):
             Expected('an integer of 1 or more, or a share such as "5%"'),
         ]
         | None
-    ) = Field(None, description="So many configs have failed: a count, or a share of all (5%).")
-    max_consecutive_failures: Count | None = Field(
-        None, description="So many have failed one after the other."
+    ) = Field(
+        None,
+        description="Stop the sweep when this many configs have failed: a number, or a share of all"
+        " configs such as `5%`. By default, there is no such rule.",
     )
-    fail_fast: Flag = Field(False, description="The first has failed.")
+    max_consecutive_failures: Count | None = Field(
+        None,
+        description="Stop the sweep when this many configs have failed one after the other. By"
+        " default, there is no such rule.",
+    )
+    fail_fast: Flag = Field(
+        False,
+        description="Stop the sweep when the first config has failed. By default, it goes on.",
+    )
     max_runtime: (
         Annotated[
             float | str,
@@ -392,52 +479,73 @@ class Stop(Section):
             Expected('seconds above 0, or a time such as "2h", "90m" or "1h30m"'),
         ]
         | None
-    ) = Field(None, description="So long ago it was started: seconds, or a time (2h).")
+    ) = Field(
+        None,
+        description="Stop the sweep when this much time has passed since its start: a number of"
+        " seconds, or a time such as `2h`, `90m` or `1h30m`. By default, there is no"
+        " limit.",
+    )
     breaker: Annotated[int, Field(ge=2), Expected("an integer of 2 or more")] | None = Field(
         None,
-        description="Where so many configs that share a value fail alike, and others do not, the"
-        " rest with that value are held back.",
+        description="Start no more configs with a value once this many configs with that value have"
+        " failed in the same way, while configs without it succeed. By default, there is"
+        " no such rule.",
     )
 
     def most_failures(self, total: int) -> int | None:
-        """How many failures of so many configs stop the sweep."""
+        """The number of failed configs that stops a sweep of `total` configs; None without such a
+        rule."""
         share = share_of(self.max_failures)
         if share is not None:
             return max(1, math.ceil(round(share * total, 9)))
         return None if self.max_failures is None else int(self.max_failures)
 
     def runtime_s(self) -> float | None:
-        """The seconds after which the sweep is stopped."""
+        """The time in seconds after which the sweep is stopped; None without such a rule."""
         if self.max_runtime is None:
             return None
         return seconds_of("max_runtime", self.max_runtime)
 
 
 class Retry(Section):
-    """When a failed run is tried again."""
+    """The section `retry`: after which failures, and how often, a run is retried."""
 
-    max_attempts: Count = Field(1, description="How often a run is tried, the first time included.")
+    max_attempts: Count = Field(
+        1,
+        description="The largest number of attempts of a run, the first one included. By default 1:"
+        " a failed run is not retried.",
+    )
     retry_on: Names = Field(
         ["Exception"],
-        description="Names of exception classes (each stands for all that inherit from it, too)"
-        " and causes of death: timeout, out of memory, disk full, node lost, exit CODE, signal"
-        " NAME.",
+        description="The failures after which a run is retried: names of exception classes"
+        " (subclasses are included) and of causes (`timeout`, `out of memory`, `disk"
+        " full`, `node lost`, `exit CODE`, `signal NAME`). By default `Exception`: every"
+        " exception, and every death of a worker process.",
     )
-    not_on: Names = Field([], description="Such names that are never tried again.")
-    delay_s: From0 = Field(0, description="Seconds before the second attempt.")
+    not_on: Names = Field(
+        [],
+        description="The failures after which a run is never retried, named as in `retry_on`, which"
+        " they overrule. By default, none.",
+    )
+    delay_s: From0 = Field(
+        0, description="The time in seconds to wait before the second attempt. By default, 0."
+    )
     backoff: Annotated[float, Field(ge=1), Expected("a number of 1 or more")] = Field(
-        1, description="Each later wait is this many times the one before."
+        1,
+        description="The factor by which each wait is longer than the one before it. By default 1:"
+        " all waits are equally long.",
     )
 
 
 class TrackerSpec(Section):
-    """A tracker by name."""
+    """A tracker that each worker process creates by its name."""
 
     type: Text = Field(
-        description="Its name: jsonl, mlflow, wandb, or one that an installed package brings."
+        description="The tracker's name: `jsonl`, `mlflow`, `wandb`, or a name that an installed"
+        " package registers."
     )
     kwargs: Annotated[dict[Key, Any], Expected("a mapping")] = Field(
-        default_factory=dict, description="What it is made with."
+        default_factory=dict, description="The keyword arguments that the tracker is created with."
     )
 
 
@@ -453,23 +561,31 @@ TrackerOrName: TypeAlias = Annotated[
 
 
 class Metadata(Section):
-    """What `meta.json` says of each run besides what is found out by itself."""
+    """The section `metadata`: facts to be recorded in the `meta.json` of each run, in addition to
+    those that are recorded automatically."""
 
     experiment_name: Text | None = Field(
-        None, description="The experiment's name; without it the sweep's name."
+        None, description="The name of the experiment. By default, the name of the sweep."
     )
     group: Text | None = Field(
-        None, description="A name for runs that belong together across sweeps."
+        None,
+        description="A name shared by runs that belong together, across sweeps. By default, none.",
     )
     tags: (
         Annotated[
             list[Text] | dict[Key, str], Expected("a list of texts, or a mapping of text to text")
         ]
         | None
-    ) = Field(None, description="Free labels.")
-    parent_run_id: Text | None = Field(None, description="The run that these runs go on from.")
+    ) = Field(
+        None,
+        description="Labels of any kind: a list of texts, or a mapping of text to text. By default,"
+        " none.",
+    )
+    parent_run_id: Text | None = Field(
+        None, description="The id of the run that these runs continue. By default, none."
+    )
     dataset_version: Text | None = Field(
         None,
-        description="The version of the data; without it the config's `dataset_version` or"
+        description="The version of the data. By default, the config's `dataset_version` or"
         " `data_version`.",
     )

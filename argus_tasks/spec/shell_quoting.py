@@ -1,4 +1,4 @@
-"""Where in a text for `/bin/sh` a value that is quoted for it stays one word, and nothing more."""
+"""Finds the places in a `/bin/sh` text where a quoted value would not stay a single word."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ _HERE_DOCUMENT = re.compile(r"<<(?!<)-?\s*['\"]?[\w.]")
 
 
 def unsafe_key(text: str) -> tuple[str, str] | None:
-    """The first key in braces whose quoted value the shell would take apart and execute in parts,
-    and where it stands; None where there is none."""
-    contexts = [""]  # what the shell reads now: nothing, a quote, `$(`, `$((`, a backtick
+    """Find the first key in braces whose quoted value the shell could split and execute.
+
+    Returns:
+        The key, and the construct that it stands in; None if there is no such key.
+    """
+    contexts = [""]  # the open constructs: a quote, `$(`, `$((`, a backtick
     at, end = 0, len(text)
-    odd = ""  # what has come whose end is not found here, or differs between shells
+    odd = ""  # a construct whose end is not searched for here, or differs between shells
     while at < end:
         char, inside = text[at], contexts[-1]
         key = _KEY.match(text, at)
@@ -73,13 +76,13 @@ def unsafe_key(text: str) -> tuple[str, str] | None:
             at = text.find("\n", at) if "\n" in text[at:] else end
         else:
             if char == "<" and _HERE_DOCUMENT.match(text, at):
-                odd = "a here-document"  # its lines are the shell's to expand, quotes or not
+                odd = "a here-document"  # the shell expands its lines, quoted or not
             at += 1
     return None
 
 
 def _place(contexts: list[str]) -> str:
-    """What it stands in, where that is no place for it; empty where its quotes hold."""
+    """The construct that makes a value unsafe here; empty if quoting protects it."""
     if "`" in contexts:
         return "backticks"
     if "$((" in contexts:

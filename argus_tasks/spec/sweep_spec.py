@@ -1,4 +1,4 @@
-"""The sweep file, read and checked. docs/sweep-file.md is normative."""
+"""The sweep file: read, and checked against its model. docs/sweep-file.md is normative."""
 
 from __future__ import annotations
 
@@ -54,107 +54,155 @@ KeysAndValues: TypeAlias = Annotated[dict[Key, Any], Expected("a mapping of keys
 
 
 class SweepSpec(Section):
-    """A sweep: which function to run, with which configs, and how.
+    """A sweep: what to run, with which configs, and how.
 
-    `SweepSpec.from_mapping` makes one of the mapping that a JSON sweep file would hold; the keys
-    are those of the sweep file. `sweep_flow` takes it, as it takes the path of such a file.
+    Its fields are the keys of the [sweep file](sweep-file.md). `sweep_flow` takes a SweepSpec where
+    it takes the path of a sweep file. Make one with `SweepSpec.from_mapping`, or read one with
+    `load_sweep_file`.
+
+    Example:
+        >>> from argus_tasks import SweepSpec
+        >>> spec = SweepSpec.from_mapping({
+        ...     "experiment": "train:run",
+        ...     "grid": {"lr": [0.1, 0.01]},
+        ...     "execution": {"workers": 2},
+        ... })
+        >>> spec.grid, spec.execution.workers
+        ({'lr': [0.1, 0.01]}, 2)
+        >>> SweepSpec.from_mapping({"gird": {"lr": [0.1]}})
+        Traceback (most recent call last):
+        ...
+        argus_tasks.base.errors.BadInput: 'gird' is not a key here. Did you mean 'grid'?
     """
 
     experiment: ImportPath | None = Field(
         None,
-        description="The function: `package.module:function`, importable from the file's own"
-        " folder; or a Hydra app: `hydra:path/to/app.py`.",
+        description="The function to run, as `package.module:function`, importable from the sweep"
+        " file's folder; or a Hydra app, as `hydra:path/to/app.py`.",
     )
     command: CommandLine | None = Field(
         None,
-        description="A command line in place of the function, with keys of the config in braces.",
+        description="A command line to run instead of a function, with keys of the config in"
+        " braces: `python train.py --lr {lr}`.",
     )
     cwd: FilePath | None = Field(
         None,
-        description="The folder that the command runs in, relative to the file's folder; that one"
-        " where it is not given.",
+        description="The folder that `command` runs in, relative to the sweep file's folder. By"
+        " default, the sweep file's folder.",
     )
-    shell: Flag = Field(False, description="The command, a text, is given to `/bin/sh`.")
+    shell: Flag = Field(
+        False,
+        description="Run `command` with `/bin/sh`, which allows pipes and the like. By default, it"
+        " is run without a shell.",
+    )
     name: Text | None = Field(
-        None, description="The sweep's name; the file's stem where it is not given."
+        None,
+        description="The name of the sweep. By default, the name of the sweep file without its"
+        " suffix.",
     )
     project: Text | None = Field(
         None,
-        description="The project; the name of git's top folder where not given, else the working"
-        " folder's.",
+        description="The name of the project on the monitor. By default, the name of the Git"
+        " repository's top folder, or of the working folder outside of a repository.",
     )
     experiment_type: Text = Field(
-        "sweep", description="What kind of experiment this is, for the monitor."
+        "sweep",
+        description="The kind of experiment, shown on the monitor, such as `forecast`. By default,"
+        " `sweep`.",
     )
     results_root: FilePath | None = Field(
         None,
-        description="Where the run folders go, relative to the file's folder; `results` in git's"
-        " top folder where it is not given, else in the working folder.",
+        description="The folder that the run folders are written to, relative to the sweep file's"
+        " folder. By default, `results` in the Git repository's top folder, or in the"
+        " working folder outside of a repository.",
     )
     base: KeysAndValues = Field(
         default_factory=dict,
-        description="Keys and values of every config. Dotted keys (`optim.lr`) set nested values.",
+        description="Keys and values of every config. A dotted key such as `optim.lr` sets a nested"
+        " value.",
     )
     grid: Annotated[dict[Key, Values], Expected("a mapping of keys to lists of values")] = Field(
-        default_factory=dict, description="Every combination of these values."
+        default_factory=dict,
+        description="A list of values for each key; every combination of them becomes a config.",
     )
     variants: (
         Annotated[
             list[KeysAndValues], Field(min_length=1), Expected("a list of at least one mapping")
         ]
         | None
-    ) = Field(None, description="Sets of values that belong together; each is one alternative.")
-    random: RandomDraws | None = Field(
-        None, description="Random draws; each point is crossed with each of them."
+    ) = Field(
+        None,
+        description="Sets of values that belong together; each set is combined with every point of"
+        " `grid`.",
     )
-    include: Filters | None = Field(None, description="Only configs that match stay.")
-    exclude: Filters | None = Field(None, description="Configs that match go.")
+    random: RandomDraws | None = Field(
+        None,
+        description="Random draws; each combination of `grid` and `variants` is run with each of"
+        " them.",
+    )
+    include: Filters | None = Field(
+        None, description="A filter: only configs that match it are run. By default, all are."
+    )
+    exclude: Filters | None = Field(
+        None, description="A filter: configs that match it are not run. By default, all are run."
+    )
     repeats: RepeatsOrCount | None = Field(
-        None, description="How often each config is run, each time with its own `seed`."
+        None,
+        description="The number of runs of each config, each with its own `seed`. By default, one,"
+        " and `seed` is not set.",
     )
     search: Search | None = Field(
-        None, description="Configs are drawn while the sweep runs, as trials of an Optuna study."
+        None,
+        description="Draw the configs while the sweep runs, as trials of an Optuna study. By"
+        " default, all configs are made before the start.",
     )
     ignore_keys: Annotated[list[Key], Expected("a list of keys")] = Field(
         default_factory=list,
-        description="Top-level keys that do not make a config a different one.",
+        description="Top-level keys of a config that do not count when configs are compared, such"
+        " as `device`: configs that differ only in them are equal. By default, all keys"
+        " count.",
     )
     on_code_change: OnCodeChange = Field(
         "warn",
-        description="What becomes of earlier runs that another code has made: `warn` uses them and"
-        " says so, `rerun` runs them again, `stop` refuses to start.",
+        description="What to do with earlier runs that were made by a different version of the"
+        " code: `warn` uses them and prints a warning, `rerun` runs them again, `stop`"
+        " refuses to start. By default, `warn`.",
     )
     job: JobTemplates = Field(
-        default_factory=JobTemplates, description="Names of jobs, made of the config's values."
+        default_factory=JobTemplates,
+        description="Templates for the names of jobs, filled with the values of each config.",
     )
     execution: Execution = Field(
         default_factory=Execution,
-        description="Where the function runs, and how many at a time.",
+        description="Where experiments run, how many at the same time, and with which resources.",
     )
     limits: Annotated[
         dict[Key, LimitOrCount],
         Expected("a mapping of names of limits to how many slots they have"),
     ] = Field(
         default_factory=dict,
-        description="Limits on Prefect's server, shared with whatever else names them:"
-        " `license: 2`.",
+        description="Global concurrency limits on Prefect's server that attempts take slots of, by"
+        " name, such as `license: 2`. Everything on the server that uses the same name"
+        " shares the slots. By default, none.",
     )
     retry: Retry = Field(
-        default_factory=Retry, description="When, and how often, a failed run is tried again."
+        default_factory=Retry, description="After which failures, and how often, a run is retried."
     )
     stop: Stop = Field(
         default_factory=Stop,
-        description="When the sweep stops by itself, or holds configs back.",
+        description="Rules that stop the sweep, or that hold back configs that are likely to fail.",
     )
     metadata: Metadata = Field(
         default_factory=Metadata,
-        description="What the `meta.json` of each run says besides what is found out by itself.",
+        description="Facts to be recorded in the `meta.json` of each run, in addition to those that"
+        " are recorded automatically.",
     )
     trackers: Annotated[
         list[TrackerOrName], Expected("a list of names, or of mappings of type and kwargs")
     ] = Field(
         default_factory=list,
-        description="Who else is told of each run's start, metrics and end.",
+        description="Experiment trackers that receive the start, the metrics and the end of each"
+        " run, such as `mlflow`. By default, none.",
     )
 
     _source: Path | None = PrivateAttr(None)
@@ -162,23 +210,23 @@ class SweepSpec(Section):
 
     @property
     def source(self) -> Path | None:
-        """The file it was read from, absolute; None where there was none."""
+        """The absolute path of the sweep file; None if the sweep does not come from a file."""
         return self._source
 
     @property
     def folder(self) -> Path:
-        """The folder of the file, else the working folder, absolute."""
+        """The absolute path of the sweep file's folder; without a file, the working folder."""
         return self._source.parent if self._source else Path.cwd()
 
     @property
     def results_path(self) -> Path | None:
-        """`results_root` as an absolute path; None where it is not given."""
+        """`results_root` as an absolute path; None if it is not given."""
         if self.results_root is None:
             return None
         return Path(os.path.abspath(self.folder / Path(self.results_root).expanduser()))  # noqa: PTH100 - links stay
 
     def problem(self, path: KeyPath, sentence: str) -> BadInput:
-        """The error that says what is wrong at a path of the file, with its line where known."""
+        """The error for a wrong value at a path of the file, with the line where it is known."""
         document = self._document
         return BadInput(document.locate(given_path(path, document.value)) + sentence)
 
@@ -186,9 +234,18 @@ class SweepSpec(Section):
     def from_mapping(
         cls, mapping: Mapping[str, Any], *, environ: Mapping[str, str] | None = None
     ) -> SweepSpec:
-        """A sweep from the mapping that a JSON sweep file would hold.
+        """Make a sweep from a mapping with the keys of the sweep file.
 
-        Errors: BadInput, a sentence for each thing that is wrong.
+        Args:
+            mapping: what a JSON sweep file would contain.
+            environ: where `${NAME}` in values is looked up; by default, the environment of this
+                process.
+
+        Returns:
+            The checked sweep. It has no file, so relative paths are relative to the working folder.
+
+        Raises:
+            BadInput: with one sentence for each wrong value.
         """
         problems: list[Problem] = []
         value = fill_in_all(mapping, os.environ if environ is None else environ, problems)
@@ -198,10 +255,19 @@ class SweepSpec(Section):
 def load_sweep_file(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> SweepSpec:
-    """The sweep of a YAML or JSON file.
+    """Read a sweep file.
 
-    `environ` is where `${NAME}` is looked up; the process's environment where it is not given.
-    Errors: BadInput, a sentence with the line for each thing that is wrong.
+    Args:
+        path: a file whose name ends in `.yaml`, `.yml` or `.json`.
+        environ: where `${NAME}` in values is looked up; by default, the environment of this
+            process.
+
+    Returns:
+        The checked sweep.
+
+    Raises:
+        BadInput: with one sentence, and the line, for each wrong value; also if the file cannot be
+            read.
     """
     label = os.fspath(path)
     readers = {".yaml": read_yaml, ".yml": read_yaml, ".json": read_json}

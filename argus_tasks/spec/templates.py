@@ -1,4 +1,4 @@
-"""Templates such as `"{model}-s{seed}"`: keys in braces, and nothing that is evaluated."""
+"""Templates such as `"{model}-s{seed}"`: text with keys in braces, without any evaluation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def template_keys(template: str) -> list[str]:
 
 
 def check_template(template: str) -> str:
-    """The template itself. Errors: ValueError where a brace has no partner."""
+    """Return the template. Raises ValueError if a brace has no partner."""
     if any(match.group(2) for match in _PIECE.finditer(template)):
         raise ValueError
     return template
 
 
 def fill_template(template: str, text_of: Callable[[str], str]) -> str:
-    """The template with each key replaced by its text; `{{` and `}}` are braces."""
+    """The template with each key replaced by its text; `{{` and `}}` become single braces."""
 
     def replace(match: re.Match[str]) -> str:
         key = match.group(1)

@@ -1,4 +1,4 @@
-"""How long an attempt may take: seconds, or a multiple of what the others took."""
+"""The time limit of attempts: seconds, or a multiple of the median duration."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from bisect import insort
 
 from argus_tasks.base.errors import BadInput
 
-# Before this many attempts have succeeded, a median says nothing about the next one.
+# The median is used from this many successful attempts on.
 ENOUGH = 3
-# A multiple of a moment would end attempts for a hiccup of the machine.
+# The shortest limit: a multiple of a very short duration would end attempts for a short delay.
 LEAST_S = 1.0
 _FACTOR = re.compile(r"(\d+(?:\.\d+)?)x")
 
 
 class TimeLimit:
-    """The limit of a sweep's attempts; false where there is none. Safe to use from many threads.
+    """The time limit of a sweep's attempts; false if there is none. Safe to use from many threads.
 
     Args:
-        timeout_s: seconds.
-        timeout: `5x`: so many times the median of the attempts that have succeeded.
+        timeout_s: the limit in seconds.
+        timeout: the limit as a multiple of the median duration of the attempts that have succeeded:
+            `5x`.
     """
 
     def __init__(self, timeout_s: float | None = None, timeout: str | None = None) -> None:
@@ -34,17 +35,17 @@ class TimeLimit:
 
     @property
     def moves(self) -> bool:
-        """True where it depends on other attempts, and may change while one is waited for."""
+        """Whether the limit depends on other attempts, and so may change while an attempt runs."""
         return self._factor is not None
 
     def succeeded(self, duration_s: float) -> None:
-        """An attempt has succeeded in this time."""
+        """Take the duration of an attempt that has succeeded into account."""
         if self._factor is not None:
             with self._lock:
                 insort(self._durations, duration_s)
 
     def seconds(self) -> float | None:
-        """The limit as it is now; None while there is none."""
+        """The present limit in seconds; None while there is none."""
         relative = self._relative()
         if relative is None or self._timeout_s is None:
             return self._timeout_s if relative is None else relative
@@ -62,7 +63,7 @@ class TimeLimit:
 
 
 def factor_of(timeout: str) -> float:
-    """The 5 of `5x`. Errors: BadInput where it is not above 1."""
+    """The number 5 of `5x`. Raises BadInput if it is not above 1."""
     found = _FACTOR.fullmatch(timeout) if isinstance(timeout, str) else None
     if found is None or float(found[1]) <= 1:
         raise BadInput(

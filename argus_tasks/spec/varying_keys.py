@@ -1,4 +1,4 @@
-"""What differs between the configs of a sweep: dotted keys with their values, as plain text."""
+"""Finds the keys whose values differ between the configs of a sweep."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Pair: TypeAlias = tuple[str, str]
 
 
 class Pairs:
-    """Makes the pairs of configs; values that come again are looked up."""
+    """Makes key-value pairs of configs, and remembers the text of values that it has seen."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[type, Hashable], str] = {}
 
     def of(self, config: Mapping[str, Any]) -> tuple[Pair, ...]:
-        """Every key of the config with its value."""
+        """Every dotted key of the config, with its value."""
         return tuple((key, self._text(value)) for key, value in flatten(config).items())
 
     def _text(self, value: Any) -> str:
@@ -36,7 +36,7 @@ class Pairs:
 
 
 def varying(configs: Sequence[Iterable[Pair]]) -> list[tuple[Pair, ...]]:
-    """The pairs of each config whose key does not have one and the same value in all of them."""
+    """The pairs of each config, without the keys that have the same value in all configs."""
     often: dict[Pair, int] = {}
     for pairs in configs:
         for pair in pairs:
@@ -45,7 +45,7 @@ def varying(configs: Sequence[Iterable[Pair]]) -> list[tuple[Pair, ...]]:
 
 
 def shown_pair(pair: Pair) -> str:
-    """The pair as a person would write it, without secrets: `model=patchtst`."""
+    """The pair as text for people, without secrets: `model=patchtst`."""
     key, text = pair
     if names_a_secret(key):
         return f"{key}={MASK}"

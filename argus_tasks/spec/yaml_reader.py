@@ -1,7 +1,7 @@
-"""YAML as docs/sweep-file.md reads it: plain values, numbers as people write them, lines kept.
+"""Reads YAML as docs/sweep-file.md defines it, and remembers the line of each value.
 
-The values are built from the node graph by this module; no constructor of the YAML library runs,
-so no tag can make an object.
+This module builds the values from the node graph. No constructor of the YAML library runs, so no
+tag can create an object.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TRUE = frozenset({"yes", "true", "on"})
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The library's parser with our own idea of what an unquoted scalar is."""
+    """The library's parser with the sweep file's rules for unquoted values."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - the library's own attribute
 
@@ -64,7 +64,11 @@ _scalars(_MERGE, r"<<", "<")
 
 
 def read_yaml(text: str, label: str, environ: Mapping[str, str]) -> Document:
-    """The document of the text. Errors: BadInput where it is no YAML at all, or too much of it."""
+    """Parse YAML text.
+
+    Raises:
+        BadInput: if the text is not YAML, or its aliases expand to too many values.
+    """
     try:
         _check_depth(text, label)
         loader = _Loader(text)
@@ -84,7 +88,7 @@ def read_yaml(text: str, label: str, environ: Mapping[str, str]) -> Document:
 
 
 def _check_depth(text: str, label: str) -> None:
-    """The library's composer crashes the process where brackets are nested very deep."""
+    """Refuse deep nesting before the library's composer sees it, which would crash the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent) and event.start_mark:
@@ -96,7 +100,7 @@ def _check_depth(text: str, label: str) -> None:
 
 
 class TooMuch(Exception):
-    """The values would not fit into the memory."""
+    """The aliases of a document expand to more values than the memory may hold."""
 
 
 class _Builder:
@@ -213,6 +217,6 @@ def _float(text: str) -> float:
     if word in (".inf", ".nan"):
         return sign * float(word[1:])
     number = float(plain)
-    if math.isinf(number):  # a commit id such as 12e4567, or a slip: never infinity in silence
+    if math.isinf(number):  # a commit id such as 12e4567, or a mistake; never infinity
         raise ValueError
     return number

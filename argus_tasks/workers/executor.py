@@ -1,4 +1,4 @@
-"""Where attempts execute: in worker processes, or in the caller's own process."""
+"""The executors: run attempts in worker processes, on threads, on a cluster, or in the caller."""
 
 from __future__ import annotations
 
@@ -36,36 +36,41 @@ from argus_tasks.workers.isolation.protocol import (
     sys_path_of,
     without_experiment_function,
 )
-from argus_tasks.workers.worker_environment import of_all_workers
+from argus_tasks.workers.worker_environment import shared_environment
 
 
 class Executor(Protocol):
-    """What a session needs of either kind."""
+    """The interface that a session uses to run attempts."""
 
     def warm(self, count: int) -> None:
-        """Get ready for `count` runs at once."""
+        """Prepare to run `count` attempts at the same time."""
 
     def check(self) -> None:
-        """Wait until the experiment is known to load. Errors: BadInput where it does not."""
+        """Wait until the experiment has been loaded. Raises BadInput if it cannot be loaded."""
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Wait for a place, ask `may_start`, execute one attempt; None where it may not.
+        """Wait for a free slot, call `may_start`, and execute one attempt.
 
-        Errors: WorkerDied; BadInput as `check`.
+        Returns:
+            The outcome; None if `may_start` returned False.
+
+        Raises:
+            WorkerDied: if the worker process died.
+            BadInput: as `check`.
         """
 
-    def tree(self) -> int | None:
-        """The process that all experiments come from; None where none is known."""
+    def root_pid(self) -> int | None:
+        """The process id of the common ancestor of all experiments; None if there is none."""
 
     def end_all(self, sign: signal.Signals) -> None:
-        """End what can be ended from outside."""
+        """Send the signal to all experiments that run in other processes."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
 
 class WorkerExecutor:
-    """In warm worker processes."""
+    """Runs attempts in worker processes that are kept between attempts."""
 
     def __init__(
         self,
@@ -75,13 +80,13 @@ class WorkerExecutor:
         environment: Mapping[str, str],
         likely: Sequence[Mapping[str, str]],
     ) -> None:
-        # Where there are slots to have, no more workers are made ready than there are of these.
+        # If attempts need slots, no more workers are started in advance than there are slots.
         self._most_ready = len(likely) if any(likely) else request.workers
         setup = setup_of(request, stop)
         self._pool = WorkerPool(
             request.workers,
             setup,
-            {**of_all_workers(request, os.environ), **environment},
+            {**shared_environment(request, os.environ), **environment},
             limit=limit,
             grace_s=request.execution.stop_grace_s,
             max_runs=request.execution.max_runs_per_worker,
@@ -106,16 +111,16 @@ class WorkerExecutor:
         """Execute on a free worker."""
         return self._pool.run(assignment, may_start)
 
-    def tree(self) -> int | None:
-        """The workers' keeper."""
+    def root_pid(self) -> int | None:
+        """The process id of the workers' keeper."""
         return self._pool.keeper_pid
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
-        """End the idle worker of this environment, if there is one."""
+        """End the idle worker that has this environment, if there is one."""
         self._pool.drop_idle(environment)
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Signal every worker."""
+        """Send the signal to every worker."""
         self._pool.end_all(sign)
 
     def close(self) -> None:
@@ -124,7 +129,7 @@ class WorkerExecutor:
 
 
 class LocalExecutor:
-    """In the caller's own thread: nothing is isolated, a debugger works."""
+    """Runs attempts on the caller's own thread, without isolation, so that a debugger works."""
 
     def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
         self._load = partial(request.experiment.load, request.execution.stop_grace_s)
@@ -150,24 +155,24 @@ class LocalExecutor:
         self.warm(1)
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Execute here; what the experiment prints is copied to its log."""
+        """Execute here, and copy what the experiment prints to its log."""
         if not may_start():
             return None
         return self._attempt(assignment, copied_streams, lambda: False)
 
-    def tree(self) -> int | None:
-        """There is no such process."""
+    def root_pid(self) -> int | None:
+        """None: experiments run in this process."""
 
     def end_all(self, sign: signal.Signals) -> None:
-        """There is nobody to end but ourselves, and scripts."""
+        """Kill running scripts on SIGKILL; anything else runs in this process."""
         if sign == signal.SIGKILL:
             kill_running()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
     def _attempt(
-        self, assignment: Assignment, capture: Capture | None, disowned: Callable[[], bool]
+        self, assignment: Assignment, capture: Capture | None, abandoned: Callable[[], bool]
     ) -> Outcome:
         self.warm(1)
         assert self._function is not None
@@ -177,37 +182,37 @@ class LocalExecutor:
             trackers=self._trackers,
             stop=self._stop,
             capture=capture,
-            disowned=disowned,
+            abandoned=abandoned,
         )
 
 
 class ThreadExecutor(LocalExecutor):
-    """On threads of the caller's process, for functions that wait: nothing is isolated.
+    """Runs attempts on threads of the caller's process, without isolation, for functions that wait.
 
-    A thread cannot be ended from outside: one that does not return after a stop is disowned. It
+    A thread cannot be ended from outside. One that does not return after a stop is abandoned: it
     writes nothing any more, and does not keep the process from exiting.
     """
 
     def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
         super().__init__(request, stop)
-        self._places = threading.BoundedSemaphore(request.workers)
-        self._disowned = threading.Event()
+        self._slots = threading.BoundedSemaphore(request.workers)
+        self._abandoned = threading.Event()
         self._waiting: set[Future[Outcome]] = set()
         self._lock = threading.Lock()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Execute on a thread of its own, as soon as there is a place."""
-        with self._places:
+        """Execute on a new thread, as soon as a slot is free."""
+        with self._slots:
             future: Future[Outcome] = Future()
             with self._lock:
-                if self._disowned.is_set():
+                if self._abandoned.is_set():
                     raise WorkerDied("stopped")
                 self._waiting.add(future)
             if not may_start():
                 with self._lock:
                     self._waiting.discard(future)
                 return None
-            place = copy_context()  # what Prefect's log and tasks look themselves up in
+            place = copy_context()  # Prefect's logging and tasks need the context variables
             threading.Thread(
                 target=place.run,
                 args=(self._into, future, assignment),
@@ -221,17 +226,17 @@ class ThreadExecutor(LocalExecutor):
                     self._waiting.discard(future)
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Wait no longer for any thread."""
+        """Abandon all threads."""
         super().end_all(sign)
         with self._lock:
-            self._disowned.set()
+            self._abandoned.set()
             for future in self._waiting:
                 with suppress(InvalidStateError):
                     future.set_exception(WorkerDied("its thread did not return"))
 
     def _into(self, future: Future[Outcome], assignment: Assignment) -> None:
         try:
-            outcome = self._attempt(assignment, None, self._disowned.is_set)
+            outcome = self._attempt(assignment, None, self._abandoned.is_set)
         except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
             outcome = outcome_of_exception(error, 0.0)
         with suppress(InvalidStateError):
@@ -245,8 +250,16 @@ def make_executor(
     environment: Mapping[str, str],
     likely: Sequence[Mapping[str, str]] = ({},),
 ) -> Executor:
-    """The executor of the request's mode; limit, `environment`, and those environments that single
-    attempts are likely to ask for, are for worker processes."""
+    """Make the executor of the request's mode.
+
+    Args:
+        request: the sweep.
+        stop: the flag that attempts look at.
+        limit: the time limit of attempts; for worker processes only.
+        environment: added to the environment of worker processes.
+        likely: the environments that single attempts are likely to need, to start workers in
+            advance.
+    """
     if request.execution.mode == "sequential":
         return LocalExecutor(request, stop)
     if request.execution.mode == "thread":
@@ -259,7 +272,11 @@ def make_executor(
 
 
 def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
-    """What workers are told of a sweep. Errors: BadInput where live trackers cannot be sent."""
+    """The setup that workers need to run attempts of the sweep.
+
+    Raises:
+        BadInput: if live trackers cannot be sent to other processes.
+    """
     return Setup(
         without_experiment_function(request.experiment),
         sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109

@@ -1,4 +1,5 @@
-"""What the environment of every worker has besides that of the sweep's own process."""
+"""The environment variables that all workers get in addition to those of the sweep's own
+process."""
 
 from __future__ import annotations
 
@@ -9,15 +10,15 @@ from argus_tasks.planning.request import SweepRequest
 from argus_tasks.spec.gpus import VISIBLE
 
 _OPENMP = "OMP_NUM_THREADS"
-# Those that go by OMP_NUM_THREADS where they have no count of their own.
+# The variables of libraries that follow OMP_NUM_THREADS unless their own variable is set.
 _GO_BY_OPENMP = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _NUMBA = "NUMBA_NUM_THREADS"
 
 
-def of_all_workers(request: SweepRequest, environ: Mapping[str, str]) -> dict[str, str]:
-    """Its share of the cores as thread counts of numeric libraries; no GPU where none is asked for.
+def shared_environment(request: SweepRequest, environ: Mapping[str, str]) -> dict[str, str]:
+    """Thread counts for numeric libraries, and no GPU if the option `gpus` is 0.
 
-    `environ` is what the user has: it stays as it is.
+    `environ` is the user's environment; variables that it has are left unchanged.
     """
     added = thread_counts(request.workers, usable_cpus(), environ)
     if request.execution.gpus == 0:
@@ -26,9 +27,10 @@ def of_all_workers(request: SweepRequest, environ: Mapping[str, str]) -> dict[st
 
 
 def thread_counts(workers: int, cores: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """Thread counts by which so many workers together use each core once, at least 1 each.
+    """Thread counts with which all workers together use each core once; at least 1 each.
 
-    What the user has set stays: OMP_NUM_THREADS stands for those that go by it, too.
+    Variables that the user has set are left unchanged. OMP_NUM_THREADS also counts for the
+    libraries that follow it.
     """
     names = [_NUMBA] if _OPENMP in environ else [_OPENMP, *_GO_BY_OPENMP, _NUMBA]
     share = str(max(1, cores // workers))

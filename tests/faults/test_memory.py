@@ -89,7 +89,7 @@ def test_the_kernels_victim_is_named(how: str, cgroup: Path, results_root: Path)
     assert [record["status"] for record in fine] == ["succeeded"] * 9
     (victim,) = [record for record in found if record["config"]["fault"] == "memory"]
     assert (victim["status"], victim["cause"]) == ("failed", "out of memory")
-    assert "for want of memory; it had held up to" in victim["error_message"]
+    assert "because memory ran out; it had held up to" in victim["error_message"]
     assert "out of memory" not in json.dumps([record["cause"] for record in fine])
 
 
@@ -112,7 +112,7 @@ def test_a_kill_by_somebody_else_is_not_the_kernels(cgroup: Path, results_root: 
     assert kills(cgroup) == 0
     (victim,) = [r for r in records(results_root) if r["config"]["fault"] == "kill"]
     assert victim["cause"] == "signal SIGKILL"
-    assert "nobody here sent it" in victim["error_message"]
+    assert "this sweep did not send" in victim["error_message"]
 
 
 def test_somebody_counts() -> None:

@@ -156,7 +156,7 @@ def test_a_killed_keeper_costs_what_was_running_and_no_more(
     assert (summary.succeeded, summary.failed) == (8, 2)
     lost = [r for r in records(results_root) if r["config"]["fault"] == "marked_nap"]
     assert {record["cause"] for record in lost} == {"signal SIGKILL"}
-    assert all("keeps the workers" in record["error_message"] for record in lost)
+    assert all("keeper of the workers" in record["error_message"] for record in lost)
     # `env -i` hides a process from the mark that a lost keeper leaves; nothing else does.
     for pid in processes_with(nap):
         assert not Path(f"/proc/{pid}/environ").read_bytes()

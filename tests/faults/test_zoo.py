@@ -105,7 +105,7 @@ def test_each_costs_one_run(how: str, results_root: Path, mark: str) -> None:
     segfault = (found["segfault"]["dir"] / "error.log").read_text()
     assert "Fatal Python error: Segmentation fault" in segfault
     assert "in segfault" in segfault
-    assert "nobody here sent it" in found["kill"]["error_message"]
+    assert "this sweep did not send" in found["kill"]["error_message"]
     assert len(found["long_message"]["error_message"]) < 20_000
     assert found["odd_text"]["error_message"].endswith("in it")
     assert (found["flood"]["dir"] / "run.log").stat().st_size == 100_000_000

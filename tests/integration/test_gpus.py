@@ -155,7 +155,7 @@ def test_a_gpu_that_is_not_there_is_said_before_anything_starts(on_gpus: Lab) ->
     sweep = on_gpus.sweep("none", 3, gpus=[0, 2])
     _, err = sweep.communicate(timeout=60)
     assert sweep.returncode == 1
-    assert "gpus is [0, 2]; expected numbers of GPUs that are there: there are 2" in err
+    assert "gpus is [0, 2]; expected numbers of existing GPUs: there are 2" in err
     assert not (on_gpus.folder / "none").exists()
 
 

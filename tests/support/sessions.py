@@ -38,7 +38,7 @@ def run_session(session: SweepSession) -> RunSummary:
 
     session.warm()
     if session.admission.cpu is not None:  # no server is asked for its limit
-        session.admission.cpu.ruled(Rule.CONTROLLER, None, "")
+        session.admission.cpu.set_rule(Rule.CONTROLLER, None, "")
     with session, ThreadPoolExecutor(session.request.workers) as threads:
         runner = AttemptRunner(session)
         list(threads.map(one, [run.index for run in session.plan.to_do]))

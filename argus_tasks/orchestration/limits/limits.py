@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from argus_tasks.admission.cpu import CpuRoom, Rule
-from argus_tasks.admission.shared_slots import Slots
+from argus_tasks.admission.shared_slots import LimitSlots
 from argus_tasks.base.guard import swallow
 from argus_tasks.orchestration.limits.leases import Leases, WaitingSweeps
 from argus_tasks.orchestration.prefect_api.limit_server import LimitServer, ServerLimit
@@ -117,7 +117,7 @@ def keep_limits(admission: AdmissionQueue) -> LimitKeeper:
 class _NamedLimit:
     """A limit of the sweep file: made where there is none, else respected."""
 
-    def __init__(self, server: LimitServer, slots: Slots, wake: Callable[[], None]) -> None:
+    def __init__(self, server: LimitServer, slots: LimitSlots, wake: Callable[[], None]) -> None:
         self._server = server
         self._slots = slots
         self._leases = Leases(server, slots.name)
@@ -142,7 +142,7 @@ class _NamedLimit:
         allowed = _lease(
             limit, leases, self._waiting_sweeps, min(wanted, limit.limit), slots.used, wanted
         )
-        slots.owed = leases.held > allowed
+        slots.over_allowed = leases.held > allowed
         why = f"waiting for {slots.name}"
         slots.allow(allowed, why if limit.limit else f"paused: {slots.name} is 0")
 
@@ -177,14 +177,14 @@ class _CpuLimit:
             limit = self._made(max(1, cpu.room))
         self._disabled = not limit.active
         if self._disabled:
-            cpu.ruled(Rule.OFF, None, "")
+            cpu.set_rule(Rule.OFF, None, "")
             return
         wanted = cpu.wanted()
         if not self._is_ours(limit):
             target = min(wanted, limit.limit)
             allowed = _lease(limit, leases, self._waiting_sweeps, target, cpu.running, wanted)
             why = f"{cpu.name} is {limit.limit}"
-            cpu.ruled(Rule.PERSON, allowed, why if limit.limit else f"paused: {why}")
+            cpu.set_rule(Rule.PERSON, allowed, why if limit.limit else f"paused: {why}")
             return
         self._write(limit)
         target = min(wanted, cpu.room)
@@ -195,11 +195,11 @@ class _CpuLimit:
             )
         leases.reach(target, cpu.running)
         sharing = f"sharing {cpu.name} with other sweeps"
-        cpu.ruled(Rule.CONTROLLER, max(1, min(target, leases.held)) if others else None, sharing)
+        cpu.set_rule(Rule.CONTROLLER, max(1, min(target, leases.held)) if others else None, sharing)
 
     def away(self) -> None:
         if self._cpu.rule is not Rule.PERSON:  # what a person said last, holds
-            self._cpu.ruled(Rule.CONTROLLER, None, "")
+            self._cpu.set_rule(Rule.CONTROLLER, None, "")
 
     def leave(self) -> None:
         _leave(self._leases, self._waiting_sweeps, disabled=self._disabled)

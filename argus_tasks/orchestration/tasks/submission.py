@@ -81,7 +81,7 @@ class SubmissionLoop:
         while not self.finished:
             try:
                 self.turn(task)
-                notice.say(session.admission.holding)
+                notice.write(session.admission.holding)
             except KeyboardInterrupt:  # of a handler that is not ours
                 session.stops.on_signal(SIGINT)
         notice.end()

@@ -1,4 +1,4 @@
-"""One attempt of one run, wherever it executes: in a worker, on a thread, in the caller."""
+"""Executes one attempt of one run, in a worker, on a thread, or in the caller's process."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, RUN_LOG, SKIPPED, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, RunRecord, stopped_ending
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
-from argus_tasks.workers.attempts.reported_attempt import Watch, watched
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.reported_attempt import AttemptReport, attempt_report
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 
 _SHOWN_METRICS = 100
@@ -36,7 +36,7 @@ _LONGEST_MESSAGE = 10_000
 _LONGEST_STACK = 200_000
 
 
-# What experiments raise that were written for Optuna: it is known by its name, not imported.
+# Experiments written for Optuna raise this class, which is recognized by name, not imported.
 _OPTUNAS_OWN = "TrialPruned"
 
 Capture = Callable[[RunLog], AbstractContextManager[None]]
@@ -49,27 +49,36 @@ def run_attempt(
     trackers: Sequence[Tracker],
     stop: StopFlag,
     capture: Capture | None,
-    disowned: Callable[[], bool] = lambda: False,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run the experiment once and write its folder; once `disowned`, nothing more is written.
+    """Run the experiment once, and write the run's folder.
 
-    Whatever the experiment raises is an outcome: a SystemExit is its own end and nobody else's,
-    a KeyboardInterrupt a stop where one was asked for. Where the folder itself cannot be written,
-    the outcome says so.
+    Whatever the experiment raises becomes an outcome, SystemExit included; a KeyboardInterrupt
+    counts as a stop if a stop was requested. If the folder cannot be written, the outcome says so
+    (`unwritten`).
+
+    Args:
+        assignment: the attempt.
+        function: the experiment.
+        trackers: called at the start, the metrics and the end.
+        stop: whether the sweep is being stopped.
+        capture: redirects what the experiment prints into the run's log; None where that is
+            impossible.
+        abandoned: whether the caller has given up this attempt; then nothing more is written.
     """
     started = time.monotonic()
-    used = Used(assignment.key.owner or {})
-    with watched(assignment, stop, disowned, used, alone=capture is not None) as watch:
+    used = ResourceUsage(assignment.key.owner or {})
+    with attempt_report(assignment, stop, abandoned, used, alone=capture is not None) as report:
         try:
             outcome = _attempt(
-                assignment, function, trackers, stop, capture, disowned, started, watch, used
+                assignment, function, trackers, stop, capture, abandoned, started, report, used
             )
         except OSError as error:
             outcome = outcome_of_exception(
                 error, time.monotonic() - started, secrets_of(assignment.config)
             )
-            return watch.sign(replace(outcome, unwritten=True), 0)
-    return replace(outcome, files={}) if disowned() else outcome
+            return report.add_to(replace(outcome, unwritten=True), 0)
+    return replace(outcome, files={}) if abandoned() else outcome
 
 
 def _attempt(
@@ -78,10 +87,10 @@ def _attempt(
     trackers: Sequence[Tracker],
     stop: StopFlag,
     capture: Capture | None,
-    disowned: Callable[[], bool],
+    abandoned: Callable[[], bool],
     started: float,
-    watch: Watch,
-    used: Used,
+    report: AttemptReport,
+    used: ResourceUsage,
 ) -> Outcome:
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
@@ -102,7 +111,7 @@ def _attempt(
             assignment.resumed,
             trackers,
             stop.is_set,
-            _sink=watch.sink,
+            _sink=report.sink,
             _trial=_trial_of(assignment),
         )
         stack.callback(ctx._close)
@@ -124,10 +133,12 @@ def _attempt(
         except BaseException as error:  # noqa: BLE001 - everything that ends a run is recorded
             raised = error
         if os.getpid() != process:
-            os._exit(raised is not None)  # a fork of the experiment's: the run is not its own
+            os._exit(
+                raised is not None
+            )  # a process that the experiment has forked must not write the run's folder
         if assignment.lost:
             return claim_lost()
-        if disowned():
+        if abandoned():
             return Outcome(stopped_ending(stop.by()))
         if raised is None:
             try:
@@ -148,11 +159,11 @@ def _attempt(
         record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
     files = hashes_of(assignment.key.run_dir, record.last_words)
-    return watch.sign(replace(outcome, files=files), ctx._epochs)
+    return report.add_to(replace(outcome, files=files), ctx._epochs)
 
 
 def claim_lost() -> Outcome:
-    """The outcome of an attempt whose config another has taken over in the meantime."""
+    """The outcome of an attempt whose config was taken over by another sweep in the meantime."""
     message = "another sweep has taken this run over"
     return Outcome(Ending(FAILED, causes.CLAIM_LOST, "ClaimLost", message, resumable=True))
 
@@ -176,7 +187,7 @@ def _pruned(ctx: RunContext, metrics: dict[str, float], duration_s: float) -> Ou
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers of a result's top level, the first hundred."""
+    """The finite numbers at the top level of a result; at most the first hundred."""
     numbers: dict[str, float] = {}
     for key, value in metrics.items():
         if len(numbers) >= _SHOWN_METRICS:
@@ -201,7 +212,7 @@ def _called(function: ExperimentFunction, ctx: RunContext) -> object:
         from concurrent.futures import ThreadPoolExecutor
         from contextvars import copy_context
 
-        # On a thread of its own: in a notebook the caller's own one has a loop running.
+        # On a new thread: in a notebook, the caller's thread already runs an event loop.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(copy_context().run, asyncio.run, result).result()
 
@@ -229,8 +240,11 @@ def _stopped(
 def outcome_of_exception(
     error: BaseException, duration_s: float, secrets: Sequence[str] = ()
 ) -> Outcome:
-    """The outcome of an attempt that ended by this exception, in plain texts without secrets: the
-    exception itself may be such that it cannot be shown, or sent anywhere."""
+    """The outcome of an attempt that ended with this exception.
+
+    It contains plain texts without secrets, since the exception itself may be impossible to print
+    or to send to another process.
+    """
     name = type(error).__name__
     try:
         message = _plain(str(error), _LONGEST_MESSAGE, secrets)
@@ -240,7 +254,7 @@ def outcome_of_exception(
         return Outcome(Ending(SKIPPED, causes.SKIPPED, name, message), duration_s=duration_s)
     cause = causes.of_exception(error)
     kinds = tuple(dict.fromkeys((cause, *(kind.__name__ for kind in type(error).__mro__))))
-    # The frames of our own call are cut: the user's code is what the reader looks for.
+    # The frames of this module are cut off: the reader looks for the user's code.
     inner = error.__traceback__
     while inner is not None and inner.tb_frame.f_code.co_filename == __file__:
         inner = inner.tb_next
@@ -260,8 +274,8 @@ def _stack(error: BaseException, innermost: TracebackType | None, secrets: Seque
 
 
 def _plain(text: str, longest: int, secrets: Sequence[str]) -> str:
-    """Of exactly the type `str`, writable as UTF-8, without secrets or what a terminal acts on, its
-    middle cut out where it is long."""
+    """A plain `str` that can be written as UTF-8, without secrets or terminal control codes, and
+    with its middle cut out if it is too long."""
     plain = str.__str__(text).encode("utf-8", "backslashreplace").decode("utf-8")
     return visible(redact_cut(plain, longest, secrets))
 
@@ -283,8 +297,8 @@ def _close(
         ctx.logger.warning("skipped: %s", ending.error_message)
         record.event("skip", attempt=assignment.attempt, reason=ending.error_message)
     elif ending.status == FAILED:
-        retrying = assignment.retry.wants(outcome.kinds, assignment.attempt)
-        again = ", to be tried again" if retrying else ""
+        retrying = outcome.is_retried(assignment.retry, assignment.attempt)
+        again = ", to be retried" if retrying else ""
         ctx.logger.error("attempt %s failed%s\n%s", assignment.attempt, again, outcome.stack)
         record.event("retry" if retrying else "error", **facts)
         if retrying:

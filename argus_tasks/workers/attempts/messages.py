@@ -1,4 +1,4 @@
-"""What crosses the border between a sweep and the process that executes an attempt."""
+"""The messages between a sweep and the process that executes an attempt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from argus_tasks.runs.context.trial_reports import TrialLink
 from argus_tasks.runs.ledger.claims import Claim
+from argus_tasks.runs.record.layout import FAILED
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.runs.record.run_record import Ending, RunKey
 from argus_tasks.spec.retry import RetryPolicy
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What an attempt came to, for the monitor.
+    """What an attempt has sent to the monitor.
 
     Attributes:
-        last: where its last events end, as text; the job's end goes after them.
-        metrics: what the experiment's own reporters were given.
-        train_epochs: how many epochs were sent.
+        last: the positions in the outbox of its last events, as text; the job's end must follow
+            them.
+        metrics: the metrics that the experiment's own reporters were given.
+        train_epochs: the number of epochs that were sent.
         resources: see `workers.attempts.resource_usage`.
     """
 
@@ -35,19 +37,20 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What is to be run.
+    """An attempt that is to be executed.
 
     Attributes:
-        key: which run.
+        key: the run.
         config: its config.
-        meta: the run's metadata, its attempt in it.
-        retry: the sweep's policy, so that the record can say whether another try follows.
-        resumed: an earlier try was cut off and left this folder.
-        claim: what says that the config is the sweep's to run; None where nothing does.
-        join: how to tell the monitor of it; None where there is none.
-        environment: what the environment of its worker must have besides that of the others.
-        alone: nothing else is to take memory meanwhile.
-        trial: how it talks with the search that it is a trial of; None where it is none.
+        meta: the run's metadata, with the number of this attempt.
+        retry: the policy that decides whether another attempt follows, which the record says.
+        resumed: whether an earlier attempt was cut off and left this folder.
+        claim: the claim of the config; None if configs are not claimed.
+        join: how to send events to the monitor; None without a monitor.
+        environment: environment variables that its worker must have in addition to those of all
+            workers.
+        alone: whether no other attempt may use memory at the same time.
+        trial: the connection to the search that it is a trial of; None without a search.
     """
 
     key: RunKey
@@ -63,12 +66,12 @@ class Assignment:
 
     @property
     def lost(self) -> bool:
-        """True where another has taken the config over: nothing may be written any more."""
+        """Whether another sweep has taken the config over; then nothing may be written any more."""
         return self.claim is not None and not self.claim.stands()
 
     @property
     def attempt(self) -> int:
-        """Which try this is, from 1."""
+        """The number of this attempt, from 1."""
         return self.meta.attempt or 1
 
 
@@ -77,15 +80,16 @@ class Outcome:
     """How an attempt ended, in values that any process can read.
 
     Attributes:
-        ending: status, cause, error.
-        kinds: what `retry_on` may name: the cause, and the exception's class and its bases.
-        stack: the stack trace, empty where there is none.
-        metrics: the numbers of the result's top level, for those who watch.
-        duration_s: this attempt's seconds.
-        files: SHA-256 of the run's files: `runs.record.hashes`.
-        unwritten: the run's folder does not tell of it yet: its worker is dead, or the disk full.
-        forgiven: it is tried again, and this try does not count.
-        reported: what the monitor is to know of it; None where it has none, or cannot be reached.
+        ending: its status, cause and error.
+        kinds: the names that `retry_on` can match: the cause, the exception's class and its bases.
+        stack: the stack trace; empty without one.
+        metrics: the numbers at the top level of the result.
+        duration_s: the duration of this attempt in seconds.
+        files: the SHA-256 of the run's files, as `runs.record.hashes` makes them.
+        unwritten: whether the run's folder lacks this outcome: the worker died, or the disk is
+            full.
+        free_retry: whether the run is retried without counting this attempt towards `max_attempts`.
+        reported: what was sent to the monitor; None without a monitor.
     """
 
     ending: Ending
@@ -95,5 +99,18 @@ class Outcome:
     duration_s: float = 0.0
     files: dict[str, Any] = field(default_factory=dict)
     unwritten: bool = False
-    forgiven: bool = False
+    free_retry: bool = False
     reported: Reported | None = None
+
+    def is_retried(self, policy: RetryPolicy, attempt: int) -> bool:
+        """Whether another attempt of the run follows this one in the same session.
+
+        The worker, the parent of a dead worker, the session and Prefect all ask this.
+
+        Args:
+            policy: the policy that holds for the run.
+            attempt: the number of this attempt as the policy counts it, from 1.
+        """
+        if self.ending.status != FAILED or self.ending.resumable:
+            return False
+        return self.free_retry or policy.allows(self.kinds, attempt)

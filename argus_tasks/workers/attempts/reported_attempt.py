@@ -1,6 +1,6 @@
-"""An attempt that a monitor is told of: what is set up around it, and what it came to for the flow.
+"""Sends the events of an attempt to the monitor, and sums up for the flow's process what was sent.
 
-Without a monitor nothing of this is loaded.
+Without a monitor, none of the reporting code is loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
 from argus_tasks.workers.attempts.messages import Outcome, Reported
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 
 if TYPE_CHECKING:
     from argus_tasks.reporting.child_processes import Descendants
@@ -26,28 +26,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("argus_tasks")
 
 
-class Watch:
-    """Around one attempt.
+class AttemptReport:
+    """What an attempt reports to the monitor; this one is for attempts without a monitor.
 
     Attributes:
-        sink: for the run's context.
+        sink: receives the events of the run's context.
     """
 
     sink: RunSink = NoMonitor()
 
-    def sign(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - a Watch's
-        """The outcome with what the flow has to know; `epochs`: how many the context has sent."""
+    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:  # noqa: ARG002 - unused without a monitor
+        """The outcome, with what was reported.
+
+        `epochs` is the number of epochs that the run's context has sent.
+        """
         return outcome
 
 
-class _Joined(Watch):
-    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
+class _Joined(AttemptReport):
+    def __init__(
+        self, worker: WorkerEmitter, descendants: Descendants | None, used: ResourceUsage
+    ) -> None:
         self.sink = worker
         self._worker = worker
         self._descendants = descendants
         self._used = used
 
-    def sign(self, outcome: Outcome, epochs: int) -> Outcome:
+    def add_to(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
         places, metrics = [last] if last else [], dict(self._worker.metrics)
         epochs += self._worker.train_epochs
@@ -61,49 +66,55 @@ class _Joined(Watch):
 
 
 @contextmanager
-def watched(
+def attempt_report(
     assignment: Assignment,
     stop: StopFlag,
-    disowned: Callable[[], bool],
-    used: Used,
+    abandoned: Callable[[], bool],
+    used: ResourceUsage,
     *,
     alone: bool,
-) -> Iterator[Watch]:
-    """Have what the experiment emits go to the monitor's outbox, where there is one.
+) -> Iterator[AttemptReport]:
+    """Send what the experiment emits to the monitor's outbox, if there is a monitor.
 
-    `alone`: this process runs nothing else meanwhile, so its environment is the run's own.
+    Args:
+        assignment: the attempt.
+        stop: whether the sweep is being stopped.
+        abandoned: whether the attempt has been given up.
+        used: measures the resources of the attempt.
+        alone: whether this process runs no other attempt at the same time, so that its environment
+            variables are the run's own.
     """
     context: JoinContext | None = assignment.join
     if context is None:
-        yield Watch()
+        yield AttemptReport()
         return
     from argus_tasks.reporting.child_processes import passed_on
     from argus_tasks.reporting.worker_reporter import joined
 
     with ExitStack() as stack:
         try:
-            worker = stack.enter_context(joined(context, stop.is_set, disowned))
+            worker = stack.enter_context(joined(context, stop.is_set, abandoned))
             descendants = None
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
                 descendants = stack.enter_context(passed_on(context))
-            watch: Watch = _Joined(worker, descendants, used)
+            report: AttemptReport = _Joined(worker, descendants, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
-            log.warning("argus-tasks: the monitor is not told of a run: %r", error)
-            watch = Watch()
-        yield watch
+            log.warning("argus-tasks: a run is not reported to the monitor: %r", error)
+            report = AttemptReport()
+        yield report
 
 
-def load_early() -> None:
-    """In a worker, before its first attempt: load what telling a monitor takes, if there is one."""
+def preload_reporting() -> None:
+    """Load the reporting code in a worker before its first attempt, if there is a monitor."""
     from argus_tasks.reporting.target import configured
 
     if configured():
         import argus_tasks.reporting.child_processes  # noqa: F401
 
 
-def end_chains() -> None:
-    """In a process that goes away cleanly: nothing more will be told from here."""
+def close_reporting() -> None:
+    """Close the outbox of this process, which sends no more events."""
     joined = sys.modules.get("argus_tasks.reporting.worker_reporter")
     if joined is not None:
         with suppress(OSError):

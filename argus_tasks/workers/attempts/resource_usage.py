@@ -1,4 +1,4 @@
-"""What an attempt uses of the machine, measured by the process that runs it."""
+"""Measures the CPU time and the memory of an attempt, in the process that runs it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from argus_tasks.experiments.script_memory import peak_mb_of, told_peak_mb
+from argus_tasks.experiments.script_memory import peak_mb_of, peak_mb_of_usage
 from argus_tasks.runs.record.process_usage import ProcessUsage
 
 
-class Used:
-    """From now on, in this process.
+class ResourceUsage:
+    """Measures what is used from its creation on.
 
-    Where the process is the attempt's own while it runs (a worker's), the CPU time is the process's
-    and its children's, and memory counts; else the CPU time is this thread's.
+    In a worker process, which runs one attempt at a time, the CPU time and the memory of the
+    process and its children count. Otherwise the CPU time of this thread counts, and memory is not
+    measured.
 
     Attributes:
-        below: what processes that do the attempt's work (scripts) have used: their memory is the
-            attempt's then.
+        below: the usage of processes that do the attempt's work (scripts); their memory counts as
+            the attempt's.
     """
 
     below: Sequence[ProcessUsage] = ()
@@ -30,7 +31,7 @@ class Used:
         self._isolated = owner.get("pid") != os.getpid()
         self._since_s = self._cpu_s()
         if self._isolated:
-            # A warm worker's peak is that of its largest run, unless Linux is told to begin anew.
+            # The peak of a worker is that of its largest run, unless it is reset.
             with suppress(OSError):
                 descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
                 try:
@@ -39,7 +40,7 @@ class Used:
                     os.close(descriptor)
 
     def taken(self) -> dict[str, float]:
-        """`cpu_s` so far and, of a process of its own, `peak_ram_mb`."""
+        """`cpu_s`, the seconds of CPU time so far, and `peak_ram_mb` where memory is measured."""
         cpu_s = self._cpu_s() - self._since_s
         if not self._isolated:  # else they are among its children
             cpu_s += sum(each.cpu_s for each in self.below)
@@ -59,5 +60,5 @@ class Used:
 def _peak_mb() -> float:
     peak_mb = peak_mb_of("self")
     if peak_mb is None:
-        peak_mb = told_peak_mb(resource.getrusage(resource.RUSAGE_SELF))
+        peak_mb = peak_mb_of_usage(resource.getrusage(resource.RUSAGE_SELF))
     return round(peak_mb, 1)

@@ -1,4 +1,4 @@
-"""Which engine a mode names, and what must be installed for it."""
+"""Chooses the engine of a mode, and checks that its package is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _PACKAGES = {"dask": "distributed", "ray": "ray"}
 
 
 def make_engine(mode: Mode, address: str | None, runs_at_once: int) -> Engine:
-    """The engine, not started yet. Errors: BadInput where its package is not installed."""
+    """Make the engine of a mode, not connected yet. Raises BadInput if its package is not
+    installed."""
     package = _PACKAGES[mode]
     if importlib.util.find_spec(package) is None:
         raise BadInput(

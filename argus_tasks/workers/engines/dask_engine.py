@@ -1,4 +1,4 @@
-"""Dask, by its own client, from the threads of the flow's process."""
+"""The dask engine: uses dask's own client from the threads of the flow's process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOK_S = 0.2
 
 
 class DaskEngine:
-    """A dask cluster: one that is there, or, without an address, one of our own on this machine."""
+    """A dask cluster at an address; without an address, one that is started on this machine."""
 
     def __init__(self, address: str | None, runs_at_once: int) -> None:
         self._given = address
@@ -34,14 +34,14 @@ class DaskEngine:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The engine and its address, for messages."""
         return f"dask at {self._given}" if self._given else "dask on this machine"
 
     def open(self) -> None:
-        """Connect. Errors: BadInput where nobody answers."""
+        """Connect. Raises BadInput if nobody answers."""
         from distributed import Client
 
-        # What it warns of is an attempt's or a node's end, and told as such.
+        # It warns when an attempt or a node ends, which the sweep reports itself.
         logging.getLogger("distributed.client").setLevel(logging.ERROR)
         self._let_go()
         security = None
@@ -63,16 +63,15 @@ class DaskEngine:
                 f" {error or type(error).__name__}."
             ) from error
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
-        """Have every node there is get ready, once there is one; what is wrong with the first
-        that cannot, empty where all can. Nothing is waited for once not `waiting`."""
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+        """Prepare the nodes, as `Engine.prepare` says."""
         while waiting():
             with suppress(TimeoutError):
                 self._client.wait_for_workers(1, timeout=_LOOK_S)
                 break
         else:
             return ""
-        answers = self._client.run(dask_node.greet, astuple(sender), on_error="return")
+        answers = self._client.run(dask_node.prepare, astuple(sender), on_error="return")
         for node, answer in answers.items():
             if isinstance(answer, BaseException):
                 return f"the dask worker {node} cannot be used: {_say(answer)}"
@@ -81,7 +80,7 @@ class DaskEngine:
         return ""
 
     def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
-        """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
+        """Send a request to any one node. Raises NodeLost, or EngineLost if the cluster is gone."""
         client = self._client
         if client is None or client.status != "running":
             raise EngineLost(f"{self.place} is gone")
@@ -119,16 +118,16 @@ class DaskEngine:
                 future.release()
         return answer
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Tell every node; those that cannot be reached do not hear it."""
+    def broadcast(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Send a message to every node; nodes that cannot be reached miss it."""
         client = self._client
         if client is None or client.status != "running":
             return
         with suppress(Exception):
-            client.run(dask_node.hear, sweep, what, value, on_error="ignore")
+            client.run(dask_node.receive, sweep, what, value, on_error="ignore")
 
     def abandon(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
         with self._lock:
             self._over = True
             waiting = list(self._waiting)
@@ -137,7 +136,7 @@ class DaskEngine:
                 future.cancel(force=True)
 
     def close(self) -> None:
-        """Let go of the cluster; end it where it is our own."""
+        """Disconnect from the cluster; end it if it was started here."""
         self.abandon()
         self._let_go()
 

@@ -1,4 +1,4 @@
-"""Dask on this machine, for one sweep."""
+"""Starts a dask cluster on this machine for one sweep."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from argus_tasks.workers.engines.local_cluster import LocalHost
+from argus_tasks.workers.engines.local_cluster import ClusterProcess
 
 _NODES = 2
 _END_S = 5.0
 
 
-class LocalDask(LocalHost):
-    """Two dask workers at most, with as many threads as there are runs at once.
+class LocalDask(ClusterProcess):
+    """A dask cluster with at most two dask workers, and as many threads as runs at the same time.
 
-    It listens on the loopback only.
+    It listens on the loopback address only.
 
     Attributes:
-        security: what a client needs: without it nobody on this machine can connect.
+        security: the credentials that a client needs; nobody can connect without them.
     """
 
     def __init__(self, runs_at_once: int) -> None:
@@ -29,9 +29,9 @@ class LocalDask(LocalHost):
 
 
 def run_cluster(
-    given: tuple[int, Any], scratch: str, tell: Callable[..., None], wait: Callable[[], None]
+    given: tuple[int, Any], scratch: str, send: Callable[..., None], wait: Callable[[], None]
 ) -> None:
-    """In the cluster's own process: see `LocalHost`."""
+    """Run the cluster in a process of its own, as `ClusterProcess` says."""
     from distributed import LocalCluster
 
     runs_at_once, security = given
@@ -46,6 +46,6 @@ def run_cluster(
         security=security,
         silence_logs=logging.CRITICAL,
     )
-    tell(address=cluster.scheduler_address)
+    send(address=cluster.scheduler_address)
     wait()
     cluster.close(timeout=_END_S)

@@ -1,4 +1,4 @@
-"""What runs in a dask worker's process: the entry points that tasks and broadcasts name."""
+"""The functions that run in a dask worker's process, as tasks and as broadcasts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LOOK_S = 0.5
 _nodes = Nodes()
 
 
-class _Guard:
-    """Watches the tasks of this dask worker, for what no message tells.
+class _TaskWatch:
+    """Watches the tasks of this dask worker, to notice when their sweep has been killed.
 
-    A sweep that is killed takes its client with it, and the scheduler forgets what only that one
-    wanted: its tasks show as cancelled here, while their threads go on. Then the sweep is over.
+    When the sweep is killed, the scheduler forgets its tasks: they show as cancelled here, while
+    their threads still run. Then the sweep's workers are ended.
     """
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class _Guard:
         self._watching = False
 
     def watch(self) -> None:
-        """Watch from now on."""
+        """Start the watching thread, once."""
         with self._lock:
             begun, self._watching = self._watching, True
         if not begun:
             threading.Thread(target=self._watch, name="argus-guard", daemon=True).start()
 
     def begin(self, key: Any, sweep: str, worker: Any) -> None:
-        """A task has begun."""
+        """Register a task that has begun."""
         with self._lock:
             self._keys[key] = (sweep, worker)
 
     def end(self, key: Any) -> None:
-        """It has ended."""
+        """Remove a task that has ended."""
         with self._lock:
             self._keys.pop(key, None)
 
@@ -54,37 +54,37 @@ class _Guard:
                 sweep for key, (sweep, worker) in keys.items() if not _is_wanted(key, worker)
             }
             for sweep in unwanted:
-                _nodes.tell(sweep, CLOSE, None)
-            _nodes.rest(_IDLE_S)
+                _nodes.handle(sweep, CLOSE, None)
+            _nodes.end_idle(_IDLE_S)
 
 
-_guard = _Guard()
+_task_watch = _TaskWatch()
 
 
 def serve(sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
-    """A task: what `Nodes.answer` gives."""
+    """A task: run a request, and return what `Nodes.answer` returns."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
     asking = NodeSender(*sender)
-    _guard.begin(key, asking.sweep, worker)
-    _guard.watch()
+    _task_watch.begin(key, asking.sweep, worker)
+    _task_watch.watch()
     try:
         return _nodes.answer(asking, what, request, worker.state.nthreads)
     finally:
-        _guard.end(key)
+        _task_watch.end(key)
 
 
-async def greet(sender: tuple[Any, ...], dask_worker: Any) -> str:
-    """A broadcast: get ready; what is wrong with this node, empty where nothing is."""
-    _guard.watch()
+async def prepare(sender: tuple[Any, ...], dask_worker: Any) -> str:
+    """A broadcast: prepare this node. Return what is wrong with it; empty if nothing is."""
+    _task_watch.watch()
     return await asyncio.to_thread(_nodes.warm, NodeSender(*sender), dask_worker.state.nthreads)
 
 
-async def hear(sweep: str, what: str, value: str | float | None) -> None:
-    """A broadcast: what `Nodes.tell` hears."""
-    await asyncio.to_thread(_nodes.tell, sweep, what, value)
+async def receive(sweep: str, what: str, value: str | float | None) -> None:
+    """A broadcast: handle a message to all nodes with `Nodes.handle`."""
+    await asyncio.to_thread(_nodes.handle, sweep, what, value)
 
 
 def _is_wanted(key: Any, worker: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Attempts on the nodes of an engine's cluster."""
+"""Runs attempts on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -23,57 +23,66 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.engines.engine_messages import (
+    Delivery,
     EngineLost,
     NodeLost,
     NodeSender,
     NodeSetup,
-    RunThis,
     own_libraries,
     own_versions,
 )
-from argus_tasks.workers.engines.node import CLOSE, LIMIT, LOAD, RUN, SIGNAL, STOP, claim_file
+from argus_tasks.workers.engines.node import CLOSE, LIMIT, LOAD, RUN, SIGNAL, STOP, delivery_file
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.protocol import Setup, dumps
 
 _LOOK_S = 0.1
-_HEAR_S = 10.0
+_CLOSE_TIMEOUT_S = 10.0
 _KILL_TO_ABANDON_S = 1.0
 
 
 class Engine(Protocol):
-    """A cluster of nodes, whoever runs it. Safe to use from many threads."""
+    """A cluster of nodes. Safe to use from many threads."""
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The engine and its address, for messages."""
 
     def open(self) -> None:
-        """Connect, again too. Errors: BadInput where nobody answers."""
+        """Connect, or connect again. Raises BadInput if nobody answers."""
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
-        """Have every node get ready, once there is one; what is wrong with the first that cannot,
-        empty where all can. Nothing is waited for once not `waiting`."""
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+        """Wait for a first node, and have every node get ready.
 
-    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
-        """Have any node answer (`node.Nodes.answer`), on its own and once.
-
-        Errors: NodeLost; EngineLost; BadInput where a node does not know how to answer.
+        Returns:
+            What is wrong with the first node that cannot be used; empty if all can, or if `waiting`
+            returned False meanwhile.
         """
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Tell every node (`node.Nodes.tell`); those that cannot be reached do not hear it."""
+    def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
+        """Send a request to any one node, at most once, and return what `node.Nodes.answer` returns
+        there.
+
+        Raises:
+            NodeLost: if the node is gone.
+            EngineLost: if the engine is gone.
+            BadInput: if the node lacks the package.
+        """
+
+    def broadcast(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Send a message to every node, for `node.Nodes.handle`; nodes that cannot be reached miss
+        it."""
 
     def abandon(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
 
     def close(self) -> None:
-        """Let go of the cluster; end it where it is our own."""
+        """Disconnect from the cluster; end it if the sweep started it."""
 
 
 class EngineExecutor:
-    """At most `workers` attempts at once, each on whatever node the engine chooses.
+    """Runs at most `workers` attempts at the same time, on the nodes that the engine chooses.
 
-    There it runs as it would here: a keeper, its workers, a cause for every death.
+    A node has a keeper and workers, as this machine would.
     """
 
     def __init__(
@@ -85,7 +94,7 @@ class EngineExecutor:
         stop: StopFlag,
         limit: TimeLimit,
     ) -> None:
-        told = NodeSetup(
+        node_setup = NodeSetup(
             setup,
             dict(environment),
             own_libraries(),
@@ -93,7 +102,7 @@ class EngineExecutor:
             bool(limit),
             request.execution.max_runs_per_worker,
         )
-        self._data = dumps(told)
+        self._data = dumps(node_setup)
         sweep = uuid.uuid4().hex
         self._file = request.results_root / ".sweep" / f"nodes-{sweep}"
         self._sender = NodeSender(
@@ -106,7 +115,7 @@ class EngineExecutor:
         self._engine = engine
         self._stop = stop
         self._limit = limit
-        self._places = threading.BoundedSemaphore(request.workers)
+        self._slots = threading.BoundedSemaphore(request.workers)
         self._lock = threading.Lock()
         self._opened: Future[None] | None = None
         self._checking = threading.Lock()
@@ -118,7 +127,7 @@ class EngineExecutor:
         self._closed = threading.Event()
 
     def warm(self, count: int) -> None:
-        """Connect to the cluster, meanwhile; it has as many workers as it has."""
+        """Start to connect to the cluster."""
         with self._lock:
             if self._opened is not None or not count:
                 return
@@ -126,9 +135,10 @@ class EngineExecutor:
         threading.Thread(target=self._open, args=(self._opened,), daemon=True).start()
 
     def check(self) -> None:
-        """Wait until the cluster is there, shares the results root, and has loaded the experiment.
+        """Wait until the cluster answers, shares the results root, and has loaded the experiment.
 
-        Errors: BadInput where it is not, does not, has not.
+        Raises:
+            BadInput: if one of these fails.
         """
         with self._checking:
             if not self._checked:
@@ -136,40 +146,43 @@ class EngineExecutor:
                 self._checked = True
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Execute on some node, once there is a place.
+        """Execute on a node, once a slot is free.
 
-        Errors: WorkerDied, its cause `node lost` where the node is gone; BadInput.
+        Raises:
+            WorkerDied: with the cause `node lost` if the node is gone.
+            BadInput: as `check`.
         """
-        with self._places:
+        with self._slots:
             self.check()
             if not may_start():
                 return None
-            this = RunThis(assignment, uuid.uuid4().hex, self._limit.seconds())
+            delivery = Delivery(assignment, uuid.uuid4().hex, self._limit.seconds())
             try:
-                answer = self._ask(RUN, dumps(this))
+                answer = self._ask(RUN, dumps(delivery))
             finally:
                 with suppress(OSError):
-                    os.unlink(claim_file(assignment.key.run_dir, this.claim))  # noqa: PTH108
+                    os.unlink(delivery_file(assignment.key.run_dir, delivery.id))  # noqa: PTH108
         assert isinstance(answer, Outcome), "an attempt has an outcome"
         return answer
 
-    def tree(self) -> int | None:
-        """There is no such process on this machine."""
+    def root_pid(self) -> int | None:
+        """None: experiments run on other machines."""
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
-        """Idle workers are their nodes' own, and let go there after a while."""
+        """Do nothing: nodes end their idle workers themselves."""
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Signal every worker on every node; after a KILL, wait for them only a moment more."""
+        """Signal every worker on every node; after a KILL, wait for them only a moment longer."""
         self._ending.set()
-        self._say(SIGNAL, sign.name)
+        self._broadcast(SIGNAL, sign.name)
         if sign == signal.SIGKILL:
             timer = threading.Timer(_KILL_TO_ABANDON_S, self._engine.abandon)
             timer.daemon = True
             timer.start()
 
     def close(self) -> None:
-        """End what runs, let go of the cluster, and take back what was written for it."""
+        """End what runs, disconnect from the cluster, and remove the files that were written for
+        it."""
         if self._closed.is_set():
             return
         self._ending.set()
@@ -177,7 +190,7 @@ class EngineExecutor:
         if self._opened is not None:
             with suppress(BaseException):  # whoever waited for it has seen it
                 self._opened.result()
-            self._say(CLOSE, None).join(_HEAR_S)
+            self._broadcast(CLOSE, None).join(_CLOSE_TIMEOUT_S)
             self._engine.close()
         with suppress(OSError):
             self._file.unlink(missing_ok=True)
@@ -197,7 +210,7 @@ class EngineExecutor:
         assert self._opened is not None
         self._opened.result()
         self._write_setup()
-        wrong = self._engine.greet(self._sender, lambda: not self._stop.is_set())
+        wrong = self._engine.prepare(self._sender, lambda: not self._stop.is_set())
         if wrong:
             raise BadInput(wrong)
         if not self._stop.is_set():
@@ -205,7 +218,8 @@ class EngineExecutor:
         threading.Thread(target=self._relay, name="argus-engine", daemon=True).start()
 
     def _write_setup(self) -> None:
-        """Where the nodes look for it: what they find there shows that the root is shared."""
+        """Write the setup under the results root; that nodes find it there shows that the root is
+        shared."""
         folder = self._file.parent
         missing = []
         while not folder.exists():
@@ -222,7 +236,7 @@ class EngineExecutor:
             ) from error
 
     def _ask(self, what: str, request: bytes) -> object:
-        """A node's answer. Errors: WorkerDied, BadInput: the node's own, or for a node lost."""
+        """Send a request to a node, and return its answer. Raises WorkerDied or BadInput."""
         if self._gone:
             raise WorkerDied(causes.NODE_LOST, self._gone)
         opening = self._openings
@@ -233,13 +247,13 @@ class EngineExecutor:
                 raise WorkerDied("stopped") from None
             if isinstance(lost, EngineLost):
                 self._open_again(opening)
-            raise WorkerDied(causes.NODE_LOST, f"{lost} in the middle of it") from None
+            raise WorkerDied(causes.NODE_LOST, f"{lost}, in the middle of a run") from None
         if isinstance(answer, BadInput | WorkerDied):
             raise answer
         return answer
 
     def _open_again(self, opening: int) -> None:
-        """Connect anew, once however many threads have seen it go; where that fails, remember."""
+        """Connect again, once for all threads that noticed the loss; remember a failure."""
         with self._lock:
             if opening != self._openings or self._gone or self._ending.is_set():
                 return
@@ -250,23 +264,24 @@ class EngineExecutor:
             else:
                 self._openings += 1
 
-    def _say(self, what: str, value: str | float | None) -> threading.Thread:
-        """Tell the nodes from a thread of its own: one that does not answer holds nobody up."""
+    def _broadcast(self, what: str, value: str | float | None) -> threading.Thread:
+        """Send a message to all nodes from a new thread, so that a node that does not answer blocks
+        nobody."""
         thread = threading.Thread(
-            target=self._engine.tell, args=(self._sender.sweep, what, value), daemon=True
+            target=self._engine.broadcast, args=(self._sender.sweep, what, value), daemon=True
         )
         thread.start()
         return thread
 
     def _relay(self) -> None:
-        """Tell the nodes of a stop, and of a time limit that has moved."""
-        told_stop = False
-        told_s = self._limit.seconds()
+        """Send a stop, and changes of the time limit, to all nodes."""
+        stop_sent = False
+        sent_s = self._limit.seconds()
         while not self._closed.wait(_LOOK_S):
-            if self._stop.is_set() and not told_stop:
-                told_stop = True
-                self._say(STOP, self._stop.by())
-            limit_s = self._limit.seconds() if self._limit.moves else told_s
-            if limit_s != told_s:
-                told_s = limit_s
-                self._say(LIMIT, limit_s)
+            if self._stop.is_set() and not stop_sent:
+                stop_sent = True
+                self._broadcast(STOP, self._stop.by())
+            limit_s = self._limit.seconds() if self._limit.moves else sent_s
+            if limit_s != sent_s:
+                sent_s = limit_s
+                self._broadcast(LIMIT, limit_s)

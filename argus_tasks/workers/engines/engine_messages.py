@@ -1,4 +1,4 @@
-"""What a sweep and its nodes say to each other, and how they know that they understand it."""
+"""The messages between a sweep and the nodes of a cluster, and the check that versions match."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from argus_tasks.workers.isolation.protocol import Setup
 
 @dataclass(frozen=True, slots=True)
 class NodeSetup:
-    """What holds for all runs of a sweep, wherever they run.
+    """What holds for all runs of a sweep, on any node.
 
     Attributes:
-        setup: what workers are told.
-        environment: added to that of the workers.
-        libraries: where the sweep's own Python has its libraries: a node has its own.
-        grace_s: seconds between the TERM and the KILL of an attempt whose time is over.
-        limited: attempts may have a time limit.
-        max_runs: how many attempts a worker is given; None: as many as there are.
+        setup: the setup of the workers.
+        environment: added to the environment of the workers.
+        libraries: the folders of the Python libraries of the sweep's process; a node uses its own.
+        grace_s: the time in seconds from the TERM to the KILL of an attempt that reached its time
+            limit.
+        limited: whether attempts may have a time limit.
+        max_runs: the number of attempts after which a worker is replaced; None for no limit.
     """
 
     setup: Setup
@@ -37,14 +38,14 @@ class NodeSetup:
 
 @dataclass(frozen=True, slots=True)
 class NodeSender:
-    """Which sweep is asking, in values that any version of any Python can read.
+    """The sweep that sends a request, in values that any version of Python can read.
 
     Attributes:
-        sweep: this start of the sweep, unique.
-        setup_file: where its `NodeSetup` is, under the results root.
-        sha256: of that file.
-        versions: of argus_tasks and Python, as the sweep's process has them.
-        host: where that process is.
+        sweep: a unique id of this session.
+        setup_file: the path of its `NodeSetup`, under the results root.
+        sha256: the hash of that file.
+        versions: the versions of argus_tasks and Python in the sweep's process.
+        host: the host of that process.
     """
 
     sweep: str
@@ -55,35 +56,35 @@ class NodeSender:
 
 
 @dataclass(frozen=True, slots=True)
-class RunThis:
-    """An attempt to execute, once.
+class Delivery:
+    """An assignment as it is sent to a node, to be executed at most once.
 
     Attributes:
-        assignment: what is to be run.
-        claim: this sending, unique: an engine that delivers it again delivers the same one.
-        limit_s: how long it may take, as far as is known now.
+        assignment: the attempt.
+        id: a unique id; an engine that delivers the assignment again delivers the same id.
+        limit_s: the time limit in seconds as it is now known; None without one.
     """
 
     assignment: Assignment
-    claim: str
+    id: str
     limit_s: float | None
 
 
 class NodeLost(ArgusTasksError):
-    """The node that was executing an attempt is gone, or has not told what became of it."""
+    """The node that executed an attempt is gone, or has not returned its outcome."""
 
 
 class EngineLost(NodeLost):
-    """The engine itself is gone, with all its nodes."""
+    """The engine is gone, with all its nodes."""
 
 
 def own_versions() -> tuple[str, str]:
-    """Of argus_tasks, and of Python as far as pickles depend on it."""
+    """The version of argus_tasks, and that of Python as far as pickles depend on it."""
     return version("argus-tasks"), ".".join(platform.python_version_tuple()[:2])
 
 
 def own_libraries() -> tuple[str, ...]:
-    """The folders that Python itself brings to `sys.path`, and those of installed packages."""
+    """The folders of Python's own libraries and of installed packages."""
     known = sysconfig.get_paths()
     named = {known[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return tuple(sorted({*named, *site.getsitepackages(), site.getusersitepackages()}))

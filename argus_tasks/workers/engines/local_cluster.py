@@ -1,9 +1,9 @@
-"""A cluster on this machine, in a process of its own that leaves nothing behind.
+"""Runs a cluster on this machine, in a process that leaves nothing behind.
 
-Its scheduler is not in the sweep's process, which has one GIL for everything; dask starts its
-workers with a new import of `__main__`, which here is nobody's script; and some of Ray's processes
-outlive it. So the process is the subreaper of all it starts, and kills what is left when its parent
-hangs up or dies.
+The cluster is not in the sweep's process for three reasons: its scheduler would share the GIL with
+the sweep; dask imports `__main__` again in its workers, which would be the user's script; and some
+processes of Ray outlive their starter. So the process here is the subreaper of all that it starts,
+and kills what is left when its parent closes the connection or dies.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _END_S = 20.0
 _KILL_PATIENCE_S = 10.0
 
 
-class LocalHost:
-    """The cluster of an engine, for a while.
+class ClusterProcess:
+    """A process that runs a cluster until it is closed.
 
     Args:
-        mode: the engine's, for people.
-        module: whose `run_cluster(given, scratch, tell, wait)` is to start the cluster, call
-            `tell` with its address, then `wait` until its end, and end it.
-        given: what that gets to know.
+        mode: the engine's mode, for messages.
+        module: a module whose `run_cluster(given, scratch, send, wait)` starts the cluster, calls
+            `send` with its address, calls `wait`, and ends the cluster.
+        given: the first argument of `run_cluster`.
 
     Attributes:
-        address: where it is.
+        address: the address of the cluster.
     """
 
     def __init__(self, mode: str, module: str, given: object) -> None:
@@ -72,21 +72,21 @@ class LocalHost:
         finally:
             os.close(its_answer)
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it is dead already: it has no answer, either
+        with suppress(BrokenPipeError):  # it has died already, so it will not answer either
             self._process.stdin.write(pickle.dumps(given))
             self._process.stdin.flush()
         with open(answer, encoding="utf-8") as lines:  # noqa: PTH123 - a pipe
-            said = json.loads(lines.readline() or "{}")
-        self.address: str = said.get("address", "")
+            reply = json.loads(lines.readline() or "{}")
+        self.address: str = reply.get("address", "")
         if not self.address:
             self.close()
             raise BadInput(
                 f"mode is '{mode}', but its cluster on this machine does not start:"
-                f" {said.get('error', 'its process ended')}."
+                f" {reply.get('error', 'its process ended')}."
             )
 
     def close(self) -> None:
-        """End all of it."""
+        """End the cluster and its process."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -98,21 +98,21 @@ class LocalHost:
 
 
 def main(answer: int, parent: int, module: str) -> None:
-    """The cluster's own process: until its parent closes its stdin, or is no more."""
+    """Run the cluster until the parent closes this process's stdin, or dies."""
     inherit_orphans()
     os.set_inheritable(answer, False)
     scratch = tempfile.mkdtemp(prefix="argus-cluster-")
     given = pickle.load(sys.stdin.buffer)
 
-    def tell(**said: str) -> None:
+    def send(**reply: str) -> None:
         with suppress(OSError):
-            os.write(answer, (json.dumps(said) + "\n").encode())
+            os.write(answer, (json.dumps(reply) + "\n").encode())
 
     try:
         run_cluster: Callable[..., None] = import_module(module).run_cluster
-        run_cluster(given, scratch, tell, lambda: _wait_for_the_end_of(parent))
+        run_cluster(given, scratch, send, lambda: _wait_for_the_end_of(parent))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent says so
-        tell(error=f"{type(error).__name__}: {error}")
+        send(error=f"{type(error).__name__}: {error}")
     finally:
         kill_all_below(_KILL_PATIENCE_S)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -120,11 +120,11 @@ def main(answer: int, parent: int, module: str) -> None:
 
 
 class ParentGone(Exception):
-    """Nobody is there to wait for an orderly end."""
+    """The parent has died, so nobody waits for an orderly end."""
 
 
 def _wait_for_the_end_of(parent: int) -> None:
-    """Wait until the parent has hung up. Errors: ParentGone."""
+    """Wait until the parent closes the connection. Raises ParentGone if it dies."""
     poll = select.poll()
     stdin: Any = sys.stdin.buffer.fileno()
     poll.register(stdin, select.POLLIN)

@@ -1,7 +1,7 @@
-"""A sweep on one node: a keeper and its workers, in whatever process the engine gives us there.
+"""Runs the attempts of a sweep on one node: a keeper and its workers, below the engine's process.
 
-The engine's process only waits. What it is asked and answers are plain values and pickles of our
-own, so that an engine never has to understand what it carries.
+The engine's process only waits. Requests and answers are plain values and our own pickles, so the
+engine need not understand them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import outcome_of_exception
 from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.engine_messages import NodeSender, NodeSetup, RunThis, own_versions
+from argus_tasks.workers.engines.engine_messages import (
+    Delivery,
+    NodeSender,
+    NodeSetup,
+    own_versions,
+)
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import dumps
 
-# How long a file that was written elsewhere may take to be seen here: caches of file systems.
+# The longest time until a file written on another host is visible here, with file system caches.
 _SHARED_PATIENCE_S = 10.0
 _LOOK_S = 0.2
 
@@ -42,66 +47,67 @@ LIMIT = "limit"
 CLOSE = "close"
 
 
-class ToldLimit(TimeLimit):
-    """The limit as the sweep's process tells it: only there are the other runs' durations known."""
+class RemoteTimeLimit(TimeLimit):
+    """The time limit as the sweep's process sends it; only there are the durations of all runs
+    known."""
 
     def __init__(self, limited: bool) -> None:
         super().__init__()
         self._limited = limited
-        self._told_s: float | None = None
+        self._limit_s: float | None = None
 
     def __bool__(self) -> bool:
         return self._limited
 
     @property
     def moves(self) -> bool:
-        """It may: only the sweep's process knows."""
+        """True if there may be a limit: only the sweep's process knows whether it changes."""
         return self._limited
 
-    def tell(self, limit_s: float | None) -> None:
-        """It is so many seconds from now on."""
-        self._told_s = limit_s
+    def set(self, limit_s: float | None) -> None:
+        """Set the limit in seconds."""
+        self._limit_s = limit_s
 
     def seconds(self) -> float | None:
-        """As last told."""
-        return self._told_s
+        """The last limit that was sent, in seconds."""
+        return self._limit_s
 
 
 class Node:
-    """One sweep's workers here.
+    """The workers of one sweep on this node.
 
     Attributes:
-        asked: how many requests it is busy with.
-        last_asked: when a request last came or was answered.
+        active_requests: the number of requests in progress.
+        last_request: the time of the last request or answer, in seconds of the monotonic clock.
     """
 
-    def __init__(self, told: NodeSetup, size: int) -> None:
+    def __init__(self, node_setup: NodeSetup, size: int) -> None:
         self.stop = StopFlag()
-        self.limit = ToldLimit(told.limited)
-        self.asked = 0
-        self.last_asked = time.monotonic()
+        self.limit = RemoteTimeLimit(node_setup.limited)
+        self.active_requests = 0
+        self.last_request = time.monotonic()
         setup = replace(
-            told.setup,
+            node_setup.setup,
             stop_descriptor=self.stop.descriptor,
-            sys_path=_own_sys_path(told.setup.sys_path, told.libraries, sys.path),
+            sys_path=_own_sys_path(node_setup.setup.sys_path, node_setup.libraries, sys.path),
         )
         self.pool = WorkerPool(
             size,
             setup,
-            told.environment,
+            node_setup.environment,
             limit=self.limit,
-            grace_s=told.grace_s,
-            max_runs=told.max_runs,
+            grace_s=node_setup.grace_s,
+            max_runs=node_setup.max_runs,
         )
 
-    def run(self, this: RunThis) -> Outcome:
-        """Execute an attempt that nobody has been given before. Errors: as the pool's."""
+    def run(self, delivery: Delivery) -> Outcome:
+        """Execute an attempt that was not delivered before. Raises the errors of the pool."""
         try:
-            claim(this)
+            accept_once(delivery)
         except OSError as error:
             return replace(outcome_of_exception(error, 0.0), unwritten=True)
-        self.limit.tell(this.limit_s)
-        outcome = self.pool.run(this.assignment, lambda: True)
+        self.limit.set(delivery.limit_s)
+        outcome = self.pool.run(delivery.assignment, lambda: True)
         assert outcome is not None, "it may start"
         return outcome
 
@@ -120,14 +126,21 @@ class Nodes:
         self._ended: dict[str, None] = {}
 
     def answer(self, sender: NodeSender, what: str, request: bytes, size: int) -> bytes:
-        """Do what the sweep asks; `size` is how much of it at once.
+        """Execute a request of a sweep.
 
-        The answer is `dumps` of an Outcome, of None, or of the BadInput or WorkerDied that came
-        of it.
+        Args:
+            sender: the sweep.
+            what: the kind of request: `load` or `run`.
+            request: a pickled Delivery, for `run`.
+            size: the number of workers of the sweep on this node.
+
+        Returns:
+            What `dumps` makes of an Outcome, of None, or of the BadInput or WorkerDied that was
+            raised.
         """
         answer: object = None
         try:
-            with self._asked(sender, size) as node:
+            with self._node_for(sender, size) as node:
                 if what == LOAD:
                     node.pool.check()
                 else:
@@ -137,16 +150,17 @@ class Nodes:
         return dumps(answer)
 
     def warm(self, sender: NodeSender, size: int) -> str:
-        """Start a worker, and say what is wrong with this node; empty where nothing is."""
+        """Start a worker. Return what is wrong with this node; empty if nothing is."""
         try:
-            with self._asked(sender, size) as node:
+            with self._node_for(sender, size) as node:
                 node.pool.warm(1)
         except (BadInput, WorkerDied) as error:
             return str(error)
         return ""
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Hear what the sweep tells all its nodes: `stop`, `signal`, `limit` or `close`."""
+    def handle(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Handle a message that the sweep sends to all its nodes: `stop`, `signal`, `limit` or
+        `close`."""
         with self._lock:
             node = self._nodes.get(sweep)
             if what == CLOSE:
@@ -159,50 +173,51 @@ class Nodes:
         elif what == SIGNAL:
             node.pool.end_all(signal.Signals[str(value)])
         elif what == LIMIT:
-            node.limit.tell(value if isinstance(value, float) else None)
+            node.limit.set(value if isinstance(value, float) else None)
         else:
             node.close()
 
-    def rest(self, idle_s: float) -> None:
-        """Let workers go that have had nothing to do for so long; they are started again when
+    def end_idle(self, idle_s: float) -> None:
+        """End the workers of sweeps that sent no request for so long; they are started again when
         needed."""
         before = time.monotonic() - idle_s
         with self._lock:
             idle = [
                 sweep
                 for sweep, node in self._nodes.items()
-                if not node.asked and node.last_asked < before
+                if not node.active_requests and node.last_request < before
             ]
-            resting = [self._nodes.pop(sweep) for sweep in idle]
-        for node in resting:
+            ended = [self._nodes.pop(sweep) for sweep in idle]
+        for node in ended:
             node.close()
 
     @contextmanager
-    def _asked(self, sender: NodeSender, size: int) -> Iterator[Node]:
-        told: NodeSetup | None = None
+    def _node_for(self, sender: NodeSender, size: int) -> Iterator[Node]:
+        node_setup: NodeSetup | None = None
         while True:
             with self._lock:
                 if sender.sweep in self._ended:
                     raise WorkerDied("stopped")
                 node = self._nodes.get(sender.sweep)
-                if node is None and told is not None:
-                    node = self._nodes[sender.sweep] = Node(told, size)
+                if node is None and node_setup is not None:
+                    node = self._nodes[sender.sweep] = Node(node_setup, size)
                 if node is not None:
-                    node.asked += 1
+                    node.active_requests += 1
                     break
-            told = read_setup(sender)  # it may take a while: not under the lock
+            node_setup = read_setup(sender)  # it may take a while: not under the lock
         try:
             yield node
         finally:
             with self._lock:
-                node.asked -= 1
-                node.last_asked = time.monotonic()
+                node.active_requests -= 1
+                node.last_request = time.monotonic()
 
 
 def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> NodeSetup:
-    """The sweep's setup, from the results root as it is here.
+    """Read the sweep's setup from the results root, as it is on this node.
 
-    Errors: BadInput where the results root is another one here, or the versions differ.
+    Raises:
+        BadInput: if this node has another results root or other versions.
     """
     for what, theirs, ours in zip(
         ("argus-tasks", "Python"), sender.versions, own_versions(), strict=True
@@ -220,8 +235,8 @@ def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> No
         except OSError:
             data = b""
         if hashlib.sha256(data).hexdigest() == sender.sha256:
-            told: NodeSetup = pickle.loads(data)
-            return told
+            node_setup: NodeSetup = pickle.loads(data)
+            return node_setup
         if time.monotonic() > deadline:
             raise BadInput(
                 f"results_root is not shared: what {sender.host} writes to"
@@ -231,29 +246,31 @@ def read_setup(sender: NodeSender, patience_s: float = _SHARED_PATIENCE_S) -> No
         time.sleep(_LOOK_S)
 
 
-def claim(this: RunThis) -> None:
-    """Make this sending of an attempt one's own, in its run folder.
+def accept_once(delivery: Delivery) -> None:
+    """Mark a delivery as accepted, in its run folder.
 
-    Errors: WorkerDied where somebody had it before: the engine has sent it again because that
-    one's node is gone. OSError where the folder cannot be written.
+    Raises:
+        WorkerDied: if it was accepted before: the engine has delivered it again because the first
+            node is gone.
+        OSError: if the folder cannot be written.
     """
-    run_dir = this.assignment.key.run_dir
+    run_dir = delivery.assignment.key.run_dir
     os.makedirs(run_dir, exist_ok=True)  # noqa: PTH103 - text paths, as everywhere on this way
     try:
-        os.close(os.open(claim_file(run_dir, this.claim), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(delivery_file(run_dir, delivery.id), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         raise WorkerDied(causes.NODE_LOST, "the node that was running it is gone") from None
 
 
-def claim_file(run_dir: str, claim: str) -> str:
-    """The file by which a sending is claimed."""
-    return f"{run_dir}/.claim-{claim}"
+def delivery_file(run_dir: str, delivery_id: str) -> str:
+    """The file that marks a delivery as accepted."""
+    return f"{run_dir}/.claim-{delivery_id}"
 
 
 def _own_sys_path(
     theirs: Iterable[str], libraries: Iterable[str], ours: Iterable[str]
 ) -> tuple[str, ...]:
-    """The user's folders as the sweep's process has them, then this Python's own libraries."""
+    """The user's folders of the sweep's `sys.path`, followed by this Python's own libraries."""
     not_ours = tuple(libraries)
     users = [entry for entry in theirs if not entry.startswith(not_ours)]
     return tuple(dict.fromkeys((*users, *ours)))

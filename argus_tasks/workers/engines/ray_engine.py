@@ -1,7 +1,7 @@
-"""Ray, by its own client, from the threads of the flow's process.
+"""The Ray engine: uses Ray's own client from the threads of the flow's process.
 
-A place for a run is an actor: a process on some node that Ray neither restarts nor asks twice, and
-that it ends when the sweep's process does.
+Each slot is an actor: a process on some node that Ray neither restarts nor calls twice, and that
+ends with the sweep's process.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _LEAVE_S = 10.0
 
 
 class RayNode:
-    """The actor: one run at a time, and an ear for what all nodes are told."""
+    """The actor: it runs one attempt at a time, and receives messages to all nodes meanwhile."""
 
     def __init__(self) -> None:
         self._nodes = Nodes()
 
     def answer(self, sender: tuple[Any, ...], what: str, request: bytes) -> bytes:
-        """What `Nodes.answer` gives."""
+        """Run a request, and return what `Nodes.answer` returns."""
         return self._nodes.answer(NodeSender(*sender), what, request, 1)
 
-    def greet(self, sender: tuple[Any, ...]) -> str:
-        """Get ready; what is wrong with this node, empty where nothing is."""
+    def prepare(self, sender: tuple[Any, ...]) -> str:
+        """Prepare this node. Return what is wrong with it; empty if nothing is."""
         return self._nodes.warm(NodeSender(*sender), 1)
 
-    def hear(self, sweep: str, what: str, value: str | float | None) -> None:
-        """What `Nodes.tell` hears."""
-        self._nodes.tell(sweep, what, value)
+    def receive(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Handle a message to all nodes with `Nodes.handle`."""
+        self._nodes.handle(sweep, what, value)
 
 
 class RayEngine:
-    """A Ray cluster: one that is there, or, without an address, one of our own on this machine."""
+    """A Ray cluster at an address; without an address, one that is started on this machine."""
 
     def __init__(self, address: str | None, runs_at_once: int) -> None:
         self._given = address
@@ -60,13 +60,13 @@ class RayEngine:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The engine and its address, for messages."""
         return f"ray at {self._given}" if self._given else "ray on this machine"
 
     def open(self) -> None:
-        """Connect. Errors: BadInput where nobody answers."""
+        """Connect. Raises BadInput if nobody answers."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # What Ray will do from its next version on, which it says at each start.
+        # Ray's future default; without it, Ray prints a warning at each start.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         known = sys.modules.get("ray")
         if known is None or not known.is_initialized():
@@ -90,12 +90,11 @@ class RayEngine:
         for actor in self._actors:
             self._free.put(actor)
 
-    def greet(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
-        """Have every node there is get ready, once there is one; what is wrong with the first
-        that cannot, empty where all can. Nothing is waited for once not `waiting`."""
+    def prepare(self, sender: NodeSender, waiting: Callable[[], bool]) -> str:
+        """Prepare the nodes, as `Engine.prepare` says."""
         import ray
 
-        left = [actor.greet.remote(astuple(sender)) for actor in self._actors]
+        left = [actor.prepare.remote(astuple(sender)) for actor in self._actors]
         ready: list[Any] = []
         while waiting() and not ready:
             ready, left = ray.wait(left, num_returns=1, timeout=_LOOK_S)
@@ -109,7 +108,7 @@ class RayEngine:
         return ""
 
     def ask(self, sender: NodeSender, what: str, request: bytes) -> bytes:
-        """Have any node answer. Errors: NodeLost; EngineLost where no node is left to ask."""
+        """Send a request to any one node. Raises NodeLost, or EngineLost if the cluster is gone."""
         import ray
 
         if not ray.is_initialized():
@@ -138,22 +137,22 @@ class RayEngine:
         finally:
             self._free.put(actor)
 
-    def tell(self, sweep: str, what: str, value: str | float | None) -> None:
-        """Tell every node; those that cannot be reached do not hear it."""
+    def broadcast(self, sweep: str, what: str, value: str | float | None) -> None:
+        """Send a message to every node; nodes that cannot be reached miss it."""
         import ray
 
         with self._lock:
             actors = list(self._actors)
         with suppress(Exception):
-            heard = [actor.hear.remote(sweep, what, value) for actor in actors]
+            heard = [actor.receive.remote(sweep, what, value) for actor in actors]
             ray.wait(heard, num_returns=len(heard), timeout=10.0)
 
     def abandon(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for answers."""
         self._over = True
 
     def close(self) -> None:
-        """Let go of the cluster; end it where it is our own."""
+        """Disconnect from the cluster; end it if it was started here."""
         self.abandon()
         import ray
 
@@ -177,18 +176,19 @@ class RayEngine:
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={_CONTROL: 2},
-        )(_with_an_ear(RayNode))
+        )(_with_control_group(RayNode))
         return actor.remote()
 
 
-def _with_an_ear(kind: type[RayNode]) -> type[RayNode]:
-    """The class with `hear` in a group of threads of its own, so that a run does not deafen it."""
+def _with_control_group(kind: type[RayNode]) -> type[RayNode]:
+    """The class with `receive` in a thread group of its own, so that messages arrive
+    during a run."""
     import ray
 
     class Node(kind):  # type: ignore[valid-type, misc]
         @ray.method(concurrency_group=_CONTROL)  # type: ignore[untyped-decorator]
-        def hear(self, sweep: str, what: str, value: str | float | None) -> None:
-            super().hear(sweep, what, value)
+        def receive(self, sweep: str, what: str, value: str | float | None) -> None:
+            super().receive(sweep, what, value)
 
     return Node
 

@@ -1,4 +1,4 @@
-"""Ray on this machine, for one sweep."""
+"""Starts a Ray cluster on this machine for one sweep."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import secrets
 from collections.abc import Callable
 from functools import lru_cache
 
-from argus_tasks.workers.engines.local_cluster import LocalHost
+from argus_tasks.workers.engines.local_cluster import ClusterProcess
 
 
-class LocalRay(LocalHost):
-    """One node, with as many CPUs as there are runs at once.
+class LocalRay(ClusterProcess):
+    """A Ray cluster with one node, and as many CPUs as runs at the same time.
 
     Attributes:
-        environment: what Ray needs to be told in a process that connects: a token of its own.
+        environment: environment variables that a process needs to connect: they contain an access
+            token.
     """
 
     def __init__(self, runs_at_once: int) -> None:
@@ -25,17 +26,17 @@ class LocalRay(LocalHost):
 
 @lru_cache(maxsize=1)
 def _own_token() -> dict[str, str]:
-    # Ray reads it once a process: a second cluster of this process has the same.
+    # Ray reads the token once per process, so all clusters of this process share it.
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def run_cluster(
     given: tuple[int, dict[str, str]],
     scratch: str,  # noqa: ARG001 - Ray's sockets need a short path
-    tell: Callable[..., None],
+    send: Callable[..., None],
     wait: Callable[[], None],
 ) -> None:
-    """In the cluster's own process: see `LocalHost`."""
+    """Run the cluster in a process of its own, as `ClusterProcess` says."""
     runs_at_once, environment = given
     os.environ.update(environment)
     import ray
@@ -47,6 +48,6 @@ def run_cluster(
         logging_level=logging.ERROR,
         log_to_driver=False,
     )
-    tell(address=ray.get_runtime_context().gcs_address)
+    send(address=ray.get_runtime_context().gcs_address)
     wait()
     ray.shutdown()

@@ -1,4 +1,4 @@
-"""How a process ended, as those who keep it tell the parent."""
+"""Describes how a worker process ended, for the parent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from argus_tasks.runs.record import causes
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A process's end.
+    """The end of a process.
 
     Attributes:
-        code: its exit code, or, negative, the signal that ended it.
-        out_of_memory: a SIGKILL, and the kernel's count of such kills rose during the run.
-        peak_mb: the most memory it has held, in MB; 0 where unknown.
-        stack: where its threads were when a fatal signal or a TERM came.
+        code: its exit code, or the negative number of the signal that ended it.
+        out_of_memory: whether it ended by SIGKILL while the kernel's count of out-of-memory kills
+            rose.
+        peak_mb: the largest amount of memory that it used, in MB; 0 if unknown.
+        stack: the stack of its threads at a fatal signal or a TERM.
     """
 
     code: int
@@ -30,8 +31,8 @@ class WorkerDied(ArgusTasksError):
     """A worker, or the process of one attempt, ended in the middle of a run.
 
     Attributes:
-        cause: the label: see `runs.record.causes`.
-        stack: the Python stack at its end, where it could still be told.
+        cause: the cause, as in `runs.record.causes`.
+        stack: the Python stack at its end; empty if it is unknown.
     """
 
     def __init__(self, cause: str, message: str = "", stack: str = "") -> None:
@@ -44,7 +45,7 @@ class WorkerDied(ArgusTasksError):
 
 
 class TimedOut(WorkerDied):
-    """An attempt was ended because its time was over."""
+    """An attempt was ended because it reached its time limit."""
 
     def __init__(self, limit_s: float, stack: str = "") -> None:
         super().__init__(causes.TIMEOUT, f"ended after its limit of {limit_s:g} s", stack)
@@ -55,13 +56,13 @@ class TimedOut(WorkerDied):
 
 
 def worker_died(death: Death) -> WorkerDied:
-    """The error that says how and, as far as it can be known, why."""
+    """The error for a death: how the process ended and, as far as it is known, why."""
     cause = causes.of_status(death.code)
     message = f"the worker process ended: {cause}"
     peak = f"; it had held up to {death.peak_mb} MB" if death.peak_mb else ""
     if death.out_of_memory:
         cause = causes.OUT_OF_MEMORY
-        message = f"the kernel killed the worker process for want of memory{peak}"
+        message = f"the kernel killed the worker process because memory ran out{peak}"
     elif death.code == -signal.SIGKILL:
-        message += f", and nobody here sent it: perhaps the kernel's OOM killer{peak}"
+        message += f", which this sweep did not send; perhaps the kernel's OOM killer did{peak}"
     return WorkerDied(cause, message, death.stack)

@@ -1,4 +1,4 @@
-"""What a process leaves for those who have to say how it died."""
+"""Records, for the parent, why a worker process died."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RSS_UNITS_A_MB = 1024 if sys.platform == "linux" else 1024 * 1024
 
 
 class Evidence:
-    """Made before the fork, written to by the process, read by its parent after its end."""
+    """Created before the fork, written by the process, and read by its parent after its end."""
 
     def __init__(self) -> None:
         self._counter = OomCounter()
@@ -28,17 +28,17 @@ class Evidence:
         self.attempt_starts()
 
     def record_faults(self) -> None:
-        """Have a fatal signal, and a TERM, leave the Python stack of every thread."""
+        """Write the Python stack of every thread at a fatal signal, and at a TERM."""
         faulthandler.enable(file=self._stacks)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         faulthandler.register(signal.SIGTERM, file=self._stacks, chain=True)
 
     def attempt_starts(self) -> None:
-        """Note how many processes the kernel has killed for memory before this attempt."""
+        """Remember the kernel's count of out-of-memory kills before this attempt."""
         _COUNT.pack_into(self._before, 0, self._counter.count())
 
     def of_death(self, status: int, usage: resource.struct_rusage) -> Death:
-        """What is known of the end that `os.wait4` told; what was left is used up."""
+        """Describe the end that `os.wait4` reported; the recorded stack is used up."""
         code = os.waitstatus_to_exitcode(status)
         (before,) = _COUNT.unpack_from(self._before)
         killed = code == -signal.SIGKILL and self._counter.count() > before
@@ -46,7 +46,7 @@ class Evidence:
         return Death(code, killed, peak_mb, take_text(self._stacks).strip())
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         os.close(self._stacks)
         self._before.close()
         self._counter.close()

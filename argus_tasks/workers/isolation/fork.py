@@ -1,4 +1,4 @@
-"""One attempt in a process of its own, forked from a worker that has loaded the experiment."""
+"""Runs one attempt in a process of its own, forked from a worker that has loaded the experiment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from argus_tasks.base.memfile import nameless_file
 from argus_tasks.base.process_tree import die_with, kill_all_below
 from argus_tasks.workers.attempts.messages import Outcome
-from argus_tasks.workers.attempts.reported_attempt import end_chains
+from argus_tasks.workers.attempts.reported_attempt import close_reporting
 from argus_tasks.workers.isolation.death import Death
 from argus_tasks.workers.isolation.evidence import Evidence
 from argus_tasks.workers.isolation.protocol import dumps
@@ -26,9 +26,10 @@ _STRAYS_PATIENCE_S = 5.0
 
 
 def can_fork() -> bool:
-    """True where this process has no other thread that a fork would leave behind, locks held.
+    """Whether this process can be forked safely: it has no other thread that may hold a lock.
 
-    Asked after a fork for trial: some libraries (OpenBLAS) end their threads before one.
+    It is checked after a trial fork, because some libraries (OpenBLAS) end their threads before
+    one.
     """
     if threading.active_count() > 1:
         return False
@@ -47,12 +48,15 @@ def can_fork() -> bool:
 
 
 def attempt_in_fork(
-    run: Callable[[], Outcome], talk: socket.socket, evidence: Evidence
+    run: Callable[[], Outcome], channel: socket.socket, evidence: Evidence
 ) -> bytes | Death:
-    """Have a forked process run the attempt; its outcome as `dumps` gave it, or how it died.
+    """Run the attempt in a forked process, and kill what it has left running.
 
-    The outcome comes through a file, so it is there as a whole or not at all, and whoever else
-    holds the process's descriptors does not matter. What the attempt has left running is killed.
+    The outcome comes back through a file. So it is there as a whole or not at all, and it does not
+    matter which other process holds the same descriptors.
+
+    Returns:
+        The outcome, pickled by `dumps`, or how the process died.
     """
     result = nameless_file("outcome")
     parent = os.getpid()
@@ -62,11 +66,11 @@ def attempt_in_fork(
         try:
             os.setsid()
             die_with(parent)
-            talk.close()
+            channel.close()
             evidence.record_faults()
-            _new_chance()
+            _reseed()
             data = dumps(run())
-            end_chains()
+            close_reporting()
             with open(result, "wb", closefd=False) as handle:
                 handle.write(data)
             code = 0
@@ -91,17 +95,17 @@ def attempt_in_fork(
         os.close(result)
 
 
-def _new_chance() -> None:
-    """Another state of the random numbers in each attempt: a fork would repeat the same ones.
+def _reseed() -> None:
+    """Give each attempt different random numbers: forks would all repeat the same ones.
 
-    Python sees to its own; numpy's global ones are seeded here, as in a process newly started.
+    Python reseeds its own generator; numpy's global one is reseeded here.
     """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
 
 
-def spare_from_term() -> None:
-    """In the worker that is forked from: a TERM is for its attempt, which ends by it."""
+def ignore_term() -> None:
+    """In the worker that is forked from: ignore TERM, which ends the forked attempt."""
     faulthandler.unregister(signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,9 +1,9 @@
-"""The keeper: a small process between a sweep and its workers, so that nothing outlives either.
+"""The keeper: a small process between a sweep and its workers, so that no process outlives them.
 
-It forks the workers, waits for them, and is the subreaper of all they start. Each living worker is
-the subreaper of its own descendants, so whoever turns up as the keeper's child, and is no worker,
-was left behind by a dead one: it is killed. When the parent dies, whatever killed it, the keeper
-kills everything below it, and ends. It has one thread and never loads the experiment.
+It forks the workers, waits for them, and is the subreaper of all that they start. Each living
+worker is the subreaper of its own descendants. So a child of the keeper that is not a worker was
+left behind by a dead worker, and is killed. When the parent dies, for whatever reason, the keeper
+kills everything below it, and ends. It has one thread, and never loads the experiment.
 """
 
 from __future__ import annotations
@@ -33,25 +33,28 @@ from argus_tasks.workers.isolation.worker import main as worker_main
 COMMAND = struct.Struct("<Ii")
 ALL_WORKERS = 0
 START = 0
-# Added to how readily the kernel kills a process for memory: a worker rather than the sweep.
+# Added to `oom_score_adj`, so that the kernel kills a worker rather than the sweep.
 _OOM_SCORE = 200
 _IDLE_END_S = 2.0
 _KILL_PATIENCE_S = 10.0
-# Parents that go on do not always notice the end of their keeper; it is looked for this often.
+# Without a pidfd, the time between two checks whether the parent is alive.
 _LOOK_S = 0.5
 
 
 @dataclass(slots=True)
-class _Kept:
+class _WorkerProcess:
     pid: int
-    line: socket.socket
+    death_channel: socket.socket
     evidence: Evidence
 
 
 def main(descriptor: int, parent: int, inherited: int) -> NoReturn:
-    """Keep workers for the parent until it hangs up or dies.
+    """Manage workers for the parent until the parent closes the connection or dies.
 
-    `descriptor` is the socket that commands come by, `inherited` a file for the workers.
+    Args:
+        descriptor: the socket on which commands arrive.
+        parent: the process id of the parent.
+        inherited: a file descriptor that the workers inherit.
     """
     control = socket.socket(fileno=descriptor)
     for own in (descriptor, inherited):
@@ -68,14 +71,14 @@ class _Keeper:
     def __init__(self, control: socket.socket, parent: int) -> None:
         self._control = control
         self._parent = parent
-        self._kept: dict[int, _Kept] = {}
+        self._workers: dict[int, _WorkerProcess] = {}
         self._over = False
         self._woken, self._waker = os.pipe()
         for descriptor in (self._woken, self._waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._told_to_end)
+        signal.signal(signal.SIGTERM, self._on_term)
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
@@ -84,7 +87,7 @@ class _Keeper:
             self._poll.register(self._parent_watch, select.POLLIN)
 
     def serve(self) -> None:
-        """Obey the parent, bury the dead."""
+        """Execute the parent's commands, and reap dead workers."""
         look_ms = None if self._parent_watch is not None else _LOOK_S * 1000
         while not self._over and os.getppid() == self._parent:
             for descriptor, _ in self._poll.poll(look_ms):
@@ -92,16 +95,16 @@ class _Keeper:
                     with suppress(BlockingIOError):
                         os.read(self._woken, 4096)
                 elif descriptor == self._control.fileno():
-                    self._obey()
+                    self._handle_command()
                 else:
                     self._over = True
-            self._bury()
+            self._reap()
         self._end()
 
-    def _told_to_end(self, *_: object) -> None:
+    def _on_term(self, *_: object) -> None:
         self._over = True
 
-    def _obey(self) -> None:
+    def _handle_command(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 2)
         except OSError:
@@ -113,39 +116,39 @@ class _Keeper:
         if sign == START:
             self._fork(number, *(socket.socket(fileno=each) for each in descriptors))
             return
-        for each, kept in self._kept.items():
+        for each, worker in self._workers.items():
             if number in (ALL_WORKERS, each):
-                signal_tree(kept.pid, signal.Signals(sign))
+                signal_tree(worker.pid, signal.Signals(sign))
 
-    def _fork(self, number: int, talk: socket.socket, line: socket.socket) -> None:
+    def _fork(self, number: int, channel: socket.socket, death_channel: socket.socket) -> None:
         evidence = Evidence()
         keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self._let_go()
-                line.close()
-                _offer_to_the_oom_killer()
-                worker_main(talk, keeper, evidence)
+                self._close_keeper_files()
+                death_channel.close()
+                _raise_oom_score()
+                worker_main(channel, keeper, evidence)
             finally:
                 os._exit(1)
-        talk.close()
-        self._kept[number] = _Kept(pid, line, evidence)
+        channel.close()
+        self._workers[number] = _WorkerProcess(pid, death_channel, evidence)
 
-    def _let_go(self) -> None:
-        """In a worker: what is the keeper's alone."""
+    def _close_keeper_files(self) -> None:
+        """In a worker: close the keeper's own files."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._control.close()
         for descriptor in (self._woken, self._waker, self._parent_watch):
             if descriptor is not None:
                 os.close(descriptor)
-        for kept in self._kept.values():
-            kept.line.close()
-            kept.evidence.close()
+        for worker in self._workers.values():
+            worker.death_channel.close()
+            worker.evidence.close()
 
-    def _bury(self) -> None:
-        """Tell the parent of each worker that has died, once nothing of it is left."""
+    def _reap(self) -> None:
+        """Reap dead workers, kill what they left behind, then report each death to the parent."""
         dead = []
         anybody = False
         while True:
@@ -156,30 +159,30 @@ class _Keeper:
             if pid == 0:
                 break
             anybody = True
-            for number, kept in list(self._kept.items()):
-                if kept.pid == pid:
-                    dead.append((self._kept.pop(number), status, usage))
+            for number, worker in list(self._workers.items()):
+                if worker.pid == pid:
+                    dead.append((self._workers.pop(number), status, usage))
         if anybody:
-            kill_strays({kept.pid for kept in self._kept.values()})
-        for kept, status, usage in dead:
+            kill_strays({worker.pid for worker in self._workers.values()})
+        for worker, status, usage in dead:
             with suppress(Closed):
-                send(kept.line, kept.evidence.of_death(status, usage))
-            kept.line.close()
-            kept.evidence.close()
+                send(worker.death_channel, worker.evidence.of_death(status, usage))
+            worker.death_channel.close()
+            worker.evidence.close()
 
     def _end(self) -> None:
-        """Leave nothing behind: at once where the parent is dead, else after a moment for the
-        workers to see that it has hung up."""
+        """Kill everything below; if the parent lives, only after workers had a moment to end by
+        themselves."""
         if os.getppid() == self._parent:
             clock = select.poll()
             clock.register(self._woken, select.POLLIN)
             left = int(_IDLE_END_S * 1000)
-            while self._kept and left > 0 and os.getppid() == self._parent:
+            while self._workers and left > 0 and os.getppid() == self._parent:
                 clock.poll(50)
                 left -= 50
                 with suppress(BlockingIOError):
                     os.read(self._woken, 4096)
-                self._bury()
+                self._reap()
         kill_all_below(_KILL_PATIENCE_S)
 
 
@@ -190,7 +193,7 @@ def _open_pidfd(pid: int) -> int | None:
     return None
 
 
-def _offer_to_the_oom_killer() -> None:
+def _raise_oom_score() -> None:
     own = Path("/proc/self/oom_score_adj")
     with suppress(OSError, ValueError):
         own.write_text(str(min(1000, int(own.read_text()) + _OOM_SCORE)))

@@ -1,4 +1,4 @@
-"""The parent's side of the keeper: started when first needed, told what to fork and to signal."""
+"""The parent's side of the keeper: starts it, and has it fork and signal workers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _BOOT = (
     "from argus_tasks.workers.isolation.keeper import main;"
     "main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4]))"
 )
-# In the environment of the keeper and of all below it: used only where the keeper itself is lost.
+# An environment variable of all processes below the keeper, to find them if the keeper is killed.
 MARK = "ARGUS_KEEPER"
 _END_S = 15.0
 
 
 class KeeperLost(Exception):
-    """The keeper is gone: its workers are, too."""
+    """The keeper has ended, and with it its workers."""
 
 
 class Keeper:
@@ -66,36 +66,44 @@ class Keeper:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         return self._process.pid
 
     def start_worker(self) -> tuple[int, socket.socket, socket.socket]:
-        """A new worker: its number, the socket to talk to it, and the line on which the keeper
-        will tell of its death. Errors: KeeperLost."""
-        talk, its_talk = socket.socketpair()
-        line, its_line = socket.socketpair()
-        with its_talk, its_line, self._lock:
+        """Start a worker.
+
+        Returns:
+            Its number, the socket for messages to it, and the socket on which the keeper reports
+            its death.
+
+        Raises:
+            KeeperLost: if the keeper is gone.
+        """
+        channel, its_channel = socket.socketpair()
+        death_channel, its_death_channel = socket.socketpair()
+        with its_channel, its_death_channel, self._lock:
             self._count += 1
             number = self._count
             try:
                 socket.send_fds(
                     self._control,
                     [COMMAND.pack(number, START)],
-                    [its_talk.fileno(), its_line.fileno()],
+                    [its_channel.fileno(), its_death_channel.fileno()],
                 )
             except OSError as error:
-                talk.close()
-                line.close()
+                channel.close()
+                death_channel.close()
                 raise KeeperLost from error
-        return number, talk, line
+        return number, channel, death_channel
 
     def signal(self, sign: signal.Signals, number: int = ALL_WORKERS) -> None:
-        """Signal one worker, or all, and everything that comes from them."""
+        """Signal one worker, or all, and every process that comes from them."""
         with self._lock, suppress(OSError):
             self._control.sendall(COMMAND.pack(number, sign))
 
     def lost(self) -> None:
-        """It was killed: kill what it can no longer, and bury it."""
+        """Clean up after a keeper that was killed: reap it, and kill the processes that
+        it managed."""
         with self._lock:
             first, self.alive = self.alive, False
             self._control.close()
@@ -106,7 +114,8 @@ class Keeper:
         kill_marked(MARK, self._mark)
 
     def close(self) -> None:
-        """Hang up; idle workers end by themselves, what then is left is killed, and waited for."""
+        """Close the connection, so that idle workers end by themselves; kill what is left, and wait
+        for it."""
         with self._lock:
             self._control.close()
         try:

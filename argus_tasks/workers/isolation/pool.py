@@ -1,4 +1,5 @@
-"""Warm workers, leased one run at a time; a worker that is spent or dead makes room for another."""
+"""A pool of worker processes that are kept between attempts, and replaced when they die or are worn
+out."""
 
 from __future__ import annotations
 
@@ -13,21 +14,23 @@ from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
-from argus_tasks.workers.isolation.pool_slots import Places
+from argus_tasks.workers.isolation.pool_slots import WorkerSlots
 from argus_tasks.workers.isolation.protocol import Setup, dumps
 from argus_tasks.workers.isolation.worker_handle import Worker
 
 
 class WorkerPool:
-    """At most `size` workers, started when first needed or by `warm`, kept warm between runs.
+    """At most `size` workers, started in advance by `warm`, or when they are needed.
 
     Args:
-        size: how many.
-        setup: what holds for all runs.
-        environment: added to that of the workers.
-        limit: how long an attempt may take; after it, a TERM, and `grace_s` later a KILL.
-        max_runs: how many attempts a worker is given; None: as many as there are.
-        likely: the environments that assignments are likely to ask for; a worker has one for life.
+        size: the largest number of workers.
+        setup: the setup that holds for all runs.
+        environment: added to the environment of the workers.
+        limit: the time limit of attempts; when it is reached, an attempt gets a TERM.
+        grace_s: the time in seconds from the TERM to a KILL.
+        max_runs: the number of attempts after which a worker is replaced; None for no limit.
+        likely: the environments that assignments are likely to need; a worker keeps its environment
+            for life.
     """
 
     def __init__(
@@ -47,39 +50,47 @@ class WorkerPool:
         self._grace_s = grace_s
         self._max_runs = max_runs
         self._likely = likely
-        self._places = Places(size)
+        self._slots = WorkerSlots(size)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._busy: set[Worker] = set()
         self._keeper: Keeper | None = None
 
     def warm(self, count: int) -> None:
-        """Start that many workers now, so that they load while the caller does other things."""
+        """Start that many workers now, so that they load the experiment while the caller does other
+        things."""
         started = [
-            self._places.take(environment) or self._start(environment)
+            self._slots.take(environment) or self._start(environment)
             for environment in islice(cycle(self._likely), count)
         ]
         for worker in started:
-            self._places.put(worker)
+            self._slots.put(worker)
 
     def check(self) -> None:
         """Wait until a worker has loaded the experiment.
 
-        Errors: BadInput where it cannot be loaded; WorkerDied where loading it kills a worker.
+        Raises:
+            BadInput: if the experiment cannot be loaded.
+            WorkerDied: if loading it ends the worker.
         """
-        with self._leased(self._likely[0]) as worker:
+        with self._acquired(self._likely[0]) as worker:
             worker.wait_ready()
 
     def run(self, assignment: Assignment, may_start: Callable[[], bool]) -> Outcome | None:
-        """Run on a free worker, waiting for one; None where it then `may_start` no more.
+        """Wait for a free worker, call `may_start`, and run the attempt.
 
-        Errors: as `check`; the place of a dead worker gets a new one when next needed.
+        Returns:
+            The outcome; None if `may_start` returned False.
+
+        Raises:
+            WorkerDied, BadInput: as `check`; a dead worker is replaced when a worker is next
+            needed.
         """
-        # Only once it may start does one with a monitor know after which event its own may go.
+        # With a monitor, it is pickled later: `may_start` sets the event that its events follow.
         data = dumps(assignment) if assignment.join is None else b""
-        with self._leased(assignment.environment) as worker:
+        with self._acquired(assignment.environment) as worker:
             if assignment.alone:
-                for idle in self._places.clear():
+                for idle in self._slots.clear():
                     idle.close()
             worker.wait_ready()
             if not may_start():
@@ -87,14 +98,14 @@ class WorkerPool:
             return worker.run(data or dumps(assignment), self._limit, self._grace_s)
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
-        """End the idle worker of this environment, if there is one, and wait for its end."""
-        worker = self._places.take_idle(environment)
+        """End the idle worker that has this environment, if there is one, and wait for its end."""
+        worker = self._slots.take_idle(environment)
         if worker is not None:
             worker.close()
 
     @contextmanager
-    def _leased(self, environment: Mapping[str, str]) -> Iterator[Worker]:
-        worker = self._places.take(environment)
+    def _acquired(self, environment: Mapping[str, str]) -> Iterator[Worker]:
+        worker = self._slots.take(environment)
         try:
             if worker is not None and worker.environment != environment:
                 unfit, worker = worker, None
@@ -119,19 +130,19 @@ class WorkerPool:
                 if not self._reusable(worker):
                     worker.close()
                     worker = None
-            self._places.put(worker)
+            self._slots.put(worker)
 
     def _reusable(self, worker: Worker) -> bool:
         return worker.usable and (self._max_runs is None or worker.runs < self._max_runs)
 
     @property
     def keeper_pid(self) -> int | None:
-        """The process that all workers come from; None while there is none."""
+        """The process id of the keeper, the parent of all workers; None if there is no keeper."""
         keeper = self._keeper
         return keeper.pid if keeper is not None and keeper.alive else None
 
     def end_all(self, sign: signal.Signals) -> None:
-        """Signal every worker and what it started. No worker is started after this."""
+        """Send a signal to every worker and what it started. No worker is started after this."""
         self._stopping.set()
         with self._lock:
             keeper = self._keeper
@@ -146,8 +157,8 @@ class WorkerPool:
             keeper, self._keeper = self._keeper, None
         for worker in busy:  # the thread that waits for it sees the end
             worker.kill()
-        for idle in self._places.clear():
-            idle.hang_up()
+        for idle in self._slots.clear():
+            idle.disconnect()
         if keeper is not None:
             keeper.close()
 
@@ -166,4 +177,4 @@ class WorkerPool:
 
 
 def _keeper_lost() -> WorkerDied:
-    return WorkerDied("signal SIGKILL", "the process that keeps the workers was killed")
+    return WorkerDied("signal SIGKILL", "the keeper of the workers was killed")

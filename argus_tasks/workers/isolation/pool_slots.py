@@ -1,4 +1,4 @@
-"""The places of a pool: each is free, with an idle worker or without one, or taken."""
+"""The slots of a pool: each is in use, or free, with or without an idle worker in it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from argus_tasks.workers.isolation.worker_handle import Worker
 
 
-class Places:
-    """Safe to use from many threads; who waits longest is served first."""
+class WorkerSlots:
+    """Safe to use from many threads; the thread that waits longest is served first."""
 
     def __init__(self, count: int) -> None:
         self._free: list[Worker | None] = [None] * count
         self._changed = threading.Condition()
 
     def take(self, environment: Mapping[str, str]) -> Worker | None:
-        """Wait for a place: one with an idle worker of this environment, the last used; else one
-        without a worker, or with the worker that has been idle longest."""
+        """Wait for a free slot, and take it.
+
+        The slot has, in this order of preference, an idle worker of this environment (the last
+        used), no worker, or the worker that has been idle longest.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._free)
             for at in range(len(self._free) - 1, -1, -1):
@@ -30,13 +33,13 @@ class Places:
             return self._free.pop(0)
 
     def put(self, worker: Worker | None) -> None:
-        """The place is free again, with this worker in it, or none."""
+        """Free a slot, with this idle worker in it, or with none."""
         with self._changed:
             self._free.append(worker)
             self._changed.notify()
 
     def take_idle(self, environment: Mapping[str, str]) -> Worker | None:
-        """The idle worker of this environment; its place stays free, without a worker."""
+        """Take the idle worker of this environment out of its slot, which stays free."""
         with self._changed:
             for at, worker in enumerate(self._free):
                 if worker is not None and worker.environment == environment:
@@ -45,7 +48,7 @@ class Places:
         return None
 
     def clear(self) -> list[Worker]:
-        """The idle workers; their places are free, without a worker."""
+        """Take all idle workers out of their slots, which stay free."""
         with self._changed:
             idle = [worker for worker in self._free if worker is not None]
             self._free = [None] * len(self._free)

@@ -1,4 +1,5 @@
-"""What parent and worker say to each other: pickles with their length before them, on a socket."""
+"""The messages between a parent and its workers: pickles, each with its length in front, on a
+socket."""
 
 from __future__ import annotations
 
@@ -18,9 +19,15 @@ _LENGTH = struct.Struct("<Q")
 class Setup:
     """The first message to a worker: what holds for all its runs.
 
-    `live_trackers` are pickled by the caller, since they may need cloudpickle; with `fresh`, each
-    attempt gets a process of its own. `cwd` is the working folder; None: the parent's.
-    `environment` is this worker's, besides the others'.
+    Attributes:
+        experiment: the experiment to load.
+        sys_path: the `sys.path` to load it with.
+        tracker_specs: the trackers that the worker creates.
+        live_trackers: trackers that the caller created, pickled (cloudpickle may be needed).
+        stop_descriptor: the file descriptor of the stop flag.
+        fresh: whether each attempt runs in a process of its own.
+        cwd: the working folder; None for the parent's.
+        environment: the environment variables of this worker, in addition to those of all workers.
     """
 
     experiment: Experiment
@@ -35,7 +42,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class SetupFailed:
-    """A worker's answer to a Setup that it cannot use: the experiment does not import."""
+    """A worker's answer to a Setup that it cannot use: the experiment cannot be imported."""
 
     error_type: str
     message: str
@@ -44,28 +51,32 @@ class SetupFailed:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker's answer to a Setup that it can use; `forks`: each attempt in a fork of it."""
+    """A worker's answer to a Setup that it can use.
+
+    Attributes:
+        forks: whether it forks a process for each attempt.
+    """
 
     forks: bool = False
 
 
 class Closed(Exception):
-    """The other side is gone."""
+    """The other side has closed the connection."""
 
 
 def send(sock: socket.socket, message: object) -> None:
-    """Send one message. Errors: Closed; pickle's own where it cannot be pickled."""
+    """Send one message. Raises Closed, or an error of pickle if the message cannot be pickled."""
     send_bytes(sock, dumps(message))
 
 
 def dumps(message: object) -> bytes:
-    """The message as bytes; by cloudpickle where pickle itself cannot, or would name a class of
-    `__main__`, which is another module in the worker."""
+    """Pickle a message; with cloudpickle if pickle fails, or if a class of `__main__` is in it,
+    which is another module in the worker."""
     try:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         if b"__main__" not in data:
             return data
-    except Exception:  # noqa: BLE001, S110 - pickle raises many kinds; cloudpickle says the last word
+    except Exception:  # noqa: BLE001, S110 - pickle raises many kinds; cloudpickle is tried next
         pass
     import cloudpickle
 
@@ -74,7 +85,7 @@ def dumps(message: object) -> bytes:
 
 
 def send_bytes(sock: socket.socket, data: bytes) -> None:
-    """Send what `dumps` gave. Errors: Closed."""
+    """Send what `dumps` has returned. Raises Closed."""
     try:
         sock.sendall(_LENGTH.pack(len(data)) + data)
     except OSError as error:
@@ -82,7 +93,7 @@ def send_bytes(sock: socket.socket, data: bytes) -> None:
 
 
 def receive(sock: socket.socket) -> Any:
-    """The next message. Errors: Closed."""
+    """Wait for the next message. Raises Closed."""
     (length,) = _LENGTH.unpack(_exactly(sock, _LENGTH.size))
     return pickle.loads(_exactly(sock, length))
 
@@ -101,7 +112,7 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
 
 
 def without_experiment_function(experiment: Experiment) -> Experiment:
-    """The experiment as it travels: by path or by value, without the live function."""
+    """The experiment without its live function: workers import it, or unpickle it."""
     return Experiment(
         experiment.name,
         experiment.identity,
@@ -112,5 +123,5 @@ def without_experiment_function(experiment: Experiment) -> Experiment:
 
 
 def sys_path_of(entries: Sequence[str], cwd: str) -> tuple[str, ...]:
-    """A `sys.path` that means the same in a process whose working folder may change."""
+    """A `sys.path` that stays valid when the working folder changes."""
     return tuple(entry or cwd for entry in entries)

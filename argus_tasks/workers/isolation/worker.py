@@ -1,7 +1,8 @@
-"""The worker process: a warm Python that runs one experiment after another.
+"""The worker process: loads the experiment once, and runs one attempt after the other.
 
-Forked by the keeper, as its own session, with one end of a socket. It imports no Prefect and talks
-to nobody but the sweep's process; it ends when that hangs up or dies.
+The keeper forks it, in a session of its own, with one end of a socket. It imports no Prefect, and
+communicates with the sweep's process alone. It ends when that process closes the connection or
+dies.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from argus_tasks.runs.context.run_log import StandardStreams
 from argus_tasks.runs.context.trackers import build_trackers
 from argus_tasks.workers.attempts.attempt import outcome_of_exception, run_attempt
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
-from argus_tasks.workers.attempts.reported_attempt import end_chains, load_early
+from argus_tasks.workers.attempts.reported_attempt import close_reporting, preload_reporting
 from argus_tasks.workers.attempts.stop_flag import StopFlag
 from argus_tasks.workers.isolation.evidence import Evidence
-from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, spare_from_term
+from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, ignore_term
 from argus_tasks.workers.isolation.protocol import (
     Closed,
     Ready,
@@ -35,24 +36,24 @@ from argus_tasks.workers.isolation.protocol import (
 )
 
 
-def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
-    """Serve the sweep's process until it has had enough."""
+def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
+    """Serve the sweep's process until it closes the connection."""
     os.setsid()
     die_with(keeper)
     inherit_orphans()
-    # Ctrl-C is the parent's to understand; a TERM ends the worker at once.
+    # The parent handles Ctrl-C; a TERM ends the worker at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     evidence.record_faults()
     code = 0
     try:
-        serve(talk, receive(talk), evidence)
+        serve(channel, receive(channel), evidence)
     except Closed:
         pass
-    except BaseException:  # noqa: BLE001 - the exit code tells the parent; stderr says why
+    except BaseException:  # noqa: BLE001 - the exit code is for the parent, the stack on stderr for people
         traceback.print_exc()
         code = 1
-    end_chains()
+    close_reporting()
     # Threads and exit handlers of the experiment must not keep a finished worker alive.
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
@@ -60,8 +61,8 @@ def main(talk: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
     os._exit(code)
 
 
-def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
-    """Run what the parent sends, one at a time, until it sends nothing more."""
+def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
+    """Run the attempts that the parent sends, one at a time."""
     os.environ.update(setup.environment)  # before the experiment's module looks at it
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)
@@ -72,13 +73,13 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
         live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
         trackers = build_trackers(setup.tracker_specs, live)
     except Exception as error:  # noqa: BLE001 - a module may raise anything when imported
-        send(talk, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
+        send(channel, SetupFailed(type(error).__name__, str(error), traceback.format_exc()))
         return
-    load_early()
+    preload_reporting()
     streams = StandardStreams()
     forks = setup.fresh and can_fork()
     if forks:
-        spare_from_term()
+        ignore_term()
 
     def run(assignment: Assignment) -> Outcome:
         evidence.attempt_starts()
@@ -90,14 +91,14 @@ def serve(talk: socket.socket, setup: Setup, evidence: Evidence) -> None:
             # Raised by the experiment: a SystemExit, a KeyboardInterrupt. The record says failed.
             return outcome_of_exception(error, 0.0)
 
-    send(talk, Ready(forks))
+    send(channel, Ready(forks))
     while True:
-        assignment: Assignment = receive(talk)
+        assignment: Assignment = receive(channel)
         if not forks:
-            send(talk, run(assignment))
+            send(channel, run(assignment))
             continue
-        answer = attempt_in_fork(lambda: run(assignment), talk, evidence)  # noqa: B023 - at once
+        answer = attempt_in_fork(lambda: run(assignment), channel, evidence)  # noqa: B023 - at once
         if isinstance(answer, bytes):
-            send_bytes(talk, answer)
+            send_bytes(channel, answer)
         else:
-            send(talk, answer)
+            send(channel, answer)

@@ -1,4 +1,4 @@
-"""The outcome of an attempt whose worker could not tell it, and its last word in the folder."""
+"""Makes the outcome of an attempt whose worker died, and closes the run's folder in its place."""
 
 from __future__ import annotations
 
@@ -21,17 +21,26 @@ from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.isolation.death import TimedOut, WorkerDied
 
 LOG_TAIL = "The last lines of run.log:"
-"""What stands between the stack and the log in the evidence of a death."""
+"""The heading between the stack and the log in `error.log`."""
 _LOG_TAIL_BYTES = 4_000
 
 log = logging.getLogger("argus_tasks")
 
 
-def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by: str) -> Outcome:
-    """What became of an attempt that ended by `death`, as its folder and the parent know it.
+def outcome_of_death(
+    assignment: Assignment, death: Exception, duration_s: float, stopped_by: str
+) -> Outcome:
+    """The outcome of an attempt that ended with `death`, from its folder and from what the parent
+    knows.
 
-    A run that had written its success before its worker died has succeeded. During a stop
-    (`stopped_by` says whose) a death is the stop's, unless the time was over already.
+    A run whose success was written before its worker died has succeeded. During a stop, a death
+    counts as part of the stop, unless the time limit was reached before.
+
+    Args:
+        assignment: the attempt.
+        death: the error that ended it: a WorkerDied, a BadInput, or another.
+        duration_s: its duration in seconds.
+        stopped_by: who is stopping the sweep; empty if nobody is.
     """
     if assignment.lost:
         return claim_lost()
@@ -44,7 +53,7 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     elif isinstance(death, WorkerDied):
         cause, stack = death.cause, death.stack
         kind = "Timeout" if isinstance(death, TimedOut) else "WorkerDied"
-    else:  # its config cannot be sent, or its folder not be made
+    else:  # its config cannot be pickled, or its folder cannot be created
         cause = kind = type(death).__name__
     secrets = secrets_of(assignment.config)
     ending = Ending(FAILED, cause, kind, visible(redact(str(death), secrets)))
@@ -56,15 +65,19 @@ def bury(assignment: Assignment, death: Exception, duration_s: float, stopped_by
     return Outcome(ending, kinds, evidence, duration_s=duration_s, unwritten=True)
 
 
-class LastWords:
-    """Writes what workers could not; what finds no room on the disk is tried again later."""
+class RecordCloser:
+    """Closes run folders that workers could not close; if the disk is full, later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owed: dict[str, tuple[Assignment, Outcome]] = {}
+        self._pending: dict[str, tuple[Assignment, Outcome]] = {}
 
     def write(self, assignment: Assignment, outcome: Outcome) -> Outcome:
-        """Close the run's folder, now or later; the outcome, with its files where it is now."""
+        """Close the run's folder, now or later.
+
+        Returns:
+            The outcome, with the hashes of its files if the folder was closed.
+        """
         try:
             self._close(assignment, outcome)
         except OSError as error:
@@ -72,21 +85,21 @@ class LastWords:
             level = logging.DEBUG if full else logging.WARNING
             log.log(level, "%s cannot be closed yet: %s", assignment.key.run_dir, error)
             with self._lock:
-                self._owed[assignment.key.run_id] = (assignment, outcome)
+                self._pending[assignment.key.run_id] = (assignment, outcome)
             return outcome
         return replace(outcome, files=hashes_of(assignment.key.run_dir))
 
     def forget(self, run_id: str) -> None:
-        """The run is tried again: its folder will have newer words."""
-        if self._owed:
+        """Drop what is pending for a run that is retried: the retry will write its folder."""
+        if self._pending:
             with self._lock:
-                self._owed.pop(run_id, None)
+                self._pending.pop(run_id, None)
 
-    def write_owed(self) -> list[tuple[Assignment, Outcome]]:
-        """Try again those that found no room; returns those that now have."""
+    def write_pending(self) -> list[tuple[Assignment, Outcome]]:
+        """Try again to close the folders that could not be closed; return those that now are."""
         with self._lock:
-            owed, self._owed = self._owed, {}
-        written = [(one, self.write(one, outcome)) for one, outcome in owed.values()]
+            pending, self._pending = self._pending, {}
+        written = [(one, self.write(one, outcome)) for one, outcome in pending.values()]
         return [(one, outcome) for one, outcome in written if outcome.files]
 
     def _close(self, assignment: Assignment, outcome: Outcome) -> None:
@@ -97,14 +110,12 @@ class LastWords:
             outcome.ending,
             outcome.stack or str(outcome.ending.error_message),
             outcome.duration_s,
-            retrying=outcome.ending.status == FAILED
-            and not outcome.ending.resumable
-            and (outcome.forgiven or assignment.retry.wants(outcome.kinds, assignment.attempt)),
+            retrying=outcome.is_retried(assignment.retry, assignment.attempt),
         )
 
 
 def _settled(assignment: Assignment) -> Outcome | None:
-    """The outcome that the worker had already written when it died."""
+    """The outcome that the worker had written before it died; None if it had not."""
     record = record_of(assignment.key.run_dir)
     if record is None or record.get("status") != SUCCEEDED:
         return None

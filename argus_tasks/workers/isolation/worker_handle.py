@@ -1,4 +1,4 @@
-"""One worker process, from the side of the sweep's process."""
+"""The parent's handle of one worker process."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from argus_tasks.workers.isolation.protocol import (
     send_bytes,
 )
 
-# A limit that depends on other runs' durations is looked at anew this often.
+# The time between two checks of a limit that depends on the durations of other runs.
 _LOOK_S = 1.0
 _LEAVE_S = 2.0
 
 
 class Worker:
-    """Used by one thread at a time, which so knows exactly which process holds its run.
+    """One worker process. Only one thread uses it at a time, so the thread knows which process runs
+    its attempt.
 
     Attributes:
-        keeper: who has forked it.
-        environment: what its environment has besides that of the others.
-        runs: how many attempts it has been given.
-        usable: it can be given another.
+        keeper: the keeper that forked it.
+        environment: the environment variables that it has in addition to those of all workers.
+        runs: the number of attempts that it was given.
+        usable: whether it can be given another attempt.
     """
 
     def __init__(self, keeper: Keeper, setup: Setup) -> None:
@@ -46,24 +47,27 @@ class Worker:
         self.usable = True
         self._fresh = setup.fresh
         self._ready: Ready | None = None
-        self._talks = True
+        self._connected = True
         self._dead = False
-        self._number, self._talk, self._line = keeper.start_worker()
+        self._number, self._socket, self._death_socket = keeper.start_worker()
         self._poll = select.poll()
-        self._poll.register(self._talk, select.POLLIN)
-        self._poll.register(self._line, select.POLLIN)
-        with suppress(Closed):  # it has died already: whoever waits for its answer is told how
-            send(self._talk, setup)
+        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(self._death_socket, select.POLLIN)
+        with suppress(Closed):  # it has died already; the keeper reports how
+            send(self._socket, setup)
 
     def wait_ready(self) -> None:
         """Wait until it has loaded the experiment.
 
-        Errors: BadInput where it cannot; WorkerDied where that ends it; KeeperLost.
+        Raises:
+            BadInput: if the experiment cannot be loaded.
+            WorkerDied: if loading it ended the process.
+            KeeperLost: if the keeper is gone.
         """
         if self._ready is not None:
             return
-        self._answers(None)
-        answer = self._answer()
+        self._wait_for_message(None)
+        answer = self._receive_answer()
         if isinstance(answer, Death):
             raise worker_died(answer)
         if isinstance(answer, SetupFailed):
@@ -77,24 +81,29 @@ class Worker:
         self._ready = answer
 
     def run(self, assignment: bytes, limit: TimeLimit, grace_s: float) -> Outcome:
-        """Have it, once ready, run what `dumps(assignment)` gave.
+        """Run an attempt in the worker, which must be ready.
 
-        After the limit it gets a TERM, and a KILL `grace_s` later.
+        Args:
+            assignment: the pickled Assignment, made by `dumps`.
+            limit: the time limit; when it is reached, the attempt gets a TERM.
+            grace_s: the time in seconds from the TERM to a KILL.
 
-        Errors: WorkerDied (TimedOut after the limit); KeeperLost.
+        Raises:
+            WorkerDied: if the process ended; TimedOut if the time limit was reached.
+            KeeperLost: if the keeper is gone.
         """
         self.runs += 1
         assert self._ready is not None, "a worker is ready before it runs anything"
         if self._fresh and not self._ready.forks:
             self.usable = False  # its process is the attempt's own
-        with suppress(Closed):  # it has died while it was idle: the keeper tells how
-            send_bytes(self._talk, assignment)
+        with suppress(Closed):  # it died while it was idle; the keeper reports how
+            send_bytes(self._socket, assignment)
         over_s = self._wait(limit)
         if over_s is not None:
             self._end_attempt(grace_s)
-        answer = self._answer()
+        answer = self._receive_answer()
         if over_s is not None:
-            # A TERM that has not ended anything yet would meet the next attempt.
+            # If the TERM has not ended the process yet, it would end the next attempt.
             met = isinstance(answer, Death) and answer.code == -signal.SIGTERM
             self.usable = self.usable and met
             raise TimedOut(over_s, answer.stack)
@@ -104,32 +113,34 @@ class Worker:
             raise ArgusTasksError(f"a worker answered {answer!r}")
         return answer
 
-    def hang_up(self) -> None:
-        """Let it go: an idle worker ends by itself, and what it has started is killed then."""
-        self._talk.close()
-        self._line.close()
+    def disconnect(self) -> None:
+        """Close the connection: an idle worker then ends by itself, and what it has started is
+        killed."""
+        self._socket.close()
+        self._death_socket.close()
 
     def close(self) -> None:
-        """Let it go, and wait until it is gone; a KILL helps."""
+        """Close the connection, and wait until the process has ended; kill it if it does
+        not end."""
         if not self._dead:
-            if self._talks:
-                self._talks = False
-                self._poll.unregister(self._talk)
+            if self._connected:
+                self._connected = False
+                self._poll.unregister(self._socket)
             with suppress(OSError):
-                self._talk.shutdown(socket.SHUT_RDWR)
-            if not self._answers(_LEAVE_S):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            if not self._wait_for_message(_LEAVE_S):
                 self.kill()
-                self._answers(_LEAVE_S)
-        self.hang_up()
+                self._wait_for_message(_LEAVE_S)
+        self.disconnect()
 
     def kill(self) -> None:
-        """End it and everything that comes from it."""
+        """Kill it, and every process that comes from it."""
         self.keeper.signal(signal.SIGKILL, self._number)
 
     def _wait(self, limit: TimeLimit) -> float | None:
-        """Wait for its answer; the limit in seconds, where that came first."""
+        """Wait for its message. Return None, or the limit in seconds if it was reached first."""
         if not limit:
-            self._answers(None)
+            self._wait_for_message(None)
             return None
         began = time.monotonic()
         while True:
@@ -137,51 +148,51 @@ class Worker:
             left_s = None if limit_s is None else began + limit_s - time.monotonic()
             if left_s is not None and left_s <= 0:
                 return limit_s
-            patience_s = left_s
+            wait_s = left_s
             if limit.moves:
-                patience_s = _LOOK_S if left_s is None else min(left_s, _LOOK_S)
-            if self._answers(patience_s):
+                wait_s = _LOOK_S if left_s is None else min(left_s, _LOOK_S)
+            if self._wait_for_message(wait_s):
                 return None
 
     def _end_attempt(self, grace_s: float) -> None:
         self.keeper.signal(signal.SIGTERM, self._number)
-        if not self._answers(grace_s):
+        if not self._wait_for_message(grace_s):
             self.usable = False
             self.kill()
-            self._answers(None)
+            self._wait_for_message(None)
 
-    def _answers(self, patience_s: float | None) -> bool:
-        """True as soon as the worker, or the keeper in its place, has something to say."""
-        deadline = None if patience_s is None else time.monotonic() + patience_s
+    def _wait_for_message(self, wait_s: float | None) -> bool:
+        """True as soon as the worker has sent a message, or the keeper has reported its death."""
+        deadline = None if wait_s is None else time.monotonic() + wait_s
         while True:
             left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             ready = {descriptor for descriptor, _ in self._poll.poll(left_ms)}
             if not ready:
                 return False
-            if self._talk.fileno() in ready and not self._hung_up():
+            if self._socket.fileno() in ready and not self._is_disconnected():
                 return True
-            if self._talks:
-                # An experiment that closes descriptors it does not know may still be running.
-                self._poll.unregister(self._talk)
-                self._talks = self.usable = False
-            if self._line.fileno() in ready:
+            if self._connected:
+                # The experiment may have closed the socket, and may still be running.
+                self._poll.unregister(self._socket)
+                self._connected = self.usable = False
+            if self._death_socket.fileno() in ready:
                 return True
 
-    def _hung_up(self) -> bool:
+    def _is_disconnected(self) -> bool:
         try:
-            return not self._talk.recv(1, socket.MSG_PEEK)
+            return not self._socket.recv(1, socket.MSG_PEEK)
         except OSError:
             return True
 
-    def _answer(self) -> Any:
-        """What it says, once it `_answers`; a Death where its process has ended."""
+    def _receive_answer(self) -> Any:
+        """The message that has arrived; a Death if the process has ended."""
         try:
-            if self._talks:
-                return receive(self._talk)
+            if self._connected:
+                return receive(self._socket)
         except Closed:
             self.usable = False
         self._dead = True
         try:
-            return receive(self._line)
+            return receive(self._death_socket)
         except Closed:
             raise KeeperLost from None

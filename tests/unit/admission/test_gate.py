@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from argus_tasks.admission.gate import Gate, Ticket
-from argus_tasks.admission.resource import Demand, Held, Resource
+from argus_tasks.admission.resource import Demand, Refusal, Resource
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.session.waiting_runs import WaitingRuns
 
@@ -21,13 +21,13 @@ class Places(Resource):
         self.name = name
         self.size = size
         self.taken = 0
-        self._tell: Callable[[], None] = lambda: None
+        self._callback: Callable[[], None] = lambda: None
 
-    def try_take(self, demand: Demand, running: int) -> object | Held:
+    def try_take(self, demand: Demand, running: int) -> object | Refusal:
         if self.name not in dict(demand.limits):
             return False
         if self.taken >= self.size:
-            return Held(f"waiting for {self.name}")
+            return Refusal(f"waiting for {self.name}")
         self.taken += 1
         return True
 
@@ -37,19 +37,19 @@ class Places(Resource):
     def environment(self, grant: object) -> Mapping[str, str]:
         return {self.name.upper(): "1"} if grant else {}
 
-    def on_change(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
 
     def resize(self, size: int) -> None:
         self.size = size
-        self._tell()
+        self._callback()
 
 
 def wants(index: int, *names: str, alone: bool = False) -> Demand:
     return Demand(index, tuple((name, 1) for name in names), alone)
 
 
-def entered(answer: Ticket | Held) -> Ticket:
+def entered(answer: Ticket | Refusal) -> Ticket:
     assert isinstance(answer, Ticket)
     return answer
 
@@ -82,7 +82,7 @@ def test_a_start_takes_everything_or_nothing() -> None:
     gate = Gate([gpu, license_])
     first = entered(gate.try_enter(wants(0, "gpu", "license")))
     assert first.environment == {"GPU": "1", "LICENSE": "1"}
-    assert gate.try_enter(wants(1, "gpu", "license")) == Held("waiting for license")
+    assert gate.try_enter(wants(1, "gpu", "license")) == Refusal("waiting for license")
     assert (gpu.taken, license_.taken, gate.running) == (1, 1, 1)
     first.leave()
     first.leave()
@@ -130,7 +130,7 @@ def test_who_is_stopped_while_it_waits_lets_those_behind_it_in() -> None:
     until(lambda: gate.waiting == 1)
     behind: list[Ticket | None] = []
     thread = in_thread(gate, wants(2, "gpu"), behind)
-    assert isinstance(gate.try_enter(wants(3, "gpu")), Held)
+    assert isinstance(gate.try_enter(wants(3, "gpu")), Refusal)
     stop.set()
     thread.join(10)
     assert out == [None]
@@ -146,7 +146,7 @@ def test_a_retry_that_waits_goes_before_first_attempts_of_its_kind() -> None:
     out: list[Ticket | None] = []
     thread = in_thread(gate, wants(1, "gpu"), out)
     first.leave()
-    assert isinstance(gate.try_enter(wants(2, "gpu")), Held)
+    assert isinstance(gate.try_enter(wants(2, "gpu")), Refusal)
     thread.join(10)
     assert isinstance(out[0], Ticket)
 
@@ -158,7 +158,7 @@ def test_the_refused_are_told_once_that_there_may_be_room_and_others_never() -> 
     first = entered(gate.try_enter(wants(0, "gpu")))
     places.resize(1)
     assert told == []
-    assert isinstance(gate.try_enter(wants(1, "gpu")), Held)
+    assert isinstance(gate.try_enter(wants(1, "gpu")), Refusal)
     first.leave()
     places.resize(1)
     assert told == [1]
@@ -169,12 +169,12 @@ def test_alone_waits_for_all_and_lets_nobody_in() -> None:
     first = entered(gate.try_enter(wants(0)))
     out: list[Ticket | None] = []
     thread = in_thread(gate, wants(1, alone=True), out)
-    assert isinstance(gate.try_enter(wants(2)), Held)  # else it might wait for ever
+    assert isinstance(gate.try_enter(wants(2)), Refusal)  # else it might wait for ever
     first.leave()
     thread.join(10)
     (alone,) = out
     assert alone is not None
-    assert gate.try_enter(wants(3)) == Held("a run has the machine alone")
+    assert gate.try_enter(wants(3)) == Refusal("another run needs the machine for itself")
     alone.leave()
     entered(gate.try_enter(wants(3)))
 

@@ -13,7 +13,7 @@ import pytest
 
 from argus_tasks.admission.gate import Gate, Ticket
 from argus_tasks.admission.gpu_slots import GpuSlots
-from argus_tasks.admission.resource import Demand, Held
+from argus_tasks.admission.resource import Demand, Refusal
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.spec.gpus import Gpu
 
@@ -45,7 +45,7 @@ def test_every_gpu_has_one_before_any_has_two(tmp_path: Path) -> None:
     ]
     assert found == [("0", "0"), ("1", "0"), ("0", "1"), ("1", "1")]
     held = gate.try_enter(Demand(4))
-    assert isinstance(held, Held)
+    assert isinstance(held, Refusal)
     assert held.reason == "waiting for a GPU"
     for ticket in (tickets[0], tickets[1], tickets[3]):
         ticket.leave()
@@ -67,7 +67,7 @@ def test_another_processes_slot_is_taken_and_comes_back_with_its_death(tmp_path:
     gate = Gate([GpuSlots(GPUS, 1, tmp_path)], changed.set)
     assert entered(gate, 0).environment["CUDA_VISIBLE_DEVICES"] == "0"
     held = gate.try_enter(Demand(1))
-    assert isinstance(held, Held)
+    assert isinstance(held, Refusal)
     assert held.reason == "waiting for a GPU: other sweeps have 1 of 2"
     holder.kill()
     holder.communicate(timeout=90)
@@ -78,7 +78,7 @@ def test_another_processes_slot_is_taken_and_comes_back_with_its_death(tmp_path:
 def test_two_sweeps_of_one_process_do_not_share_either(tmp_path: Path) -> None:
     one, other = (Gate([GpuSlots(GPUS[:1], 1, tmp_path)]) for _ in range(2))
     ticket = entered(one, 0)
-    assert isinstance(other.try_enter(Demand(0)), Held)
+    assert isinstance(other.try_enter(Demand(0)), Refusal)
     ticket.leave()
     one.close()
     entered(other, 0)
@@ -92,13 +92,13 @@ def test_a_slot_goes_with_the_worker_that_idles_in_it(tmp_path: Path) -> None:
     changed = threading.Event()
     other = Gate([GpuSlots(GPUS[:1], 1, tmp_path)], changed.set)
     entered(mine, 0).leave()
-    assert isinstance(other.try_enter(Demand(0)), Held), "it may be wanted again at once"
+    assert isinstance(other.try_enter(Demand(0)), Refusal), "it may be wanted again at once"
     again = entered(mine, 1)
     time.sleep(0.5)
     assert dropped == [], "it is in use"
     again.leave()
     assert changed.wait(20)
-    while isinstance(other.try_enter(Demand(0)), Held):
+    while isinstance(other.try_enter(Demand(0)), Refusal):
         changed.clear()
         assert changed.wait(20)
     assert dropped == [slots.likely[0]], "the worker first, then the slot"

@@ -15,7 +15,7 @@ from argus_tasks.admission.memory import (
     MemoryFloor,
     memory_of_this_process,
 )
-from argus_tasks.admission.resource import Demand, Held
+from argus_tasks.admission.resource import Demand, Refusal
 from argus_tasks.base import cgroups
 
 GB = 1_000_000_000
@@ -32,7 +32,7 @@ class Machine:
         self.gate = Gate([self.floor])
         self._next = 0
 
-    def start(self) -> Ticket | Held:
+    def start(self) -> Ticket | Refusal:
         self._next += 1
         return self.gate.try_enter(Demand(self._next))
 
@@ -43,8 +43,8 @@ def test_one_always_runs() -> None:
     assert isinstance(first, Ticket)
     machine.now += 60
     held = machine.start()
-    assert isinstance(held, Held)
-    assert held.reason == "0.1 GB memory free, 4.0 GB to be left"
+    assert isinstance(held, Refusal)
+    assert held.reason == "0.1 GB of memory free, 4.0 GB required"
     first.leave()
     assert isinstance(machine.start(), Ticket)
 
@@ -61,7 +61,7 @@ def test_far_from_the_floor_all_start_at_once_and_near_it_one_by_one() -> None:
 def test_one_that_has_ended_need_not_show() -> None:
     machine = Machine(9)
     tickets = [machine.start() for _ in range(2)]
-    assert isinstance(machine.start(), Held)
+    assert isinstance(machine.start(), Refusal)
     assert isinstance(tickets[0], Ticket)
     tickets[0].leave()
     assert isinstance(machine.start(), Ticket)

@@ -162,7 +162,9 @@ def test_what_it_is_does_not_depend_on_how_it_is_found(here: Path, tmp_path: Pat
 
 
 def test_hydra_has_one_state_a_process(results_root: Path) -> None:
-    with pytest.raises(BadInput, match="mode is 'thread', but Hydra has one state a process"):
+    with pytest.raises(
+        BadInput, match="mode is 'thread', but Hydra has one state for the whole process"
+    ):
         request_for([{}], "hydra:app.py", results_root, mode="thread")
 
 

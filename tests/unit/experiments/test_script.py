@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.planning.saved_request import request_of
+from argus_tasks.planning.saved_request import load_request
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.session.prepared_sweep import make_plan
 from argus_tasks.session.sweep_session import SweepSession, new_session
@@ -95,7 +95,7 @@ def test_every_ending_is_named(mode: Any, results_root: Path, mark: str) -> None
         (0, {"loss": 0.5}),
         (1, {"loss": 0.25}),
     ]
-    assert "'METRIC loss: 1' is not read" in (found["odd"]["dir"] / "run.log").read_text()
+    assert "'METRIC loss: 1' cannot be read" in (found["odd"]["dir"] / "run.log").read_text()
     # What a script leaves running ends with its run.
     assert not [text for text in processes_with(mark).values() if "sleep 300" in text]
 
@@ -162,7 +162,7 @@ def test_the_same_again_reuses_it_also_without_its_file(results_root: Path, here
     folder = session.folder
     session.close()
     for _ in range(2):
-        plan = make_plan(request_of(folder))
+        plan = make_plan(load_request(folder))
         assert [run.action for run in plan.runs] == [Action.REUSE, Action.RUN]
         file.unlink(missing_ok=True)
 

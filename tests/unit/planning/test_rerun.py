@@ -16,8 +16,8 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.base.processes import this_process
 from argus_tasks.base.repo import forget_repos
 from argus_tasks.cli.main import main
-from argus_tasks.planning.run_selection import Choice
-from argus_tasks.planning.saved_request import request_of
+from argus_tasks.planning.run_selection import RunSelection
+from argus_tasks.planning.saved_request import load_request
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.claims import Claims
 from argus_tasks.runs.ledger.sweep_folder import batches
@@ -49,7 +49,7 @@ def done(results_root: Path) -> Path:
 
 def chosen(root: Path, **what: Any) -> list[str]:
     plan = make_plan(sweep(root).request)
-    return [run.config["kind"] for run in Choice(**what).of(plan.runs)]
+    return [run.config["kind"] for run in RunSelection(**what).select(plan.runs)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_by_digest(done: Path) -> None:
     [
         ({}, "nothing is chosen"),
         ({"where": ["kind"]}, "--where is 'kind'; expected KEY=VALUE"),
-        ({"where": ["color=red"]}, "'color', a key that no config has"),
+        ({"where": ["color=red"]}, "'color', which no config has"),
     ],
 )
 def test_what_cannot_be_chosen(done: Path, what: dict[str, Any], sentence: str) -> None:
@@ -94,9 +94,9 @@ def test_what_cannot_be_chosen(done: Path, what: dict[str, Any], sentence: str) 
 def test_a_rerun_names_its_parent_deletes_nothing_and_leaves_the_plan_whole(done: Path) -> None:
     before = {record["run_id"]: record for record in records(done)}
     (folder,) = batches(done)
-    request = request_of(folder)
+    request = load_request(folder)
     plan = make_plan(request)
-    digests = frozenset(str(run.digest) for run in Choice(failed=True).of(plan.runs))
+    digests = frozenset(str(run.digest) for run in RunSelection(failed=True).select(plan.runs))
     again = new_session(replace(request, only=digests))
     assert {run.action for run in again.plan.runs} == {Action.RUN}
     assert again.plan.batch_id == folder.batch_id
@@ -117,9 +117,9 @@ def test_a_rerun_names_its_parent_deletes_nothing_and_leaves_the_plan_whole(done
 
 def test_what_succeeded_can_be_run_again_too(done: Path) -> None:
     (folder,) = batches(done)
-    request = request_of(folder)
+    request = load_request(folder)
     plan = make_plan(request)
-    (run,) = Choice(where=["kind=ok"]).of(plan.runs)
+    (run,) = RunSelection(where=["kind=ok"]).select(plan.runs)
     summary = run_session(new_session(replace(request, only=frozenset([str(run.digest)]))))
     assert (summary.total, summary.succeeded, summary.reused) == (1, 1, 0)
     assert verify(done).findings == []
@@ -159,7 +159,7 @@ def test_without_its_file_a_sweep_is_run_again_as_it_was(results_root: Path) -> 
     with new_session(request):
         pass
     (folder,) = batches(results_root)
-    again = request_of(folder)
+    again = load_request(folder)
     assert again.spec.model_dump() == request.spec.model_dump()
     spec, experiment = again.spec, again.experiment
     assert again == replace(request, spec=spec, experiment=experiment, batch_id=folder.batch_id)
@@ -175,7 +175,7 @@ def test_a_closure_s_sweep_is_not_run_again_from_its_record(results_root: Path) 
     run_session(new_session(request_for([{"x": 1}], closure, results_root, mode="thread")))
     (folder,) = batches(results_root)
     with pytest.raises(BadInput, match="a closure; run that again instead"):
-        request_of(folder)
+        load_request(folder)
 
 
 def test_clean_is_dry_and_then_takes_away_what_fits(done: Path, capsys: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from argus_tasks import results
 from argus_tasks.cli.main import main
-from argus_tasks.planning.saved_request import request_of
+from argus_tasks.planning.saved_request import load_request
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.session.prepared_sweep import make_plan
@@ -42,18 +42,18 @@ def test_its_folders_are_read(stored: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_its_options_are_taken_from_its_record(stored: Path) -> None:
     (folder,) = batches(stored)
-    request = request_of(folder)
+    request = load_request(folder)
     assert (request.execution.order, request.execution.timeout_s) == ("smoke_first", 60.0)
     assert (request.retry.max_attempts, request.retry.retry_on) == (2, ("OSError",))
     assert request.spec.stop.max_failures == 5
     assert request.spec.on_code_change == "rerun"
-    assert [limit.name for limit in request.limits] == ["license"]
+    assert list(request.spec.limits) == ["license"]
     assert request.metadata is not None
     assert (request.metadata.group, request.metadata.tags) == ("g", ["t"])
 
 
 def test_what_failed_is_run_again_and_the_rest_reused(stored: Path) -> None:
     (folder,) = batches(stored)
-    plan = make_plan(request_of(folder))
+    plan = make_plan(load_request(folder))
     assert plan.batch_id == folder.batch_id
     assert (plan.count(Action.REUSE), plan.count(Action.RUN)) == (4, 2)

@@ -22,7 +22,7 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.planning.saved_request import request_of
+from argus_tasks.planning.saved_request import load_request
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.runs.ledger.summary import RunSummary
 from argus_tasks.runs.ledger.sweep_folder import batches
@@ -326,13 +326,13 @@ def test_the_commands_know_a_search(
     Path("allowed").write_text("yes")
     Path("sweep.yaml").unlink()  # the record is enough
     (folder,) = batches(root)
-    again = request_of(folder)
+    again = load_request(folder)
     (failed,) = [run for run in make_plan(again).runs if run.action is Action.LEAVE]
     session = new_session(replace(again, only=frozenset({str(failed.digest)})))
     assert run_session(session).sentence() == "1 of 1 succeeded"
     assert [line["index"] for line in plan_lines(root)] == [0, 1, 2]
     assert sorted(states(root)) == ["COMPLETE", "COMPLETE", "FAIL"]  # what was told stays
-    assert make_plan(request_of(folder)).count(Action.REUSE) == 3
+    assert make_plan(load_request(folder)).count(Action.REUSE) == 3
     assert verify(root).findings == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from argus_tasks.base.errors import BadInput
 from argus_tasks.search.study import STUDY_FILE, Study, TrialState
 from argus_tasks.spec.search_section import Search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sweep_spec import SweepSpec
 
 SPACE = {
@@ -31,7 +31,7 @@ def searched(**options: Any) -> Search:
 
 def study_in(folder: Path, workers: int = 1, **options: Any) -> Study:
     search = searched(**options)
-    return Study(search, Space({}, search), name="s", folder=folder, base={}, workers=workers)
+    return Study(search, SearchSpace({}, search), name="s", folder=folder, base={}, workers=workers)
 
 
 def opened(folder: Path, **options: Any) -> Study:
@@ -90,24 +90,24 @@ def test_a_torn_end_is_cut_away(tmp_path: Path) -> None:
     study.close()
     with (tmp_path / STUDY_FILE).open("ab") as file:
         file.write(b'{"op_code":4,"wor')
-    assert [trial.number for trial in study_in(tmp_path).look()] == [0, 1, 2]
+    assert [trial.number for trial in study_in(tmp_path).known_trials()] == [0, 1, 2]
     again = opened(tmp_path)
     go_on(again, 3, 5)
-    states = [trial.state for trial in study_in(tmp_path).look()]
+    states = [trial.state for trial in study_in(tmp_path).known_trials()]
     assert states == [TrialState.COMPLETE] * 5
 
 
 def test_a_storage_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / STUDY_FILE).write_text("no journal\nat all\n")
     with pytest.raises(BadInput, match=r"study\.journal', which cannot be used"):
-        study_in(tmp_path).look()
+        study_in(tmp_path).known_trials()
     with pytest.raises(BadInput, match="'nosuch://x', which cannot be used"):
         study_in(tmp_path, storage="nosuch://x").open()
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
-    assert study_in(tmp_path / "none").look() == []
-    assert study_in(tmp_path, storage=str(tmp_path / "given")).look() == []
+    assert study_in(tmp_path / "none").known_trials() == []
+    assert study_in(tmp_path, storage=str(tmp_path / "given")).known_trials() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -120,7 +120,7 @@ def test_what_is_told_stays(tmp_path: Path) -> None:
     study.tell(0, TrialState.COMPLETE, 1.0)
     study.report(0, 1, 2.0)  # too late
     assert not study.should_prune(0)
-    assert [trial.state for trial in study_in(tmp_path).look()] == [TrialState.PRUNED]
+    assert [trial.state for trial in study_in(tmp_path).known_trials()] == [TrialState.PRUNED]
 
 
 def test_a_report_that_is_much_worse_is_given_up(tmp_path: Path) -> None:
@@ -136,4 +136,4 @@ def test_a_report_that_is_much_worse_is_given_up(tmp_path: Path) -> None:
 def test_the_seed_of_a_grid_stays(tmp_path: Path) -> None:
     opened(tmp_path, sampler="grid", space=GRID, n_trials=None)
     with pytest.raises(BadInput, match=r"the grid's search\.seed is not what it was"):
-        study_in(tmp_path, sampler="grid", space=GRID, n_trials=None, seed=1).look()
+        study_in(tmp_path, sampler="grid", space=GRID, n_trials=None, seed=1).known_trials()

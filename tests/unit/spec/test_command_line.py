@@ -85,13 +85,13 @@ def test_ways_to_write_it_are_one_command() -> None:
 
 PROBLEMS = {
     "command: python train.py --lr {lrr}\ngrid: {lr: [1]}\n": (
-        "f:1: command asks for {lrr}, which no config has. Did you mean 'lr'?"
+        "f:1: command names {lrr}, which no config has. Did you mean 'lr'?"
     ),
     "grid: {lr: [1]}\ncommand: echo {wibble}\n": (
-        "f:2: command asks for {wibble}, which no config has. There are lr."
+        "f:2: command names {wibble}, which no config has. There are lr."
     ),
     "command: echo {p}\nvariants: [{m: a}, {m: b, p: 1}]\n": (
-        "f:1: command asks for {p}, which 1 of 2 configs lack, the first of them"
+        "f:1: command names {p}, which 1 of 2 configs lack, the first of them"
         """ '{"m":"a"}'; expected a key of all, or {args}."""
     ),
     "command: echo 'a\n": 'f:1: command is "echo \'a"; expected quotes that match.',
@@ -104,12 +104,10 @@ PROBLEMS = {
     ),
     "command: echo x{args}\n": "f:1: command has 'x{args}'; expected {args} as its own word.",
     "command: no-such-program\n": (
-        "f:1: command begins with 'no-such-program', which is no program in PATH."
+        "f:1: command begins with 'no-such-program', which is not a program in PATH."
     ),
-    "command: ./no.sh\n": "f:1: command begins with './no.sh', which is no program in HERE.",
-    "command: echo\ncwd: nowhere\n": (
-        "f:2: cwd is 'HERE/nowhere'; expected a folder that is there."
-    ),
+    "command: ./no.sh\n": "f:1: command begins with './no.sh', which is not a program in HERE.",
+    "command: echo\ncwd: nowhere\n": ("f:2: cwd is 'HERE/nowhere'; expected an existing folder."),
     "command: echo\nexperiment: a:b\n": ("f:1: command is given beside experiment; expected one."),
     "experiment: a:b\nshell: true\n": "f:2: shell is given without a command; expected both.",
     "command: [echo, a]\nshell: true\n": (

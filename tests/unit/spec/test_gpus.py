@@ -55,7 +55,7 @@ def test_a_number_too_many() -> None:
     with pytest.raises(BadInput) as caught:
         tokens((0, 3))
     assert str(caught.value) == (
-        "gpus is [0, 3]; expected numbers of GPUs that are there: there are 3, counted from 0."
+        "gpus is [0, 3]; expected numbers of existing GPUs: there are 3, counted from 0."
     )
     with pytest.raises(BadInput, match="there are 1, counted from 0"):
         tokens((1,), CUDA_VISIBLE_DEVICES="2")
@@ -64,7 +64,7 @@ def test_a_number_too_many() -> None:
 def test_without_nvml(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(module, "gpu_uuids", lambda: None)
     assert tokens("auto") == []
-    assert "this machine shows no GPU" in caplog.text
+    assert "no GPU was found" in caplog.text
     assert tokens((0, 2)) == [("0", "0"), ("2", "2")]
     assert "NVML does not answer" in caplog.text
     assert tokens("auto", CUDA_VISIBLE_DEVICES="1") == [("1", "1")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from argus_tasks import sweep_flow
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import build_parser
-from argus_tasks.spec.options import SECTIONS, options, override
+from argus_tasks.spec.options import SECTIONS, Option, options, override
 from argus_tasks.spec.sweep_spec import SweepSpec
 
 # What a call has besides the options of the sweep file.
@@ -31,6 +32,17 @@ def test_the_flow_shows_every_option_with_its_description() -> None:
     shown = sweep.parameters.model_dump()["properties"]
     assert shown.keys() == options().keys() | {"configs", "experiment", "fresh"}
     assert all(field["description"] for field in shown.values())
+
+
+@pytest.mark.parametrize("option", options().values(), ids=options().keys())
+def test_a_description_is_a_sentence_that_says_the_default(option: Option) -> None:
+    sentence = str(option.field.description)
+    assert re.fullmatch(r"[A-Z][^.]*\b.*\w\W*\.", sentence), sentence
+    assert len(sentence.split()) >= 8, sentence
+    if option.section:
+        assert "By default" in sentence, sentence
+    if option.name.endswith("_s"):
+        assert "in seconds" in sentence, sentence
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])

@@ -139,7 +139,7 @@ def test_the_order_changes_no_identity(results_root: Path) -> None:
         assert sorted(run.index for run in plan.to_do) == list(range(len(GRID)))
 
 
-def test_longest_first_as_earlier_runs_let_expect(results_root: Path) -> None:
+def test_longest_first_as_expected_from_earlier_runs(results_root: Path) -> None:
     slow = {"a": 0.0, "b": 0.25, "c": 0.12, "d": 0.01}
     configs = [{"model": model, "seconds": slow[model], "seed": 0} for model in slow]
     run_configs(configs, experiments.sleeps, results_root)
@@ -150,8 +150,8 @@ def test_longest_first_as_earlier_runs_let_expect(results_root: Path) -> None:
     assert sorted(seed for _, seed in starts[:2]) == [1, 2]
     rest = [model for model, _ in starts[2:]]
     assert rest == sorted(rest, key=lambda model: -slow[model])
-    assert "2 first" in plan.order.note
-    assert "as 4 earlier runs let expect" in plan.order.note
+    assert "first 2" in plan.order.note
+    assert "as expected from 4 earlier runs" in plan.order.note
 
 
 def test_a_fresh_batch_learns_from_the_earlier_ones_and_other_experiments_count_nothing(
@@ -163,7 +163,7 @@ def test_a_fresh_batch_learns_from_the_earlier_ones_and_other_experiments_count_
     fresh = plan_of(twice, results_root, "smoke_first", fresh=True)
     assert [run.config["seconds"] for run in fresh.to_do][2:] == [0.2, 0.0]
     request = request_for(twice, experiments.noop, results_root, order="smoke_first")
-    assert "no earlier run tells" in make_plan(request).order.note
+    assert "no earlier run shows" in make_plan(request).order.note
 
 
 def test_ten_thousand_configs_are_ordered_in_no_time(results_root: Path) -> None:
@@ -197,6 +197,6 @@ def test_the_plan_command_shows_it(results_root: Path, tmp_path: Path, capsys: A
     assert {config["config"]["a"] for config in starts[:3]} == {1, 2, 3}
     assert main(["plan", str(file), "--order", "smoke_first"]) == 0
     text = capsys.readouterr().out
-    assert "order      smoke_first: 3 first, that have each value once, then as given" in text
+    assert "order      smoke_first: first 3 that contain each value, then as given" in text
     listed = [line.split()[1] for line in text.splitlines() if line.startswith("  run ")]
     assert listed == [config["name"] for config in starts]

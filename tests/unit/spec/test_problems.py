@@ -212,14 +212,14 @@ TABLE: dict[str, tuple[str, str]] = {
     "an unknown variable": (
         "base:\n  root: ${NOT_THERE}/x\n",
         (
-            "f:2: the environment has no 'NOT_THERE', which ${NOT_THERE} asks for; "
+            "f:2: the environment variable 'NOT_THERE' of ${NOT_THERE} is not set; "
             "set it, or write $${ for a plain ${."
         ),
     ),
     "an unknown variable is said once": (
         "execution: \n  workers: ${NOT_THERE}\n",
         (
-            "f:2: the environment has no 'NOT_THERE', which ${NOT_THERE} asks for; "
+            "f:2: the environment variable 'NOT_THERE' of ${NOT_THERE} is not set; "
             "set it, or write $${ for a plain ${."
         ),
     ),
@@ -253,7 +253,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "name: x\nretry: {max_attempts: 0}\nbase: {a: '${NOT_THERE}'}\nnmae: y\n",
         (
             "f:2: retry.max_attempts is 0; expected an integer of 1 or more.\n"
-            "f:3: the environment has no 'NOT_THERE', which ${NOT_THERE} asks for; "
+            "f:3: the environment variable 'NOT_THERE' of ${NOT_THERE} is not set; "
             "set it, or write $${ for a plain ${.\n"
             "f:4: 'nmae' is not a key here. Did you mean 'name'?"
         ),
@@ -329,7 +329,7 @@ def test_yaml(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ),
         ('{\n "grid": {"a": [1,]}\n}', "f.json:2: not JSON: "),
         ('{"base": {"a": NaN}}', "f.json: not JSON: NaN is not a JSON number."),
-        ('{\n"base": {"a": "${NOT_THERE}"}}', "f.json:2: the environment has no 'NOT_THERE'"),
+        ('{\n"base": {"a": "${NOT_THERE}"}}', "f.json:2: the environment variable 'NOT_THERE'"),
         ("[1]", "f.json:1: a sweep file is a mapping of keys; this is a list."),
         (
             '{"execution":\n\n{"workers":\n"2"}}',

@@ -28,18 +28,18 @@ def kinds(error: type[BaseException]) -> tuple[str, ...]:
 def test_names_match_the_class_and_its_bases(
     retry_on: tuple[str, ...], error: type[BaseException], again: bool
 ) -> None:
-    assert RetryPolicy(2, retry_on).wants(kinds(error), 1) is again
+    assert RetryPolicy(2, retry_on).allows(kinds(error), 1) is again
 
 
 def test_every_try_counts() -> None:
     policy = RetryPolicy(3)
-    assert [policy.wants(kinds(ValueError), attempt) for attempt in (1, 2, 3)] == [
+    assert [policy.allows(kinds(ValueError), attempt) for attempt in (1, 2, 3)] == [
         True,
         True,
         False,
     ]
-    assert not RetryPolicy(1).wants(kinds(ValueError), 1)
-    assert not RetryPolicy(0).wants(kinds(ValueError), 1)
+    assert not RetryPolicy(1).allows(kinds(ValueError), 1)
+    assert not RetryPolicy(0).allows(kinds(ValueError), 1)
 
 
 def test_delays_grow_by_the_factor() -> None:
@@ -54,24 +54,24 @@ def test_a_text_is_no_list_of_names() -> None:
 
 def test_causes_of_death_are_names_too() -> None:
     policy = RetryPolicy(2, ("timeout", "signal SIGSEGV", "exit 3"))
-    assert policy.wants(("timeout", "Timeout", "Exception"), 1)
-    assert policy.wants(("signal SIGSEGV", "WorkerDied", "Exception"), 1)
-    assert not policy.wants(("exit 1", "WorkerDied", "Exception"), 1)
+    assert policy.allows(("timeout", "Timeout", "Exception"), 1)
+    assert policy.allows(("signal SIGSEGV", "WorkerDied", "Exception"), 1)
+    assert not policy.allows(("exit 1", "WorkerDied", "Exception"), 1)
 
 
-def test_a_node_that_was_lost_is_forgiven_unless_it_is_named() -> None:
-    assert RetryPolicy(1, ()).forgives("node lost")
-    assert not RetryPolicy(1, ()).forgives("out of memory")
-    assert not RetryPolicy(1, ()).forgives(None)
-    assert not RetryPolicy(9, not_on=("node lost",)).forgives("node lost")
+def test_a_lost_node_gives_a_free_retry_unless_not_on_names_it() -> None:
+    assert RetryPolicy(1, ()).allows_free_retry("node lost")
+    assert not RetryPolicy(1, ()).allows_free_retry("out of memory")
+    assert not RetryPolicy(1, ()).allows_free_retry(None)
+    assert not RetryPolicy(9, not_on=("node lost",)).allows_free_retry("node lost")
 
 
 def test_not_on_wins() -> None:
     policy = RetryPolicy(2, ("Exception",), not_on=("FileNotFoundError", "out of memory"))
-    assert policy.wants(kinds(OSError), 1)
-    assert not policy.wants(kinds(FileNotFoundError), 1)
-    assert not policy.wants(("out of memory", "WorkerDied", "Exception"), 1)
-    assert not RetryPolicy(2, not_on=("OSError",)).wants(kinds(FileNotFoundError), 1)
+    assert policy.allows(kinds(OSError), 1)
+    assert not policy.allows(kinds(FileNotFoundError), 1)
+    assert not policy.allows(("out of memory", "WorkerDied", "Exception"), 1)
+    assert not RetryPolicy(2, not_on=("OSError",)).allows(kinds(FileNotFoundError), 1)
 
 
 @pytest.mark.parametrize(

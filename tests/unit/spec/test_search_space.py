@@ -10,7 +10,7 @@ import pytest
 from argus_tasks.base.errors import BadInput, MissingExtra
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.spec.search_section import Search, check_search
-from argus_tasks.spec.search_space import Space
+from argus_tasks.spec.search_space import SearchSpace
 from argus_tasks.spec.sweep_spec import SweepSpec
 
 
@@ -21,13 +21,13 @@ def search(space: dict[str, Any], **more: Any) -> Search:
     return found
 
 
-def drawn(space: Space, count: int = 40) -> list[dict[str, Any]]:
+def drawn(space: SearchSpace, count: int = 40) -> list[dict[str, Any]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [space.config(space.suggest(study.ask())) for _ in range(count)]
 
 
 def test_every_distribution_is_drawn_over_the_base() -> None:
-    space = Space(
+    space = SearchSpace(
         {"epochs": 3, "optim": {"name": "adam"}},
         search(
             {
@@ -51,7 +51,7 @@ def test_every_distribution_is_drawn_over_the_base() -> None:
     "values", [[1, True, 1.5, None], [[1, 2], [3]], [{"a": 1}, {"a": 2}, "b"], ["x", 2]]
 )
 def test_choices_of_any_kind_come_back_as_they_were(values: list[Any]) -> None:
-    space = Space({}, search({"key": {"choice": values}}))
+    space = SearchSpace({}, search({"key": {"choice": values}}))
     found = {canonical_json(config["key"]) for config in drawn(space)}
     assert found == {canonical_json(value) for value in values}
 
@@ -59,7 +59,7 @@ def test_choices_of_any_kind_come_back_as_they_were(values: list[Any]) -> None:
 def test_equal_choices_are_one() -> None:
     asked = search({"key": {"choice": [1, 1.0, 2]}}, sampler="grid", n_trials=None)
     assert asked.trials == 2
-    assert Space({}, asked).grid() == {"key": [1, 2]}
+    assert SearchSpace({}, asked).grid() == {"key": [1, 2]}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_cannot_be_searched_is_said(
 
 def test_a_key_through_a_value_is_said() -> None:
     with pytest.raises(BadInput, match="'optim' is \"adam\""):
-        Space({"optim": "adam"}, search({"optim.lr": {"uniform": [0, 1]}}))
+        SearchSpace({"optim": "adam"}, search({"optim.lr": {"uniform": [0, 1]}}))
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

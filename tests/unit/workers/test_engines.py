@@ -90,7 +90,7 @@ def test_deaths_travel(death: WorkerDied) -> None:
     assert (there.cause, there.stack) == (death.cause, death.stack)
 
 
-def test_a_lost_node_is_forgiven_unless_it_is_not_to_be() -> None:
-    assert RetryPolicy(retry_on=("OSError",)).forgives(causes.NODE_LOST)
-    assert not RetryPolicy(not_on=("node lost",)).forgives(causes.NODE_LOST)
-    assert not RetryPolicy().forgives(causes.OUT_OF_MEMORY)
+def test_a_lost_node_gives_a_free_retry_unless_not_on_has_it() -> None:
+    assert RetryPolicy(retry_on=("OSError",)).allows_free_retry(causes.NODE_LOST)
+    assert not RetryPolicy(not_on=("node lost",)).allows_free_retry(causes.NODE_LOST)
+    assert not RetryPolicy().allows_free_retry(causes.OUT_OF_MEMORY)

@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 
 CODE = """
 import time
-from argus_tasks.workers.attempts.resource_usage import Used
+from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 
-first = Used({"pid": 1})
+first = ResourceUsage({"pid": 1})
 block = bytearray(b"x" * 200_000_000)
 end = time.process_time() + 0.2
 while time.process_time() < end:
     pass
 print(first.taken())
 del block
-print(Used({"pid": 1}).taken())
+print(ResourceUsage({"pid": 1}).taken())
 """
 
 
@@ -36,4 +36,4 @@ def test_a_worker_s_next_run_begins_anew() -> None:
 
 
 def test_in_the_caller_s_process_memory_is_not_the_run_s() -> None:
-    assert set(Used({"pid": os.getpid()}).taken()) == {"cpu_s"}
+    assert set(ResourceUsage({"pid": os.getpid()}).taken()) == {"cpu_s"}
