@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Here(Generic[T]):
+class ContextStack(Generic[T]):
     """Things that are entered and left, in whatever thread."""
 
     def __init__(self, name: str) -> None:

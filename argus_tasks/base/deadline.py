@@ -25,7 +25,7 @@ class Deadline:
         """What is waited for has come nearer. A deadline stands all the same."""
 
 
-class Reserved(Deadline):
+class ReservedDeadline(Deadline):
     """Another deadline, less what those that come after need of it."""
 
     def __init__(self, whole: Deadline, reserve_s: float) -> None:

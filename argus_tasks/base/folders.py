@@ -33,7 +33,7 @@ def make_private(folder: Path) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def file_errors_explained() -> Iterator[None]:
     """Turn an OSError about a file into one sentence. Errors: BadInput."""
     try:
         yield

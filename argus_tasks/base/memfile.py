@@ -9,7 +9,7 @@ import tempfile
 _MOST_BYTES = 256 * 1024
 
 
-def nameless_file(purpose: str) -> int:
+def anonymous_file(purpose: str) -> int:
     """The descriptor of an empty one; in memory where the system can."""
     system: str = sys.platform
     if system == "linux":

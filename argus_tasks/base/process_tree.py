@@ -91,7 +91,7 @@ def kill_strays(kept: Collection[int] = ()) -> None:
                     os.kill(each, signal.SIGKILL)
 
 
-def kill_all_below(patience_s: float) -> None:
+def kill_descendants(patience_s: float) -> None:
     """Kill and bury every descendant, until there is none or patience is at its end."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:

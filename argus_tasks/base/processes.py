@@ -29,7 +29,7 @@ def this_process() -> dict[str, Any]:
     }
 
 
-def is_near(process: Mapping[str, Any]) -> bool:
+def shares_pid_space(process: Mapping[str, Any]) -> bool:
     """Whether pids mean the same to that process as to this one: same host, same pid namespace.
 
     Two containers can share the host's name, and have pids of their own. Older files say no
@@ -46,7 +46,7 @@ def is_dead(process: Mapping[str, Any]) -> bool:
 
     A process of another host, or of another container, is never known to be dead.
     """
-    if not is_near(process):
+    if not shares_pid_space(process):
         return False
     if process.get("boot_id") != boot_id():
         return True

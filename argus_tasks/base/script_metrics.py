@@ -12,18 +12,18 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_json_lines
 from argus_tasks.base.jsonable import to_jsonable
 
-NOTES = "ARGUS_TASKS_NOTES"
+METRICS_FILE = "ARGUS_TASKS_NOTES"
 """Set for a script: the file."""
 
 
-def note_metrics(metrics: dict[str, Any]) -> None:
+def record_metrics(metrics: dict[str, Any]) -> None:
     """Keep metrics for the run of this script, if it is one of a sweep. Errors: OSError."""
-    path = os.environ.get(NOTES)
+    path = os.environ.get(METRICS_FILE)
     if path:
         append_line(path, dumps(to_jsonable(metrics)))
 
 
-def metrics_noted(path: Path) -> dict[str, Any]:
+def read_recorded_metrics(path: Path) -> dict[str, Any]:
     """What was noted, later values over earlier ones."""
     found: dict[str, Any] = {}
     for line in read_json_lines(path):

@@ -10,14 +10,14 @@ from argus_tasks.delivery.transport import Answer
 
 
 @dataclass
-class Said:
+class EventResults:
     """By event id: those refused, with the server's words, and those it says nothing of."""
 
     refused: dict[str, str] = field(default_factory=dict)
-    silent: list[str] = field(default_factory=list)
+    unmentioned: list[str] = field(default_factory=list)
 
 
-def said_of(answer: Answer, event_ids: Sequence[str]) -> Said | None:
+def event_results(answer: Answer, event_ids: Sequence[str]) -> EventResults | None:
     """Read an answer of success; None where it is another, or no Argus server's.
 
     Only what the answer calls accepted (or deduplicated) is; without `results`, all where it says
@@ -28,20 +28,20 @@ def said_of(answer: Answer, event_ids: Sequence[str]) -> Said | None:
         return None
     results = body.get("results")
     if not results and body.get("accepted") == len(event_ids) and not body.get("rejected"):
-        return Said()
+        return EventResults()
     if not isinstance(results, list):
         return None
     by_id: dict[str, Any] = {
         str(one.get("event_id")).lower(): one for one in results if isinstance(one, dict)
     }
-    said = Said()
+    said = EventResults()
     for event_id in event_ids:
         one = by_id.get(event_id.lower(), {})
         status = one.get("status")
         if status == "rejected":
             said.refused[event_id] = str(one.get("error") or "rejected")
         elif status not in ("accepted", "deduplicated"):
-            said.silent.append(event_id)
+            said.unmentioned.append(event_id)
     return said
 
 

@@ -35,7 +35,9 @@ def linger_s() -> float:
     return value if 0 <= value < 1e6 else DEFAULT_LINGER_S
 
 
-def go_on_sending(folder: Path, url: str, token: str | None, also: Sequence[Path] = ()) -> bool:
+def start_background_sender(
+    folder: Path, url: str, token: str | None, also: Sequence[Path] = ()
+) -> bool:
     """Start the process for an outbox; False where none is wanted, or none can be started."""
     if not linger_s() or not sys.executable:
         return False

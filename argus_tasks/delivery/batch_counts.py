@@ -111,7 +111,7 @@ class BatchCounts:
         return account
 
 
-class Ledger:
+class CountsByBatch:
     """Counts by batch."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Ledger:
             for prefix in counts.series
         }
 
-    def add(self, other: Ledger) -> None:
+    def add(self, other: CountsByBatch) -> None:
         """Take in another ledger."""
         for batch_id, counts in other.batches.items():
             self.of(batch_id).add(counts)
@@ -156,7 +156,7 @@ class Ledger:
         return {batch_id: counts.to_json() for batch_id, counts in self.batches.items()}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Ledger:
+    def from_json(cls, value: Mapping[str, Any]) -> CountsByBatch:
         """The inverse of `to_json`."""
         ledger = cls()
         for batch_id, counts in value.items():

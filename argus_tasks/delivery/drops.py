@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from argus_tasks.base.files import read_whole
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.checked_json import seal, unseal
 from argus_tasks.delivery.events import LINE_START, series_of
 
@@ -69,7 +69,7 @@ def read_drops(path: str) -> dict[str, dict[str, Any]]:
     written."""
     try:
         series = unseal(read_whole(path) or b"{}")
-        Ledger().add_drops(series)  # raises where it is none
+        CountsByBatch().add_drops(series)  # raises where it is none
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return series

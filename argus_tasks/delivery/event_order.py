@@ -14,7 +14,7 @@ from argus_tasks.delivery.segment_places import Ref
 LIMIT_S = 30.0
 
 
-class Order:
+class EventOrder:
     """Which chains wait for which places, and for how long without any of them coming nearer."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -6,10 +6,10 @@ import os
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.locks import ProcessLock
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.outbox_counts import count_waiting
 from argus_tasks.delivery.outbox_folder import Outbox
-from argus_tasks.delivery.segment_progress import Place
+from argus_tasks.delivery.segment_cursor import SegmentCursor
 from argus_tasks.delivery.uploads import queued
 
 
@@ -34,18 +34,18 @@ def give_up_waiting(outbox: Outbox, reason: str) -> int:
 
 
 def _drop_segment(outbox: Outbox, segment: str, reason: str) -> int:
-    place = Place(outbox, segment)
-    given_up = Ledger()
-    while entries := place.reader.read():
+    cursor = SegmentCursor(outbox, segment)
+    given_up = CountsByBatch()
+    while entries := cursor.reader.read():
         for entry in entries:
-            count_waiting(entry, given_up, place.series)
-        place.reader.take(entries[-1])
+            count_waiting(entry, given_up, cursor.series)
+        cursor.reader.take(entries[-1])
     dropped = 0
     for counts in given_up.batches.values():
         dropped += counts.waiting
         if counts.waiting:
             counts.drop(reason, counts.waiting)
             counts.waiting = 0
-    place.ledger.add(given_up)
-    outbox.write_ack(segment, place.reader.position, place.ledger)
+    cursor.ledger.add(given_up)
+    outbox.write_ack(segment, cursor.reader.position, cursor.ledger)
     return dropped

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.delivery.background_sender import go_on_sending
+from argus_tasks.delivery.background_sender import start_background_sender
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
 from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.delivery.segment import SegmentWriter
@@ -40,7 +40,7 @@ class Link:
         self._url = url
         self._token = token
         self.sender = self._make_sender()
-        self.goes_on = False
+        self.sends_in_background = False
         """A process of its own sends what was left."""
         self.users = 0
         if self.sender is not None:
@@ -71,7 +71,9 @@ class Link:
         self.sender.stop(min(max(end - time.monotonic(), 0.05), 1.0))
         if not delivered and deadline_s and self._url is not None:
             also = [outbox.folder for outbox in self.sender.others]
-            self.goes_on = go_on_sending(self.outbox.folder, self._url, self._token(), also)
+            self.sends_in_background = start_background_sender(
+                self.outbox.folder, self._url, self._token(), also
+            )
         return delivered
 
     def after_fork(self) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from argus_tasks.delivery.event_order import Order
+from argus_tasks.delivery.event_order import EventOrder
 from argus_tasks.delivery.outbox_folder import Outbox
+from argus_tasks.delivery.segment_cursor import SegmentCursor, SegmentEvent
 from argus_tasks.delivery.segment_places import Ref, chain_of
-from argus_tasks.delivery.segment_progress import Place, SegmentEvent
 
 MAX_EVENTS = 500
 MAX_BYTES = 1_000_000
 _READ_BYTES = 256 * 1024
 
 
-class Taker:
+class EventSelector:
     """Takes entries out of one or more outboxes, as many as one request may hold."""
 
     def __init__(
@@ -25,12 +25,12 @@ class Taker:
         max_events: int = MAX_EVENTS,
     ) -> None:
         self.outboxes = [outbox]
-        self.places: dict[str, Place] = {}
+        self.cursors: dict[str, SegmentCursor] = {}
         self._monotonic = monotonic
         self._warn = warn
         self._max_events = max_events
         self._gone: set[str] = set()
-        self.order = Order(monotonic)
+        self.order = EventOrder(monotonic)
 
     def also(self, outbox: Outbox) -> None:
         """Take from this outbox, too."""
@@ -39,13 +39,13 @@ class Taker:
 
     def forget(self) -> None:
         """Begin anew behind what has been acknowledged."""
-        self.places.clear()
-        self.order = Order(self._monotonic)
+        self.cursors.clear()
+        self.order = EventOrder(self._monotonic)
 
-    def done_with(self, place: Place) -> None:
+    def done_with(self, cursor: SegmentCursor) -> None:
         """The segment is delivered and removed."""
-        self.places.pop(place.segment, None)
-        self._gone.add(place.segment)
+        self.cursors.pop(cursor.segment, None)
+        self._gone.add(cursor.segment)
 
     def fills_a_request(self, items: Sequence[SegmentEvent]) -> bool:
         """Whether so much was taken that more may wait."""
@@ -60,11 +60,11 @@ class Taker:
         progress = True
         while progress and len(items) < self._max_events:
             progress = False
-            for places in chains.values():
-                for place in places:
+            for cursors in chains.values():
+                for cursor in cursors:
                     before = len(items)
                     try:
-                        size, blocked = self._take(place, items, size)
+                        size, blocked = self._take(cursor, items, size)
                     except OSError as error:
                         self._warn(f"the outbox cannot be read now: {error}")
                         blocked = True
@@ -75,42 +75,44 @@ class Taker:
                     return items
         return items
 
-    def _refresh(self) -> dict[str, list[Place]]:
-        chains: dict[str, list[Place]] = {}
+    def _refresh(self) -> dict[str, list[SegmentCursor]]:
+        chains: dict[str, list[SegmentCursor]] = {}
         unreadable: set[str] = set()
         for outbox in self.outboxes:
             for segment in outbox.segments():
-                place = self.places.get(segment)
-                if place is None and chain_of(segment) not in unreadable:
+                cursor = self.cursors.get(segment)
+                if cursor is None and chain_of(segment) not in unreadable:
                     try:
-                        place = self.places[segment] = Place(outbox, segment)
+                        cursor = self.cursors[segment] = SegmentCursor(outbox, segment)
                     except FileNotFoundError:
                         continue
                     except OSError as error:
                         self._warn(f"the outbox cannot be read now: {error}")
                         unreadable.add(chain_of(segment))
-                if place is not None:
-                    chains.setdefault(place.chain, []).append(place)
+                if cursor is not None:
+                    chains.setdefault(cursor.chain, []).append(cursor)
         return chains
 
-    def _take(self, place: Place, items: list[SegmentEvent], size: int) -> tuple[int, bool]:
+    def _take(
+        self, cursor: SegmentCursor, items: list[SegmentEvent], size: int
+    ) -> tuple[int, bool]:
         """Take what may go now; the second value says that this chain goes no further."""
-        while not place.taken_final:
-            entries = place.reader.read(_READ_BYTES)
+        while not cursor.taken_final:
+            entries = cursor.reader.read(_READ_BYTES)
             if not entries:
                 # A later segment of the chain is listed only where nothing comes here any more.
                 return size, False
             for entry in entries:
-                if self._waits(place.chain, entry.after):
+                if self._waits(cursor.chain, entry.after):
                     return size, True
                 if items and size + len(entry.line) > MAX_BYTES:
                     return MAX_BYTES, True
                 size += len(entry.line)
                 unordered = any(self.order.gave_up(ref) for ref in entry.after)
-                items.append(SegmentEvent(place, entry, unordered))
-                place.reader.take(entry)
-                self.order.took(place.chain)
-                place.taken_final = entry.final
+                items.append(SegmentEvent(cursor, entry, unordered))
+                cursor.reader.take(entry)
+                self.order.took(cursor.chain)
+                cursor.taken_final = entry.final
                 if len(items) >= self._max_events:
                     return size, True
         return size, False
@@ -127,13 +129,13 @@ class Taker:
     def _is_before(self, ref: Ref) -> bool:
         """Whether what stands before this place has been settled, or goes out ahead of what is
         taken next; or can never come, because who writes there is dead."""
-        place = self.places.get(ref.segment)
-        if place is None:
+        cursor = self.cursors.get(ref.segment)
+        if cursor is None:
             return ref.segment in self._gone or any(
-                box.was_here(ref.segment) for box in self.outboxes
+                box.was_delivered(ref.segment) for box in self.outboxes
             )
-        if place.reader.position >= ref.offset:
+        if cursor.reader.position >= ref.offset:
             return True
-        if place.reader.read(1) or place.outbox.is_live(place.chain):
+        if cursor.reader.read(1) or cursor.outbox.is_live(cursor.chain):
             return False
-        return not place.reader.read(1)
+        return not cursor.reader.read(1)

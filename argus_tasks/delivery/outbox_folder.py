@@ -22,7 +22,8 @@ from argus_tasks.base.locks import holder_lives
 from argus_tasks.base.mounts import on_network
 from argus_tasks.base.redact import without_login
 from argus_tasks.base.settings import state_home
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
+from argus_tasks.delivery.batch_totals import add_once
 from argus_tasks.delivery.chain_files import (
     DROPS_ENDING,
     IDLE_ENDING,
@@ -31,17 +32,16 @@ from argus_tasks.delivery.chain_files import (
     SEGMENT_ENDING,
 )
 from argus_tasks.delivery.checked_json import seal, unseal
-from argus_tasks.delivery.count_books import fold_into
 from argus_tasks.delivery.drops import read_drops
 from argus_tasks.delivery.events import EPOCH, LIFECYCLE, LOG, SNAPSHOT
 from argus_tasks.delivery.reader import Entry, SegmentReader
-from argus_tasks.delivery.segment import own_chains
+from argus_tasks.delivery.segment import chains_of_this_process
 from argus_tasks.delivery.segment_places import Ref, chain_of
-from argus_tasks.delivery.set_aside import ASIDE, Aside
+from argus_tasks.delivery.set_aside import ASIDE, SetAside
 
 NO_SERVER = "no-server"
-RELIEF_FROM = 13 / 16
-RELIEF_TO = 11 / 16
+EVICT_FROM = 13 / 16
+EVICT_TO = 11 / 16
 _DEFAULT_LIMIT_MB = 1024.0
 _QUIET_S = 900.0
 
@@ -89,7 +89,7 @@ class Outbox:
         self.folder = Path(folder)
         self._text = os.fspath(folder)
         self.limit_bytes = limit_from_environment() if limit_bytes is None else limit_bytes
-        self.aside = Aside(self.folder, self.limit_bytes)
+        self.set_aside = SetAside(self.folder, self.limit_bytes)
 
     def create(self, url: str | None = None) -> Outbox:
         """Make the folder where it is not there. Errors: OSError, also where it is another's."""
@@ -124,7 +124,7 @@ class Outbox:
         if share >= 1:
             return -1
         # While the sender makes room, what it would give up first is not taken any more.
-        near = LIFECYCLE if share >= 15 / 16 else EPOCH if share >= RELIEF_FROM else LOG
+        near = LIFECYCLE if share >= 15 / 16 else EPOCH if share >= EVICT_FROM else LOG
         return min(near, (LOG, SNAPSHOT, EPOCH, LIFECYCLE)[min(self.pressure(), 3)])
 
     def pressure(self) -> int:
@@ -186,7 +186,7 @@ class Outbox:
 
     def is_live(self, chain: str) -> bool:
         """Whether the process that writes the chain lives and has not ended it."""
-        if chain in own_chains():
+        if chain in chains_of_this_process():
             return True
         path = f"{self._text}/{chain}{LIVE_ENDING}"
         if not os.path.exists(path):  # noqa: PTH110
@@ -224,16 +224,16 @@ class Outbox:
         times = [os.stat(self.segment_path(name)).st_mtime for name in mine]  # noqa: PTH116
         return bool(times) and now - max(times) < _QUIET_S
 
-    def read_ack(self, segment: str) -> tuple[int, Ledger]:
+    def read_ack(self, segment: str) -> tuple[int, CountsByBatch]:
         """The cursor of a segment, and the counts of what stands before it; the beginning where
         they cannot be read: what is sent again is stored once."""
         try:
             value = unseal(read_whole(f"{self._text}/{segment}.ack"))
-            return int(value["offset"]), Ledger.from_json(value["batches"])
+            return int(value["offset"]), CountsByBatch.from_json(value["batches"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return 0, Ledger()
+            return 0, CountsByBatch()
 
-    def write_ack(self, segment: str, offset: int, ledger: Ledger) -> None:
+    def write_ack(self, segment: str, offset: int, ledger: CountsByBatch) -> None:
         """Move the cursor. Errors: OSError."""
         value = {"offset": offset, "batches": ledger.to_json()}
         write_bytes_whole(f"{self._text}/{segment}.ack", seal(value))
@@ -244,18 +244,18 @@ class Outbox:
             return True
         return self.read_ack(ref.segment)[0] >= ref.offset
 
-    def was_here(self, segment: str) -> bool:
+    def was_delivered(self, segment: str) -> bool:
         """Whether this outbox has had the segment and delivered all of it."""
         try:
             return f"{segment}\n".encode() in (self.folder / "gone").read_bytes()
         except OSError:
             return False
 
-    def fold(self, segment: str, ledger: Ledger) -> None:
+    def fold(self, segment: str, ledger: CountsByBatch) -> None:
         """A segment is done: its counts go to their batches, then it is removed. Doing it twice
         counts once. Errors: OSError."""
         for batch_id, counts in ledger.batches.items():
-            fold_into(self.folder, batch_id, segment, counts)
+            add_once(self.folder, batch_id, segment, counts)
         gone = self.folder / "gone"
         if gone.exists() and gone.stat().st_size > 1024 * 1024:
             lines = gone.read_bytes().splitlines(keepends=True)[-4096:]
@@ -268,10 +268,10 @@ class Outbox:
         """A chain's writer is gone and its segments are delivered: what it dropped goes to its
         batches, and its small files are removed. Errors: OSError."""
         drops = Path(f"{self._text}/{chain}{DROPS_ENDING}")
-        ledger = Ledger()
+        ledger = CountsByBatch()
         ledger.add_drops(read_drops(os.fspath(drops)))
         for batch_id, counts in ledger.batches.items():
-            fold_into(self.folder, batch_id, chain, counts)
+            add_once(self.folder, batch_id, chain, counts)
         for ending in (IDLE_ENDING, DROPS_ENDING, RESERVE_ENDING, LIVE_ENDING):
             Path(f"{self._text}/{chain}{ending}").unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.checked_json import unseal
 from argus_tasks.delivery.events import LINE_START, is_event, series_of
 from argus_tasks.delivery.segment_places import Ref
@@ -47,7 +47,7 @@ class SegmentReader:
         self._path = path
         self._at = 0
         self.position = 0
-        self.lost_place = False
+        self.bad_offset = False
         """The offset is none of this file's (something is damaged): it is read from the start."""
         self._skip_to(offset)
 
@@ -122,17 +122,17 @@ class SegmentReader:
         head = self._bytes(4096, 0)
         if b'"segment":' in head[: head.find(b"\n") + 1]:
             # Nothing was taken out of this one: places are those of the file.
-            self.lost_place = offset > 0 and self._bytes(1, offset - 1) not in (b"\n", b"")
-            if not self.lost_place:
+            self.bad_offset = offset > 0 and self._bytes(1, offset - 1) not in (b"\n", b"")
+            if not self.bad_offset:
                 self._at = self.position = offset
             return
-        while self.position < offset and not self.lost_place:
+        while self.position < offset and not self.bad_offset:
             entries = [entry for entry in self.read() if entry.end <= offset]
             if not entries:
                 return
-            self.lost_place = any(entry.torn[:1] == b"#" for entry in entries)
+            self.bad_offset = any(entry.torn[:1] == b"#" for entry in entries)
             self.take(entries[-1])
-        if self.lost_place:
+        if self.bad_offset:
             self._at = self.position = 0
 
 
@@ -142,7 +142,7 @@ def _fill(entry: Entry, value: dict[str, Any]) -> bool:
         entry.after = tuple(Ref.parse(text) for text in value["after"])
     elif "gap" in value:
         entry.dropped = value.get("dropped", {})
-        Ledger().add_drops(entry.dropped)  # raises where it is none
+        CountsByBatch().add_drops(entry.dropped)  # raises where it is none
     elif "upload" in value:
         entry.upload = dict(value["upload"])
     elif "end" in value:

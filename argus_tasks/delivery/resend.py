@@ -32,6 +32,6 @@ def send_again(outbox: Outbox, event_ids: Collection[str] | None) -> int:
         return writer.append(line, class_of(str(event.get("event_type"))), stream)
 
     try:
-        return outbox.aside.retry(event_ids, send)
+        return outbox.set_aside.retry(event_ids, send)
     finally:
         writer.close()

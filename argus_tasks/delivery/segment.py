@@ -45,7 +45,7 @@ def after_note(refs: Iterable[Ref]) -> bytes:
     return directive({"after": [str(ref) for ref in refs]})
 
 
-class Room(Protocol):
+class Capacity(Protocol):
     """How much may still be written here; an `Outbox` says so."""
 
     @property
@@ -64,12 +64,12 @@ class SegmentWriter:
     `append` never raises OSError: what finds no room is counted in the chain's drops file.
     """
 
-    def __init__(self, folder: str, room: Room, *, shares: bool = False) -> None:
+    def __init__(self, folder: str, room: Capacity, *, reuse_idle: bool = False) -> None:
         """`shares`: go on with a chain that another process of this host has left idle, and leave
         one so."""
         self.folder = folder
-        self._room = room
-        self._shares = shares
+        self._outbox_capacity = room
+        self._reuse_idle = reuse_idle
         self.on_open: Callable[[], None] | None = None
         self._parents_place: Ref | None = None
         self._reset()
@@ -86,7 +86,7 @@ class SegmentWriter:
         self._written_before = 0
         self._full = False
         self._recheck_at = 0.0
-        self._said_full = False
+        self._warned = False
         self._chain: Chain | None = None
         self.unsynced = False
 
@@ -216,14 +216,14 @@ class SegmentWriter:
         with self._lock:
             if self._descriptor < 0:
                 return
-            if not self._shares:
+            if not self._reuse_idle:
                 try:
                     os.write(self._descriptor, directive({"end": True}))
                 except OSError:
                     pass
             os.close(self._descriptor)
             if self._chain is not None:
-                self._chain.close(idle=self._shares)
+                self._chain.close(idle=self._reuse_idle)
             self._reset()
 
     # What follows is off the hot path.
@@ -248,7 +248,7 @@ class SegmentWriter:
     def _open_next(self) -> None:
         opens = self._chain is None
         if self._chain is None:
-            if self._shares and (found := idle_chain(self.folder)) is not None:
+            if self._reuse_idle and (found := idle_chain(self.folder)) is not None:
                 self._chain, self._number, self._descriptor = found
                 self._begin_segment(os.fstat(self._descriptor).st_size)
                 self._begin_chain()
@@ -281,8 +281,8 @@ class SegmentWriter:
 
     def _begin_segment(self, size: int) -> None:
         self._written_before = self.written
-        self._capacity = self._left = max(self._room.segment_bytes - size, 1)
-        self._highest = LIFECYCLE if self._full else self._room.admits()
+        self._capacity = self._left = max(self._outbox_capacity.segment_bytes - size, 1)
+        self._highest = LIFECYCLE if self._full else self._outbox_capacity.admits()
         self._recheck_at = 0.0
 
     def _begin_chain(self) -> None:
@@ -301,8 +301,8 @@ class SegmentWriter:
             self._chain.abandon()
             self._reset()
         self._drop(line, stream, "disk_error")
-        if not self._said_full:
-            self._said_full = True
+        if not self._warned:
+            self._warned = True
             log.warning("argus-tasks: an event could not be kept: %s", error)
         return False
 
@@ -319,8 +319,8 @@ class SegmentWriter:
             self._full = True
             self._highest = LIFECYCLE
             self._recheck_at = time.monotonic() + _RECHECK_S
-            if not self._said_full:
-                self._said_full = True
+            if not self._warned:
+                self._warned = True
                 log.warning(
                     "argus-tasks: the disk of the outbox (%s) is full: only lifecycle events are"
                     " kept, the rest is counted as dropped",
@@ -347,7 +347,7 @@ class SegmentWriter:
             self._full = False
             if self._chain is not None:
                 self._chain.reserve()
-        self._highest = self._room.admits()
+        self._highest = self._outbox_capacity.admits()
 
     def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
         if self._chain is not None:
@@ -360,15 +360,15 @@ class SegmentWriter:
                 self._chain.drops.interrupted(stream.batch_id, stream.prefix)
 
     @property
-    def pressed(self) -> bool:
+    def near_limit(self) -> bool:
         """Whether the outbox's bound keeps something from being written."""
         return self._highest < LOG and not self._full and self._descriptor >= 0
 
-    def press(self) -> None:
+    def check_limit(self) -> None:
         """Look at the outbox's bound now (its sender does so from time to time)."""
         with self._lock:
             if self._descriptor >= 0 and not self._full:
-                self._highest = self._room.admits()
+                self._highest = self._outbox_capacity.admits()
 
     def _after_fork(self) -> None:
         if self._descriptor >= 0:
@@ -381,7 +381,7 @@ class SegmentWriter:
         self._reset()
 
 
-def own_chains() -> set[str]:
+def chains_of_this_process() -> set[str]:
     """The chains that this process writes now."""
     return {writer.chain for writer in list(_writers) if writer.chain}
 

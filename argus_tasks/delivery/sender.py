@@ -12,7 +12,7 @@ from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.segment_places import Ref
-from argus_tasks.delivery.sender_state import State, read_state
+from argus_tasks.delivery.sender_state import SenderState, read_state
 from argus_tasks.delivery.shipper import Shipper
 from argus_tasks.delivery.transport import Transport
 from argus_tasks.delivery.uploads import Uploader, queued
@@ -70,11 +70,11 @@ class Sender:
             self._shipper.also(outbox)
 
     @property
-    def state(self) -> State:
+    def state(self) -> SenderState:
         """How the elected sender stands, in this process or another."""
         if self._lock.held and self._shipper is not None:
             return self._shipper.state
-        return read_state(self._outbox.folder) or State()
+        return read_state(self._outbox.folder) or SenderState()
 
     def acknowledged(self, ref: Ref | None) -> bool:
         """Whether everything before this place has been accepted, or set aside."""
@@ -203,9 +203,9 @@ class Sender:
             self._wake.wait(self._pause_s(shipper))
             self._wake.clear()
             self._sync()
-            if self._writer is not None and self._writer.pressed:
+            if self._writer is not None and self._writer.near_limit:
                 shipper.make_room()
-                self._writer.press()
+                self._writer.check_limit()
             now = time.monotonic()
             flush_time = self._flush_time()
             urgent = bool(self._draining) or flush_time != flushed_at
@@ -222,7 +222,7 @@ class Sender:
                 pass
             shipper.clean()
             if self._writer is not None:
-                self._writer.press()
+                self._writer.check_limit()
             self._start_uploads()
             if shipper.state.state == "parked":
                 # Another process may have a better token.

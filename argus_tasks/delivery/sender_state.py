@@ -20,7 +20,7 @@ _FILE = "sender.json"
 
 
 @dataclass
-class State:
+class SenderState:
     """How the sender stands, for people and for other processes."""
 
     state: str = "idle"
@@ -30,17 +30,17 @@ class State:
     pid: int = field(default_factory=os.getpid)
 
 
-def read_state(folder: Path) -> State | None:
+def read_state(folder: Path) -> SenderState | None:
     """What the last sender of an outbox has told; None where that cannot be read."""
     try:
         told = read_json(folder / _FILE)
-        kinds = {one.name: type(getattr(State(), one.name)) for one in fields(State)}
-        return State(**{name: kind(told[name]) for name, kind in kinds.items()})
+        kinds = {one.name: type(getattr(SenderState(), one.name)) for one in fields(SenderState)}
+        return SenderState(**{name: kind(told[name]) for name, kind in kinds.items()})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-class Standing:
+class Backoff:
     """Pauses that grow, and what people are told, each thing once."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Standing:
         self._warned: set[str] = set()
         self._not_before = 0.0
         self.failing_since: float | None = None
-        self.state = State()
+        self.state = SenderState()
 
     def wait_s(self) -> float:
         """How long the server asked us, or we have chosen, to wait; 0 where nothing holds us."""
@@ -73,12 +73,12 @@ class Standing:
             if self.state.state in ("parked", "waiting"):
                 log.info("argus-tasks: events are delivered again")
             self._warned.clear()
-            self._tell(State("sending"))
+            self._tell(SenderState("sending"))
 
     def rests(self) -> None:
         """Nothing waits."""
         if self.state.state not in ("idle", "parked"):
-            self._tell(State())
+            self._tell(SenderState())
 
     def fails(self, reason: str, asked_s: float | None) -> None:
         """Try again after a pause: the one asked for, else one that grows."""
@@ -90,7 +90,7 @@ class Standing:
             pause_s = asked_s + 0.05 * self._jitter()
         self._not_before = self._monotonic() + pause_s
         self.warn(f"events wait: {reason}")
-        state = State("asked to wait" if asked_s is not None else "waiting", reason)
+        state = SenderState("asked to wait" if asked_s is not None else "waiting", reason)
         self._tell(state, retry_in_s=pause_s)
 
     def parks(self, reason: str) -> None:
@@ -98,7 +98,7 @@ class Standing:
         self._not_before = self._monotonic() + _PARKED_S
         self._failing()
         self.warn(reason)
-        self._tell(State("parked", reason), retry_in_s=_PARKED_S)
+        self._tell(SenderState("parked", reason), retry_in_s=_PARKED_S)
 
     def warn(self, reason: str) -> None:
         """Say it, once until events are delivered again."""
@@ -111,7 +111,7 @@ class Standing:
         if self.failing_since is None:
             self.failing_since = self._monotonic()
 
-    def _tell(self, state: State, *, retry_in_s: float = 0.0) -> None:
+    def _tell(self, state: SenderState, *, retry_in_s: float = 0.0) -> None:
         state.retry_at = time.time() + retry_in_s if retry_in_s else 0.0
         if state.state == self.state.state:
             state.since = self.state.since

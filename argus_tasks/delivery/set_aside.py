@@ -12,7 +12,7 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_whole, write_bytes_whole
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.batch_counts import Counts
-from argus_tasks.delivery.count_books import LOCK, add_to_book, book_of
+from argus_tasks.delivery.batch_totals import LOCK, add_to_totals, totals_file
 
 ASIDE = "aside.jsonl"
 _SHARE = 1 / 4
@@ -20,7 +20,7 @@ _SHARE = 1 / 4
 _TORN_SHOWN = 4096
 
 
-class Aside:
+class SetAside:
     """One outbox's file of them."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -50,7 +50,7 @@ class Aside:
         }
         with locked(self._lock):
             if not self._append(kept):
-                self._uncount(kept, "over_bound")
+                self._take_out_of_totals(kept, "over_bound")
 
     def put_torn(self, raw: bytes, where: str) -> None:
         """Keep what cannot be read, with its place; one that is kept already is not kept twice.
@@ -85,7 +85,7 @@ class Aside:
         with locked(self._lock):
             given_up = self._take_out(ids, lambda _: True)
             for value in given_up:
-                self._uncount(value, reason)
+                self._take_out_of_totals(value, reason)
         return len(given_up)
 
     def retry(self, ids: Collection[str] | None, send: Callable[[dict[str, Any]], bool]) -> int:
@@ -96,7 +96,7 @@ class Aside:
                 ids, lambda value: bool(value.get("event") or value.get("upload")) and send(value)
             )
             for value in sent:
-                self._uncount(value, None)
+                self._take_out_of_totals(value, None)
         return len(sent)
 
     @property
@@ -141,7 +141,7 @@ class Aside:
             write_bytes_whole(self._path, b"".join(left))
         return list(gone.values())
 
-    def _uncount(self, value: dict[str, Any], reason: str | None) -> None:
+    def _take_out_of_totals(self, value: dict[str, Any], reason: str | None) -> None:
         """An event is no longer set aside; with a reason, it is dropped."""
         event = value.get("event")
         batch_id = event.get("batch_id") if isinstance(event, dict) else None
@@ -149,4 +149,4 @@ class Aside:
             counts = Counts(set_aside=-1)
             if reason is not None:
                 counts.drop(reason)
-            add_to_book(book_of(self._folder, str(batch_id)), str(batch_id), counts)
+            add_to_totals(totals_file(self._folder, str(batch_id)), str(batch_id), counts)

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from argus_tasks.delivery.answers import refuses, said_of
+from argus_tasks.delivery.answers import event_results, refuses
 from argus_tasks.delivery.events import event_id_of
-from argus_tasks.delivery.eviction import relieve
-from argus_tasks.delivery.next_events import MAX_EVENTS, Taker
+from argus_tasks.delivery.eviction import evict
+from argus_tasks.delivery.next_events import MAX_EVENTS, EventSelector
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, is_intact
+from argus_tasks.delivery.segment_cursor import SegmentCursor, SegmentEvent
 from argus_tasks.delivery.segment_places import chain_of
-from argus_tasks.delivery.segment_progress import Place, SegmentEvent
-from argus_tasks.delivery.sender_state import Standing, State
+from argus_tasks.delivery.sender_state import Backoff, SenderState
 from argus_tasks.delivery.transport import Answer, Transport
 from argus_tasks.delivery.uploads import queue_upload
 
@@ -51,8 +51,8 @@ class Shipper:
         self._main = outbox
         self._transport = transport
         self._monotonic = monotonic
-        self._standing = Standing(outbox.folder, monotonic, jitter)
-        self._taker = Taker(outbox, monotonic, self._standing.warn, max_events)
+        self._standing = Backoff(outbox.folder, monotonic, jitter)
+        self._taker = EventSelector(outbox, monotonic, self._standing.warn, max_events)
         self._work: list[list[SegmentEvent]] = []
         self._suspects: list[_Suspect] = []
         self._suspects_allowed = 1
@@ -66,7 +66,7 @@ class Shipper:
         self.delivered = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> SenderState:
         """How it stands."""
         return self._standing.state
 
@@ -85,7 +85,7 @@ class Shipper:
             if items:
                 self._work = [items]
             elif self._suspects:
-                self._blame_the_way()
+                self._blame_the_connection()
                 return False
             else:
                 self._standing.rests()
@@ -130,10 +130,10 @@ class Shipper:
         if status is None or status >= 500 or status in (408, 425, 429):
             self._later(answer, answer.words)
         elif 200 <= status < 300:
-            said = said_of(answer, _ids(part))
+            said = event_results(answer, _ids(part))
             if said is None:
                 self._later(answer, f"the server's answer is not an Argus server's ({status})")
-            elif said.silent:
+            elif said.unmentioned:
                 return self._narrow(part, answer, "the answer does not say what became of it")
             elif self._judge():
                 self._work.pop()
@@ -166,12 +166,12 @@ class Shipper:
         self._suspects.append(_Suspect(part, answer, reason))
         if self._accepted_line:
             probe = self._post([self._accepted_line])
-            said = said_of(probe, [event_id_of(self._accepted_line)])
-            if said is not None and not said.silent:
+            said = event_results(probe, [event_id_of(self._accepted_line)])
+            if said is not None and not said.unmentioned:
                 return self._judge()
         elif len(self._suspects) <= self._suspects_allowed:
             return True
-        self._blame_the_way()
+        self._blame_the_connection()
         return False
 
     def _judge(self) -> bool:
@@ -180,8 +180,8 @@ class Shipper:
         suspects, self._suspects = self._suspects, []
         for suspect in suspects:
             answer = self._post(_lines(suspect.part))
-            said = said_of(answer, _ids(suspect.part))
-            if said is not None and not said.silent:
+            said = event_results(answer, _ids(suspect.part))
+            if said is not None and not said.unmentioned:
                 self._accept(suspect.part, said.refused)
             elif said is not None or refuses(answer.status):
                 refused = {_ids(suspect.part)[0]: suspect.reason}
@@ -192,7 +192,7 @@ class Shipper:
                 return False
         return True
 
-    def _blame_the_way(self) -> None:
+    def _blame_the_connection(self) -> None:
         """Nothing is taken: a proxy's fault, or the server's. All of it is sent again later; by
         then one more may be refused before that is said again, lest a few bad ones block all."""
         suspect = self._suspects[0]
@@ -203,8 +203,10 @@ class Shipper:
     def _later(self, answer: Answer, reason: str) -> None:
         if self.failing_since is None:
             parts = [*self._work[-1:], *(suspect.part for suspect in self._suspects)]
-            for place in {id(item.place): item.place for part in parts for item in part}.values():
-                place.reader.sync()
+            for cursor in {
+                id(item.cursor): item.cursor for part in parts for item in part
+            }.values():
+                cursor.reader.sync()
         self._standing.fails(reason, answer.retry_after_s)
         self._taker.order.restart()
 
@@ -216,24 +218,24 @@ class Shipper:
         self, part: list[SegmentEvent], refused: dict[str, str], status: int | None = None
     ) -> None:
         for item in part:
-            place, entry = item.place, item.entry
-            place.unordered += item.unordered
+            cursor, entry = item.cursor, item.entry
+            cursor.unordered += item.unordered
             if entry.torn:
-                place.count_torn(entry.torn)
-                self._keep_torn(place, entry)
+                cursor.count_torn(entry.torn)
+                self._keep_torn(cursor, entry)
             if entry.line:
                 reason = refused.get(event_id_of(entry.line)) if refused else None
-                place.count(entry.line, refused=reason is not None)
+                cursor.count(entry.line, refused=reason is not None)
                 if reason is None:
                     self.delivered += 1
                     self._accepted_line = entry.line
                 else:
-                    self._set_aside(place.outbox, entry.line, reason, status)
-            self._settle_note(place, entry)
-            place.offset = entry.end
-        for place in {item.place.segment: item.place for item in part}.values():
+                    self._set_aside(cursor.outbox, entry.line, reason, status)
+            self._settle_note(cursor, entry)
+            cursor.offset = entry.end
+        for cursor in {item.cursor.segment: item.cursor for item in part}.values():
             try:
-                place.outbox.write_ack(place.segment, place.offset, place.ledger)
+                cursor.outbox.write_ack(cursor.segment, cursor.offset, cursor.ledger)
             except OSError as error:
                 # Kept in memory; after a crash these events are sent again and stored once.
                 self._standing.warn(f"the outbox took no note of what was delivered: {error}")
@@ -243,7 +245,7 @@ class Shipper:
 
     def _set_aside(self, outbox: Outbox, line: bytes, reason: str, status: int | None) -> None:
         try:
-            outbox.aside.put(line=line, reason=reason, status=status)
+            outbox.set_aside.put(line=line, reason=reason, status=status)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: a refused event could not be set aside: %s", error)
         log.warning(
@@ -253,10 +255,10 @@ class Shipper:
             event_id_of(line),
         )
 
-    def _keep_torn(self, place: Place, entry: Entry) -> None:
-        where = f"{place.segment}:{entry.at - len(entry.line) - len(entry.torn)}"
+    def _keep_torn(self, cursor: SegmentCursor, entry: Entry) -> None:
+        where = f"{cursor.segment}:{entry.at - len(entry.line) - len(entry.torn)}"
         try:
-            place.outbox.aside.put_torn(entry.torn, where)
+            cursor.outbox.set_aside.put_torn(entry.torn, where)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: what cannot be read could not be set aside: %s", error)
         log.warning(
@@ -266,14 +268,14 @@ class Shipper:
             where,
         )
 
-    def _settle_note(self, place: Place, entry: Entry) -> None:
+    def _settle_note(self, cursor: SegmentCursor, entry: Entry) -> None:
         if entry.upload is not None:
             try:
                 queue_upload(self._main, entry.upload)
             except OSError as error:
                 log.warning("argus-tasks: an upload was lost: %s", error)
         if entry.dropped:
-            place.ledger.add_drops(entry.dropped)
+            cursor.ledger.add_drops(entry.dropped)
 
     # --- Cleaning ---
 
@@ -283,9 +285,9 @@ class Shipper:
             names = outbox.segments()
             last_of_chain = {chain_of(name): name for name in names}
             for name in names:
-                place = self._taker.places.get(name)
-                if place is not None and name not in busy:
-                    self._remove_if_done(place, last=last_of_chain[place.chain] == name)
+                cursor = self._taker.cursors.get(name)
+                if cursor is not None and name not in busy:
+                    self._remove_if_done(cursor, last=last_of_chain[cursor.chain] == name)
             with_segments = {chain_of(name) for name in outbox.segments()}
             for chain in outbox.chains() - with_segments:
                 if not outbox.is_live(chain):
@@ -297,12 +299,12 @@ class Shipper:
         """Give up waiting events where an outbox is near its bound."""
         busy = self._busy()
         for outbox in self._taker.outboxes:
-            for name in relieve(outbox, self._skips(outbox, busy)):
-                self._taker.places.pop(name, None)
+            for name in evict(outbox, self._skips(outbox, busy)):
+                self._taker.cursors.pop(name, None)
 
     def _busy(self) -> set[str]:
         parts = [*self._work, *(suspect.part for suspect in self._suspects)]
-        return {item.place.segment for part in parts for item in part}
+        return {item.cursor.segment for part in parts for item in part}
 
     def _skips(self, outbox: Outbox, busy: set[str]) -> set[str]:
         """Segments that may not be rewritten: they are in a request, or still being written."""
@@ -312,28 +314,28 @@ class Shipper:
             name for chain, name in last.items() if outbox.is_live(chain) or outbox.is_idle(chain)
         }
 
-    def _remove_if_done(self, place: Place, *, last: bool) -> None:
-        if place.offset < place.reader.position:
+    def _remove_if_done(self, cursor: SegmentCursor, *, last: bool) -> None:
+        if cursor.offset < cursor.reader.position:
             return
         try:
             # Asked first: what a writer wrote before it ended must be seen below.
-            if not (place.taken_final or not last or place.outbox.retire(place.chain)):
+            if not (cursor.taken_final or not last or cursor.outbox.retire(cursor.chain)):
                 return
-            rest = place.reader.read()
+            rest = cursor.reader.read()
             if any(not entry.final for entry in rest):
                 return
             # Nothing but its end stands there: that takes no request.
             for entry in rest:
-                place.reader.take(entry)
-                place.offset = entry.end
-            torn = place.reader.torn_end()
+                cursor.reader.take(entry)
+                cursor.offset = entry.end
+            torn = cursor.reader.torn_end()
             if torn:
-                place.count_torn(torn)
-            place.outbox.fold(place.segment, place.ledger)
+                cursor.count_torn(torn)
+            cursor.outbox.fold(cursor.segment, cursor.ledger)
         except (OSError, TimeoutError) as error:
             self._standing.warn(f"a delivered segment could not be removed: {error}")
             return
-        self._taker.done_with(place)
+        self._taker.done_with(cursor)
 
 
 def _lines(part: list[SegmentEvent]) -> list[bytes]:

@@ -149,7 +149,7 @@ class Uploader:
     ) -> bool:
         log.warning("argus-tasks: %s was not uploaded: %s", upload["path"], reason[:300])
         try:
-            self._outbox.aside.put(line=b"", reason=reason, status=status, upload=upload)
+            self._outbox.set_aside.put(line=b"", reason=reason, status=status, upload=upload)
             record.unlink(missing_ok=True)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: a refused upload could not be set aside: %s", error)

@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"\.(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class MonitorBatch:
     """How a session is told of.
 
     Attributes:
@@ -31,10 +31,10 @@ class Telling:
     n_total: int
     labels: dict[str, Any] = field(default_factory=dict)
     ended: tuple[ToldEnd, ...] = ()
-    lost: Mapping[str, OpenJob] = field(default_factory=dict)
+    orphaned: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
-def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
+def monitor_batch_for(plan: Plan, folder: SweepFolder) -> MonitorBatch | None:
     """How to tell of this session; None where there is nothing to tell.
 
     A batch that is done cannot be opened again on the monitor: what is run after it goes by
@@ -52,7 +52,7 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
         reused = plan.count(Action.REUSE) + plan.count(Action.LEAVE)
         if reused:
             labels["reused"] = reused
-        return Telling(batch_id, len(plan.to_do), labels)
+        return MonitorBatch(batch_id, len(plan.to_do), labels)
     now = {run.name for run in plan.to_do}
     by_name = {end.name: end for end in told.ends.values()}
     ended = tuple(
@@ -61,9 +61,9 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
     reused = len(plan.runs) - len(plan.to_do) - len(ended)
     if reused:
         labels["reused"] = reused
-    lost = open_jobs(folder, told)
-    jobs = now | {end.name for end in ended} | set(lost)
-    return Telling(told.batch_id, len(jobs), labels, ended, lost)
+    orphaned = open_jobs(folder, told)
+    jobs = now | {end.name for end in ended} | set(orphaned)
+    return MonitorBatch(told.batch_id, len(jobs), labels, ended, orphaned)
 
 
 def _next(first: str, last: str) -> str:

@@ -61,17 +61,17 @@ def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
         name, run_id = str(fact["job_id"]).removesuffix(ending), str(fact["run_id"])
         run_dir = str(folder.path.parents[1] / run_id)
         found[name] = OpenJob(name, run_id, run_dir, int(fact["attempt"]))
-    return {name: job for name, job in found.items() if not _is_told(job, told)}
+    return {name: job for name, job in found.items() if not _is_reported(job, told)}
 
 
-def tell_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+def report_job_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
     """Tell the end of a job as its folder has it; one that is running there is lost."""
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
     file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
 
 
-def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
+def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
     """Close, on the monitor, the batches of a results root whose processes are gone; with
     `flow_run_id` only the one that this flow run has run."""
     if not configured():
@@ -79,16 +79,16 @@ def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> li
     return [
         ClosedBatch(*closed)
         for folder in batches(results_root)
-        if _is_lost(folder, flow_run_id) and (closed := _close(folder)) is not None
+        if _is_orphaned(folder, flow_run_id) and (closed := _close(folder)) is not None
     ]
 
 
-def _is_told(job: OpenJob, told: ToldSoFar) -> bool:
+def _is_reported(job: OpenJob, told: ToldSoFar) -> bool:
     end = told.ends.get(job.run_id)
     return end is not None and end.attempt >= job.attempt
 
 
-def _is_lost(folder: SweepFolder, flow_run_id: str | None) -> bool:
+def _is_orphaned(folder: SweepFolder, flow_run_id: str | None) -> bool:
     last = (folder.sessions() or [{}])[-1]
     if flow_run_id is not None and (last.get("flow_run") or {}).get("id") != flow_run_id:
         return False
@@ -105,21 +105,21 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
     jobs = list(open_jobs(folder, told).values())
     state = folder.state() or {}
     batch = BatchReporter(told.batch_id, project=str(state.get("project")), n_total=0)
-    left = not_waiting(batch, file, jobs)
-    batch.open_to_close(lambda how: file.closed(str(told.batch_id), how))
+    left = not_in_outbox(batch, file, jobs)
+    batch.open_for_closing(lambda how: file.closed(str(told.batch_id), how))
     for end in told.ends.values():
         batch.count(end.name, failed=end.failed)
     for job in left:
-        tell_end(batch, file, job)
+        report_job_end(batch, file, job)
     batch.close("the process that ran it is gone")
     batch.leave()
     return told.batch_id, len(jobs)
 
 
-def not_waiting(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+def not_in_outbox(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
     """Those whose end does not wait in the outbox already: a process can be killed between an event
     and the note of it. To be asked before the batch is opened."""
-    waiting = (batch.ends_waiting() or {}) if jobs else {}
+    waiting = (batch.ends_in_outbox() or {}) if jobs else {}
     left = []
     for job in jobs:
         failed = waiting.get((batch.job_id(job.name), job.attempt))

@@ -9,7 +9,7 @@ from argus_tasks.base.guard import guarded
 from argus_tasks.base.repo import repo_of
 from argus_tasks.reporting.child_processes import current
 from argus_tasks.reporting.sinks import emit_any
-from argus_tasks.reporting.worker_reporter import own
+from argus_tasks.reporting.worker_reporter import emitter_of_thread
 
 
 class Emitting(Protocol):
@@ -52,7 +52,7 @@ def chosen_batch_id(prefix: str) -> str:
 def emit(event: str, **fields: Any) -> None:
     """Emit for this thread's run of a sweep, else on the reporter that was entered last in this
     process, from any thread. Does nothing without one. Never raises."""
-    worker = own() or (None if _reporters else current())
+    worker = emitter_of_thread() or (None if _reporters else current())
     if worker is not None:
         context = worker.context
         emit_any(worker.emit, context.batch_id, context.job_id, event, fields)
@@ -72,7 +72,7 @@ def set_batch_id(batch_id: str) -> None:
 
 def get_batch_id() -> str | None:
     """The batch that is reported on now; else what `set_batch_id` was given; else None."""
-    worker = own() or (None if _reporters else current())
+    worker = emitter_of_thread() or (None if _reporters else current())
     if worker is not None:
         return worker.context.batch_id
     if _reporters:

@@ -80,7 +80,7 @@ class BatchReporter:
             link.sender.also(self._shared)
 
     @guarded(default=None)
-    def open_to_close(self, on_end: Callable[[str], None]) -> None:
+    def open_for_closing(self, on_end: Callable[[str], None]) -> None:
         """Come in for a process that is gone: `batch_start` is not sent again."""
         self._reporter.opens = False
         self.open(on_stop=lambda _: None, on_end=on_end)
@@ -133,7 +133,7 @@ class BatchReporter:
             self._reporter.job_closed(job_id, failed=failed)
 
     @guarded(default=None)
-    def ends_waiting(self) -> dict[tuple[str, int], bool]:
+    def ends_in_outbox(self) -> dict[tuple[str, int], bool]:
         """The ends that wait in the outbox, by the job's id on the monitor and its attempts:
         whether it failed. Ask before opening: then they begin to go."""
         found = {}
@@ -176,7 +176,7 @@ class BatchReporter:
         if link is None:
             return []
         boxes = [link.outbox, *([self._shared] if self._shared is not None else [])]
-        return [ref for box in boxes for ref in Roster(box, self.batch_id).left_behind()]
+        return [ref for box in boxes for ref in Roster(box, self.batch_id).ends_of_dead_chains()]
 
 
 def _text(place: Ref | None) -> str | None:

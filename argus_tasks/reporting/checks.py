@@ -135,7 +135,7 @@ def _look(one: Outbox) -> list[CheckResult]:
     counted = accounts(one)
     waiting = sum(account.waiting for account in counted)
     missing = sum(account.missing for account in counted)
-    aside = len(one.aside.all())
+    aside = len(one.set_aside.all())
     said = f"{name}: {waiting} waiting, {aside} set aside"
     found = [CheckResult("warning" if aside else "good", "events", said)]
     if missing:

@@ -26,16 +26,16 @@ from argus_tasks.reporting.worker_reporter import (
     VARIABLE,
     JoinContext,
     WorkerEmitter,
+    any_run_joined,
     close_writers,
-    joined_here,
-    only,
-    own,
+    emitter_of_thread,
+    sole_emitter,
     writers,
 )
 
 
 @dataclass
-class Descent:
+class ChildReports:
     """What the processes of a run have told.
 
     Attributes:
@@ -49,17 +49,17 @@ class Descent:
     epochs: int = 0
 
 
-class Descendants:
-    """Those of one run, from inside its own process. Made by `passed_on`."""
+class ChildProcesses:
+    """Those of one run, from inside its own process. Made by `export_run`."""
 
     def __init__(self, context: JoinContext) -> None:
         folder = Path(context.folder) / "rosters"
         self.notes = folder / f"{slug(context.job_id)}-{os.getpid()}.notes"
         self._outbox = Outbox(context.folder)
 
-    def look(self) -> Descent:
+    def collect(self) -> ChildReports:
         """What they have told by now."""
-        found = Descent()
+        found = ChildReports()
         chains: set[str] = set()
         for note in read_json_lines(self.notes):
             if "chain" in note:
@@ -72,40 +72,40 @@ class Descendants:
 
 
 @contextmanager
-def passed_on(context: JoinContext) -> Iterator[Descendants]:
+def export_run(context: JoinContext) -> Iterator[ChildProcesses]:
     """Within, the processes that this one starts or forks join the run."""
-    descendants = Descendants(context)
+    children = ChildProcesses(context)
     before = os.environ.get(VARIABLE)
-    value = {"context": context.to_json(), "notes": os.fspath(descendants.notes)}
-    _unlink(descendants.notes)
+    value = {"context": context.to_json(), "notes": os.fspath(children.notes)}
+    _unlink(children.notes)
     os.environ[VARIABLE] = dumps(value)
     try:
-        yield descendants
+        yield children
     finally:
         if before is None:
             os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = before
-        _unlink(descendants.notes)
+        _unlink(children.notes)
 
 
 def current() -> WorkerEmitter | None:
     """The run that this thread works for; in a process that an experiment has started, that of the
     experiment."""
-    if joined_here():
-        return own() or only()
+    if any_run_joined():
+        return emitter_of_thread() or sole_emitter()
     return emitter() if VARIABLE in os.environ else None
 
 
 def emitter() -> WorkerEmitter | None:
     """In a process that an experiment has started: what emits for the experiment's run."""
     if not _mine:
-        _mine.append(_made())
+        _mine.append(_make_emitter())
     return _mine[0]
 
 
 @guarded(default=None)
-def _made() -> WorkerEmitter | None:
+def _make_emitter() -> WorkerEmitter | None:
     context, notes = _from_environment()
     worker = WorkerEmitter(context, _stop_of(context.stop_file))
     append_line(notes, dumps({"chain": worker.chain}))
@@ -120,11 +120,11 @@ def _made() -> WorkerEmitter | None:
 
 
 @guarded(default=None)
-def note_forked(writer: SegmentWriter) -> None:
+def record_forked_chain(writer: SegmentWriter) -> None:
     """In a forked process that begins a chain of its own: say so."""
     if VARIABLE in os.environ:
         context, notes = _from_environment()
-        Roster(Outbox(context.folder), context.batch_id).note_chain(writer.chain)
+        Roster(Outbox(context.folder), context.batch_id).add_chain(writer.chain)
         append_line(notes, dumps({"chain": writer.chain}))
 
 
@@ -152,7 +152,7 @@ def _unlink(path: Path) -> None:
 def _after_fork() -> None:
     if VARIABLE in os.environ:
         for writer in writers():
-            writer.on_open = partial(note_forked, writer)
+            writer.on_open = partial(record_forked_chain, writer)
 
 
 _mine: list[WorkerEmitter | None] = []

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from argus_tasks.base.context_stack import Here
+from argus_tasks.base.context_stack import ContextStack
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.guard import guarded, swallow
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact
-from argus_tasks.base.script_metrics import note_metrics
+from argus_tasks.base.script_metrics import record_metrics
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
@@ -138,7 +138,7 @@ class JobContext:
         if self._keep_metrics is not None:
             self._keep_metrics(metrics)
         self._metrics.update(metrics)
-        note_metrics(metrics)
+        record_metrics(metrics)
 
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:
@@ -207,7 +207,7 @@ class JobContext:
         self._batch.job_closed(self._job_id, failed=failed)
 
 
-open_jobs: Here[JobContext] = Here("job")
+open_jobs: ContextStack[JobContext] = ContextStack("job")
 """The jobs that this process has entered and not left."""
 
 

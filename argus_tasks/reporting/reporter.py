@@ -38,9 +38,9 @@ from argus_tasks.reporting.daemons import (
     stop_poll,
 )
 from argus_tasks.reporting.job import JobContext, exits_well, reason_of
-from argus_tasks.reporting.roster import Leaving, Roster
+from argus_tasks.reporting.roster import BatchTotals, Roster
 from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
-from argus_tasks.reporting.waiting import how_it_goes_on
+from argus_tasks.reporting.waiting import later_delivery
 from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
 
 log = logging.getLogger("argus_tasks")
@@ -281,9 +281,9 @@ class Reporter:
         if self.opens:
             self._start_daemons(link)
 
-    def _send_batch_start(self, left_behind: list[Ref]) -> Ref | None:
+    def _send_batch_start(self, ends_of_dead_chains: list[Ref]) -> Ref | None:
         if not self.opens:
-            self._sink.stream.after = tuple(left_behind)
+            self._sink.stream.after = tuple(ends_of_dead_chains)
             return None
         data: dict[str, Any] = {"experiment_type": self._experiment_type}
         data |= {"n_total_jobs": self._n_total, "command": self._source.command}
@@ -292,7 +292,7 @@ class Reporter:
             "batch_start",
             None,
             {key: value for key, value in data.items() if value is not None},
-            after=left_behind,
+            after=ends_of_dead_chains,
             sync=True,
         )
 
@@ -323,7 +323,7 @@ class Reporter:
 
     @guarded(default=None)
     def _send_environment(self) -> None:
-        if self._roster is not None and self._roster.take_environment(self._member):
+        if self._roster is not None and self._roster.claim_environment(self._member):
             data = self.environment() if self.environment is not None else {}
             if not data and not self._ended:
                 data = environment.snapshot(self._command)
@@ -419,19 +419,19 @@ class Reporter:
         if link is not None and not link.close(left_s) and link.sender is not None and limit_s:
             log.warning(
                 "argus-tasks: not everything has reached the monitor; it waits on disk %s",
-                how_it_goes_on(sending=link.goes_on),
+                later_delivery(sending=link.sends_in_background),
             )
 
-    def _send_batch_end(self, leaving: Leaving) -> None:
+    def _send_batch_end(self, totals: BatchTotals) -> None:
         data: dict[str, Any] = {
-            "n_done": leaving.n_done,
-            "n_failed": leaving.n_failed,
+            "n_done": totals.n_done,
+            "n_failed": totals.n_failed,
             "total_elapsed_s": round(time.monotonic() - self._started, 6),
         }
-        if leaving.reasons:
-            data["reason"] = "; ".join(leaving.reasons)
-        kind = "batch_failed" if leaving.reasons else "batch_done"
-        self._sink.emit(kind, None, data, after=leaving.after, sync=True)
+        if totals.reasons:
+            data["reason"] = "; ".join(totals.reasons)
+        kind = "batch_failed" if totals.reasons else "batch_done"
+        self._sink.emit(kind, None, data, after=totals.after, sync=True)
         self.on_end(kind.removeprefix("batch_"))
 
     def _queue_uploads(self) -> None:

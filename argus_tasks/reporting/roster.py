@@ -19,7 +19,7 @@ _SENT = "sent"
 
 
 @dataclass
-class Leaving:
+class BatchTotals:
     """What the one who leaves needs to know."""
 
     last: bool
@@ -52,17 +52,17 @@ class Roster:
         with locked(self._lock):
             page = self._living()
             first = not page["members"]
-            left_behind = self._left_behind(page)
+            ends_of_dead_chains = self._ends_of_dead_chains(page)
             self._note(page, _chain_of(member))
             if first:
-                opened = open_batch(left_behind)
+                opened = open_batch(ends_of_dead_chains)
                 page |= {"opened": str(opened) if opened else None, "ended": None}
                 page |= {"n_done": 0, "n_failed": 0, "reasons": [], "last": []}
             page["members"] = [*page["members"], member]
             write_json(self._path, page)
             return first, _ref(page.get("opened"))
 
-    def note_chain(self, chain: str) -> None:
+    def add_chain(self, chain: str) -> None:
         """A worker writes events of this batch to a chain of its own. Errors: OSError,
         TimeoutError."""
         with locked(self._lock):
@@ -71,15 +71,15 @@ class Roster:
                 self._note(page, chain)
                 write_json(self._path, page)
 
-    def left_behind(self) -> list[Ref]:
+    def ends_of_dead_chains(self) -> list[Ref]:
         """The ends of this batch's chains whose processes have gone."""
-        return self._left_behind(self._read())
+        return self._ends_of_dead_chains(self._read())
 
     def ended_before(self) -> str | None:
         """How the batch ended here the last time it was open, as far as this host knows."""
         return self._read().get("ended")
 
-    def take_environment(self, member: str) -> bool:
+    def claim_environment(self, member: str) -> bool:
         """Whether the caller shall send the batch's environment: nobody has, and nobody who lives
         is about to. Errors: OSError, TimeoutError."""
         with locked(self._lock):
@@ -103,7 +103,7 @@ class Roster:
         n_failed: int,
         reason: str | None,
         place: Ref | None,
-        close_batch: Callable[[Leaving], None],
+        close_batch: Callable[[BatchTotals], None],
     ) -> bool:
         """Go. The last calls `close_batch` with what all of them did, before another may come in.
 
@@ -118,7 +118,9 @@ class Roster:
             last = not page["members"]
             if last:
                 after = [ref for text in page.get("last", []) if (ref := _ref(text))]
-                close_batch(Leaving(True, page["n_done"], page["n_failed"], page["reasons"], after))
+                close_batch(
+                    BatchTotals(True, page["n_done"], page["n_failed"], page["reasons"], after)
+                )
                 page["ended"] = "failed" if page["reasons"] else "done"
             else:
                 page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
@@ -130,7 +132,7 @@ class Roster:
         known = [one for one in page.get("chains", []) if one in there and one != chain]
         page["chains"] = [*known, chain]
 
-    def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
+    def _ends_of_dead_chains(self, page: dict[str, Any]) -> list[Ref]:
         chains = [chain for chain in page.get("chains", []) if not self._outbox.is_live(chain)]
         return self._outbox.ends_of(chains)
 

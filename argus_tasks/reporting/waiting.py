@@ -7,17 +7,17 @@ from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.reporting.target import configured, server_url
 
 
-def how_it_goes_on(*, sending: bool) -> str:
+def later_delivery(*, sending: bool) -> str:
     """What becomes of them; `sending`: a process of its own goes on."""
     later = "for the next run or for: argus-tasks outbox send"
     return f"and is sent for {linger_s():g} s more; then {later}" if sending else later
 
 
-def still_waiting() -> str | None:
+def undelivered_message() -> str | None:
     """One line on what waits for the monitor on this host; None where nothing does."""
     url = server_url() if configured() else None
     waiting = 0 if url is None else sum(1 for _ in Outbox(folder_for(url)).waiting_events())
     if not waiting:
         return None
     sending = url is not None and linger_s() > 0
-    return f"monitor: {waiting} events wait on this disk, {how_it_goes_on(sending=sending)}"
+    return f"monitor: {waiting} events wait on this disk, {later_delivery(sending=sending)}"

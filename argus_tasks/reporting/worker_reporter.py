@@ -74,9 +74,9 @@ class WorkerEmitter:
             self.emitter.stream.after = (Ref.parse(context.after),)
         self.chain = writer.begin()
         key = (self.chain, context.batch_id)
-        if key not in _noted:
-            Roster(Outbox(context.folder), context.batch_id).note_chain(self.chain)
-            _noted.add(key)
+        if key not in _chains_added:
+            Roster(Outbox(context.folder), context.batch_id).add_chain(self.chain)
+            _chains_added.add(key)
         self._before = writer.place()
         self._own = self._make_job()
 
@@ -151,7 +151,7 @@ class WorkerEmitter:
 
 
 @contextmanager
-def joined(
+def join_run(
     context: JoinContext,
     stopped: Callable[[], bool] = lambda: False,
     muted: Callable[[], bool] = lambda: False,
@@ -163,26 +163,26 @@ def joined(
     Errors: OSError where the outbox folder cannot be made.
     """
     worker = WorkerEmitter(context, stopped, muted)
-    token = _here.set(worker)
+    token = _current.set(worker)
     _all.append(worker)
     try:
         yield worker
     finally:
         _all.remove(worker)
-        _here.reset(token)
+        _current.reset(token)
 
 
-def own() -> WorkerEmitter | None:
+def emitter_of_thread() -> WorkerEmitter | None:
     """The run that was joined in this very thread."""
-    return _here.get()
+    return _current.get()
 
 
-def only() -> WorkerEmitter | None:
+def sole_emitter() -> WorkerEmitter | None:
     """The run that this process works for; None where there are several, or none."""
     return _all[0] if len(_all) == 1 else None
 
 
-def joined_here() -> bool:
+def any_run_joined() -> bool:
     """Whether this process works for any run."""
     return bool(_all)
 
@@ -204,12 +204,12 @@ def _writer_of(folder: str) -> SegmentWriter:
     if writer is None:
         outbox = Outbox(path).create()
         # Another host cannot see whether a chain is in use.
-        made = SegmentWriter(path, outbox, shares=not outbox.is_shared)
+        made = SegmentWriter(path, outbox, reuse_idle=not outbox.is_shared)
         writer = _writers.setdefault(path, made)
     return writer
 
 
 _writers: dict[str, SegmentWriter] = {}
-_noted: set[tuple[str, str]] = set()
+_chains_added: set[tuple[str, str]] = set()
 _all: list[WorkerEmitter] = []
-_here: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)
+_current: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)

@@ -115,7 +115,7 @@ class _Loop:
             future = self._runner.start(self._task, run.index, run.name)
             self._in_flight += 1
             self._submitted += 1
-            future.add_done_callback(partial(self._tell_end, run))
+            future.add_done_callback(partial(self._report_job_end, run))
         if self.finished:
             return
         try:
@@ -148,7 +148,7 @@ class _Loop:
             self._room_at_a_start = False
             self._ended.put(None)
 
-    def _tell_end(self, run: PlannedRun, future: Future[State[Any]]) -> None:
+    def _report_job_end(self, run: PlannedRun, future: Future[State[Any]]) -> None:
         self._ended.put((run, future))
 
     def _wind_down(self) -> None:

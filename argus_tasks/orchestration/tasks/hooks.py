@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import TaskRunContext
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.monitoring.orphaned_jobs import close_lost_batches
+from argus_tasks.monitoring.orphaned_jobs import close_orphaned_batches
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.session.sweep_session import SweepSession
 
@@ -55,7 +55,7 @@ def close_for_the_dead(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any
     that has closed it itself is left alone."""
     try:
         request = resolve(**flow_run.parameters)
-        close_lost_batches(request.results_root, str(flow_run.id))
+        close_orphaned_batches(request.results_root, str(flow_run.id))
     except BadInput:
         return  # called by a script, with its session: that one's process is not a runner's
     except Exception:

@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base import interrupts
-from argus_tasks.base.deadline import Reserved
+from argus_tasks.base.deadline import ReservedDeadline
 from argus_tasks.monitoring.sweep_monitor import reported
 from argus_tasks.orchestration.limits.limits import keep_limits
 from argus_tasks.orchestration.mirror.mirror import Mirror, make_the_last_calls_short
@@ -58,8 +58,8 @@ def conduct(session: SweepSession) -> State[Any]:
 
     Errors: BadInput where the experiment does not load; nothing has been written then.
     """
-    with interrupts.heeding(session.stops.on_signal):
-        interrupts.hold_from_now_on()
+    with interrupts.listening(session.stops.on_signal):
+        interrupts.stop_raising()
         return _conduct(session)
 
 
@@ -149,7 +149,7 @@ def _settle(session: SweepSession, mirror: Mirror, account: TaskRunRecords) -> S
     whole = session.stops.deadline
     if not session.stops.interrupted and session.revive_server():
         whole.allow(_START_S)
-    deadline = Reserved(whole, _RESERVE_S)
+    deadline = ReservedDeadline(whole, _RESERVE_S)
     session.progress.waits_for("Prefect's server", deadline)
     report = mirror.settle(account.expected, deadline=deadline, progress=session.progress.recorded)
     session.unmirrored = report.unmirrored

@@ -18,7 +18,7 @@ from argus_tasks.workers.attempts.messages import Outcome, Reported
 from argus_tasks.workers.attempts.resource_usage import Used
 
 if TYPE_CHECKING:
-    from argus_tasks.reporting.child_processes import Descendants
+    from argus_tasks.reporting.child_processes import ChildProcesses
     from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
     from argus_tasks.workers.attempts.messages import Assignment
     from argus_tasks.workers.attempts.stop_flag import StopFlag
@@ -41,18 +41,18 @@ class Watch:
 
 
 class _Joined(Watch):
-    def __init__(self, worker: WorkerEmitter, descendants: Descendants | None, used: Used) -> None:
+    def __init__(self, worker: WorkerEmitter, children: ChildProcesses | None, used: Used) -> None:
         self.sink = worker
         self._worker = worker
-        self._descendants = descendants
+        self._children = children
         self._used = used
 
     def sign(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
         places, metrics = [last] if last else [], dict(self._worker.metrics)
         epochs += self._worker.train_epochs
-        if self._descendants is not None:
-            theirs = self._descendants.look()
+        if self._children is not None:
+            theirs = self._children.collect()
             places += theirs.places
             metrics = theirs.metrics | metrics
             epochs += theirs.epochs
@@ -77,17 +77,17 @@ def watched(
     if context is None:
         yield Watch()
         return
-    from argus_tasks.reporting.child_processes import passed_on
-    from argus_tasks.reporting.worker_reporter import joined
+    from argus_tasks.reporting.child_processes import export_run
+    from argus_tasks.reporting.worker_reporter import join_run
 
     with ExitStack() as stack:
         try:
-            worker = stack.enter_context(joined(context, stop.is_set, disowned))
-            descendants = None
+            worker = stack.enter_context(join_run(context, stop.is_set, disowned))
+            children = None
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
-                descendants = stack.enter_context(passed_on(context))
-            watch: Watch = _Joined(worker, descendants, used)
+                children = stack.enter_context(export_run(context))
+            watch: Watch = _Joined(worker, children, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: the monitor is not told of a run: %r", error)
             watch = Watch()

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from argus_tasks.base.memfile import nameless_file
-from argus_tasks.base.process_tree import die_with, kill_all_below
+from argus_tasks.base.memfile import anonymous_file
+from argus_tasks.base.process_tree import die_with, kill_descendants
 from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.reported_attempt import end_chains
 from argus_tasks.workers.isolation.death import Death
@@ -54,7 +54,7 @@ def attempt_in_fork(
     The outcome comes through a file, so it is there as a whole or not at all, and whoever else
     holds the process's descriptors does not matter. What the attempt has left running is killed.
     """
-    result = nameless_file("outcome")
+    result = anonymous_file("outcome")
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -82,7 +82,7 @@ def attempt_in_fork(
             ended, status, usage = os.wait4(-1, 0)
             if ended == pid:
                 break
-        kill_all_below(_STRAYS_PATIENCE_S)
+        kill_descendants(_STRAYS_PATIENCE_S)
         size = os.fstat(result).st_size
         if size and status == 0:
             return os.pread(result, size, 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.monitoring.monitor_batch import Telling, telling_of
+from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_for
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
@@ -40,12 +40,12 @@ class Root:
                 session.run_one(run.index, 1)
         return session
 
-    def telling(self, *xs: int) -> Telling | None:
+    def telling(self, *xs: int) -> MonitorBatch | None:
         request = request_for(
             [{"x": x} for x in xs], experiment, self.root, mode="thread", name="n"
         )
         plan = make_plan(request)
-        return telling_of(plan, SweepFolder(self.root, plan.batch_id))
+        return monitor_batch_for(plan, SweepFolder(self.root, plan.batch_id))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_failed_batch_goes_on(root: Root) -> None:
     assert telling.n_total == 4
     assert [end.failed for end in telling.ended] == [False, False]
     assert "reused" not in telling.labels
-    assert not telling.lost
+    assert not telling.orphaned
 
 
 def test_a_done_batch_is_followed_by_the_next(root: Root) -> None:
@@ -117,12 +117,14 @@ def test_a_done_batch_is_followed_by_the_next(root: Root) -> None:
 def test_an_end_that_was_not_told(root: Root) -> None:
     session = root.run(1, 2)
     file = told_all(session, root.session, but=1)
-    lost = open_jobs(session.folder, file.read())
-    assert [(job.name, job.attempt) for job in lost.values()] == [(session.plan.runs[1].name, 1)]
+    orphaned = open_jobs(session.folder, file.read())
+    assert [(job.name, job.attempt) for job in orphaned.values()] == [
+        (session.plan.runs[1].name, 1)
+    ]
     telling = root.telling(1, 2)
     assert telling is not None
     assert telling.batch_id == session.plan.batch_id
-    assert (telling.n_total, list(telling.lost)) == (2, list(lost))
+    assert (telling.n_total, list(telling.orphaned)) == (2, list(orphaned))
 
 
 def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
@@ -130,7 +132,7 @@ def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
     ToldFile(session.folder.path).opened(session.plan.batch_id, "another session")
     telling = root.telling(1, 2)
     assert telling is not None
-    assert not telling.lost
+    assert not telling.orphaned
 
 
 def test_a_torn_or_missing_file_is_nothing_told(root: Root) -> None:

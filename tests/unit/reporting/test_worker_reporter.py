@@ -19,7 +19,7 @@ from argus_tasks.reporting.worker_reporter import (
     JoinContext,
     WorkerEmitter,
     close_writers,
-    joined,
+    join_run,
 )
 from tests.argus_server import ArgusServer, Faults
 from tests.support.delivery import HEAD, assert_accounts_meet, environment, epochs_of
@@ -28,9 +28,9 @@ QUIET: dict[str, Any] = {"heartbeat": False, "stop_polling": False, "resource_sn
 
 WORKER = """
 import json
-from argus_tasks.reporting.worker_reporter import JoinContext, joined
+from argus_tasks.reporting.worker_reporter import JoinContext, join_run
 for text in sys.stdin:
-    with joined(JoinContext.from_json(json.loads(text))) as worker:
+    with join_run(JoinContext.from_json(json.loads(text))) as worker:
         with Reporter("mine", **QUIET) as r, r.job("whatever") as j:
             for e in range(300):
                 j.epoch(e, train_loss=0.1)
@@ -131,7 +131,7 @@ def test_a_run_that_emits_nothing_leaves_no_reference(server: ArgusServer) -> No
     with Reporter(batch_id="s", **QUIET) as r:
         context = r.join_context("run", r.opened)
         assert context is not None
-        with joined(context) as worker:
+        with join_run(context) as worker:
             assert worker.last is None
         r.sink.emit("job_start", "x", {})
         close_writers()
@@ -144,7 +144,7 @@ def test_joined_runs_on_threads_know_their_own(server: ArgusServer) -> None:
         def work(name: str) -> None:
             context = r.join_context(name, r.opened)
             assert context is not None
-            with joined(context), Reporter("inner", **QUIET) as inner, inner.job("z") as j:
+            with join_run(context), Reporter("inner", **QUIET) as inner, inner.job("z") as j:
                 barrier.wait()
                 assert inner.batch_id == get_batch_id() == "s"
                 for epoch in range(50):
@@ -174,7 +174,7 @@ def test_runs_on_threads_do_not_wait_for_each_other(server: ArgusServer) -> None
             begun = r.sink.emit("job_start", r.wire_job_id(name), {})
             context = r.join_context(name, begun)
             assert context is not None
-            return stack.enter_context(joined(context))
+            return stack.enter_context(join_run(context))
 
         def end(name: str, worker: WorkerEmitter) -> None:
             assert worker.last is not None
@@ -206,7 +206,7 @@ def test_many_runs_on_many_threads_are_all_delivered(server: ArgusServer, outbox
             begun = r.sink.emit("job_start", r.wire_job_id(name), {})
             context = r.join_context(name, begun)
             assert context is not None
-            with joined(context) as worker:
+            with join_run(context) as worker:
                 for epoch in range(3):
                     worker.epoch(epoch, {"train_loss": 1.0})
             assert worker.last is not None
@@ -229,7 +229,7 @@ def test_stop_reaches_the_joined_reporter(server: ArgusServer) -> None:
         assert isinstance(r.sink, OutboxSink)
         context = r.join_context("run", r.opened)
         assert context is not None
-        with joined(context, stop.is_set), Reporter(**QUIET) as inner, inner.job("z") as j:
+        with join_run(context, stop.is_set), Reporter(**QUIET) as inner, inner.job("z") as j:
             assert not j.stopped
             stop.set()
             assert j.stopped

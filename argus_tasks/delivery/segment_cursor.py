@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.events import series_of
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of, torn_series
@@ -15,12 +15,12 @@ from argus_tasks.delivery.segment_places import chain_of
 class SegmentEvent:
     """An entry that has been taken. `unordered`: what should have gone before it did not come."""
 
-    place: Place
+    cursor: SegmentCursor
     entry: Entry
     unordered: bool = False
 
 
-class Place:
+class SegmentCursor:
     """One segment. Errors: OSError where it cannot be opened."""
 
     def __init__(self, outbox: Outbox, segment: str) -> None:
@@ -29,9 +29,9 @@ class Place:
         self.chain = chain_of(segment)
         self.offset, self.ledger = outbox.read_ack(segment)
         self.reader = SegmentReader(outbox.segment_path(segment), self.offset)
-        if self.reader.lost_place:
+        if self.reader.bad_offset:
             # Everything is sent again, and counted again.
-            self.offset, self.ledger = 0, Ledger()
+            self.offset, self.ledger = 0, CountsByBatch()
         self.series = self.ledger.batch_of_series()
         self.taken_final = False
         self.unordered = 0
@@ -59,7 +59,7 @@ class Place:
         count_torn(torn, self.ledger, self.series)
 
 
-def count_torn(torn: bytes, ledger: Ledger, series: dict[str, str]) -> None:
+def count_torn(torn: bytes, ledger: CountsByBatch, series: dict[str, str]) -> None:
     """Count what cannot be read: as one event where its id can, else as some of these batches."""
     found = torn_series(torn)
     if found and found[0] in series:

@@ -17,52 +17,54 @@ LOCK = "books.lock"
 _FOLDED_KEPT = 64
 
 
-def fold_into(folder: Path, batch_id: str, name: str, counts: Counts) -> None:
+def add_once(folder: Path, batch_id: str, name: str, counts: Counts) -> None:
     """Add what a segment, or a chain, had counted; a second time counts nothing.
 
     Errors: OSError, TimeoutError.
     """
     with locked(os.fspath(folder / LOCK)):
-        path = book_of(folder, batch_id)
-        book = read_book(path)
-        folded = list(book.get("folded", []))
+        path = totals_file(folder, batch_id)
+        totals = read_totals(path)
+        folded = list(totals.get("folded", []))
         if name in folded:
             return
-        add_to_book(path, batch_id, counts, [*folded, name])
+        add_to_totals(path, batch_id, counts, [*folded, name])
 
 
-def add_to_book(path: Path, batch_id: str, counts: Counts, folded: list[str] | None = None) -> None:
+def add_to_totals(
+    path: Path, batch_id: str, counts: Counts, folded: list[str] | None = None
+) -> None:
     """Add counts to a batch's book; the caller holds the lock. Errors: OSError."""
-    book = read_book(path)
-    total = Counts.from_json(book.get("counts", {}))
+    totals = read_totals(path)
+    total = Counts.from_json(totals.get("counts", {}))
     total.add(counts)
-    names = book.get("folded", []) if folded is None else folded
-    book |= {"batch_id": batch_id, "counts": total.to_json(), "folded": names[-_FOLDED_KEPT:]}
-    write_bytes_whole(path, seal(book))
+    names = totals.get("folded", []) if folded is None else folded
+    totals |= {"batch_id": batch_id, "counts": total.to_json(), "folded": names[-_FOLDED_KEPT:]}
+    write_bytes_whole(path, seal(totals))
 
 
-def book_of(folder: Path, batch_id: str) -> Path:
+def totals_file(folder: Path, batch_id: str) -> Path:
     """The file of a batch."""
     digest = hashlib.sha256(batch_id.encode()).hexdigest()[:8]
     return folder / "batches" / f"{slug(batch_id, 60)}-{digest}.json"
 
 
-def read_book(path: Path) -> dict[str, Any]:
+def read_totals(path: Path) -> dict[str, Any]:
     """What a batch's file holds; nothing where it is missing or damaged: then the sum of the
     batch's account does not meet."""
     try:
-        book = unseal(read_whole(path))
-        Counts.from_json(book.get("counts", {}))  # raises where they are none
-        str(book["batch_id"])
-        return book if isinstance(book.get("folded", []), list) else {}
+        totals = unseal(read_whole(path))
+        Counts.from_json(totals.get("counts", {}))  # raises where they are none
+        str(totals["batch_id"])
+        return totals if isinstance(totals.get("folded", []), list) else {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 
-def books(folder: Path) -> list[dict[str, Any]]:
+def all_totals(folder: Path) -> list[dict[str, Any]]:
     """The books of all batches, oldest first."""
     paths = sorted((folder / "batches").glob("*.json"), key=_age)
-    return [book for path in paths if (book := read_book(path))]
+    return [totals for path in paths if (totals := read_totals(path))]
 
 
 def _age(path: Path) -> float:
