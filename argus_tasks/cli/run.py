@@ -45,7 +45,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
     from argus_tasks.planning.sweep_plan import identity_of
-    from argus_tasks.reporting.waiting import undelivered_message
+    from argus_tasks.reporting.undelivered import undelivered_message
     from argus_tasks.runs.ledger.summary import SweepStopped
     from argus_tasks.runs.ledger.sweep_folder import find_batch
 

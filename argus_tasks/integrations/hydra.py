@@ -108,8 +108,8 @@ class ArgusCallback(Callback):
     def _open(self, *, n_total: int | None, app: str) -> None:
         self._close(Unfinished("another run has begun"))
         reporter = Reporter(**self._options, batch_id=self._batch_id, n_total=n_total)
-        reporter.labels["app"] = app
-        reporter.on_stop = self._asked
+        reporter.options.labels["app"] = app
+        reporter.options.on_stop = self._asked
         self._reporter = reporter.__enter__()
         self._batch_id = reporter.batch_id
         self._opened_on = boot_id()
@@ -181,7 +181,7 @@ class ArgusCallback(Callback):
         reporter = Reporter(
             **self._options, batch_id=self._batch_id, heartbeat=False, resource_snapshot=False
         )
-        reporter.opens = self._here()
+        reporter.options.opens = self._here()
         self._reporter = reporter.__enter__()
         return reporter
 

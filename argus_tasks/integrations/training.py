@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from argus_tasks.base.guard import guarded
 from argus_tasks.reporting import active
-from argus_tasks.reporting.child_processes import current
+from argus_tasks.reporting.child_processes import current_emitter
 from argus_tasks.reporting.job import JobContext, open_jobs
 from argus_tasks.reporting.reporter import Reporter
 from argus_tasks.runs.context.run_context import RunContext, running
@@ -93,7 +93,7 @@ class _InRun:
         self._run.epoch(epoch, **taken)
 
     def metrics(self, metrics: dict[str, Any]) -> None:
-        worker = current()
+        worker = current_emitter()
         if worker is not None:
             worker.add_metrics(metrics)
 
@@ -146,7 +146,7 @@ class _OwnJob(_InJob):
             reporter = Reporter(
                 batch_prefix, batch_id=batch_id, n_total=1, experiment_type="training"
             )
-            reporter.on_stop = self._asked
+            reporter.options.on_stop = self._asked
             self._stack.enter_context(reporter)
         super().__init__(
             self._stack.enter_context(reporter.job(job_id, model=model, dataset=dataset))

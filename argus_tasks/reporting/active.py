@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from argus_tasks.base import ids
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.repo import repo_of
-from argus_tasks.reporting.child_processes import current
+from argus_tasks.reporting.child_processes import current_emitter
 from argus_tasks.reporting.sinks import emit_any
 from argus_tasks.reporting.worker_reporter import emitter_of_thread
 
@@ -52,7 +52,7 @@ def chosen_batch_id(prefix: str) -> str:
 def emit(event: str, **fields: Any) -> None:
     """Emit for this thread's run of a sweep, else on the reporter that was entered last in this
     process, from any thread. Does nothing without one. Never raises."""
-    worker = emitter_of_thread() or (None if _reporters else current())
+    worker = emitter_of_thread() or (None if _reporters else current_emitter())
     if worker is not None:
         context = worker.context
         emit_any(worker.emit, context.batch_id, context.job_id, event, fields)
@@ -72,7 +72,7 @@ def set_batch_id(batch_id: str) -> None:
 
 def get_batch_id() -> str | None:
     """The batch that is reported on now; else what `set_batch_id` was given; else None."""
-    worker = emitter_of_thread() or (None if _reporters else current())
+    worker = emitter_of_thread() or (None if _reporters else current_emitter())
     if worker is not None:
         return worker.context.batch_id
     if _reporters:

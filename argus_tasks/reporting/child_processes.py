@@ -89,15 +89,15 @@ def export_run(context: JoinContext) -> Iterator[ChildProcesses]:
         _unlink(children.notes)
 
 
-def current() -> WorkerEmitter | None:
+def current_emitter() -> WorkerEmitter | None:
     """The run that this thread works for; in a process that an experiment has started, that of the
     experiment."""
     if any_run_joined():
         return emitter_of_thread() or sole_emitter()
-    return emitter() if VARIABLE in os.environ else None
+    return inherited_emitter() if VARIABLE in os.environ else None
 
 
-def emitter() -> WorkerEmitter | None:
+def inherited_emitter() -> WorkerEmitter | None:
     """In a process that an experiment has started: what emits for the experiment's run."""
     if not _mine:
         _mine.append(_make_emitter())
