@@ -1,4 +1,4 @@
-"""What `argus-tasks doctor` asks about the monitor and the outbox."""
+"""The checks of `argus-tasks doctor` for the monitor and the outbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _SKEW_S = 30.0
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the doctor's: `level` is good, warning or broken."""
+    """One line of the output of `doctor`.
+
+    Attributes:
+        level: good, warning or broken.
+        what: the subject.
+        said: the finding.
+    """
 
     level: str
     what: str
@@ -33,7 +39,7 @@ class CheckResult:
 
 
 def versions() -> list[CheckResult]:
-    """Python and the packages that matter."""
+    """The versions of Python and of the main packages."""
     named = ["argus-tasks", "prefect", "httpx", "psutil", "pydantic"]
     known = []
     for name in named:
@@ -49,7 +55,7 @@ def versions() -> list[CheckResult]:
 
 
 def server() -> list[CheckResult]:
-    """The monitor: there, the token good, the clocks together."""
+    """Whether the monitor answers and accepts the token, and how far the clocks differ."""
     if disabled():
         return [CheckResult("warning", "monitor", "ARGUS_DISABLE is set: nothing is sent")]
     url = server_url()
@@ -101,7 +107,7 @@ def _token(url: str) -> list[CheckResult]:
 
 
 def outbox() -> list[CheckResult]:
-    """The outbox: on a local disk, locks work, room left, nothing set aside."""
+    """Whether the outboxes are on a local disk with locks and free space, and what they hold."""
     root = outbox_root()
     there = root
     while not there.exists():

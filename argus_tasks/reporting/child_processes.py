@@ -1,7 +1,7 @@
-"""Processes that an experiment starts or forks: a Reporter there joins the run, too.
+"""Processes that an experiment starts or forks: a Reporter in them belongs to the run, too.
 
-The run's context goes down to them in the environment. What the run's end has to know of them
-(where their events end, their metrics) comes back as lines of a file beside the outbox.
+They get the run's context in an environment variable. What the run's last event needs from them
+(where their events end, their metrics) they write to a file beside the outbox, as lines of JSON.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from argus_tasks.reporting.worker_reporter import (
 
 @dataclass
 class ChildReports:
-    """What the processes of a run have told.
+    """What the child processes of a run have reported.
 
     Attributes:
-        places: where their events end.
-        metrics: what their reporters were given.
-        epochs: how many they have sent.
+        places: where their events end in the outbox.
+        metrics: the metrics that their reporters were given.
+        epochs: how many epochs they have reported.
     """
 
     places: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class ChildReports:
 
 
 class ChildProcesses:
-    """Those of one run, from inside its own process. Made by `export_run`."""
+    """The child processes of one run, seen from the run's own process. Made by `export_run`."""
 
     def __init__(self, context: JoinContext) -> None:
         folder = Path(context.folder) / "rosters"
@@ -58,7 +58,7 @@ class ChildProcesses:
         self._outbox = Outbox(context.folder)
 
     def collect(self) -> ChildReports:
-        """What they have told by now."""
+        """What they have reported so far."""
         found = ChildReports()
         chains: set[str] = set()
         for note in read_json_lines(self.notes):
@@ -73,7 +73,7 @@ class ChildProcesses:
 
 @contextmanager
 def export_run(context: JoinContext) -> Iterator[ChildProcesses]:
-    """Within, the processes that this one starts or forks join the run."""
+    """Within this block, processes that this one starts or forks emit events for the run."""
     children = ChildProcesses(context)
     before = os.environ.get(VARIABLE)
     value = {"context": context.to_json(), "notes": os.fspath(children.notes)}
@@ -90,15 +90,15 @@ def export_run(context: JoinContext) -> Iterator[ChildProcesses]:
 
 
 def current_emitter() -> WorkerEmitter | None:
-    """The run that this thread works for; in a process that an experiment has started, that of the
-    experiment."""
+    """What emits for the run that this thread executes; in a child process of an experiment, for
+    the experiment's run. None outside of a sweep."""
     if any_run_joined():
         return emitter_of_thread() or sole_emitter()
     return inherited_emitter() if VARIABLE in os.environ else None
 
 
 def inherited_emitter() -> WorkerEmitter | None:
-    """In a process that an experiment has started: what emits for the experiment's run."""
+    """In a child process of an experiment: what emits for the experiment's run."""
     if not _mine:
         _mine.append(_make_emitter())
     return _mine[0]
@@ -121,7 +121,7 @@ def _make_emitter() -> WorkerEmitter | None:
 
 @guarded(default=None)
 def record_forked_chain(writer: SegmentWriter) -> None:
-    """In a forked process that begins a chain of its own: say so."""
+    """In a forked process: record the chain that it has opened, for the run's end."""
     if VARIABLE in os.environ:
         context, notes = _from_environment()
         Roster(Outbox(context.folder), context.batch_id).add_chain(writer.chain)

@@ -1,4 +1,4 @@
-"""What is said of events that have not reached the monitor when a process ends."""
+"""Messages about events that have not reached the monitor when a process ends."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from argus_tasks.reporting.target import configured, server_url
 
 
 def later_delivery(*, sending: bool) -> str:
-    """What becomes of them; `sending`: a process of its own goes on."""
+    """When such events are sent; `sending`: a background process is sending them now."""
     later = "for the next run or for: argus-tasks outbox send"
     return f"and is sent for {linger_s():g} s more; then {later}" if sending else later
 
 
 def undelivered_message() -> str | None:
-    """One line on what waits for the monitor on this host; None where nothing does."""
+    """One line about the events that wait on this host; None where none waits."""
     url = server_url() if configured() else None
     waiting = 0 if url is None else sum(1 for _ in Outbox(folder_for(url)).waiting_events())
     if not waiting:
