@@ -1,4 +1,4 @@
-"""What an answer of the events route says of each event."""
+"""The answers of the server's events route, read event by event."""
 
 from __future__ import annotations
 
@@ -11,17 +11,29 @@ from argus_tasks.delivery.transport import Answer
 
 @dataclass
 class EventResults:
-    """By event id: those refused, with the server's words, and those it says nothing of."""
+    """The events of a request that were not accepted.
+
+    Attributes:
+        refused: the server's reason, by event id.
+        unmentioned: the ids of events that the answer does not mention.
+    """
 
     refused: dict[str, str] = field(default_factory=dict)
     unmentioned: list[str] = field(default_factory=list)
 
 
 def event_results(answer: Answer, event_ids: Sequence[str]) -> EventResults | None:
-    """Read an answer of success; None where it is another, or no Argus server's.
+    """Read the answer to a request with events.
 
-    Only what the answer calls accepted (or deduplicated) is; without `results`, all where it says
-    that as many were accepted as were sent.
+    An event counts as accepted only where the answer says so ("accepted" or "deduplicated"). An
+    answer without `results` accepts all events if its count equals the number of events.
+
+    Args:
+        answer: the answer.
+        event_ids: the ids of the events in the request.
+
+    Returns:
+        None where the answer is no success, or was not given by an Argus server.
     """
     body = answer.body
     if answer.status is None or not 200 <= answer.status < 300 or not isinstance(body, dict):
@@ -46,6 +58,6 @@ def event_results(answer: Answer, event_ids: Sequence[str]) -> EventResults | No
 
 
 def refuses(status: int | None) -> bool:
-    """Whether this status says that something in the request is not taken."""
+    """Whether this status says that the server refuses something in the request."""
     others = (401, 403, 404, 405, 408, 425, 429)
     return status is not None and 400 <= status < 500 and status not in others

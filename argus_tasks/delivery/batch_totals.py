@@ -1,4 +1,4 @@
-"""Counts by batch that outlive an outbox's segments; one file a batch."""
+"""The counts of delivered and removed segments, in one file for each batch of an outbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDED_KEPT = 64
 
 
 def add_once(folder: Path, batch_id: str, name: str, counts: Counts) -> None:
-    """Add what a segment, or a chain, had counted; a second time counts nothing.
+    """Add the counts of a segment or chain to its batch; a second call for it does nothing.
 
     Errors: OSError, TimeoutError.
     """
@@ -34,7 +34,7 @@ def add_once(folder: Path, batch_id: str, name: str, counts: Counts) -> None:
 def add_to_totals(
     path: Path, batch_id: str, counts: Counts, folded: list[str] | None = None
 ) -> None:
-    """Add counts to a batch's book; the caller holds the lock. Errors: OSError."""
+    """Add counts to the totals of a batch; the caller holds the lock. Errors: OSError."""
     totals = read_totals(path)
     total = Counts.from_json(totals.get("counts", {}))
     total.add(counts)
@@ -44,14 +44,14 @@ def add_to_totals(
 
 
 def totals_file(folder: Path, batch_id: str) -> Path:
-    """The file of a batch."""
+    """The file with the totals of a batch."""
     digest = hashlib.sha256(batch_id.encode()).hexdigest()[:8]
     return folder / "batches" / f"{slug(batch_id, 60)}-{digest}.json"
 
 
 def read_totals(path: Path) -> dict[str, Any]:
-    """What a batch's file holds; nothing where it is missing or damaged: then the sum of the
-    batch's account does not meet."""
+    """The content of a totals file; empty where it is missing or damaged. Then events of the batch
+    are counted as missing."""
     try:
         totals = unseal(read_whole(path))
         Counts.from_json(totals.get("counts", {}))  # raises where they are none
@@ -62,7 +62,7 @@ def read_totals(path: Path) -> dict[str, Any]:
 
 
 def all_totals(folder: Path) -> list[dict[str, Any]]:
-    """The books of all batches, oldest first."""
+    """The totals of all batches, the oldest file first."""
     paths = sorted((folder / "batches").glob("*.json"), key=_age)
     return [totals for path in paths if (totals := read_totals(path))]
 

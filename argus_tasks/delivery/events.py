@@ -1,7 +1,7 @@
-"""Events as the Argus server wants them (envelope 1.1). The only module that knows wire names.
+"""Events in the format of the Argus server (envelope 1.1).
 
-An event is built once, as the very bytes that are sent: one line of compact JSON. Its id is a UUID
-whose tail counts the events of one process and batch, so that ids also say what is missing.
+An event is built once, as the bytes that are sent: one line of compact JSON. Its id is a UUID whose
+last twelve digits count the events of one process and batch, so missing events can be noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argus_tasks.base.redact import known_secrets, redact_value
 from argus_tasks.delivery.segment_places import Ref
 
 SCHEMA_VERSION = "1.1"
-"""The version of the events that are sent, as each of them says it."""
+"""The version of the event format, which each event names."""
 
 BATCH_ID_LIMIT = 128
 JOB_ID_LIMIT = 256
@@ -35,7 +35,7 @@ EVENT_TYPES = frozenset(
 )
 JOB_EVENTS = frozenset({"job_start", "job_epoch", "job_done", "job_failed", "log_line"})
 
-# What yields first when there is no room: the higher class.
+# The classes of events by importance: where space is short, the highest class is dropped first.
 LIFECYCLE, EPOCH, SNAPSHOT, LOG = 0, 1, 2, 3
 CLASS_OF = {"job_epoch": EPOCH, "resource_snapshot": SNAPSHOT, "log_line": LOG}
 
@@ -56,7 +56,7 @@ _float_text = float.__repr__
 
 @dataclass(frozen=True)
 class Source:
-    """Who sends: `project` on every event with `host`; the rest only where a batch opens."""
+    """The sender of an event. Each event has project and host; the rest is sent once a batch."""
 
     project: str
     host: str | None = None
@@ -65,11 +65,11 @@ class Source:
     command: str | None = None
 
     def short(self) -> dict[str, str]:
-        """What every event carries."""
+        """The keys that every event has."""
         return self._named("project", "host")
 
     def full(self) -> dict[str, str]:
-        """What `batch_start`, `job_start` and `env_snapshot` carry."""
+        """The keys that `batch_start` and `env_snapshot` have."""
         return self._named("project", "host", "user", "commit", "command")
 
     def _named(self, *names: str) -> dict[str, str]:
@@ -80,8 +80,8 @@ class Source:
 
 
 def fit_id(text: Any, limit: int) -> str:
-    """An id that the server takes: text of 1 to `limit` characters; a longer one keeps its start
-    and ends in a hash of the whole."""
+    """An id as text of 1 to `limit` characters, as the server requires. A longer one is cut, and ends
+    in a hash of the whole."""
     plain = str(to_jsonable(text)) or "unnamed"
     if len(plain) <= limit:
         return plain
@@ -89,11 +89,11 @@ def fit_id(text: Any, limit: int) -> str:
 
 
 class Clock:
-    """Wall-clock time as event timestamps; the text of a second is kept."""
+    """Makes timestamps of events from the wall clock; it caches the text of the present second."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        # A tuple, so that another thread sees a second with its own text.
+        # A tuple, so that other threads never see the text of another second.
         self._second = (-math.inf, "")
 
     def stamp(self) -> str:
@@ -111,7 +111,7 @@ class Clock:
 
 
 class EventStream:
-    """The events of one batch in one process: its envelope, and its numbered ids."""
+    """Builds the events of one batch in one process: their envelope and their numbered ids."""
 
     def __init__(self, batch_id: str, source: Source, *, now: Callable[[], float] = time.time):
         self.batch_id = fit_id(batch_id, BATCH_ID_LIMIT)
@@ -119,14 +119,14 @@ class EventStream:
         self._clock = Clock(now)
         self.stamp = self._clock.stamp
         self.after: tuple[Ref, ...] = ()
-        """What must be acknowledged before the next event of this stream."""
+        """The places in the outbox that must be delivered before the next event of this stream."""
         self._short = _dumps(source.short())
         self._full = _dumps(source.full())
         self.renew()
         _streams.add(self)
 
     def renew(self) -> None:
-        """Start a new series of ids: on creation, and in a forked child."""
+        """Start a new series of ids: at the beginning, and in a forked child."""
         raw = os.urandom(9).hex()
         self.prefix = (
             f"{raw[:8]}-{raw[8:12]}-4{raw[12:15]}-{'89ab'[int(raw[17], 16) % 4]}{raw[15:18]}-"
@@ -135,7 +135,14 @@ class EventStream:
         self.numbers = itertools.count(_FIRST_NUMBER)
 
     def build(self, event_type: str, job_id: str | None, data: Mapping[str, Any]) -> bytes:
-        """One event as one line. Any value goes in; what JSON cannot say is said so in `data`."""
+        """One event as one line.
+
+        Args:
+            event_type: the event's type.
+            job_id: the job; None for an event of the batch.
+            data: the data. Any value is accepted; one that JSON does not have is replaced, and
+                `data` says so.
+        """
         stamp = self.stamp()
         text = _dumps(_fitted(event_type, clean(data)))
         if len(text) > EVENT_LIMIT:
@@ -151,11 +158,11 @@ class EventStream:
         return line.encode()
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder of one job's epochs."""
+        """A builder for the epoch events of one job."""
         return EpochBuilder(self, job_id)
 
     def epoch_envelope(self, job_id: str) -> tuple[str, str]:
-        """What stands between id and time, and between time and data, in a job's epochs."""
+        """The text between id and time, and that between time and data, of a job's epoch events."""
         before = '","schema_version":"1.1","event_type":"job_epoch","timestamp":"'
         after = (
             f'","batch_id":{_JSON_STRING(self.batch_id)}'
@@ -166,7 +173,8 @@ class EventStream:
 
 
 class EpochBuilder:
-    """`job_epoch` events of one job: the envelope is made once, plain numbers take a short way."""
+    """Builds the `job_epoch` events of one job. The envelope is made once, and plain numbers are
+    written without an encoder."""
 
     def __init__(self, stream: EventStream, job_id: str) -> None:
         self._stream = stream
@@ -186,7 +194,7 @@ class EpochBuilder:
         """One event as one line."""
         self.count += 1
         # Plain floats are written out here, one by one: this is every training loop's hot path.
-        # A not-finite one is unequal to itself after subtraction, and takes the long way.
+        # One that is not finite does not give 0 minus itself, and is encoded in `_numbers`.
         if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
             data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         else:
@@ -231,7 +239,7 @@ class EpochBuilder:
         batch_time_ms: Any,
         extra: dict[str, Any],
     ) -> str:
-        """Integers, floats by another name (numpy's) and more metrics are nearly as common."""
+        """The data where there are integers, subclasses of float (numpy's) or more metrics."""
         if type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
             return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
@@ -265,7 +273,7 @@ class EpochBuilder:
         given = epoch
         number = _whole_number(given)
         if number is None:
-            # The server wants an integer: the count of epochs stands in, what was given beside it.
+            # The server requires an integer: the number of epochs so far, beside the given value.
             fields = {**fields, "epoch": self.count - 1, "epoch_given": given}
         else:
             fields = {**fields, "epoch": number}
@@ -276,10 +284,10 @@ class EpochBuilder:
 
 
 def clean(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A user's mapping as JSON that the server keeps.
+    """A user's mapping as JSON that the server can store, without secrets.
 
-    Numbers that are not finite become null and are named under `nonfinite`, integers beyond 64 bits
-    and overlong texts likewise under `shortened`; secrets are masked.
+    Numbers that are not finite become null and are listed under `nonfinite`. Integers beyond 64
+    bits become floats and long texts are cut, both listed under `shortened`.
     """
     nonfinite: dict[str, str] = {}
     shortened: dict[str, str] = {}
@@ -295,7 +303,7 @@ def clean(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The data with what the server requires of this type, whatever was given."""
+    """The data with the keys that the server requires of this type."""
     if event_type == "job_epoch":
         number = _whole_number(data.get("epoch"))
         if number is None:
@@ -310,28 +318,28 @@ def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def event_id_of(line: bytes) -> str:
-    """The id of an event's line."""
+    """The id of an event."""
     return line[_ID_START:ID_END].decode("ascii", "replace")
 
 
 def series_of(line: bytes) -> tuple[str, int]:
-    """The series that an event's id belongs to, and its number in it. Errors: ValueError."""
+    """The series of an event's id, and its number in the series. Errors: ValueError."""
     return line[_ID_START:_PREFIX_END].decode("ascii"), int(line[_PREFIX_END:ID_END], 16)
 
 
 def event_type_of(line: bytes) -> str:
-    """The type of an event's line."""
+    """The type of an event. Errors: ValueError."""
     start = line.index(_TYPE_MARK) + len(_TYPE_MARK)
     return line[start : line.index(b'"', start)].decode("ascii", "replace")
 
 
 def is_event(line: bytes) -> bool:
-    """Whether the line looks like a whole event of ours."""
+    """Whether a line looks like a whole event."""
     return line.startswith(LINE_START) and line.endswith(LINE_END)
 
 
 def class_of(event_type: str) -> int:
-    """How early events of this type yield when there is no room."""
+    """The class of an event type; where space is short, higher classes are dropped first."""
     return CLASS_OF.get(event_type, LIFECYCLE)
 
 

@@ -1,4 +1,4 @@
-"""Making room: near its bound an outbox gives up waiting events, the least important first."""
+"""Eviction: an outbox near its size limit drops waiting events, the least important first."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ REASON = "over_bound"
 
 
 def evict(outbox: Outbox, skip: Collection[str]) -> list[str]:
-    """Give up log lines, then snapshots, then epochs, oldest first, until 5/16 of the bound are
-    free. Returns the segments that were rewritten; their offsets mean what they meant before.
+    """Drop log lines, then resource snapshots, then epochs, oldest first, until 5/16 of the size
+    limit are free. Nothing happens below 13/16 of the limit. Only the elected sender calls it.
 
-    Does nothing below 13/16 of the bound. Segments in `skip` are left alone. Only for the elected
-    sender.
+    Args:
+        outbox: the outbox.
+        skip: names of segments that are not changed.
+
+    Returns:
+        The names of the segments that were rewritten. Offsets in them keep their meaning.
     """
     mark = outbox.folder / "pressure"
     size = outbox.size()
@@ -52,7 +56,7 @@ def evict(outbox: Outbox, skip: Collection[str]) -> list[str]:
 
 
 def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
-    """Rewrite a segment without the waiting events of a class; returns the bytes freed."""
+    """Rewrite a segment without its waiting events of a class. Returns the bytes freed."""
     path = outbox.segment_path(segment)
     before = os.stat(path).st_size  # noqa: PTH116
     cursor = SegmentCursor(outbox, segment)
@@ -68,7 +72,7 @@ def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
 
 
 def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
-    """The lines of the rewritten segment. One gap, the first, says what all of them held."""
+    """The lines of the rewritten segment. The first gap counts the events of all gaps."""
     dropped: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if _is_of(entry, kind):

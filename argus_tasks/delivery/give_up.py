@@ -1,4 +1,4 @@
-"""Giving up what waits, by hand: counted as dropped, with the reason that was given."""
+"""Drop the waiting events of an outbox by hand; they are counted with the given reason."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from argus_tasks.delivery.uploads import queued
 
 
 def give_up_waiting(outbox: Outbox, reason: str) -> int:
-    """Drop every waiting event and upload of an outbox; returns how many there were.
+    """Drop all waiting events and uploads of an outbox.
 
-    Errors: ArgusTasksError where a running process is sending from this outbox; OSError.
+    Args:
+        outbox: the outbox.
+        reason: the reason that the events are counted with.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ArgusTasksError: a running process sends from this outbox.
+        OSError: a file cannot be written.
     """
     lock = ProcessLock(os.fspath(outbox.folder / "sender.lock"))
     if not lock.take():

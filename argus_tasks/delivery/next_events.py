@@ -1,4 +1,4 @@
-"""What goes next: each chain's entries in their order, and across chains after what they name."""
+"""Select the next events to send: each chain in order, events after those they wait for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ_BYTES = 256 * 1024
 
 
 class EventSelector:
-    """Takes entries out of one or more outboxes, as many as one request may hold."""
+    """Selects entries of one or more outboxes, as many as one request may hold."""
 
     def __init__(
         self,
@@ -33,27 +33,27 @@ class EventSelector:
         self.order = EventOrder(monotonic)
 
     def also(self, outbox: Outbox) -> None:
-        """Take from this outbox, too."""
+        """Select from this outbox, too."""
         if all(known.folder != outbox.folder for known in self.outboxes):
             self.outboxes.append(outbox)
 
     def forget(self) -> None:
-        """Begin anew behind what has been acknowledged."""
+        """Start again after the last acknowledged events."""
         self.cursors.clear()
         self.order = EventOrder(self._monotonic)
 
     def done_with(self, cursor: SegmentCursor) -> None:
-        """The segment is delivered and removed."""
+        """Record that a segment was delivered and removed."""
         self.cursors.pop(cursor.segment, None)
         self._gone.add(cursor.segment)
 
     def fills_a_request(self, items: Sequence[SegmentEvent]) -> bool:
-        """Whether so much was taken that more may wait."""
+        """Whether these entries nearly fill a request, so that more may be waiting."""
         size = sum(len(item.entry.line) for item in items)
         return len(items) >= self._max_events or size >= MAX_BYTES // 2
 
     def collect(self) -> list[SegmentEvent]:
-        """The entries that go next, in order."""
+        """The entries of the next request, in order."""
         chains = self._refresh()
         items: list[SegmentEvent] = []
         size = 0
@@ -96,11 +96,12 @@ class EventSelector:
     def _take(
         self, cursor: SegmentCursor, items: list[SegmentEvent], size: int
     ) -> tuple[int, bool]:
-        """Take what may go now; the second value says that this chain goes no further."""
+        """Take the entries of a segment that may be sent now. Returns the request's size, and
+        whether no more of this chain is taken."""
         while not cursor.taken_final:
             entries = cursor.reader.read(_READ_BYTES)
             if not entries:
-                # A later segment of the chain is listed only where nothing comes here any more.
+                # A chain has a later segment only when nothing more is written to this one.
                 return size, False
             for entry in entries:
                 if self._waits(cursor.chain, entry.after):
@@ -123,12 +124,12 @@ class EventSelector:
                 continue
             if not self.order.gives_up(chain, ref):
                 return True
-            self._warn(f"what should have come before does not come ({ref}): sending on")
+            self._warn(f"events that others wait for do not arrive ({ref}): the others are sent")
         return False
 
     def _is_before(self, ref: Ref) -> bool:
-        """Whether what stands before this place has been settled, or goes out ahead of what is
-        taken next; or can never come, because who writes there is dead."""
+        """Whether the events before this place are delivered, or are sent ahead of what is taken
+        next; or can never arrive, because their writer is dead."""
         cursor = self.cursors.get(ref.segment)
         if cursor is None:
             return ref.segment in self._gone or any(

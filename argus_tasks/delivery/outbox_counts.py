@@ -1,4 +1,4 @@
-"""An outbox's accounts: its books, and what its segments and drops files add to them."""
+"""The event counts of an outbox, by batch: from its totals, segments and drops files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from argus_tasks.delivery.segment_cursor import SegmentCursor, count_torn
 
 
 def accounts(outbox: Outbox) -> list[BatchCounts]:
-    """Every batch's account, oldest first as far as that is known."""
+    """The counts of all batches, the oldest first as far as that is known."""
     return [
         BatchCounts.of(batch_id, counts) for batch_id, counts in _ledger(outbox).batches.items()
     ]
 
 
 def account(outbox: Outbox, batch_id: str) -> BatchCounts:
-    """One batch's account; all zeros where it is not known here."""
+    """The counts of one batch; all zero where the outbox does not have it."""
     return BatchCounts.of(batch_id, _ledger(outbox).of(batch_id))
 
 
@@ -58,7 +58,7 @@ def _of_segment(outbox: Outbox, segment: str, series: dict[str, str]) -> CountsB
 
 
 def count_waiting(entry: Entry, ledger: CountsByBatch, series: dict[str, str]) -> None:
-    """Count one entry as waiting; what cannot be read, or was taken out, as dropped."""
+    """Count an entry as waiting; where it cannot be read or was evicted, as dropped."""
     if entry.torn:
         count_torn(entry.torn, ledger, series)
     if entry.line:

@@ -1,8 +1,8 @@
 """Segments: the append-only files that a process writes its events to.
 
-A segment's lines are events, byte for byte as they are sent, and directives that start with `#`:
-the header, `after` (what must be acknowledged before all that follows in the chain), `upload`,
-`gap` (lines that were taken out; offsets count as if they were there) and `end` (nothing follows).
+A line is an event, as it is sent, or a directive, which starts with `#`: the header, `after` (the
+places that must be delivered before the rest of the chain), `upload`, `gap` (evicted lines, which
+offsets still count) and `end` (nothing follows).
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ def directive(value: dict[str, Any]) -> bytes:
 
 
 def after_note(refs: Iterable[Ref]) -> bytes:
-    """The directive that names what must be acknowledged before what follows."""
+    """The directive that names the places that must be delivered before what follows."""
     return directive({"after": [str(ref) for ref in refs]})
 
 
 class Capacity(Protocol):
-    """How much may still be written here; an `Outbox` says so."""
+    """How much may still be written to a folder; an `Outbox` is one."""
 
     @property
     def segment_bytes(self) -> int:
-        """When a segment is full and the next begins."""
+        """The size in bytes at which a segment is full."""
         ...
 
     def admits(self) -> int:
@@ -59,14 +59,20 @@ class Capacity(Protocol):
 
 
 class SegmentWriter:
-    """This process's own chain of segments in a folder. Threads share it; a fork opens its own.
+    """Writes this process's chain of segments in a folder. Threads share it; a fork opens its own.
 
-    `append` never raises OSError: what finds no room is counted in the chain's drops file.
+    `append` raises no OSError: an event for which there is no space is counted as dropped.
     """
 
     def __init__(self, folder: str, room: Capacity, *, reuse_idle: bool = False) -> None:
-        """`shares`: go on with a chain that another process of this host has left idle, and leave
-        one so."""
+        """Prepare a chain; the first event opens it.
+
+        Args:
+            folder: the outbox.
+            room: the limits of the outbox.
+            reuse_idle: continue a chain that another process of this host has left idle, and leave
+                this one idle at the end.
+        """
         self.folder = folder
         self._outbox_capacity = room
         self._reuse_idle = reuse_idle
@@ -76,7 +82,7 @@ class SegmentWriter:
         _writers.add(self)
 
     def _reset(self) -> None:
-        # Reentrant: a signal handler may emit while its own thread is in here.
+        # Reentrant: a signal handler may emit while its thread holds the lock.
         self._lock = threading.RLock()
         self._descriptor = -1
         self._left = -1
@@ -97,11 +103,11 @@ class SegmentWriter:
 
     @property
     def segment(self) -> str:
-        """The name of the segment that is written now."""
+        """The name of the current segment."""
         return f"{self.chain}.{self._number:06d}"
 
     def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        """Append one event with one write call; False where it found no room and was counted."""
+        """Append one event with one write call. False where there was no space; it is counted."""
         with self._lock:
             if stream.after:
                 return self._append_first(line, kind, stream)
@@ -119,8 +125,8 @@ class SegmentWriter:
             return True
 
     def _append_first(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        """What a stream's first event has to wait for, and the event, in one write: where they were
-        two, another thread's event could stand between."""
+        """Append a stream's first event together with the places that it waits for, in one write:
+        between two, another thread could write an event."""
         after, stream.after = stream.after, ()
         kept = False
         try:
@@ -139,8 +145,18 @@ class SegmentWriter:
         after: Sequence[Ref] = (),
         sync: bool = False,
     ) -> Ref | None:
-        """`append` that says where the event ends, and may name what must be acknowledged before
-        it. `sync` also flushes it to the disk. None where there was no room."""
+        """Append one event.
+
+        Args:
+            line: the event.
+            kind: its class.
+            stream: the stream that has built it.
+            after: the places that must be delivered before it.
+            sync: whether to flush it to the disk.
+
+        Returns:
+            Where it ends; None where there was no space for it.
+        """
         if after:
             line = after_note(after) + line
         with self._lock:
@@ -157,8 +173,15 @@ class SegmentWriter:
     def append_directive(
         self, value: dict[str, Any], stream: EventStream | None = None
     ) -> Ref | None:
-        """Append a line that is no event; one of a stream waits for what its events wait for. None
-        where there was no room."""
+        """Append a directive.
+
+        Args:
+            value: its content.
+            stream: a stream whose next event waits for places: the directive waits for them, too.
+
+        Returns:
+            Where it ends; None where there was no space for it.
+        """
         line = directive(value)
         if stream is not None and stream.after:
             line = after_note(stream.after) + line
@@ -171,7 +194,7 @@ class SegmentWriter:
                     os.ftruncate(self._descriptor, size)
                     return None
             except OSError as error:
-                log.warning("argus-tasks: the outbox took no note: %s", error)
+                log.warning("argus-tasks: the outbox could not be written: %s", error)
                 return None
             self._left -= len(line)
             return self._end()
@@ -184,7 +207,7 @@ class SegmentWriter:
             return self.chain
 
     def place(self) -> Ref | None:
-        """The end of what this process has written here; None before the first event."""
+        """Where the events of this process end; None before the first event."""
         with self._lock:
             return self._end() if self._descriptor >= 0 else None
 
@@ -194,25 +217,25 @@ class SegmentWriter:
         return self._written_before + self._capacity - self._left if self._capacity else 0
 
     def _end(self) -> Ref:
-        # Asked of the file: a signal handler may have emitted in between.
+        # From the file: a signal handler may have written meanwhile.
         return Ref(self.segment, os.fstat(self._descriptor).st_size)
 
     def sync(self) -> None:
-        """Flush lifecycle events that are not on the disk yet."""
+        """Flush lifecycle events that may not be on the disk yet."""
         if self.unsynced and self._descriptor >= 0:
             self.unsynced = False
             self.sync_descriptor(self._descriptor)
 
     @staticmethod
     def sync_descriptor(descriptor: int) -> None:
-        """Flush to the disk; a descriptor that has been closed meanwhile was rotated away."""
+        """Flush a file to the disk. One whose descriptor was closed meanwhile is complete."""
         try:
             getattr(os, "fdatasync", os.fsync)(descriptor)
         except OSError:
             pass
 
     def close(self) -> None:
-        """Write `end`, or leave the chain idle; the next append opens one."""
+        """End the chain, or leave it idle. The next append opens another."""
         with self._lock:
             if self._descriptor < 0:
                 return
@@ -297,20 +320,20 @@ class SegmentWriter:
         if error.errno in _NO_SPACE:
             return self._no_space(line, kind, stream)
         if error.errno == errno.ENOENT and self._descriptor < 0 and self._chain is not None:
-            # The folder was removed under us: begin again in a new one.
+            # The folder was removed: start again in a new one.
             self._chain.abandon()
             self._reset()
         self._drop(line, stream, "disk_error")
         if not self._warned:
             self._warned = True
-            log.warning("argus-tasks: an event could not be kept: %s", error)
+            log.warning("argus-tasks: an event could not be stored: %s", error)
         return False
 
     def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
         try:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
         except OSError:
-            # The torn line stays; its reader finds the next one behind it.
+            # The torn line stays; readers find the next event after it.
             pass
         return self._no_space(line, kind, stream)
 
@@ -332,7 +355,7 @@ class SegmentWriter:
         return False
 
     def _look_for_room(self) -> None:
-        """Ask again at most every half second: the disk, or the outbox's bound."""
+        """Look for space again, at most every half second: on the disk, or below the size limit."""
         now = time.monotonic()
         if now < self._recheck_at:
             return
@@ -354,25 +377,25 @@ class SegmentWriter:
             self._chain.drops.add(stream.batch_id, line, reason)
 
     def interrupted(self, stream: EventStream) -> None:
-        """An exception from outside ended a call that was emitting; see `Drops.interrupted`."""
+        """Count a call that an exception ended; see `Drops.interrupted`."""
         with self._lock:
             if self._chain is not None:
                 self._chain.drops.interrupted(stream.batch_id, stream.prefix)
 
     @property
     def near_limit(self) -> bool:
-        """Whether the outbox's bound keeps something from being written."""
+        """Whether the size limit of the outbox keeps events of some class from being written."""
         return self._highest < LOG and not self._full and self._descriptor >= 0
 
     def check_limit(self) -> None:
-        """Look at the outbox's bound now (its sender does so from time to time)."""
+        """Look at the size limit of the outbox again. Its sender calls this from time to time."""
         with self._lock:
             if self._descriptor >= 0 and not self._full:
                 self._highest = self._outbox_capacity.admits()
 
     def _after_fork(self) -> None:
         if self._descriptor >= 0:
-            # What the parent had written when it forked goes before what the child writes.
+            # The parent's events before the fork are delivered before the child's.
             self._parents_place = self._end()
             with suppress(OSError):
                 os.close(self._descriptor)
@@ -382,7 +405,7 @@ class SegmentWriter:
 
 
 def chains_of_this_process() -> set[str]:
-    """The chains that this process writes now."""
+    """The names of the chains that this process writes."""
     return {writer.chain for writer in list(_writers) if writer.chain}
 
 

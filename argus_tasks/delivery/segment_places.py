@@ -1,4 +1,4 @@
-"""Places in segments, as events name them."""
+"""References to places in segments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Ref(NamedTuple):
-    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
+    """A place in a segment. An event with this reference waits until all before it is delivered."""
 
     segment: str
     offset: int

@@ -1,4 +1,4 @@
-"""What an outbox has set aside: what the server refused, and what can no longer be read."""
+"""The events and uploads that an outbox has set aside: refused by the server, or unreadable."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from argus_tasks.delivery.batch_totals import LOCK, add_to_totals, totals_file
 
 ASIDE = "aside.jsonl"
 _SHARE = 1 / 4
-"""Of an outbox's bound."""
+"""The part of an outbox's size limit that they may use."""
 _TORN_SHOWN = 4096
 
 
 class SetAside:
-    """One outbox's file of them."""
+    """The file of one outbox with what was set aside."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
@@ -31,8 +31,17 @@ class SetAside:
     def put(
         self, *, line: bytes, reason: str, status: int | None, upload: dict[str, Any] | None = None
     ) -> None:
-        """Keep what the server does not take, with its words. Where a quarter of the outbox's bound
-        is full of such, it is given up and counted as `over_bound`. Errors: OSError, TimeoutError.
+        """Set an event or upload aside. Where that needs more than a quarter of the outbox's size
+        limit, it is dropped and counted as `over_bound`.
+
+        Args:
+            line: the event; empty for an upload.
+            reason: why the server refused it.
+            status: the status of the server's answer.
+            upload: the record of the upload.
+
+        Raises:
+            OSError, TimeoutError: the file cannot be locked or written.
         """
         event = None
         if line:
@@ -53,7 +62,7 @@ class SetAside:
                 self._take_out_of_totals(kept, "over_bound")
 
     def put_torn(self, raw: bytes, where: str) -> None:
-        """Keep what cannot be read, with its place; one that is kept already is not kept twice.
+        """Set aside bytes that cannot be read, with their place.
 
         Errors: OSError, TimeoutError.
         """
@@ -70,7 +79,7 @@ class SetAside:
             self._append(kept)
 
     def all(self) -> list[dict[str, Any]]:
-        """What was set aside, each once."""
+        """All that was set aside, each once."""
         found: dict[str, dict[str, Any]] = {}
         for _, value in self._lines():
             if value is not None:
@@ -78,7 +87,7 @@ class SetAside:
         return list(found.values())
 
     def drop(self, ids: Collection[str] | None, reason: str) -> int:
-        """Give up what was set aside (those named, or all); returns how many.
+        """Drop what was set aside: the named ids, or all. Returns how many there were.
 
         Errors: OSError, TimeoutError.
         """
@@ -89,8 +98,8 @@ class SetAside:
         return len(given_up)
 
     def retry(self, ids: Collection[str] | None, send: Callable[[dict[str, Any]], bool]) -> int:
-        """Hand what the server refused (those named, or all) to `send`, which says whether it waits
-        in the outbox again; returns how many do. Errors: OSError, TimeoutError."""
+        """Pass what the server refused (the named ids, or all) to `send`, which returns whether it
+        is in the outbox again. Returns how many are. Errors: OSError, TimeoutError."""
         with locked(self._lock):
             sent = self._take_out(
                 ids, lambda value: bool(value.get("event") or value.get("upload")) and send(value)
@@ -142,7 +151,7 @@ class SetAside:
         return list(gone.values())
 
     def _take_out_of_totals(self, value: dict[str, Any], reason: str | None) -> None:
-        """An event is no longer set aside; with a reason, it is dropped."""
+        """Count an event as no longer set aside; with a reason, as dropped."""
         event = value.get("event")
         batch_id = event.get("batch_id") if isinstance(event, dict) else None
         if batch_id:

@@ -1,8 +1,8 @@
 """Report a session to the Argus monitor: one batch, the starts and ends of its jobs, how it ended.
 
-Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`). What ends without a
-hook is reported by who sees it end, and what nobody has reported by `close`. The end of a job is
-reported once.
+Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`). A job that ends
+without a hook is reported by the code that sees it end; `close` reports the rest. The end of each
+job is reported once.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class _Job:
 
 
 class MonitorObserver(SessionObserver):
-    """Tells an Argus server, through this host's outbox. Never raises."""
+    """Reports a session to an Argus server, through this host's outbox. Never raises."""
 
     reports = True
 
-    def __init__(self, session: SweepSession, telling: MonitorBatch) -> None:
+    def __init__(self, session: SweepSession, target: MonitorBatch) -> None:
         from argus_tasks.reporting.batch_reporter import BatchReporter
 
         self._session = session
@@ -58,32 +58,32 @@ class MonitorObserver(SessionObserver):
         self._asked_by = ""
         request = session.request
         self._batch = BatchReporter(
-            telling.batch_id,
+            target.batch_id,
             project=request.project,
-            n_total=telling.n_total,
+            n_total=target.n_total,
             experiment_type=request.spec.experiment_type,
-            labels=telling.labels,
+            labels=target.labels,
             shared_folder=_shared_folder(session),
         )
-        orphaned = not_in_outbox(self._batch, self._file, list(telling.orphaned.values()))
+        orphaned = not_in_outbox(self._batch, self._file, list(target.orphaned.values()))
         self._orphaned = {job.name: job for job in orphaned}
-        self._file.opened(telling.batch_id, session.session_id)
+        self._file.opened(target.batch_id, session.session_id)
         self._batch.open(
             on_stop=self._on_stop,
             on_end=self._on_end,
             environment=session.surroundings.event if session.surroundings.gathers else None,
         )
-        for end in telling.ended:
+        for end in target.ended:
             self._batch.count(end.name, failed=end.failed)
         self._report_orphaned(set(self._orphaned) - {run.name for run in session.plan.to_do})
 
     def join(self, run: PlannedRun) -> JoinContext | None:
-        """What the run's worker needs to emit for it."""
+        """What the run's worker needs to emit events; None where nothing is reported."""
         return self._batch.context(run.name)
 
     @guarded(default=None)
     def started(self, run: PlannedRun, assignment: Assignment) -> None:
-        """An attempt begins; the job does with its first one."""
+        """Report the start of the job at its first attempt."""
         job = self._jobs.get(run.index)
         if job is None:
             job = _Job(run, assignment, None)
@@ -99,7 +99,7 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def tries_again(self, index: int) -> None:
-        """The attempt has failed, and another one follows."""
+        """Report that an attempt has failed and another one follows."""
         job, outcome = self._jobs.get(index), self._session.outcome_of(index)
         if job is None or outcome is None:
             return
@@ -109,7 +109,7 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def ended(self, index: int) -> None:
-        """The job has ended; what it was is in the session."""
+        """Report the end of a job, with the outcome that the session has."""
         with self._lock:
             job = self._jobs.pop(index, None)
         if job is not None:
@@ -117,7 +117,11 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
-        """The session has ended, by this exception or by itself."""
+        """Report the end of the batch.
+
+        Args:
+            error: the exception that ended the session; None where it ended by itself.
+        """
         self._closed = True
         while self._jobs:
             with self._lock:
@@ -129,14 +133,15 @@ class MonitorObserver(SessionObserver):
 
     @guarded(default=None)
     def attach(self, files: Sequence[Path], run_ids: Sequence[str]) -> None:
-        """Send pictures of the whole, as artifacts of the first of these runs that it knows."""
+        """Upload pictures, as artifacts of the first of these runs that was reported."""
         ends = self._file.read().ends
         name = next((ends[run_id].name for run_id in run_ids if run_id in ends), None)
         if name is not None:
             self._batch.attach(name, files)
 
     def leave(self) -> None:
-        """Its workers are gone: wait a while until the monitor has all."""
+        """Wait until the monitor has all events, within the session's deadline. Call it when the
+        workers have ended."""
         with self._lock:
             if self._left:
                 return
@@ -146,7 +151,7 @@ class MonitorObserver(SessionObserver):
         self._batch.leave(max(_DRAIN_LEAST_S, deadline.left_s()))
 
     def _report_orphaned(self, names: set[str]) -> None:
-        """Tell the ends of jobs that a killed session has left open, and that nobody takes up."""
+        """Report the ends of jobs that a killed session has left open and that are not resumed."""
         for name in sorted(names):
             report_job_end(self._batch, self._file, self._orphaned.pop(name))
 
@@ -162,7 +167,7 @@ class MonitorObserver(SessionObserver):
             ending = outcome.ending
             failed = ending.status == FAILED
             data["elapsed_s"] = round(job.spent_s + outcome.duration_s, 6)
-            data |= _told(outcome)
+            data |= _measured(outcome)
             if failed:
                 data |= _failure(outcome, assignment.key.run_dir)
             else:
@@ -199,7 +204,7 @@ class MonitorObserver(SessionObserver):
 
 @contextmanager
 def reported(session: SweepSession) -> Iterator[None]:
-    """Within, the session's monitor is told of what happens, where there is one to be told."""
+    """Within this block, the session is reported to the monitor, where one is configured."""
     monitor = _monitor_of(session)
     if monitor is None:
         yield
@@ -217,8 +222,8 @@ def reported(session: SweepSession) -> Iterator[None]:
 def _monitor_of(session: SweepSession) -> MonitorObserver | None:
     if not configured():
         return None
-    telling = monitor_batch_for(session.plan, session.folder)
-    return MonitorObserver(session, telling) if telling is not None else None
+    target = monitor_batch_for(session.plan, session.folder)
+    return MonitorObserver(session, target) if target is not None else None
 
 
 def _shared_folder(session: SweepSession) -> Path | None:
@@ -245,7 +250,7 @@ def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _measured(outcome: Outcome) -> dict[str, Any]:
     """Metrics, epochs and resources. What the function returned wins over what it reported."""
     data: dict[str, Any] = {}
     metrics: dict[str, Any] = dict(outcome.metrics)

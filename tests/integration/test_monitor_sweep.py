@@ -28,7 +28,7 @@ def monitor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArgusSe
     monkeypatch.setenv("ARGUS_TASKS_RAISE", "1")
     # A busy machine may need longer than a sweep waits for its monitor.
     monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "30")
-    monkeypatch.setattr(batch_reporting, "_PATIENCE_WITH_THE_AWAY_S", 30.0)
+    monkeypatch.setattr(batch_reporting, "_WAIT_WHILE_FAILING_S", 30.0)
     with ArgusServer() as server:
         monkeypatch.setenv("ARGUS_URL", server.url)
         yield server
