@@ -80,8 +80,8 @@ class Source:
 
 
 def fit_id(text: Any, limit: int) -> str:
-    """An id as text of 1 to `limit` characters, as the server requires. A longer one is cut, and ends
-    in a hash of the whole."""
+    """An id as text of 1 to `limit` characters, as the server requires it. A longer one is cut and
+    ends in a hash of the whole."""
     plain = str(to_jsonable(text)) or "unnamed"
     if len(plain) <= limit:
         return plain
