@@ -1,8 +1,8 @@
-"""Signals that ask this process to stop, never raised where something of ours is half done.
+"""Handle SIGINT, SIGTERM and SIGHUP, and raise KeyboardInterrupt only where that does no harm.
 
-Python raises a KeyboardInterrupt between any two steps of the main thread: in an experiment, and as
-well between a run's last file and its line in the ledger. Within `heeding` a signal is told to a
-listener at once, and raised within `raising` only.
+Python raises KeyboardInterrupt between any two steps of the main thread: within an experiment, but
+also between a run's last file and its line in the ledger. Within `listening` a signal is
+passed to a listener at once; it is raised only within `raising`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Listening:
         self.raises = False
 
     def take(self) -> None:
-        """Take the signals that nobody else has a use for."""
+        """Install the handler for the signals that have only a default handler."""
         for sign in SIGNALS:
             found = signal.getsignal(sign)
             if found is not _handle and _is_free(sign, found):
@@ -41,12 +41,13 @@ class _Listening:
 
 @contextmanager
 def listening(listener: Callable[[int], None]) -> Iterator[None]:
-    """Within, `listener` is called with each SIGINT, SIGTERM and SIGHUP, in the middle of anything:
-    it may set flags and take no lock.
+    """Within this block, `listener` is called with each SIGINT, SIGTERM and SIGHUP.
 
-    Only in the main thread, and only those signals that have no handler but Python's or Prefect's;
-    one that is ignored stays so. Within a `heeding` of the same listener signals that were taken
-    away since are taken again; within that of another, both are told.
+    It is called between any two steps of the main thread, so it may set flags but take no lock.
+    Nothing happens outside of the main thread, nor for signals that are ignored or have another
+    handler than Python's or Prefect's. A nested call with the
+    same listener installs handlers again that were replaced meanwhile; with another listener, both
+    are called.
     """
     global _listening
     if threading.current_thread() is not threading.main_thread():
@@ -67,8 +68,8 @@ def listening(listener: Callable[[int], None]) -> Iterator[None]:
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Within, a signal that is heeded is also a KeyboardInterrupt: one that comes now, and one that
-    has come before and was not raised yet."""
+    """Within this block, such a signal also raises KeyboardInterrupt, and so does one that arrived
+    before and has not been raised yet."""
     with _set_to(raises=True):
         _raise_what_waits()
         yield
@@ -76,14 +77,14 @@ def raising() -> Iterator[None]:
 
 @contextmanager
 def deferring() -> Iterator[None]:
-    """Within `raising`: here nothing is raised, but at the end what has come meanwhile."""
+    """Within `raising`: raise nothing in this block; a signal that arrives is raised at its end."""
     with _set_to(raises=False):
         yield
     _raise_what_waits()
 
 
 def stop_raising() -> None:
-    """Within `raising`: what is left of it raises nothing any more."""
+    """Raise nothing more in the rest of the `raising` block."""
     if _listening is not None and _is_ours():
         _listening.raises = False
 
@@ -109,7 +110,7 @@ def _set_to(*, raises: bool) -> Iterator[None]:
         finally:
             active.raises = before
     finally:
-        active.raises = before  # a signal has come in the line before
+        active.raises = before  # a signal arrived in the line before
 
 
 def _is_ours() -> bool:
@@ -138,8 +139,7 @@ def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a h
 
 
 def _after_fork_in_child() -> None:
-    """A process that an experiment forks has its parent's handlers, and is none of ours: a TERM
-    must end it, not stop the sweep."""
+    """Restore the default handlers in a forked child: SIGTERM must end it, not stop the sweep."""
     global _listening
     _listening = None
     for sign in SIGNALS:
