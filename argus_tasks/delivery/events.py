@@ -6,7 +6,6 @@ last twelve digits count the events of one process and batch, so missing events 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -18,16 +17,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.base.redact import known_secrets, redact_value
+from argus_tasks.delivery.event_data import (
+    BATCH_ID_LIMIT,
+    EVENT_LIMIT,
+    INT_LIMIT,
+    JOB_ID_LIMIT,
+    clean,
+    compact_json,
+    fit_id,
+    stand_in,
+    whole_number,
+    with_required_keys,
+)
 from argus_tasks.delivery.segment_places import Ref
 
 SCHEMA_VERSION = "1.1"
 """The version of the event format, which each event names."""
 
-BATCH_ID_LIMIT = 128
-JOB_ID_LIMIT = 256
-TEXT_LIMIT = 64 * 1024
-EVENT_LIMIT = 512 * 1024
 
 EVENT_TYPES = frozenset(
     {"batch_start", "batch_done", "batch_failed", "job_start", "job_epoch", "job_done"}
@@ -47,7 +53,6 @@ LINE_END = b"}}\n"
 _TYPE_MARK = b'"event_type":"'
 
 _JSON_STRING = json.encoder.encode_basestring
-_INT_LIMIT = 2**63
 # Its `hex` is `0x1` and the twelve digits of an id's number, 0.
 _FIRST_NUMBER = 1 << 48
 _finite = math.isfinite
@@ -77,15 +82,6 @@ class Source:
         return {
             name: str(to_jsonable(value)) for name, value in values.items() if value is not None
         } | {"project": str(to_jsonable(self.project)) or "unnamed"}
-
-
-def fit_id(text: Any, limit: int) -> str:
-    """An id as text of 1 to `limit` characters, as the server requires it. A longer one is cut and
-    ends in a hash of the whole."""
-    plain = str(to_jsonable(text)) or "unnamed"
-    if len(plain) <= limit:
-        return plain
-    return f"{plain[: limit - 13]}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
 
 
 class Clock:
@@ -120,8 +116,8 @@ class EventStream:
         self.stamp = self._clock.stamp
         self.after: tuple[Ref, ...] = ()
         """The places in the outbox that must be delivered before the next event of this stream."""
-        self._short = _dumps(source.short())
-        self._full = _dumps(source.full())
+        self._short = compact_json(source.short())
+        self._full = compact_json(source.full())
         self.renew()
         _streams.add(self)
 
@@ -144,9 +140,11 @@ class EventStream:
                 `data` says so.
         """
         stamp = self.stamp()
-        text = _dumps(_fitted(event_type, clean(data)))
+        text = compact_json(with_required_keys(event_type, clean(data)))
         if len(text) > EVENT_LIMIT:
-            text = _dumps(_fitted(event_type, _too_large(event_type, data, len(text))))
+            text = compact_json(
+                with_required_keys(event_type, stand_in(event_type, data, len(text)))
+            )
         source = self._full if event_type in _FULL_SOURCE else self._short
         job = "null" if job_id is None else _JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))
         line = (
@@ -195,7 +193,7 @@ class EpochBuilder:
         self.count += 1
         # Plain floats are written out here, one by one: this is every training loop's hot path.
         # One that is not finite does not give 0 minus itself, and is encoded in `_numbers`.
-        if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+        if extra or type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
             data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         else:
             data = f'{{"epoch":{epoch}'
@@ -240,7 +238,7 @@ class EpochBuilder:
         extra: dict[str, Any],
     ) -> str:
         """The data where there are integers, subclasses of float (numpy's) or more metrics."""
-        if type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+        if type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
             return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
         named["batch_time_ms"] = batch_time_ms
@@ -252,7 +250,7 @@ class EpochBuilder:
                 continue
             if isinstance(value, float) and _finite(value) and key.isascii():
                 data += f",{_JSON_STRING(key)}:{_float_text(value)}"
-            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT and key.isascii():
+            elif type(value) is int and -INT_LIMIT < value < INT_LIMIT and key.isascii():
                 data += f",{_JSON_STRING(key)}:{value}"
             else:
                 return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
@@ -271,50 +269,18 @@ class EpochBuilder:
         named |= {"batch_time_ms": batch_time_ms}
         fields = {key: value for key, value in named.items() if value is not None} | extra
         given = epoch
-        number = _whole_number(given)
+        number = whole_number(given)
         if number is None:
             # The server requires an integer: the number of epochs so far, beside the given value.
             fields = {**fields, "epoch": self.count - 1, "epoch_given": given}
         else:
             fields = {**fields, "epoch": number}
-        text = _dumps(clean(fields))
+        text = compact_json(clean(fields))
         if len(text) > EVENT_LIMIT:
-            text = _dumps({"epoch": fields["epoch"], **_too_large("job_epoch", fields, len(text))})
+            text = compact_json(
+                {"epoch": fields["epoch"], **stand_in("job_epoch", fields, len(text))}
+            )
         return text
-
-
-def clean(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A user's mapping as JSON that the server can store, without secrets.
-
-    Numbers that are not finite become null and are listed under `nonfinite`. Integers beyond 64
-    bits become floats and long texts are cut, both listed under `shortened`.
-    """
-    nonfinite: dict[str, str] = {}
-    shortened: dict[str, str] = {}
-    plain = to_jsonable(data, nonfinite)
-    if not isinstance(plain, dict):
-        plain = {"value": plain}
-    result: dict[str, Any] = redact_value(_bounded(plain, shortened, ""), known_secrets())
-    if nonfinite:
-        result["nonfinite"] = nonfinite
-    if shortened:
-        result["shortened"] = shortened
-    return result
-
-
-def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The data with the keys that the server requires of this type."""
-    if event_type == "job_epoch":
-        number = _whole_number(data.get("epoch"))
-        if number is None:
-            return {**data, "epoch": -1, "epoch_given": data.get("epoch")}
-        return {**data, "epoch": number}
-    if event_type == "log_line":
-        line, level = data.get("line", ""), str(data.get("level") or "info").lower()
-        return {**data, "line": line if isinstance(line, str) else _dumps(line), "level": level}
-    if event_type == "job_done" and not isinstance(data.get("metrics", {}), dict):
-        return {**data, "metrics": {"value": data["metrics"]}}
-    return data
 
 
 def event_id_of(line: bytes) -> str:
@@ -353,48 +319,3 @@ def _renew_streams() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_streams)
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _whole_number(value: Any) -> int | None:
-    plain = to_jsonable(value)
-    if isinstance(plain, bool | int) or (isinstance(plain, float) and plain.is_integer()):
-        number = int(plain)
-    else:
-        return None
-    return number if -_INT_LIMIT < number < _INT_LIMIT else None
-
-
-def _bounded(value: Any, shortened: dict[str, str], path: str) -> Any:
-    if isinstance(value, str):
-        if len(value) <= TEXT_LIMIT:
-            return value
-        shortened[path] = f"{len(value)} characters"
-        return value[:TEXT_LIMIT]
-    if isinstance(value, int) and not -_INT_LIMIT < value < _INT_LIMIT:
-        shortened[path] = f"{value.bit_length()} bits"
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    if isinstance(value, dict):
-        return {
-            key if len(key) <= JOB_ID_LIMIT else fit_id(key, JOB_ID_LIMIT): _bounded(
-                item, shortened, f"{path}.{key}"[:JOB_ID_LIMIT] if path else key[:JOB_ID_LIMIT]
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_bounded(item, shortened, f"{path}.{i}") for i, item in enumerate(value)]
-    return value
-
-
-def _too_large(event_type: str, data: Mapping[str, Any], size: int) -> dict[str, Any]:
-    keys = [str(to_jsonable(key))[:100] for key in itertools.islice(data, 50)]
-    stand_in: dict[str, Any] = {"too_large_bytes": size, "keys": keys}
-    if event_type == "log_line":
-        stand_in |= {"line": f"<a line of {size} bytes>", "level": "warning"}
-    return stand_in

@@ -11,7 +11,7 @@ from typing import Any
 
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.redact import known_secrets, redact
-from argus_tasks.delivery.events import BATCH_ID_LIMIT, fit_id
+from argus_tasks.delivery.event_data import BATCH_ID_LIMIT, fit_id
 from argus_tasks.delivery.link import drain_deadline_s
 from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.delivery.segment_places import Ref

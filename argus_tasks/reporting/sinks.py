@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from argus_tasks.base.ids import job_suffix
+from argus_tasks.delivery.event_data import JOB_ID_LIMIT, fit_id
 from argus_tasks.delivery.events import (
     EVENT_TYPES,
     JOB_EVENTS,
-    JOB_ID_LIMIT,
     EpochBuilder,
     EventStream,
     Source,
-    fit_id,
 )
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.segment_places import Ref
