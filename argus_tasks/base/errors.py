@@ -1,4 +1,4 @@
-"""The exceptions of this package."""
+"""The exceptions this package raises on purpose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argus_tasks.base.redact import known_secrets, redact
 
 
 class ArgusTasksError(Exception):
-    """The base class of the exceptions of this package. Secrets in their messages are masked."""
+    """Everything this package raises on purpose inherits from it; no message shows a secret."""
 
     def __init__(self, *args: object) -> None:
         known = known_secrets()
@@ -17,18 +17,18 @@ class ArgusTasksError(Exception):
 
 
 class BadInput(ArgusTasksError, ValueError):
-    """A value of the caller cannot be used. Nothing has been started or written.
+    """What the caller gave cannot be used; nothing has been started or written.
 
     The message is one sentence that names the key, the value and what was expected.
     """
 
 
 class MissingExtra(ArgusTasksError, ImportError):
-    """An optional package is not installed; the message names the extra that installs it."""
+    """A package that only some parts need is not installed; the message names the extra."""
 
 
 class SkipRun(Exception):
-    """Raise this in an experiment to end its run as skipped: not failed, and not retried."""
+    """Raise it in an experiment to end the run as *skipped*: no failure, and never retried."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,8 +11,8 @@ from argus_tasks.base.files import write_bytes_whole, write_text_whole
 from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
 from argus_tasks.delivery.outbox_folder import EVICT_FROM, EVICT_TO, Outbox
 from argus_tasks.delivery.reader import Entry, batch_of
-from argus_tasks.delivery.segment import directive
 from argus_tasks.delivery.segment_cursor import SegmentCursor
+from argus_tasks.delivery.segment_places import directive
 
 REASON = "over_bound"
 

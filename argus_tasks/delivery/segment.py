@@ -14,48 +14,23 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from argus_tasks.delivery.chain_files import (
-    RESERVE_BYTES,
     SEGMENT_ENDING,
     Chain,
     idle_chain,
     new_chain,
 )
-from argus_tasks.delivery.checked_json import seal
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
-from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.delivery.segment_places import Ref, after_directive, directive
+from argus_tasks.delivery.segment_space import SizeLimits, SpaceCheck
 
 log = logging.getLogger("argus_tasks")
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_RECHECK_S = 0.5
-
-
-def directive(value: dict[str, Any]) -> bytes:
-    """A directive as one line."""
-    return b"#" + seal(value) + b"\n"
-
-
-def after_note(refs: Iterable[Ref]) -> bytes:
-    """The directive that names the places that must be delivered before what follows."""
-    return directive({"after": [str(ref) for ref in refs]})
-
-
-class Capacity(Protocol):
-    """How much may still be written to a folder; an `Outbox` is one."""
-
-    @property
-    def segment_bytes(self) -> int:
-        """The size in bytes at which a segment is full."""
-        ...
-
-    def admits(self) -> int:
-        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
-        ...
 
 
 class SegmentWriter:
@@ -64,17 +39,17 @@ class SegmentWriter:
     `append` raises no OSError: an event for which there is no space is counted as dropped.
     """
 
-    def __init__(self, folder: str, room: Capacity, *, reuse_idle: bool = False) -> None:
+    def __init__(self, folder: str, limits: SizeLimits, *, reuse_idle: bool = False) -> None:
         """Prepare a chain; the first event opens it.
 
         Args:
             folder: the outbox.
-            room: the limits of the outbox.
+            limits: the limits of the outbox.
             reuse_idle: continue a chain that another process of this host has left idle, and leave
                 this one idle at the end.
         """
         self.folder = folder
-        self._outbox_capacity = room
+        self._limits = limits
         self._reuse_idle = reuse_idle
         self.on_open: Callable[[], None] | None = None
         self._parents_place: Ref | None = None
@@ -90,9 +65,7 @@ class SegmentWriter:
         self._number = 0
         self._capacity = 0
         self._written_before = 0
-        self._full = False
-        self._recheck_at = 0.0
-        self._warned = False
+        self._space = SpaceCheck(self.folder, self._limits)
         self._chain: Chain | None = None
         self.unsynced = False
 
@@ -130,7 +103,7 @@ class SegmentWriter:
         after, stream.after = stream.after, ()
         kept = False
         try:
-            kept = self.append(after_note(after) + line, kind, stream)
+            kept = self.append(after_directive(after) + line, kind, stream)
         finally:
             if not kept:
                 stream.after = after
@@ -158,7 +131,7 @@ class SegmentWriter:
             Where it ends; None where there was no space for it.
         """
         if after:
-            line = after_note(after) + line
+            line = after_directive(after) + line
         with self._lock:
             if not self.append(line, kind, stream):
                 return None
@@ -184,7 +157,7 @@ class SegmentWriter:
         """
         line = directive(value)
         if stream is not None and stream.after:
-            line = after_note(stream.after) + line
+            line = after_directive(stream.after) + line
         with self._lock:
             try:
                 if self._descriptor < 0 or self._is_full(len(line)):
@@ -258,9 +231,9 @@ class SegmentWriter:
         except OSError as error:
             return self._refused(error, line, kind, stream)
         if kind > self._highest:
-            self._look_for_room()
+            self._look_for_space()
             if kind > self._highest:
-                self._drop(line, stream, "disk_full" if self._full else "over_bound")
+                self._drop(line, stream, "disk_full" if self._space.disk_full else "over_bound")
                 return False
         return True
 
@@ -304,9 +277,9 @@ class SegmentWriter:
 
     def _begin_segment(self, size: int) -> None:
         self._written_before = self.written
-        self._capacity = self._left = max(self._outbox_capacity.segment_bytes - size, 1)
-        self._highest = LIFECYCLE if self._full else self._outbox_capacity.admits()
-        self._recheck_at = 0.0
+        self._capacity = self._left = max(self._limits.segment_bytes - size, 1)
+        self._highest = self._space.highest()
+        self._space.new_segment()
 
     def _begin_chain(self) -> None:
         parents_place, self._parents_place = self._parents_place, None
@@ -324,9 +297,7 @@ class SegmentWriter:
             self._chain.abandon()
             self._reset()
         self._drop(line, stream, "disk_error")
-        if not self._warned:
-            self._warned = True
-            log.warning("argus-tasks: an event could not be stored: %s", error)
+        self._space.warn_once("argus-tasks: an event could not be stored: %s", error)
         return False
 
     def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
@@ -338,39 +309,22 @@ class SegmentWriter:
         return self._no_space(line, kind, stream)
 
     def _no_space(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        if not self._full:
-            self._full = True
-            self._highest = LIFECYCLE
-            self._recheck_at = time.monotonic() + _RECHECK_S
-            if not self._warned:
-                self._warned = True
-                log.warning(
-                    "argus-tasks: the disk of the outbox (%s) is full: only lifecycle events are"
-                    " kept, the rest is counted as dropped",
-                    self.folder,
-                )
+        self._space.disk_ran_full()
+        self._highest = LIFECYCLE
         if kind == LIFECYCLE and self._chain is not None and self._chain.release_reserve():
             return self.append(line, kind, stream)
         self._drop(line, stream, "disk_full")
         return False
 
-    def _look_for_room(self) -> None:
-        """Look for space again, at most every half second: on the disk, or below the size limit."""
-        now = time.monotonic()
-        if now < self._recheck_at:
+    def _look_for_space(self) -> None:
+        if not self._space.is_due():
             return
-        self._recheck_at = now + _RECHECK_S
-        if self._full:
-            try:
-                space = os.statvfs(self.folder)
-            except OSError:
+        if self._space.disk_full:
+            if not self._space.disk_has_space():
                 return
-            if space.f_bavail * space.f_frsize < 4 * RESERVE_BYTES:
-                return
-            self._full = False
             if self._chain is not None:
                 self._chain.reserve()
-        self._highest = self._outbox_capacity.admits()
+        self._highest = self._space.highest()
 
     def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
         if self._chain is not None:
@@ -385,13 +339,13 @@ class SegmentWriter:
     @property
     def near_limit(self) -> bool:
         """Whether the size limit of the outbox keeps events of some class from being written."""
-        return self._highest < LOG and not self._full and self._descriptor >= 0
+        return self._highest < LOG and not self._space.disk_full and self._descriptor >= 0
 
     def check_limit(self) -> None:
         """Look at the size limit of the outbox again. Its sender calls this from time to time."""
         with self._lock:
-            if self._descriptor >= 0 and not self._full:
-                self._highest = self._outbox_capacity.admits()
+            if self._descriptor >= 0 and not self._space.disk_full:
+                self._highest = self._space.highest()
 
     def _after_fork(self) -> None:
         if self._descriptor >= 0:

@@ -1,8 +1,11 @@
-"""References to places in segments."""
+"""References to places in segments, and directives: the lines of a segment that are no events."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from argus_tasks.delivery.checked_json import seal
 
 
 class Ref(NamedTuple):
@@ -31,3 +34,13 @@ class Ref(NamedTuple):
 def chain_of(segment: str) -> str:
     """The chain that a segment belongs to."""
     return segment.rsplit(".", 1)[0]
+
+
+def directive(value: dict[str, Any]) -> bytes:
+    """A directive as one line."""
+    return b"#" + seal(value) + b"\n"
+
+
+def after_directive(refs: Iterable[Ref]) -> bytes:
+    """The directive that names the places that must be delivered before what follows."""
+    return directive({"after": [str(ref) for ref in refs]})
