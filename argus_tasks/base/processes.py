@@ -84,7 +84,7 @@ def started_at(pid: int) -> str | None:
 
 @lru_cache(maxsize=1)
 def pid_namespace(pid: int) -> str | None:  # noqa: ARG001 - a fork's may be another
-    """The pid namespace of this process, whose pid is `pid`; None where there is no such thing."""
+    """The pid namespace of this process, whose pid is `pid`; None where the system has none."""
     try:
         return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:

@@ -49,8 +49,8 @@ def forget_repos() -> None:
 
 @lru_cache(maxsize=8)
 def code_of(folder: Path, leave_out: Path | None = None) -> str | None:
-    """Which code lies in the work tree of a folder: twelve digits of HEAD, and where the tree
-    differs from it, `+` and eight digits of a hash of the differences.
+    """The version of the code in a git work tree: twelve digits of HEAD, and where files differ
+    from it, `+` and eight digits of a hash of the differences.
 
     They are `git diff HEAD` and the untracked Python files, those under `leave_out` excepted. None
     without git.

@@ -202,4 +202,4 @@ def batch_of(line: bytes) -> str:
     try:
         return str(value["batch_id"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no event: {error}") from error
+        raise ValueError(f"this is not an event: {error}") from error

@@ -27,7 +27,7 @@ class Ref(NamedTuple):
         """The inverse of `str`. Errors: ValueError."""
         segment, _, offset = text.rpartition(":")
         if not segment:
-            raise ValueError(f"no reference to a segment: {text!r}")
+            raise ValueError(f"this is not a reference to a segment: {text!r}")
         return cls(segment, int(offset))
 
 

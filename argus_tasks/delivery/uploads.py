@@ -178,7 +178,7 @@ def _checked(upload: Any) -> dict[str, Any]:
     """The record with checked types. Errors: ValueError, KeyError, TypeError."""
     texts = (upload["id"], upload["batch_id"], upload["path"])
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
-        raise ValueError(f"no record of an upload: {upload!r}"[:200])
+        raise ValueError(f"this is not the record of an upload: {upload!r}"[:200])
     return {**upload, "size": int(upload["size"]), "mtime_ns": int(upload["mtime_ns"])}
 
 

@@ -140,7 +140,9 @@ class MlflowTracker:
                 return str(self._client.create_experiment(name))
             found = self._client.get_experiment_by_name(name)
         if found is None:
-            raise RuntimeError(f"MLflow has no experiment {name!r}, and cannot make it")
+            raise RuntimeError(
+                f"the MLflow experiment {name!r} does not exist and cannot be created"
+            )
         return str(found.experiment_id)
 
 

@@ -251,7 +251,7 @@ def _start_of(run: PlannedRun, assignment: Assignment) -> dict[str, Any]:
 
 
 def _measured(outcome: Outcome) -> dict[str, Any]:
-    """Metrics, epochs and resources. What the function returned wins over what it reported."""
+    """Metrics, epochs and resources. A returned metric replaces a reported one of the same name."""
     data: dict[str, Any] = {}
     metrics: dict[str, Any] = dict(outcome.metrics)
     if outcome.reported is not None:

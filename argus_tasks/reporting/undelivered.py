@@ -8,7 +8,11 @@ from argus_tasks.reporting.target import configured, server_url
 
 
 def later_delivery(*, sending: bool) -> str:
-    """When such events are sent; `sending`: a background process is sending them now."""
+    """A phrase that says when undelivered events are sent.
+
+    Args:
+        sending: whether a background process is sending them now.
+    """
     later = "for the next run or for: argus-tasks outbox send"
     return f"and is sent for {linger_s():g} s more; then {later}" if sending else later
 

@@ -114,13 +114,19 @@ def test_an_empty_outbox(outbox: Path) -> None:
 def test_the_doctor(server: ArgusServer, outbox: Path) -> None:
     code, out, _ = argus_tasks("doctor", outbox=outbox, url=server.url)
     assert code == 0, out
-    for words in ("argus-tasks 0.", "Python 3.", "answers, and takes the token", "clock", "outbox"):
+    for words in (
+        "argus-tasks 0.",
+        "Python 3.",
+        "answers and accepts the token",
+        "clock",
+        "outbox",
+    ):
         assert words in out
     server.tokens = {"other"}
     code, out, _ = argus_tasks("doctor", outbox=outbox, url=server.url)
     assert code == 1
     assert "broken" in out
-    assert "refuses it" in out
+    assert "refuses the token" in out
     code, out, _ = argus_tasks("doctor", outbox=outbox, url="http://127.0.0.1:9")
     assert code == 1
     assert "does not answer" in out
