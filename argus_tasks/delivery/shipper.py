@@ -132,9 +132,7 @@ class Shipper:
         elif 200 <= status < 300:
             results = event_results(answer, _ids(part))
             if results is None:
-                self._retry_later(
-                    answer, f"the server's answer is not an Argus server's ({status})"
-                )
+                self._retry_later(answer, f"the answer is not that of an Argus server ({status})")
             elif results.unmentioned:
                 return self._halve(part, answer, "the answer does not say what became of it")
             elif self._retry_suspects():
@@ -143,12 +141,12 @@ class Shipper:
                 # Events that were written meanwhile can wait for a fuller request.
                 return bool(self._work) or self._was_full
         elif status in (401, 403):
-            self._park(f"the server does not take the token ({answer.words}); events are kept")
+            self._park(f"the server does not accept the token ({answer.words}); events wait")
         elif refuses(status):
             return self._halve(part, answer, answer.words)
         else:
             where = f" (it points to {answer.location})" if answer.location else ""
-            self._park(f"no Argus events route at this URL{where}: {answer.words}; events are kept")
+            self._park(f"no Argus events route at this URL{where}: {answer.words}; events wait")
         return False
 
     def _halve(self, part: list[SegmentEvent], answer: Answer, reason: str) -> bool:
@@ -200,7 +198,7 @@ class Shipper:
         rest."""
         suspect = self._suspects[0]
         self._suspects_allowed = min(self._suspects_allowed + 1, _MOST_SUSPECTS)
-        self._retry_later(suspect.answer, f"nothing is accepted ({suspect.reason})")
+        self._retry_later(suspect.answer, f"the server accepts no event ({suspect.reason})")
         self.forget()
 
     def _retry_later(self, answer: Answer, reason: str) -> None:

@@ -259,7 +259,7 @@ class OpenBatch:
         left_s = max(0.0, end - time.monotonic())
         if not self.link.close(left_s) and self.link.sender is not None and limit_s:
             log.warning(
-                "argus-tasks: not everything has reached the monitor; it waits on disk %s",
+                "argus-tasks: some events have not reached the monitor and wait on this disk; %s",
                 later_delivery(sending=self.link.sends_in_background),
             )
 

@@ -8,13 +8,15 @@ from argus_tasks.reporting.target import configured, server_url
 
 
 def later_delivery(*, sending: bool) -> str:
-    """A phrase that says when undelivered events are sent.
+    """A sentence that says when undelivered events are sent.
 
     Args:
         sending: whether a background process is sending them now.
     """
-    later = "for the next run or for: argus-tasks outbox send"
-    return f"and is sent for {linger_s():g} s more; then {later}" if sending else later
+    later = "the next run sends them, or: argus-tasks outbox send"
+    if not sending:
+        return later
+    return f"a background process sends them for {linger_s():g} s; after that {later}"
 
 
 def undelivered_message() -> str | None:
@@ -24,4 +26,4 @@ def undelivered_message() -> str | None:
     if not waiting:
         return None
     sending = url is not None and linger_s() > 0
-    return f"monitor: {waiting} events wait on this disk, {later_delivery(sending=sending)}"
+    return f"monitor: {waiting} events wait on this disk; {later_delivery(sending=sending)}"

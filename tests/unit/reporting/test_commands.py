@@ -27,7 +27,7 @@ def test_what_waits_since_when_and_why(server: ArgusServer, outbox: Path) -> Non
     assert found
     n = int(found[1])
     assert n in (24, 25), "the snapshot of the environment may come too late on a busy machine"
-    assert "the server does not take the token" in out
+    assert "the server does not accept the token" in out
     assert f"batch     b: {n} emitted = 0 delivered + {n} waiting + 0 set aside + 0 dropped" in out
     page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
     assert page["sender"]["state"] == "parked"
