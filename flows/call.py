@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr
 
 from argus_tasks.base.clock import utc_now
-from argus_tasks.base.folders import explained
+from argus_tasks.base.folders import file_errors_explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.prefect_api.prefect_server import require_server
 from argus_tasks.orchestration.tasks.run_session import SessionParameter, in_flow_run
@@ -73,7 +73,7 @@ def call_sweep(
         same_patience_afterwards(around),
     ):
         require_server()
-        with explained():
+        with file_errors_explained():
             session.open()  # before the flow: Prefect would log a bad folder's stack
         try:
             with quiet_about_a_gone_server():

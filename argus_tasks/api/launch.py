@@ -12,7 +12,7 @@ from functools import partial
 from argus_tasks.api.backstop import Leave, leaving_at_the_deadline
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import ArgusTasksError
-from argus_tasks.base.folders import explained
+from argus_tasks.base.folders import file_errors_explained
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.runs.ledger.summary import RunSummary, SweepStopped
 from argus_tasks.server.embedded import HeldServer, hold
@@ -50,7 +50,7 @@ def launch(
     with _server(inside, notice) as held:
         session = new_session(request, held.address() if held else None)
         with (
-            interrupts.heeding(session.stops.on_signal),
+            interrupts.listening(session.stops.on_signal),
             leaving_at_the_deadline(session, leave),
         ):
             try:
@@ -98,7 +98,7 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
     if inside or configured_api_url() is not None:
         yield None
         return
-    with explained():
+    with file_errors_explained():
         held = hold(notice=notice)
     with held:
         environment = held.address()

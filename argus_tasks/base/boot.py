@@ -1,4 +1,4 @@
-"""What tells this boot of the machine from others."""
+"""The id of the present boot of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def boot_id() -> str | None:
-    """A UUID that changes with every boot, and differs between hosts; None where none is said."""
+    """A UUID that differs between boots and hosts; None where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -16,5 +16,5 @@ def boot_id() -> str | None:
 
 
 def short_boot_id() -> str:
-    """Its first eight hex digits, for file names; zeros where the system does not say."""
+    """The first eight hex digits of the boot id, for file names; zeros where there is none."""
     return (boot_id() or "00000000").replace("-", "")[:8]

@@ -1,4 +1,4 @@
-"""The control groups that this process is in, versions 1 and 2: what they allow, what is used."""
+"""The control groups (versions 1 and 2) of this process: their limits and their use."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def folders(controller: str, *, own: Path = _OWN, root: Path = ROOT) -> Iterator[Path]:
-    """The folders of this process's groups for a controller (`memory`, `cpu`), the innermost first.
+    """The folders of this process's control groups, the innermost first. The limits of all of them
+    apply.
 
-    A limit of any of them holds. In a container the names of the outer groups lead nowhere, and
-    what is mounted is the container's own: it comes last.
+    In a container the folders of the outer groups do not exist; the root of the mounted groups,
+    which is the container's own group, comes last.
+
+    Args:
+        controller: `memory` or `cpu`.
+        own: the file that names the groups of this process.
+        root: where the groups are mounted.
     """
     try:
         lines = own.read_text().splitlines()
@@ -37,7 +43,7 @@ def folders(controller: str, *, own: Path = _OWN, root: Path = ROOT) -> Iterator
 
 
 def number(folder: Path, name: str) -> int | None:
-    """The number in a group's file; None where it is `max`, or not there."""
+    """The number in a file of a group; None where it is `max` or missing."""
     try:
         return int((folder / name).read_text().split()[0])
     except (OSError, ValueError, IndexError):
@@ -45,7 +51,7 @@ def number(folder: Path, name: str) -> int | None:
 
 
 def facts(folder: Path, name: str) -> dict[str, int]:
-    """The `key number` lines of a group's file; empty where there is none."""
+    """The `key number` lines of a file of a group; empty where it is missing."""
     found: dict[str, int] = {}
     try:
         lines = (folder / name).read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Wall-clock time as the run folders and the events write it."""
+"""The wall-clock time, as run folders and events contain it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Now, aware, in UTC."""
+    """The present time in UTC, with its time zone."""
     return datetime.now(UTC)
 
 
 def utc_now_iso() -> str:
-    """Now as ISO 8601 in UTC with microseconds: `2026-11-23T01:29:55.297053+00:00`."""
+    """The present time as ISO 8601 in UTC with microseconds: `2026-11-23T01:29:55.297053+00:00`."""
     return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""How many cores this process may use, and what its control groups allow of them."""
+"""How many CPU cores this process may use, by its affinity and its control groups."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from argus_tasks.base import cgroups
 
 
 def usable_cpus() -> int:
-    """The cores of its affinity, or as many as its control groups' quota is worth, at least 1."""
+    """How many cores this process may use: its affinity, at most its CPU quota, at least 1."""
     cores, quota = len(usable_cores()), cpu_quota()
     return cores if quota is None else max(1, min(cores, math.ceil(quota.cores)))
 
 
 def usable_cores() -> list[int]:
-    """The numbers of the cores of its affinity."""
+    """The numbers of the cores that the affinity of this process allows."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -25,12 +25,12 @@ def usable_cores() -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class CpuQuota:
-    """What a control group allows its processes of the CPU.
+    """The CPU time that a control group allows its processes.
 
     Attributes:
-        cores: so many cores' worth of time.
-        folder: the group's.
-        account: the folder where version 1 counts what is used.
+        cores: the time, as a number of cores.
+        folder: the group's folder.
+        account: the folder where version 1 counts the used time.
     """
 
     cores: float
@@ -38,7 +38,7 @@ class CpuQuota:
     account: Path
 
     def used_s(self) -> float | None:
-        """Seconds of CPU that the group has used; None where it does not say."""
+        """The CPU time that the group has used, in seconds; None where that is unknown."""
         micros = cgroups.facts(self.folder, "cpu.stat").get("usage_usec")
         if micros is not None:
             return micros / 1e6
@@ -47,7 +47,7 @@ class CpuQuota:
 
 
 def cpu_quota(own: Path = Path("/proc/self/cgroup"), root: Path = cgroups.ROOT) -> CpuQuota | None:
-    """The tightest quota of the groups that this process is in; None where there is none."""
+    """The smallest CPU quota of this process's control groups; None where there is none."""
     quotas = []
     for folder in cgroups.folders("cpu", own=own, root=root):
         quota = cgroups.number(folder, "cpu.cfs_quota_us")

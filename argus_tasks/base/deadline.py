@@ -1,4 +1,4 @@
-"""A time that many waits share."""
+"""A deadline that several waits share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """So many seconds from now on."""
+    """A point in time, `limit_s` seconds from now."""
 
     def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -18,15 +18,15 @@ class Deadline:
         return max(0.0, self._ends_at - self._clock())
 
     def share(self, most_s: float) -> float:
-        """How long one of the waits may take: `most_s`, or what is left."""
+        """How long one wait may take: `most_s`, or the time that is left if that is less."""
         return min(most_s, self.left_s())
 
     def progressed(self) -> None:
-        """What is waited for has come nearer. A deadline stands all the same."""
+        """Record progress of what is waited for. It does not move a deadline."""
 
 
-class Reserved(Deadline):
-    """Another deadline, less what those that come after need of it."""
+class ReservedDeadline(Deadline):
+    """An earlier deadline, which leaves `reserve_s` seconds of another one to later waits."""
 
     def __init__(self, whole: Deadline, reserve_s: float) -> None:
         self._whole = whole
@@ -37,5 +37,5 @@ class Reserved(Deadline):
         return max(0.0, self._whole.left_s() - self._reserve_s)
 
     def progressed(self) -> None:
-        """What is waited for has come nearer."""
+        """Record progress of what is waited for."""
         self._whole.progressed()

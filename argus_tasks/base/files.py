@@ -1,4 +1,4 @@
-"""Files that are never half written, and lines that survive a killed process."""
+"""Read and write files so that a killed process leaves no half-written file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-# `json.dumps` with settings makes an encoder a call; what is JSON already refers to nothing twice.
+# One encoder: `json.dumps` with settings makes one for each call. JSON values have no circles.
 _COMPACT = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
 )
@@ -17,14 +17,14 @@ _CHUNK = 1 << 16
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON proper of a value that is JSON already (see `base.jsonable`)."""
+    """Compact JSON of a value that `base.jsonable` has converted."""
     return _COMPACT.encode(value)
 
 
 PRIVATE = 0o600
 """The mode of a file that only its owner is to read."""
 SHARED = 0o666
-"""The mode of a file of which the umask says who may read and write it."""
+"""The mode of a file that others may read and write as the umask allows."""
 
 
 def write_text_whole(
@@ -37,10 +37,18 @@ def write_text_whole(
 def write_bytes_whole(
     path: Path | str, data: bytes, *, sync: bool = False, mode: int = SHARED
 ) -> None:
-    """Write beside, then rename: a reader sees the old content or the new, whatever kills us.
+    """Write a file in one step: a reader sees the old content or the new one, never a part.
 
-    `sync` also flushes file and folder to the disk, for what must survive a power cut. Errors:
-    OSError, which names the file.
+    The data are written to a temporary file, which is then renamed.
+
+    Args:
+        path: the file.
+        data: its content.
+        sync: whether to flush file and folder to the disk, to survive a power cut.
+        mode: the permissions of a new file, before the umask.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
@@ -63,13 +71,13 @@ def write_bytes_whole(
 
 
 def write_json(path: Path | str, value: Any, *, sync: bool = False, indent: int | None = 2) -> None:
-    """`write_text_whole` of JSON proper; the value must be JSON already (see `base.jsonable`)."""
+    """Write JSON in one step; `base.jsonable` must have converted the value. Errors: OSError."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     write_text_whole(path, text + "\n", sync=sync)
 
 
 def read_whole(path: Path | str) -> bytes:
-    """What is in a file: `Path.read_bytes` at a third of its cost. Errors: OSError."""
+    """The content of a file, as `Path.read_bytes`, but three times as fast. Errors: OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.read(descriptor, _CHUNK)
@@ -84,12 +92,15 @@ def read_whole(path: Path | str) -> bytes:
 
 
 def read_json(path: Path | str) -> Any:
-    """The JSON of a file. Errors: OSError; ValueError where it is no JSON."""
+    """The value of a JSON file. Errors: OSError; ValueError where it is no JSON."""
     return json.loads(read_whole(path))
 
 
 def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
-    """Append one line with one write call: whole or torn at the very end, never interleaved."""
+    """Append a line with one write call, so that lines of several processes do not mix.
+
+    After a crash only the last line of the file may be incomplete.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
     try:
         os.write(descriptor, (text + "\n").encode("utf-8"))
@@ -100,9 +111,9 @@ def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
 
 
 def read_json_lines(path: Path | str) -> Iterator[Any]:
-    """The values of a JSON-lines file; a line that does not parse (torn by a crash) is passed over.
+    """The values of a file with a JSON value on each line. Lines that are no JSON are skipped.
 
-    A file that is not there has no lines.
+    A missing file has no lines.
     """
     try:
         handle = open(path, "rb")  # noqa: PTH123, SIM115 - closed below; Path.open is slower

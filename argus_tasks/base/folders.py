@@ -1,4 +1,4 @@
-"""Folders of the user's own, and what to say of one that cannot be used."""
+"""Private folders of the user, and the message for a folder that cannot be used."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from argus_tasks.base.locks import NO_LOCKS
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are not there, for this user alone.
+    """Make a folder, and its missing parents, that only this user may read and write.
 
-    Errors: PermissionError where another user owns it, or can write there: what lies in it may be
-    theirs. OSError where it cannot be made.
+    Raises:
+        PermissionError: another user owns the folder or may write to it.
+        OSError: the folder cannot be made.
     """
     if not folder.is_dir():
         if not folder.parent.is_dir():
@@ -33,8 +34,8 @@ def make_private(folder: Path) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn an OSError about a file into one sentence. Errors: BadInput."""
+def file_errors_explained() -> Iterator[None]:
+    """Within this block, turn an OSError about a file into BadInput, with one clear sentence."""
     try:
         yield
     except OSError as error:

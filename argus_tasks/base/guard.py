@@ -1,4 +1,4 @@
-"""The one never-raise guard: what watches a run must never be what ends it."""
+"""The guard that keeps errors of reporting from ending the user's run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ log = logging.getLogger("argus_tasks")
 
 
 def guarded(default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
-    """Turn any Exception of the decorated function into one log line and the default.
+    """Decorate a function: an Exception that it raises is logged, and the default is returned.
 
-    KeyboardInterrupt and SystemExit are the user's and pass. With ARGUS_TASKS_RAISE=1 (our own
-    tests) the exception passes too, so that the guard cannot hide our defects from us.
+    KeyboardInterrupt and SystemExit pass. With ARGUS_TASKS_RAISE=1 (in the tests of this package)
+    every exception passes, so that the guard hides no defect.
+
+    Args:
+        default: the value that is returned instead.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | D]:
@@ -37,8 +40,13 @@ def guarded(default: D) -> Callable[[Callable[P, R]], Callable[P, R | D]]:
 
 
 def swallow(what: str) -> None:
-    """For an `except Exception` on a hot path, where `guarded` would cost too much: one log line,
-    or the exception again with ARGUS_TASKS_RAISE=1."""
+    """Log the exception that is being handled; with ARGUS_TASKS_RAISE=1 raise it again.
+
+    For an `except Exception` where `guarded` would cost too much.
+
+    Args:
+        what: the name of the function that failed.
+    """
     if os.environ.get("ARGUS_TASKS_RAISE") == "1":
         raise
     log.warning("argus-tasks: %s failed", what, exc_info=True)

@@ -1,8 +1,8 @@
-"""Signals that ask this process to stop, never raised where something of ours is half done.
+"""Handle SIGINT, SIGTERM and SIGHUP, and raise KeyboardInterrupt only where that does no harm.
 
-Python raises a KeyboardInterrupt between any two steps of the main thread: in an experiment, and as
-well between a run's last file and its line in the ledger. Within `heeding` a signal is told to a
-listener at once, and raised within `raising` only.
+Python raises KeyboardInterrupt between any two steps of the main thread: within an experiment, but
+also between a run's last file and its line in the ledger. Within `listening` a signal is
+passed to a listener at once; it is raised only within `raising`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Prefect's handler of SIGTERM raises in the main thread; it is known by its name, not imported.
 _PREFECTS = "_prefect_sigterm_handler"
 
-_heeding: _Heeding | None = None
+_listening: _Listening | None = None
 
 
-class _Heeding:
-    def __init__(self, listener: Callable[[int], None], outer: _Heeding | None) -> None:
+class _Listening:
+    def __init__(self, listener: Callable[[int], None], outer: _Listening | None) -> None:
         self.listener = listener
         self.outer = outer
         self.replaced: dict[signal.Signals, Any] = {}
@@ -31,7 +31,7 @@ class _Heeding:
         self.raises = False
 
     def take(self) -> None:
-        """Take the signals that nobody else has a use for."""
+        """Install the handler for the signals that have only a default handler."""
         for sign in SIGNALS:
             found = signal.getsignal(sign)
             if found is not _handle and _is_free(sign, found):
@@ -40,76 +40,77 @@ class _Heeding:
 
 
 @contextmanager
-def heeding(listener: Callable[[int], None]) -> Iterator[None]:
-    """Within, `listener` is called with each SIGINT, SIGTERM and SIGHUP, in the middle of anything:
-    it may set flags and take no lock.
+def listening(listener: Callable[[int], None]) -> Iterator[None]:
+    """Within this block, `listener` is called with each SIGINT, SIGTERM and SIGHUP.
 
-    Only in the main thread, and only those signals that have no handler but Python's or Prefect's;
-    one that is ignored stays so. Within a `heeding` of the same listener signals that were taken
-    away since are taken again; within that of another, both are told.
+    It is called between any two steps of the main thread, so it may set flags but take no lock.
+    Nothing happens outside of the main thread, nor for signals that are ignored or have another
+    handler than Python's or Prefect's. A nested call with the
+    same listener installs handlers again that were replaced meanwhile; with another listener, both
+    are called.
     """
-    global _heeding
+    global _listening
     if threading.current_thread() is not threading.main_thread():
         yield
-    elif _heeding is not None and _heeding.listener == listener:
-        _heeding.take()
+    elif _listening is not None and _listening.listener == listener:
+        _listening.take()
         yield
     else:
-        mine = _heeding = _Heeding(listener, _heeding)
+        mine = _listening = _Listening(listener, _listening)
         mine.take()
         try:
             yield
         finally:
             for sign, found in mine.replaced.items():
                 signal.signal(sign, found)
-            _heeding = mine.outer
+            _listening = mine.outer
 
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Within, a signal that is heeded is also a KeyboardInterrupt: one that comes now, and one that
-    has come before and was not raised yet."""
+    """Within this block, such a signal also raises KeyboardInterrupt, and so does one that arrived
+    before and has not been raised yet."""
     with _set_to(raises=True):
         _raise_what_waits()
         yield
 
 
 @contextmanager
-def holding() -> Iterator[None]:
-    """Within `raising`: here nothing is raised, but at the end what has come meanwhile."""
+def deferring() -> Iterator[None]:
+    """Within `raising`: raise nothing in this block; a signal that arrives is raised at its end."""
     with _set_to(raises=False):
         yield
     _raise_what_waits()
 
 
-def hold_from_now_on() -> None:
-    """Within `raising`: what is left of it raises nothing any more."""
-    if _heeding is not None and _is_ours():
-        _heeding.raises = False
+def stop_raising() -> None:
+    """Raise nothing more in the rest of the `raising` block."""
+    if _listening is not None and _is_ours():
+        _listening.raises = False
 
 
 def _raise_what_waits() -> None:
-    heeded = _heeding
-    if heeded is not None and heeded.pending and heeded.raises and _is_ours():
-        heeded.pending = False
+    active = _listening
+    if active is not None and active.pending and active.raises and _is_ours():
+        active.pending = False
         raise KeyboardInterrupt
 
 
 @contextmanager
 def _set_to(*, raises: bool) -> Iterator[None]:
-    heeded = _heeding
-    if heeded is None or not _is_ours():
+    active = _listening
+    if active is None or not _is_ours():
         yield
         return
-    before = heeded.raises
+    before = active.raises
     try:
         try:
-            heeded.raises = raises
+            active.raises = raises
             yield
         finally:
-            heeded.raises = before
+            active.raises = before
     finally:
-        heeded.raises = before  # a signal has come in the line before
+        active.raises = before  # a signal arrived in the line before
 
 
 def _is_ours() -> bool:
@@ -125,23 +126,22 @@ def _is_free(sign: signal.Signals, found: Any) -> bool:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
-    heeded = _heeding
-    if heeded is None:
+    active = _listening
+    if active is None:
         return
-    each: _Heeding | None = heeded
+    each: _Listening | None = active
     while each is not None:
-        each.pending = each is not heeded or not heeded.raises
+        each.pending = each is not active or not active.raises
         each.listener(number)
         each = each.outer
-    if heeded.raises:
+    if active.raises:
         raise KeyboardInterrupt
 
 
 def _after_fork_in_child() -> None:
-    """A process that an experiment forks has its parent's handlers, and is none of ours: a TERM
-    must end it, not stop the sweep."""
-    global _heeding
-    _heeding = None
+    """Restore the default handlers in a forked child: SIGTERM must end it, not stop the sweep."""
+    global _listening
+    _listening = None
     for sign in SIGNALS:
         if signal.getsignal(sign) is _handle:
             default = signal.default_int_handler if sign == signal.SIGINT else signal.SIG_DFL

@@ -1,4 +1,4 @@
-"""Any Python value as JSON proper: never NaN, never a value that a reader cannot parse."""
+"""Convert any Python value to JSON that every reader can parse: without NaN."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ _PLAIN = frozenset({type(None), bool, int})
 
 
 def to_jsonable(value: Any, nonfinite: dict[str, str] | None = None, path: str = "") -> Json:
-    """The value as JSON proper.
+    """Convert a value to JSON. Never raises.
 
-    Numbers that are not finite become null, and where `nonfinite` is given, their dotted path is
-    noted in it with what they were (`{"val.loss": "nan"}`). numpy and torch scalars and arrays
-    become numbers and lists, paths POSIX text, dates ISO 8601, sets sorted lists, bytes base64;
-    anything else its `str`, or, where that raises, a text that says so.
+    Numbers that are not finite become null. numpy and torch scalars and arrays become numbers and
+    lists, paths POSIX text, dates ISO 8601, sets sorted lists, bytes base64. Another object becomes
+    its `str`; where `str` raises, a text that says so.
+
+    Args:
+        value: the value.
+        nonfinite: where given, the numbers that are not finite are added to it as text, by their
+            dotted path: `{"val.loss": "nan"}`.
+        path: the dotted path of the value itself.
     """
     return _convert(value, nonfinite, path, 0, set())
 
@@ -45,7 +50,7 @@ def _convert(
     above.add(id(value))
     try:
         return _compound(value, nonfinite, path, depth + 1, above)
-    except Exception as error:  # noqa: BLE001 - whatever a user's object raises, it is told
+    except Exception as error:  # noqa: BLE001 - a user's object may raise anything
         return f"<unreadable {kind.__name__}: {type(error).__name__}>"
     finally:
         above.discard(id(value))
@@ -55,7 +60,7 @@ def _compound(
     value: Any, nonfinite: dict[str, str] | None, path: str, depth: int, above: set[int]
 ) -> Json:
     kind = type(value)
-    if kind is dict:  # nearly always; most of what is in it is JSON already
+    if kind is dict:  # the usual case; most of its values are JSON already
         return {
             (text := key if type(key) is str and key.isascii() else key_text(key)): (
                 item
@@ -111,7 +116,7 @@ def _compound(
 
 
 def key_text(key: Any) -> str:
-    """A mapping's key as JSON text."""
+    """The key of a mapping as text."""
     if isinstance(key, str):
         return _text(key)
     if key is None:
@@ -132,7 +137,7 @@ def _float(value: float, nonfinite: dict[str, str] | None, path: str) -> float |
 
 
 def _text(value: str) -> str:
-    """The text, with lone surrogates (not encodable as UTF-8) replaced."""
+    """The text with lone surrogates replaced, which UTF-8 cannot encode."""
     if value.isascii():
         return value
     try:

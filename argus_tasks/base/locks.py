@@ -1,7 +1,7 @@
-"""Locks that die with their process, whatever kills it, and that a fork does not inherit.
+"""Locks between processes that end with their process and that forks do not inherit.
 
-POSIX record locks (`fcntl.lockf`): closing any descriptor of a locked file drops its lock, so a
-lock file is opened here and nowhere else, and what this process holds is remembered.
+These are POSIX record locks (`fcntl.lockf`). Closing any descriptor of a locked file releases its
+lock. So only this module opens lock files, and it keeps a list of the locks of this process.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What a file system without file locks says."""
+"""The error numbers of file systems without locks."""
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN})
 
-# What this process holds: whether having it proves anything, by path.
+# The locks that this process holds, by path: whether holding it excludes other processes.
 _held: dict[str, bool] = {}
 _held_guard = threading.Lock()
 
 
 class ProcessLock:
-    """One lock file. Not reentrant: a second one on the same path in this process is refused."""
+    """A lock on a file. Not reentrant: a second one on the same path in this process fails."""
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
         self._descriptor = -1
         self._pid = 0
         self.proves = True
-        """False where the file system has no locks, so that having it says nothing."""
+        """False where the file system has no locks, so that other processes are not excluded."""
 
     @property
     def held(self) -> bool:
-        """Whether this process holds it through this object."""
+        """Whether this process holds the lock through this object."""
         return self._descriptor >= 0 and self._pid == os.getpid()
 
     def take(self) -> bool:
-        """Try once. A file system without locks counts as taken (`argus-tasks doctor` tells).
+        """Try once to take the lock. On a file system without locks it always counts as taken, and
+        `argus-tasks doctor` warns.
 
         Errors: OSError where the file cannot be opened.
         """
@@ -64,7 +65,7 @@ class ProcessLock:
             return True
 
     def give_back(self, *, remove: bool = False) -> None:
-        """Let go; `remove` deletes the file first. Does nothing where it is not held."""
+        """Release the lock, if it is held; `remove` deletes the file first."""
         if not self.held:
             return
         with _held_guard:
@@ -77,7 +78,7 @@ class ProcessLock:
 
 
 def holder_lives(path: str) -> bool:
-    """Whether some process, this one included, holds the lock of this file."""
+    """Whether any process, this one included, holds the lock on this file."""
     probe = ProcessLock(path)
     try:
         taken = probe.take()
@@ -90,8 +91,8 @@ def holder_lives(path: str) -> bool:
 
 
 def is_free(path: str) -> bool:
-    """Whether it is certain that no other process on this machine holds the lock of this file,
-    those of other containers included. False where there is no such file."""
+    """Whether no other process on this machine, also in other containers, holds the lock on this
+    file. False where that is not certain, or the file is missing."""
     if (proves := _held.get(os.path.realpath(path))) is not None:
         return proves
     return os.path.exists(path) and not holder_lives(path)  # noqa: PTH110
@@ -99,7 +100,16 @@ def is_free(path: str) -> bool:
 
 @contextmanager
 def locked(path: str, *, wait_s: float = 10.0) -> Iterator[None]:
-    """Hold the lock for a short while. Errors: TimeoutError, OSError."""
+    """Within this block, hold the lock on a file.
+
+    Args:
+        path: the file.
+        wait_s: how long to wait for another holder, in seconds.
+
+    Raises:
+        TimeoutError: another process held it for that long.
+        OSError: the file cannot be opened.
+    """
     lock = ProcessLock(path)
     end = time.monotonic() + wait_s
     pause_s = 0.0005

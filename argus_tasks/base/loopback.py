@@ -1,4 +1,4 @@
-"""Whether a URL stays on this machine."""
+"""Whether a URL leads to this machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(url: str) -> bool:
-    """True where the URL's host is this machine by its name or number: localhost, 127.0.0.1, ::1.
+    """Whether the host of a URL is localhost or a loopback address (127.0.0.1, ::1).
 
-    A name that only resolves to it is not: whoever owns the name decides where it leads.
+    Another name that resolves to such an address does not count, because its owner can change that.
     """
     try:
         host = urlsplit(url).hostname or ""
@@ -24,5 +24,5 @@ def is_loopback(url: str) -> bool:
 
 
 def is_in_the_clear(url: str) -> bool:
-    """Whether a secret sent there can be read on its way: plain HTTP to another machine."""
+    """Whether a request to this URL is not encrypted: plain HTTP to another machine."""
     return url.lower().startswith("http://") and not is_loopback(url)

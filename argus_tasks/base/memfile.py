@@ -1,4 +1,4 @@
-"""A file without a name: shared with child processes by its descriptor, gone with the last one."""
+"""Files without a name, shared with child processes by descriptor and removed with the last one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 _MOST_BYTES = 256 * 1024
 
 
-def nameless_file(purpose: str) -> int:
-    """The descriptor of an empty one; in memory where the system can."""
+def anonymous_file(purpose: str) -> int:
+    """The descriptor of a new, empty file; in memory where the system supports that."""
     system: str = sys.platform
     if system == "linux":
         return os.memfd_create(f"argus-{purpose}")
@@ -19,7 +19,7 @@ def nameless_file(purpose: str) -> int:
 
 
 def take_text(descriptor: int) -> str:
-    """What has been written to it, the start where it is long; it is empty afterwards."""
+    """Read the text of such a file (its first 256 KB) and empty it."""
     text = os.pread(descriptor, _MOST_BYTES, 0).decode("utf-8", "replace")
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""On what kind of file system a path lies."""
+"""The kind of file system that a path is on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NETWORK_KINDS = ("nfs", "cifs", "smb", "lustre", "gpfs", "fuse.sshfs", "9p", "c
 
 
 def file_system(path: Path | str) -> str:
-    """The kind of file system that a path lies on; empty where the system does not say."""
+    """The kind of file system that a path is on; empty where it is unknown."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -28,5 +28,5 @@ def file_system(path: Path | str) -> str:
 
 
 def on_network(path: Path | str) -> bool:
-    """Whether other hosts may share the path's file system."""
+    """Whether a path is on a network file system, which other hosts may share."""
     return file_system(path).startswith(_NETWORK_KINDS)

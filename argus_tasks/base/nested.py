@@ -1,4 +1,4 @@
-"""Nested mappings and the dotted keys that reach into them: `optim.lr` is `{optim: {lr: ...}}`."""
+"""Nested mappings and dotted keys: `optim.lr` stands for `{optim: {lr: ...}}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 
 class Missing:
-    """What `reach` answers where there is nothing."""
+    """The type of MISSING, which `reach` returns where there is no value."""
 
     def __repr__(self) -> str:
         return "MISSING"
@@ -35,10 +35,17 @@ def copy_tree(value: Any) -> Any:
 
 
 def lay(config: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Set the value at the path, making the mappings on the way.
+    """Set the value at a path; missing mappings on the way are made.
 
-    A mapping over a mapping is merged key by key; anything else replaces what is there. The value
-    is copied. Errors: Blocked, where the path leads through something that is no mapping.
+    A mapping is merged into a mapping key by key. Any other value replaces the old one.
+
+    Args:
+        config: the mapping that is changed.
+        path: the keys, from the outermost.
+        value: the value; it is copied.
+
+    Raises:
+        Blocked: the path leads through a value that is no mapping.
     """
     at = config
     for depth, part in enumerate(path[:-1]):
@@ -58,7 +65,7 @@ def lay(config: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def reach(config: Mapping[str, Any], dotted: str) -> Any:
-    """The value at the dotted key, or MISSING. A key that itself has the dots comes first."""
+    """The value at a dotted key, or MISSING. A key that contains the dots itself wins."""
     if dotted in config:
         return config[dotted]
     at: Any = config
@@ -70,7 +77,7 @@ def reach(config: Mapping[str, Any], dotted: str) -> Any:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by dotted key, in order; an empty mapping is a value."""
+    """The values by dotted key, in order; an empty mapping counts as a value."""
     flat: dict[str, Any] = {}
     _flatten(config, "", flat)
     return flat

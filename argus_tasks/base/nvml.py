@@ -1,4 +1,4 @@
-"""The GPUs that NVIDIA's driver knows, asked through its own library (NVML)."""
+"""The GPUs of this machine, from NVIDIA's management library (NVML)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST_UUID = 96
 
 
 def gpu_uuids() -> tuple[str, ...] | None:
-    """The UUID of each GPU, by its number; None where there is no driver, or it does not answer."""
+    """The UUID of each GPU, in order of their numbers; None where the driver does not answer."""
     if sys.platform != "linux":
         return None
     try:

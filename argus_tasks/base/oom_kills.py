@@ -1,4 +1,4 @@
-"""The kernel's count of processes that it killed for memory, in this process's cgroup."""
+"""How many processes the kernel has killed for lack of memory, in the cgroup of this process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _KEY = b"oom_kill "
 
 
 class OomCounter:
-    """Reads `oom_kill`: of cgroup v2's `memory.events` or v1's `memory.oom_control`, and where this
-    process is in no memory cgroup, the machine's own."""
+    """Reads the counter `oom_kill` from `memory.events` (cgroup v2) or `memory.oom_control` (v1);
+    where this process is in no memory cgroup, that of the machine."""
 
     def __init__(self) -> None:
         self._descriptor = -1
@@ -26,7 +26,7 @@ class OomCounter:
             self.close()
 
     def count(self) -> int:
-        """How many so far; 0 where nobody counts."""
+        """How many processes so far; 0 where there is no counter."""
         return self._read() or 0
 
     def close(self) -> None:

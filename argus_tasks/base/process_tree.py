@@ -1,10 +1,9 @@
-"""The processes that come from this one: found, signalled and, where their own parents are gone,
-inherited.
+"""Find, signal and adopt the descendants of this process.
 
-On Linux a process can be its descendants' *subreaper*: whoever loses its parent becomes its child,
-whatever session, process group, environment or name it has made itself. So nothing that a worker
-has started can leave the tree, and nothing has to be marked. Elsewhere only process groups are
-known, and what has called setsid is lost sight of.
+On Linux a process can be the subreaper of its descendants: it becomes the parent of each one whose
+own parent ends, even if that one has changed its session, process group, environment or name. So
+no process that a worker has started can leave the tree. On other systems only process groups are
+known, and a process that has called setsid is not found.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _LOOK_AGAIN_S = 0.002
 
 
 def inherit_orphans() -> None:
-    """Become the parent of every descendant that loses its own."""
+    """Become the parent of each descendant whose own parent ends."""
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends; where it cannot, do nothing."""
+    """Have the kernel kill this process when its parent ends, where the kernel can do that."""
     if _LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -38,7 +37,7 @@ def die_with(parent: int) -> None:
 
 
 def children_of_all() -> dict[int, list[int]]:
-    """The children of every process of this machine, by their parent; empty where unknown."""
+    """The children of every process of this machine, by parent; empty where unknown."""
     children: dict[int, list[int]] = {}
     if not _LINUX:
         return children
@@ -55,7 +54,7 @@ def children_of_all() -> dict[int, list[int]]:
 
 
 def descendants(pid: int, children: dict[int, list[int]] | None = None) -> list[int]:
-    """Every living process that comes from this one, itself not among them."""
+    """All living descendants of a process."""
     known = children_of_all() if children is None else children
     found: list[int] = []
     ahead = [pid]
@@ -67,7 +66,7 @@ def descendants(pid: int, children: dict[int, list[int]] | None = None) -> list[
 
 
 def signal_tree(pid: int, sign: signal.Signals) -> None:
-    """Signal a process that leads a session, and all that come from it."""
+    """Signal a process that leads a session, and all of its descendants."""
     below = descendants(pid)
     with suppress(ProcessLookupError, PermissionError):
         try:
@@ -75,14 +74,14 @@ def signal_tree(pid: int, sign: signal.Signals) -> None:
         except ProcessLookupError:  # forked a moment ago, and no leader yet
             os.kill(pid, sign)
     for each in below:
-        # Those of its own group have been told; a second TERM is a second wish, so not again.
+        # Its group has got the signal already, and a second SIGTERM would mean something else.
         with suppress(ProcessLookupError, PermissionError):
             if os.getpgid(each) != pid:
                 os.kill(each, sign)
 
 
 def kill_strays(kept: Collection[int] = ()) -> None:
-    """Kill the children of this process that are not kept, and all that come from them."""
+    """Kill the children of this process that are not `kept`, and all descendants of those."""
     children = children_of_all()
     for child in children.get(os.getpid(), []):
         if child not in kept:
@@ -91,8 +90,8 @@ def kill_strays(kept: Collection[int] = ()) -> None:
                     os.kill(each, signal.SIGKILL)
 
 
-def kill_all_below(patience_s: float) -> None:
-    """Kill and bury every descendant, until there is none or patience is at its end."""
+def kill_descendants(patience_s: float) -> None:
+    """Kill and wait for all descendants, for at most `patience_s` seconds."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         try:
@@ -105,7 +104,7 @@ def kill_all_below(patience_s: float) -> None:
 
 
 def kill_marked(variable: str, value: str) -> None:
-    """Kill every process whose environment says `variable=value`: what is left of a lost keeper."""
+    """Kill every process with `variable=value` in its environment: those of a dead keeper."""
     if not _LINUX:
         return
     mark = f"{variable}={value}".encode()

@@ -1,4 +1,4 @@
-"""Which process this is, said so that another one can tell later whether it still lives."""
+"""The identity of a process, by which another process can find out later whether it is alive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENDED_STATES = ("Z", "X")
 
 
 def this_process() -> dict[str, Any]:
-    """Host, boot, pid namespace, pid and start time of this process, as JSON."""
+    """The identity of this process, as JSON: host, boot, pid namespace, pid and start time."""
     return {
         "host": socket.gethostname(),
         "boot_id": boot_id(),
@@ -29,11 +29,11 @@ def this_process() -> dict[str, Any]:
     }
 
 
-def is_near(process: Mapping[str, Any]) -> bool:
-    """Whether pids mean the same to that process as to this one: same host, same pid namespace.
+def shares_pid_space(process: Mapping[str, Any]) -> bool:
+    """Whether a pid means the same process to both: they share the host and the pid namespace.
 
-    Two containers can share the host's name, and have pids of their own. Older files say no
-    namespace; they count as written in ours.
+    Two containers can have the same host name and different pids. An identity without a namespace
+    is an older one, and counts as of this namespace.
     """
     namespace = process.get("pid_namespace")
     return process.get("host") == socket.gethostname() and (
@@ -42,11 +42,12 @@ def is_near(process: Mapping[str, Any]) -> bool:
 
 
 def is_dead(process: Mapping[str, Any]) -> bool:
-    """True where `this_process()`, said earlier by some process, tells of one that is no more.
+    """Whether a process is dead. False where that is not known: on other hosts and containers.
 
-    A process of another host, or of another container, is never known to be dead.
+    Args:
+        process: its identity, from `this_process`.
     """
-    if not is_near(process):
+    if not shares_pid_space(process):
         return False
     if process.get("boot_id") != boot_id():
         return True
@@ -58,7 +59,7 @@ def is_dead(process: Mapping[str, Any]) -> bool:
 
 
 def user_at_host() -> str:
-    """Who this process belongs to, and where: `ada@box`."""
+    """The user and the host of this process: `ada@box`."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -67,11 +68,11 @@ def user_at_host() -> str:
 
 
 def started_at(pid: int) -> str | None:
-    """When the process was started, in the system's own words; None where there is none."""
+    """The start time of a process, in the system's format; None where there is no such process."""
     if boot_id() is not None:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            # One that nobody has waited for yet is as dead as any.
+            # A zombie counts as dead.
             return None if fields[0] in _ENDED_STATES else fields[_STARTED_FIELD]
         except (OSError, IndexError):
             return None
@@ -83,7 +84,7 @@ def started_at(pid: int) -> str | None:
 
 @lru_cache(maxsize=1)
 def pid_namespace(pid: int) -> str | None:  # noqa: ARG001 - a fork's may be another
-    """The pid namespace of this process, whose pid is `pid`; None where there is no such thing."""
+    """The pid namespace of this process, whose pid is `pid`; None where the system has none."""
     try:
         return os.readlink("/proc/self/ns/pid")  # noqa: PTH115
     except OSError:

@@ -1,7 +1,7 @@
-"""Secrets out of texts: before anything is written, logged or sent. See SECURITY.md.
+"""Mask secrets in texts before they are written, logged or sent. See SECURITY.md.
 
-Every pattern here is possessive or starts where a word does, so that the work grows as the text
-does and no faster.
+Every pattern is possessive or starts at a word, so that the time is proportional to the length of
+the text.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from argus_tasks.base.secret_names import LONGEST_NAME, names_a_secret
 MASK = "***"
 
 SHORTEST_SECRET = 8
-"""A value that is named like a secret is masked wherever it stands from this length on."""
+"""A value with the name of a secret is masked everywhere if it has at least this length."""
 
-# Whether a text is worth a closer look.
+# A text without any of these holds no secret.
 _HINT = re.compile(
     r"(?i)tok|secret|pass|pwd|key|auth|cred|cookie|jwt|bearer|basic|signature|://|-----"
     r"|eyJ|em_|sk-|_live_|gh[pousr]_|github_pat_|hf_|xox|A[KS]IA|glpat-|pypi-|npm_|AIza|curl|wget|mysql|mariadb"
@@ -67,15 +67,15 @@ _LOGIN_FLAG = re.compile(
 )
 
 _AT_A_CUT = 4096
-"""The longest secret that lies at a cut and is not left by half, in characters: a private key."""
+"""The longest secret that is masked whole where a text is cut, in characters: a private key."""
 _FIRST_SECRET_NUMBER = 1000
 _LOOK_UP_S = 0.2
 _looked_up: tuple[float, tuple[str, ...]] = (-1.0, ())
 
 
 def known_secrets() -> tuple[str, ...]:
-    """The values of this process's environment variables that are named like secrets; looked up
-    anew after a fifth of a second."""
+    """The values of this process's environment variables with names of secrets; looked up again
+    after 0.2 s."""
     global _looked_up
     now = time.monotonic()
     if now >= _looked_up[0] + _LOOK_UP_S:
@@ -92,8 +92,8 @@ def _secrets_of_environment() -> tuple[str, ...]:
 
 
 def secrets_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What no text about a run of this config may show: the texts that it has under names of
-    secrets, and the `known_secrets`."""
+    """The secrets that no text about a run of this config may show: the config's texts under names
+    of secrets, and the `known_secrets`."""
     return known_secrets() + _spellings(_under_secret_names(config, secret=False))
 
 
@@ -109,7 +109,7 @@ def _under_secret_names(value: Any, *, secret: bool) -> Iterator[str]:
 
 
 def _spellings(values: Iterator[str]) -> tuple[str, ...]:
-    """The values, and how they stand in URLs and in quotes; the longest first."""
+    """The values as they are, and as written in URLs and in quotes; the longest first."""
     found: set[str] = set()
     for value in values:
         found |= {value, quote(value, safe=""), repr(value)[1:-1], json.dumps(value)[1:-1]}
@@ -122,7 +122,15 @@ def without_login(url: str) -> str:
 
 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
-    """The text without what looks like a secret, and without the given values."""
+    """Mask the secrets in a text.
+
+    Args:
+        text: the text.
+        secrets: values that are masked as well.
+
+    Returns:
+        The text with `***` in place of each secret.
+    """
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, MASK)
@@ -142,8 +150,8 @@ def redact(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def redact_cut(text: str, longest: int, secrets: Sequence[str] = ()) -> str:
-    """The text redacted, its middle cut out where it is longer than that; no secret is left by half
-    because it lay at a cut."""
+    """Mask the secrets in a text, and cut out its middle if it is longer than `longest` characters.
+    A secret at a cut is masked whole."""
     if len(text) <= longest:
         return redact(text, secrets)
     half = longest // 2
@@ -153,7 +161,7 @@ def redact_cut(text: str, longest: int, secrets: Sequence[str] = ()) -> str:
 
 
 def redact_command(words: Sequence[str], secrets: Sequence[str] | None = None) -> str:
-    """A command's words as one line for a shell, without its secrets."""
+    """The words of a command as one line for a shell, with its secrets masked."""
     known = known_secrets() if secrets is None else secrets
     shown: list[str] = []
     after_secret_flag = False
@@ -173,8 +181,8 @@ def redact_command(words: Sequence[str], secrets: Sequence[str] | None = None) -
 
 
 def redact_value(value: Any, secrets: Sequence[str] = ()) -> Any:
-    """JSON (see `base.jsonable`) with every text redacted, and all that is kept under a secret's
-    name masked, but numbers of up to three digits, fractions, true, false and null."""
+    """Mask the secrets in JSON: in every text, and every value under the name of a secret, except
+    numbers of up to three digits, fractions, true, false and null."""
     if isinstance(value, str):
         return redact(value, secrets)
     if isinstance(value, dict):
@@ -188,7 +196,7 @@ def redact_value(value: Any, secrets: Sequence[str] = ()) -> Any:
 
 
 def holds_secrets(value: Any) -> bool:
-    """Whether `redact_value` would take something out of this JSON."""
+    """Whether `redact_value` would mask anything in this JSON."""
     return bool(redact_value(value, known_secrets()) != value)
 
 
@@ -203,7 +211,7 @@ def _masked(value: Any) -> Any:
 
 
 def _key(key: str) -> str:
-    """A key that is a text with a secret in it (a URL, an assignment), without it."""
+    """A key with the secrets in its text masked (those of a URL, or an assignment)."""
     return _short_key(key) if len(key) <= LONGEST_NAME else redact(key)
 
 
@@ -213,7 +221,7 @@ def _short_key(key: str) -> str:
 
 
 def _without_keys(text: str) -> str:
-    """Without private keys; of one that is cut off, up to the text's end or from its beginning."""
+    """Mask private keys; one that is cut off is masked from the text's beginning or to its end."""
     parts: list[str] = []
     at = 0
     inside = False
@@ -241,7 +249,7 @@ def _mask_scheme(match: re.Match[str]) -> str:
 
 
 def _looks_random(text: str) -> bool:
-    """Whether no word of a language looks so."""
+    """Whether a text is not like a word of a language."""
     plain = text.strip("'\"")
     return (
         any(char.isdigit() for char in plain)
@@ -306,7 +314,7 @@ def _end_of_block(text: str, at: int) -> int:
 
 
 def _is_secret(match: re.Match[str], value: str) -> bool:
-    """Whether what stands behind the name of a secret is one."""
+    """Whether the value after the name of a secret is a secret."""
     if _HARMLESS.fullmatch(value.strip("'\"")):
         return False
     quoted = value[0] in "'\"b\\" and value[-1] in "'\""
@@ -323,7 +331,7 @@ def _is_secret(match: re.Match[str], value: str) -> bool:
 
 
 def _closing_brackets(text: str) -> dict[int, int]:
-    """Where what each bracket opens is over."""
+    """The position after the closing bracket, by the position of the opening bracket."""
     found: dict[int, int] = {}
     opened: list[int] = []
     for match in _BRACKET.finditer(text):

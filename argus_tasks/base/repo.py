@@ -1,4 +1,4 @@
-"""What git knows of a folder. Asked once a sweep, never once a run."""
+"""Git's state of a folder. Cached, so that git is called once a sweep and not once a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 COMMIT_DIGITS = 12
-"""How many digits of a commit say which it is."""
+"""How many digits of a commit's SHA identify it."""
 _SWEEPS = "/.sweep/"
 _LARGEST_FILE = 1_000_000
 _MOST_FILES = 1_000
@@ -41,7 +41,7 @@ def repo_of(folder: Path) -> Repo | None:
 
 
 def forget_repos() -> None:
-    """Ask git again from now on: the code may have changed since the last sweep."""
+    """Clear the caches, because the code may have changed since the last sweep."""
     repo_of.cache_clear()
     _changes.cache_clear()
     code_of.cache_clear()
@@ -49,8 +49,8 @@ def forget_repos() -> None:
 
 @lru_cache(maxsize=8)
 def code_of(folder: Path, leave_out: Path | None = None) -> str | None:
-    """Which code lies in the work tree of a folder: twelve digits of HEAD, and where the tree
-    differs from it, `+` and eight digits of a hash of the differences.
+    """The version of the code in a git work tree: twelve digits of HEAD, and where files differ
+    from it, `+` and eight digits of a hash of the differences.
 
     They are `git diff HEAD` and the untracked Python files, those under `leave_out` excepted. None
     without git.

@@ -1,6 +1,7 @@
-"""Metrics that reporters are given in a script of a sweep, for the run's own record.
+"""Metrics that a script of a sweep gives to its reporters, for the run's record.
 
-They come back as lines of a file that the environment names, with and without a monitor.
+The script's process appends them to a file whose path is in an environment variable, with a monitor
+or without one.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_json_lines
 from argus_tasks.base.jsonable import to_jsonable
 
-NOTES = "ARGUS_TASKS_NOTES"
-"""Set for a script: the file."""
+METRICS_FILE = "ARGUS_TASKS_NOTES"
+"""The environment variable with the file's path."""
 
 
-def note_metrics(metrics: dict[str, Any]) -> None:
-    """Keep metrics for the run of this script, if it is one of a sweep. Errors: OSError."""
-    path = os.environ.get(NOTES)
+def record_metrics(metrics: dict[str, Any]) -> None:
+    """Record metrics, if this process is a script of a sweep. Errors: OSError."""
+    path = os.environ.get(METRICS_FILE)
     if path:
         append_line(path, dumps(to_jsonable(metrics)))
 
 
-def metrics_noted(path: Path) -> dict[str, Any]:
-    """What was noted, later values over earlier ones."""
+def read_recorded_metrics(path: Path) -> dict[str, Any]:
+    """The recorded metrics; a later value of a name replaces an earlier one."""
     found: dict[str, Any] = {}
     for line in read_json_lines(path):
         if isinstance(line, dict):

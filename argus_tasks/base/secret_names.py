@@ -1,4 +1,4 @@
-"""Which names are those of secrets: of flags, variables, keys of a config."""
+"""Recognize the names of secrets among flags, variables and keys of a config."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 LONGEST_NAME = 120
-"""Of a longer name the end is looked at, in characters."""
+"""Of a longer name only the end is examined; in characters."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -18,14 +18,14 @@ _ANYWHERE = _words(
     " privatekey credential credentials creds authorization"
 )
 _AT_THE_END = frozenset({"token", "auth", "cookie", "cookies", "jwt"})
-# What makes a secret of the last word; `key` and `pass` alone are words of the field.
+# The words before the last one that make it a secret; `key` and `pass` alone do not.
 _BEFORE = {
     "key": _words("api access private secret auth account signing encryption master ssh deploy"),
     "keys": frozenset({"api", "access", "secret", "private"}),
     "pass": _words("db user smtp mysql postgres pg admin root login ssh ftp mail http proxy redis"),
     "signature": frozenset({"amz", "goog"}),
 }
-# Tokens of a text, not of a login: `pad_token`, `loss_per_token`.
+# Tokens of a text, no secrets: `pad_token`, `loss_per_token`.
 _OF_TEXTS = _words(
     "pad eos bos sos sep cls mask unk per special next prev start end stop begin image first last"
     " class new each mean bpe out in max min num n text audio think tool"

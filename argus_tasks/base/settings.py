@@ -21,24 +21,24 @@ def user_home() -> Path:
 
 
 def flag(name: str) -> bool:
-    """True where the environment variable is one of 1 / true / yes / on, in any case."""
+    """Whether an environment variable is 1, true, yes or on, in any case."""
     return os.environ.get(name, "").strip().lower() in _TRUE
 
 
 def state_home() -> Path:
-    """Where this package keeps what must last: `$XDG_STATE_HOME/argus-tasks`, by default
+    """The folder for lasting state: `$XDG_STATE_HOME/argus-tasks`, by default
     `~/.local/state/argus-tasks`. The folder may not exist yet."""
     return _home("XDG_STATE_HOME", ".local/state") / "argus-tasks"
 
 
 def config_home() -> Path:
-    """Where a user's settings lie: `$XDG_CONFIG_HOME/argus-tasks`, by default
+    """The folder of the user's settings: `$XDG_CONFIG_HOME/argus-tasks`, by default
     `~/.config/argus-tasks`. The folder may not exist yet."""
     return _home("XDG_CONFIG_HOME", ".config") / "argus-tasks"
 
 
 def cache_home() -> Path:
-    """Where this package keeps what it can make again: `$XDG_CACHE_HOME/argus-tasks`, by default
+    """The folder for files that can be made again: `$XDG_CACHE_HOME/argus-tasks`, by default
     `~/.cache/argus-tasks`. The folder may not exist yet."""
     return _home("XDG_CACHE_HOME", ".cache") / "argus-tasks"
 

@@ -1,9 +1,9 @@
-"""Texts of users, files and servers on a terminal: shown, and never obeyed."""
+"""Show texts of users, files and servers on a terminal without executing control characters."""
 
 from __future__ import annotations
 
-# Control characters of old and new terminals but tab and line feed, what turns the direction of
-# writing, and what other programs take for the end of a line. As JSON has them, so that JSON stays.
+# Control characters except tab and line feed, characters that change the direction of writing, and
+# those that some programs take for the end of a line. Escaped as in JSON, so that JSON stays valid.
 _ACTING = {
     code: f"\\u{code:04x}"
     for code in (
@@ -15,5 +15,5 @@ _ACTING = {
 
 
 def visible(text: str) -> str:
-    """The text with each character that a terminal would act on written out: `\\u001b`."""
+    """The text with each control character escaped: `\\u001b`."""
     return text.replace("\r\n", "\n").translate(_ACTING)

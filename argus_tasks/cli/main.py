@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput, MissingExtra
-from argus_tasks.base.folders import explained
+from argus_tasks.base.folders import file_errors_explained
 from argus_tasks.cli.codes import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.print_help()
             return EXIT_OK
-        with explained():
+        with file_errors_explained():
             code: int = args.handler(args)
         sys.stdout.flush()
     except (BadInput, MissingExtra) as error:

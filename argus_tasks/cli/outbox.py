@@ -78,7 +78,7 @@ def _page(outbox: Outbox) -> dict[str, Any]:
         "sender": {key: getattr(sender, key, None) for key in ("state", "reason", "since", "pid")},
         "set_aside": [
             {key: one.get(key) for key in ("event_id", "reason", "status")}
-            for one in outbox.aside.all()
+            for one in outbox.set_aside.all()
         ],
         "batches": [vars(account) | {"missing": account.missing} for account in counted],
     }
@@ -194,7 +194,7 @@ def _show(args: argparse.Namespace) -> int:
     from argus_tasks.delivery.outbox_folder import outboxes
 
     for outbox in outboxes():
-        for one in outbox.aside.all():
+        for one in outbox.set_aside.all():
             if one.get("event_id") == args.event_id:
                 say(json.dumps({"where": "set aside", "server": outbox.url, **one}, indent=2))
                 return 0
@@ -222,7 +222,7 @@ def _drop(args: argparse.Namespace) -> int:
     for outbox in outboxes():
         if args.url and outbox.folder.name != folder_for(args.url).name:
             continue
-        dropped += outbox.aside.drop(wanted, args.reason)
+        dropped += outbox.set_aside.drop(wanted, args.reason)
         if args.waiting:
             dropped += give_up_waiting(outbox, args.reason)
     say(f"{dropped} given up: {args.reason}")

@@ -52,7 +52,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
     from argus_tasks.planning.sweep_plan import identity_of
-    from argus_tasks.reporting.waiting import still_waiting
+    from argus_tasks.reporting.undelivered import undelivered_message
     from argus_tasks.runs.ledger.summary import SweepStopped
     from argus_tasks.runs.ledger.sweep_folder import find_batch
 
@@ -80,7 +80,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
         say("run the same command again to go on where this stopped")
-    if waiting := still_waiting():
+    if waiting := undelivered_message():
         say(waiting)
     gc.freeze()  # at exit Python looks through all of Prefect: two seconds on a busy machine
     return code

@@ -96,9 +96,9 @@ def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
 
 
 def _repair(root: Path) -> int:
-    from argus_tasks.monitoring.orphaned_jobs import close_lost_batches
+    from argus_tasks.monitoring.orphaned_jobs import close_orphaned_batches
 
-    for closed in close_lost_batches(root):
+    for closed in close_orphaned_batches(root):
         say(f"closed {closed.batch_id} on the monitor: {closed.jobs} jobs")
     from argus_tasks.cli.prefect import using_prefect
 

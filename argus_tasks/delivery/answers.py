@@ -1,4 +1,4 @@
-"""What an answer of the events route says of each event."""
+"""The answers of the server's events route, read event by event."""
 
 from __future__ import annotations
 
@@ -10,42 +10,54 @@ from argus_tasks.delivery.transport import Answer
 
 
 @dataclass
-class Said:
-    """By event id: those refused, with the server's words, and those it says nothing of."""
+class EventResults:
+    """The events of a request that were not accepted.
+
+    Attributes:
+        refused: the server's reason, by event id.
+        unmentioned: the ids of events that the answer does not mention.
+    """
 
     refused: dict[str, str] = field(default_factory=dict)
-    silent: list[str] = field(default_factory=list)
+    unmentioned: list[str] = field(default_factory=list)
 
 
-def said_of(answer: Answer, event_ids: Sequence[str]) -> Said | None:
-    """Read an answer of success; None where it is another, or no Argus server's.
+def event_results(answer: Answer, event_ids: Sequence[str]) -> EventResults | None:
+    """Read the answer to a request with events.
 
-    Only what the answer calls accepted (or deduplicated) is; without `results`, all where it says
-    that as many were accepted as were sent.
+    An event counts as accepted only where the answer says so ("accepted" or "deduplicated"). An
+    answer without `results` accepts all events if its count equals the number of events.
+
+    Args:
+        answer: the answer.
+        event_ids: the ids of the events in the request.
+
+    Returns:
+        None where the answer is no success, or was not given by an Argus server.
     """
     body = answer.body
     if answer.status is None or not 200 <= answer.status < 300 or not isinstance(body, dict):
         return None
     results = body.get("results")
     if not results and body.get("accepted") == len(event_ids) and not body.get("rejected"):
-        return Said()
+        return EventResults()
     if not isinstance(results, list):
         return None
     by_id: dict[str, Any] = {
         str(one.get("event_id")).lower(): one for one in results if isinstance(one, dict)
     }
-    said = Said()
+    said = EventResults()
     for event_id in event_ids:
         one = by_id.get(event_id.lower(), {})
         status = one.get("status")
         if status == "rejected":
             said.refused[event_id] = str(one.get("error") or "rejected")
         elif status not in ("accepted", "deduplicated"):
-            said.silent.append(event_id)
+            said.unmentioned.append(event_id)
     return said
 
 
 def refuses(status: int | None) -> bool:
-    """Whether this status says that something in the request is not taken."""
+    """Whether this status says that the server refuses something in the request."""
     others = (401, 403, 404, 405, 408, 425, 429)
     return status is not None and 400 <= status < 500 and status not in others

@@ -1,7 +1,7 @@
-"""The process that goes on sending after another has ended without having delivered all.
+"""A background process that delivers the events of an outbox after the training has ended.
 
-It lives for `ARGUS_LINGER_S` seconds at most (180; 0: there is none), and goes when nothing waits
-any more, or when waiting is in vain. There is one for an outbox.
+It runs for at most `ARGUS_LINGER_S` seconds (180 by default; 0 turns it off), and ends earlier when
+everything is delivered or the server refuses the token. There is at most one for each outbox.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def linger_s() -> float:
-    """How long the process may live: `ARGUS_LINGER_S`, else 180 s; 0 where none is wanted."""
+    """How long the process may run, in seconds: `ARGUS_LINGER_S`, else 180; 0 turns it off."""
     try:
         value = float(os.environ.get("ARGUS_LINGER_S", "") or DEFAULT_LINGER_S)
     except ValueError:
@@ -35,16 +35,28 @@ def linger_s() -> float:
     return value if 0 <= value < 1e6 else DEFAULT_LINGER_S
 
 
-def go_on_sending(folder: Path, url: str, token: str | None, also: Sequence[Path] = ()) -> bool:
-    """Start the process for an outbox; False where none is wanted, or none can be started."""
+def start_background_sender(
+    folder: Path, url: str, token: str | None, also: Sequence[Path] = ()
+) -> bool:
+    """Start the process for an outbox, unless it runs.
+
+    Args:
+        folder: the outbox.
+        url: the server.
+        token: the token for the server.
+        also: more outboxes whose events are delivered to the server.
+
+    Returns:
+        False where the process is turned off or cannot be started.
+    """
     if not linger_s() or not sys.executable:
         return False
     if holder_lives(os.fspath(folder / _LOCK)):
         return True
     _started[:] = [process for process in _started if process.poll() is None]
     others = [os.fspath(one) for one in also]
-    told = {"folder": os.fspath(folder), "also": others, "limit_s": linger_s()}
-    told |= {"url": url, "token": token}
+    order = {"folder": os.fspath(folder), "also": others, "limit_s": linger_s()}
+    order |= {"url": url, "token": token}
     try:
         process = subprocess.Popen(
             [sys.executable, "-c", _CODE, "argus-tasks: sends what waits in", os.fspath(folder)],
@@ -60,28 +72,28 @@ def go_on_sending(folder: Path, url: str, token: str | None, also: Sequence[Path
     # Not on the command line: other users can read those.
     with suppress(OSError):
         if process.stdin is not None:
-            process.stdin.write(json.dumps(told).encode())
+            process.stdin.write(json.dumps(order).encode())
             process.stdin.close()
     return True
 
 
 def main() -> None:
-    """The process."""
+    """Run the process; what it has to do is read from standard input as JSON."""
     from argus_tasks.delivery.outbox_folder import Outbox
     from argus_tasks.delivery.sender import Sender
     from argus_tasks.delivery.transport import HttpTransport
 
-    told = json.load(sys.stdin)
-    lock = ProcessLock(os.fspath(Path(told["folder"]) / _LOCK))
+    order = json.load(sys.stdin)
+    lock = ProcessLock(os.fspath(Path(order["folder"]) / _LOCK))
     if not lock.take():
         return
-    url, token = told["url"], told["token"]
-    sender = Sender(Outbox(told["folder"]), lambda: HttpTransport(url, lambda: token))
-    for folder in told["also"]:
+    url, token = order["url"], order["token"]
+    sender = Sender(Outbox(order["folder"]), lambda: HttpTransport(url, lambda: token))
+    for folder in order["also"]:
         sender.also(Outbox(folder))
     sender.start()
     try:
-        sender.drain_all(float(told["limit_s"]))
+        sender.drain_all(float(order["limit_s"]))
     finally:
         sender.stop(1.0)
         lock.give_back()

@@ -1,7 +1,7 @@
-"""What became of a batch's events: emitted = delivered + waiting + set aside + dropped by reason.
+"""Counts of a batch's events: emitted = delivered + waiting + set aside + dropped.
 
-What was emitted is read off the numbered ids, not summed up from the rest, so a sum that does not
-meet says that events were lost.
+The number of emitted events is read from the numbered ids of the events, not added up from the
+other counts. So a difference between the two sides shows that events are missing.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ _SHORTEST_EVENT = 150
 
 @dataclass
 class Counts:
-    """The events of one batch that one file answers for."""
+    """The events of one batch that one file accounts for."""
 
     delivered: int = 0
     set_aside: int = 0
     waiting: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     interrupted: int = 0
-    """Calls ended from outside: as many numbers may have been used up without an event."""
+    """Calls that an exception ended: each may have used up a number without writing an event."""
     unreadable: int = 0
-    """As many events at most may have stood where the disk can no longer be read."""
+    """The most events that a part of the disk can have held that can no longer be read."""
     unordered: int = 0
-    """Events that went without what should have gone before them."""
+    """Events that were sent although the events they wait for had not been delivered."""
     series: dict[str, int] = field(default_factory=dict)
-    """The highest number seen of each series of ids."""
+    """The highest number seen in each series of ids."""
 
     def saw(self, prefix: str, number: int) -> None:
-        """An event of this id exists, whatever became of it."""
+        """Record the id of an event, delivered or not."""
         if number > self.series.get(prefix, -1):
             self.series[prefix] = number
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Events that are not delivered and never will be."""
+        """Count events that will never be delivered."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def add(self, other: Counts) -> None:
-        """Take in what another file answers for."""
+        """Add the counts of another file."""
         self.delivered += other.delivered
         self.set_aside += other.set_aside
         self.waiting += other.waiting
@@ -81,7 +81,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """One batch, added up."""
+    """The total counts of one batch."""
 
     batch_id: str
     emitted: int
@@ -93,13 +93,13 @@ class BatchCounts:
 
     @property
     def missing(self) -> int:
-        """Events that no file knows about; 0 where the sums meet."""
+        """How many events no file accounts for; 0 where all are accounted for."""
         known = self.delivered + self.waiting + self.set_aside + sum(self.dropped.values())
         return self.emitted - known
 
     @classmethod
     def of(cls, batch_id: str, counts: Counts) -> BatchCounts:
-        """The account of a batch whose counts are complete."""
+        """The totals of a batch, from the sum of the counts of all files."""
         emitted = sum(number + 1 for number in counts.series.values())
         dropped = dict(counts.dropped)
         known = (counts.delivered, counts.waiting, counts.set_aside)
@@ -111,39 +111,39 @@ class BatchCounts:
         return account
 
 
-class Ledger:
-    """Counts by batch."""
+class CountsByBatch:
+    """Counts of several batches, by batch id."""
 
     def __init__(self) -> None:
         self.batches: dict[str, Counts] = {}
 
     def of(self, batch_id: str) -> Counts:
-        """The batch's counts, made where there were none."""
+        """The counts of a batch, zero where there were none."""
         counts = self.batches.get(batch_id)
         if counts is None:
             counts = self.batches[batch_id] = Counts()
         return counts
 
     def batch_of_series(self) -> dict[str, str]:
-        """The batch of every series of ids that was seen."""
+        """The batch id of each series of ids."""
         return {
             prefix: batch_id
             for batch_id, counts in self.batches.items()
             for prefix in counts.series
         }
 
-    def add(self, other: Ledger) -> None:
-        """Take in another ledger."""
+    def add(self, other: CountsByBatch) -> None:
+        """Add the counts of another file."""
         for batch_id, counts in other.batches.items():
             self.of(batch_id).add(counts)
 
     def add_unreadable(self, size: int) -> None:
-        """Bytes among the events of these batches cannot be read; whose they were is not known."""
+        """Count `size` bytes that cannot be read: events of any of these batches."""
         for counts in self.batches.values():
             counts.unreadable += size // _SHORTEST_EVENT + 1
 
     def add_drops(self, series: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take in a chain's drops file. Errors: ValueError, TypeError, AttributeError."""
+        """Add the content of a drops file. Errors: ValueError, TypeError, AttributeError."""
         for prefix, entry in series.items():
             counts = self.of(str(entry.get("batch")))
             counts.saw(prefix, int(entry.get("last", -1)))
@@ -156,7 +156,7 @@ class Ledger:
         return {batch_id: counts.to_json() for batch_id, counts in self.batches.items()}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Ledger:
+    def from_json(cls, value: Mapping[str, Any]) -> CountsByBatch:
         """The inverse of `to_json`."""
         ledger = cls()
         for batch_id, counts in value.items():

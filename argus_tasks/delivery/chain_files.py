@@ -1,7 +1,7 @@
-"""A chain's files beside its segments: who writes it, what it dropped, and room kept free.
+"""The files of a chain beside its segments: lock, counts of drops, reserved disk space.
 
-Processes that follow each other on a host may write to one chain: one that ends well can leave it
-idle for the next, so that a thousand short processes do not leave a thousand files.
+A process that ends well may leave its chain idle, for the next process of this host to write to.
+So a thousand short processes do not leave a thousand files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LIVE_TRIES = 1000
 
 
 class Chain:
-    """A chain that this process writes, alone. Errors: OSError where the folder takes no file."""
+    """A chain that only this process writes. Errors: OSError where no file can be made."""
 
     def __init__(self, folder: str, name: str, live: ProcessLock) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class Chain:
         self.reserve()
 
     def reserve(self) -> None:
-        """Keep room for lifecycle events on a disk that fills up."""
+        """Reserve disk space for lifecycle events, in case the disk fills up."""
         path = self._base + RESERVE_ENDING
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -52,7 +52,7 @@ class Chain:
             self.release_reserve()
 
     def release_reserve(self) -> bool:
-        """Let that room be used; whether there was any."""
+        """Free the reserved disk space. False where there was none."""
         try:
             os.unlink(self._base + RESERVE_ENDING)  # noqa: PTH108
         except OSError:
@@ -60,28 +60,28 @@ class Chain:
         return True
 
     def close(self, *, idle: bool = False) -> None:
-        """Write no more; `idle`: another process of this host may go on with it."""
+        """Stop writing; `idle`: another process of this host may continue the chain."""
         self.release_reserve()
         self.drops.close()
         if idle:
             with suppress(OSError):
                 os.close(os.open(self._base + IDLE_ENDING, os.O_CREAT | os.O_CLOEXEC, 0o600))
-        # Where another may take it up, its lock stays one file: a removed one could be locked, too.
+        # The lock of an idle chain keeps its file: two processes could lock two files of one name.
         self._live.give_back(remove=not idle)
 
     def abandon(self) -> None:
-        """The folder was removed under us."""
+        """Give the chain up because its folder was removed."""
         self.drops.close()
         self._live.give_back()
 
     def forget(self) -> None:
-        """In a forked child: the parent's files are the parent's, its locks did not come along."""
+        """In a forked child: close the parent's files. Its locks were not inherited."""
         with suppress(OSError):
             self.drops.close()
 
 
 def new_chain(folder: str) -> Chain:
-    """A chain of this process's own. Errors: OSError."""
+    """Make a new chain for this process. Errors: OSError."""
     os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
     moment = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     name = f"{moment}-{short_boot_id()}-{os.getpid()}-{secrets.token_hex(5)}"
@@ -91,8 +91,15 @@ def new_chain(folder: str) -> Chain:
 
 
 def idle_chain(folder: str) -> tuple[Chain, int, int] | None:
-    """A chain that another process of this host has left idle, the number of its last segment, and
-    a descriptor that appends to it; None where there is none. Errors: OSError."""
+    """Take over a chain that another process of this host has left idle.
+
+    Returns:
+        The chain, the number of its last segment, and a descriptor that appends to this segment;
+        None where there is no idle chain.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
     try:
         names = os.listdir(folder)  # noqa: PTH208
     except FileNotFoundError:
@@ -115,11 +122,11 @@ def idle_chain(folder: str) -> tuple[Chain, int, int] | None:
 def _go_on(folder: str, name: str, number: int) -> tuple[Chain, int, int] | None:
     idle = f"{folder}/{name}{IDLE_ENDING}"
     live = ProcessLock(f"{folder}/{name}{LIVE_ENDING}")
-    # Locked, then marked as taken: who looks in between sees a chain that lives.
+    # Locked first, then no longer idle: in between others see a chain that is in use.
     if not _take(live, lambda: os.path.exists(idle)):  # noqa: PTH110
         return None
     try:
-        os.unlink(idle)  # noqa: PTH108 - who removes it has it
+        os.unlink(idle)  # noqa: PTH108 - whoever removes the file owns the chain
         path = f"{folder}/{name}.{number:06d}{SEGMENT_ENDING}"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     except FileNotFoundError:  # delivered and removed, or another's by now
@@ -129,7 +136,7 @@ def _go_on(folder: str, name: str, number: int) -> tuple[Chain, int, int] | None
 
 
 def _take(live: ProcessLock, going_on: Callable[[], bool]) -> bool:
-    # Whoever looks whether it is held holds it for a moment.
+    # A process that tests the lock holds it for a moment.
     for _ in range(_LIVE_TRIES):
         if live.take():
             return True

@@ -1,6 +1,6 @@
-"""JSON that says whether it is still what was written: a checksum is its last key.
+"""JSON with a checksum as its last key, so that a damaged file is noticed.
 
-A disk, or a crash of the machine, may change a bit, zero a page or cut a file.
+A disk, or a crash of the machine, may change a bit, zero a page or cut a file short.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def seal(value: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The inverse of `seal`. What older versions wrote has no checksum and is taken as it is.
+    """The inverse of `seal`. Older versions wrote no checksum; their text is accepted.
 
     Errors: ValueError where it is damaged.
     """

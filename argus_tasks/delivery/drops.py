@@ -1,4 +1,7 @@
-"""What a process could not keep, counted by reason in a file that needs no new room to change."""
+"""Counts of the events that a process could not store, by reason.
+
+The file is allocated beforehand and overwritten in place, so a full disk does not stop it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 from typing import Any
 
 from argus_tasks.base.files import read_whole
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.checked_json import seal, unseal
 from argus_tasks.delivery.events import LINE_START, series_of
 
@@ -14,9 +17,9 @@ _BYTES = 4096
 
 
 class Drops:
-    """The drops file of one chain, written over in place.
+    """The drops file of one chain.
 
-    Per series of ids: the batch, the highest number dropped, and how many by reason.
+    For each series of ids: the batch, the highest number dropped, and how many by reason.
     """
 
     def __init__(self, path: str) -> None:
@@ -27,11 +30,11 @@ class Drops:
             if not self._series:
                 os.pwrite(self.descriptor, b" " * _BYTES, 0)
         except OSError:
-            # No room even for this: the counts live as long as the process.
+            # No disk space even for this: the counts last as long as the process.
             pass
 
     def add(self, batch_id: str, line: bytes, reason: str) -> None:
-        """Count one event that is not kept."""
+        """Count one event that is not stored."""
         try:
             prefix, number = series_of(line[line.index(LINE_START) :])
         except ValueError:
@@ -42,8 +45,8 @@ class Drops:
         self._write()
 
     def interrupted(self, batch_id: str, prefix: str) -> None:
-        """An exception from outside (Ctrl-C, a signal's) ended a call that was emitting: its number
-        may be used up without an event."""
+        """Count a call that an exception (Ctrl-C, a signal handler's) ended while it was sending an
+        event: it may have used up a number without writing the event."""
         entry = self._entry(prefix, batch_id)
         entry["interrupted"] = entry.get("interrupted", 0) + 1
         self._write()
@@ -58,18 +61,18 @@ class Drops:
             pass
 
     def close(self) -> None:
-        """Close the file; it stays until its chain is settled."""
+        """Close the file. It is kept until all of its chain is delivered."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def read_drops(path: str) -> dict[str, dict[str, Any]]:
-    """The series of a drops file; nothing where it is missing, empty, damaged or was never
-    written."""
+    """The content of a drops file by series of ids; empty where the file is missing, empty or
+    damaged."""
     try:
         series = unseal(read_whole(path) or b"{}")
-        Ledger().add_drops(series)  # raises where it is none
+        CountsByBatch().add_drops(series)  # raises where it is none
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return series

@@ -1,7 +1,8 @@
-"""Order across chains: what an event waits for, and when waiting has an end.
+"""Order across chains: which events a chain waits for, and when it stops waiting.
 
-An event names places that were written before it, so nothing waits in a circle, and all that is
-waited for is there. A damaged disk, a lost folder or an older version may have it otherwise.
+An event may name places in other chains that must be delivered before it. These were written
+earlier, so normally they exist and chains do not wait for each other in a circle. After damage to
+the disk, a lost folder, or with files of an older version, both can happen.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from argus_tasks.delivery.segment_places import Ref
 LIMIT_S = 30.0
 
 
-class Order:
-    """Which chains wait for which places, and for how long without any of them coming nearer."""
+class EventOrder:
+    """Which chain waits for which place, and for how long there has been no progress."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -25,26 +26,33 @@ class Order:
         self._given_up: set[Ref] = set()
 
     def took(self, chain: str) -> None:
-        """The chain has come on by an entry."""
+        """Record that an entry of a chain was taken."""
         self._taken[chain] += 1
         waited_for = self._waits.pop(chain, None)
         if waited_for is not None:
             self._since.pop(waited_for, None)
 
     def restart(self) -> None:
-        """The server was away: what is waited for could not come."""
+        """Start all waits anew, because the server did not answer."""
         self._since.clear()
 
     def gave_up(self, ref: Ref) -> bool:
-        """Whether this place is not waited for any more."""
+        """Whether this place is no longer waited for."""
         return ref in self._given_up
 
     def gives_up(self, chain: str, ref: Ref) -> bool:
-        """The chain waits for a place that has not come; True where it shall wait no longer.
+        """Record that a chain waits for a place, and decide whether it is to wait any longer.
 
-        That is after 30 s in which the server was there and nothing on the way has come nearer. A
-        place that itself stands behind one that is waited for is given up only where they wait in a
-        circle.
+        The wait is given up after 30 s in which the server answered and no chain that it depends on
+        made progress. A place whose own chain waits for another place is given up only where the
+        chains wait in a circle.
+
+        Args:
+            chain: the chain that waits.
+            ref: the place that it waits for.
+
+        Returns:
+            True where the place is given up.
         """
         self._waits[chain] = ref
         path, circle = self._path(ref)

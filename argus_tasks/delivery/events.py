@@ -1,12 +1,11 @@
-"""Events as the Argus server wants them (envelope 1.1). The only module that knows wire names.
+"""Events in the format of the Argus server (envelope 1.1).
 
-An event is built once, as the very bytes that are sent: one line of compact JSON. Its id is a UUID
-whose tail counts the events of one process and batch, so that ids also say what is missing.
+An event is built once, as the bytes that are sent: one line of compact JSON. Its id is a UUID whose
+last twelve digits count the events of one process and batch, so missing events can be noticed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -18,16 +17,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.base.redact import known_secrets, redact_value
+from argus_tasks.delivery.event_data import (
+    BATCH_ID_LIMIT,
+    EVENT_LIMIT,
+    INT_LIMIT,
+    JOB_ID_LIMIT,
+    clean,
+    compact_json,
+    fit_id,
+    stand_in,
+    whole_number,
+    with_required_keys,
+)
 from argus_tasks.delivery.segment_places import Ref
 
 SCHEMA_VERSION = "1.1"
-"""The version of the events that are sent, as each of them says it."""
+"""The version of the event format, which each event names."""
 
-BATCH_ID_LIMIT = 128
-JOB_ID_LIMIT = 256
-TEXT_LIMIT = 64 * 1024
-EVENT_LIMIT = 512 * 1024
 
 EVENT_TYPES = frozenset(
     {"batch_start", "batch_done", "batch_failed", "job_start", "job_epoch", "job_done"}
@@ -35,7 +41,7 @@ EVENT_TYPES = frozenset(
 )
 JOB_EVENTS = frozenset({"job_start", "job_epoch", "job_done", "job_failed", "log_line"})
 
-# What yields first when there is no room: the higher class.
+# The classes of events by importance: where space is short, the highest class is dropped first.
 LIFECYCLE, EPOCH, SNAPSHOT, LOG = 0, 1, 2, 3
 CLASS_OF = {"job_epoch": EPOCH, "resource_snapshot": SNAPSHOT, "log_line": LOG}
 
@@ -47,7 +53,6 @@ LINE_END = b"}}\n"
 _TYPE_MARK = b'"event_type":"'
 
 _JSON_STRING = json.encoder.encode_basestring
-_INT_LIMIT = 2**63
 # Its `hex` is `0x1` and the twelve digits of an id's number, 0.
 _FIRST_NUMBER = 1 << 48
 _finite = math.isfinite
@@ -56,7 +61,7 @@ _float_text = float.__repr__
 
 @dataclass(frozen=True)
 class Source:
-    """Who sends: `project` on every event with `host`; the rest only where a batch opens."""
+    """The sender of an event. Each event has project and host; the rest is sent once a batch."""
 
     project: str
     host: str | None = None
@@ -65,11 +70,11 @@ class Source:
     command: str | None = None
 
     def short(self) -> dict[str, str]:
-        """What every event carries."""
+        """The keys that every event has."""
         return self._named("project", "host")
 
     def full(self) -> dict[str, str]:
-        """What `batch_start`, `job_start` and `env_snapshot` carry."""
+        """The keys that `batch_start` and `env_snapshot` have."""
         return self._named("project", "host", "user", "commit", "command")
 
     def _named(self, *names: str) -> dict[str, str]:
@@ -79,21 +84,12 @@ class Source:
         } | {"project": str(to_jsonable(self.project)) or "unnamed"}
 
 
-def fit_id(text: Any, limit: int) -> str:
-    """An id that the server takes: text of 1 to `limit` characters; a longer one keeps its start
-    and ends in a hash of the whole."""
-    plain = str(to_jsonable(text)) or "unnamed"
-    if len(plain) <= limit:
-        return plain
-    return f"{plain[: limit - 13]}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
-
-
 class Clock:
-    """Wall-clock time as event timestamps; the text of a second is kept."""
+    """Makes timestamps of events from the wall clock; it caches the text of the present second."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        # A tuple, so that another thread sees a second with its own text.
+        # A tuple, so that other threads never see the text of another second.
         self._second = (-math.inf, "")
 
     def stamp(self) -> str:
@@ -111,7 +107,7 @@ class Clock:
 
 
 class EventStream:
-    """The events of one batch in one process: its envelope, and its numbered ids."""
+    """Builds the events of one batch in one process: their envelope and their numbered ids."""
 
     def __init__(self, batch_id: str, source: Source, *, now: Callable[[], float] = time.time):
         self.batch_id = fit_id(batch_id, BATCH_ID_LIMIT)
@@ -119,14 +115,14 @@ class EventStream:
         self._clock = Clock(now)
         self.stamp = self._clock.stamp
         self.after: tuple[Ref, ...] = ()
-        """What must be acknowledged before the next event of this stream."""
-        self._short = _dumps(source.short())
-        self._full = _dumps(source.full())
+        """The places in the outbox that must be delivered before the next event of this stream."""
+        self._short = compact_json(source.short())
+        self._full = compact_json(source.full())
         self.renew()
         _streams.add(self)
 
     def renew(self) -> None:
-        """Start a new series of ids: on creation, and in a forked child."""
+        """Start a new series of ids: at the beginning, and in a forked child."""
         raw = os.urandom(9).hex()
         self.prefix = (
             f"{raw[:8]}-{raw[8:12]}-4{raw[12:15]}-{'89ab'[int(raw[17], 16) % 4]}{raw[15:18]}-"
@@ -135,11 +131,20 @@ class EventStream:
         self.numbers = itertools.count(_FIRST_NUMBER)
 
     def build(self, event_type: str, job_id: str | None, data: Mapping[str, Any]) -> bytes:
-        """One event as one line. Any value goes in; what JSON cannot say is said so in `data`."""
+        """One event as one line.
+
+        Args:
+            event_type: the event's type.
+            job_id: the job; None for an event of the batch.
+            data: the data. Any value is accepted; one that JSON does not have is replaced, and
+                `data` says so.
+        """
         stamp = self.stamp()
-        text = _dumps(_fitted(event_type, clean(data)))
+        text = compact_json(with_required_keys(event_type, clean(data)))
         if len(text) > EVENT_LIMIT:
-            text = _dumps(_fitted(event_type, _too_large(event_type, data, len(text))))
+            text = compact_json(
+                with_required_keys(event_type, stand_in(event_type, data, len(text)))
+            )
         source = self._full if event_type in _FULL_SOURCE else self._short
         job = "null" if job_id is None else _JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))
         line = (
@@ -151,11 +156,11 @@ class EventStream:
         return line.encode()
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder of one job's epochs."""
+        """A builder for the epoch events of one job."""
         return EpochBuilder(self, job_id)
 
     def epoch_envelope(self, job_id: str) -> tuple[str, str]:
-        """What stands between id and time, and between time and data, in a job's epochs."""
+        """The text between id and time, and that between time and data, of a job's epoch events."""
         before = '","schema_version":"1.1","event_type":"job_epoch","timestamp":"'
         after = (
             f'","batch_id":{_JSON_STRING(self.batch_id)}'
@@ -166,7 +171,8 @@ class EventStream:
 
 
 class EpochBuilder:
-    """`job_epoch` events of one job: the envelope is made once, plain numbers take a short way."""
+    """Builds the `job_epoch` events of one job. The envelope is made once, and plain numbers are
+    written without an encoder."""
 
     def __init__(self, stream: EventStream, job_id: str) -> None:
         self._stream = stream
@@ -186,8 +192,8 @@ class EpochBuilder:
         """One event as one line."""
         self.count += 1
         # Plain floats are written out here, one by one: this is every training loop's hot path.
-        # A not-finite one is unequal to itself after subtraction, and takes the long way.
-        if extra or type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+        # One that is not finite does not give 0 minus itself, and is encoded in `_numbers`.
+        if extra or type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
             data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         else:
             data = f'{{"epoch":{epoch}'
@@ -231,8 +237,8 @@ class EpochBuilder:
         batch_time_ms: Any,
         extra: dict[str, Any],
     ) -> str:
-        """Integers, floats by another name (numpy's) and more metrics are nearly as common."""
-        if type(epoch) is not int or not -_INT_LIMIT < epoch < _INT_LIMIT:
+        """The data where there are integers, subclasses of float (numpy's) or more metrics."""
+        if type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
             return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
         named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
         named["batch_time_ms"] = batch_time_ms
@@ -244,7 +250,7 @@ class EpochBuilder:
                 continue
             if isinstance(value, float) and _finite(value) and key.isascii():
                 data += f",{_JSON_STRING(key)}:{_float_text(value)}"
-            elif type(value) is int and -_INT_LIMIT < value < _INT_LIMIT and key.isascii():
+            elif type(value) is int and -INT_LIMIT < value < INT_LIMIT and key.isascii():
                 data += f",{_JSON_STRING(key)}:{value}"
             else:
                 return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
@@ -263,75 +269,43 @@ class EpochBuilder:
         named |= {"batch_time_ms": batch_time_ms}
         fields = {key: value for key, value in named.items() if value is not None} | extra
         given = epoch
-        number = _whole_number(given)
+        number = whole_number(given)
         if number is None:
-            # The server wants an integer: the count of epochs stands in, what was given beside it.
+            # The server requires an integer: the number of epochs so far, beside the given value.
             fields = {**fields, "epoch": self.count - 1, "epoch_given": given}
         else:
             fields = {**fields, "epoch": number}
-        text = _dumps(clean(fields))
+        text = compact_json(clean(fields))
         if len(text) > EVENT_LIMIT:
-            text = _dumps({"epoch": fields["epoch"], **_too_large("job_epoch", fields, len(text))})
+            text = compact_json(
+                {"epoch": fields["epoch"], **stand_in("job_epoch", fields, len(text))}
+            )
         return text
 
 
-def clean(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A user's mapping as JSON that the server keeps.
-
-    Numbers that are not finite become null and are named under `nonfinite`, integers beyond 64 bits
-    and overlong texts likewise under `shortened`; secrets are masked.
-    """
-    nonfinite: dict[str, str] = {}
-    shortened: dict[str, str] = {}
-    plain = to_jsonable(data, nonfinite)
-    if not isinstance(plain, dict):
-        plain = {"value": plain}
-    result: dict[str, Any] = redact_value(_bounded(plain, shortened, ""), known_secrets())
-    if nonfinite:
-        result["nonfinite"] = nonfinite
-    if shortened:
-        result["shortened"] = shortened
-    return result
-
-
-def _fitted(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The data with what the server requires of this type, whatever was given."""
-    if event_type == "job_epoch":
-        number = _whole_number(data.get("epoch"))
-        if number is None:
-            return {**data, "epoch": -1, "epoch_given": data.get("epoch")}
-        return {**data, "epoch": number}
-    if event_type == "log_line":
-        line, level = data.get("line", ""), str(data.get("level") or "info").lower()
-        return {**data, "line": line if isinstance(line, str) else _dumps(line), "level": level}
-    if event_type == "job_done" and not isinstance(data.get("metrics", {}), dict):
-        return {**data, "metrics": {"value": data["metrics"]}}
-    return data
-
-
 def event_id_of(line: bytes) -> str:
-    """The id of an event's line."""
+    """The id of an event."""
     return line[_ID_START:ID_END].decode("ascii", "replace")
 
 
 def series_of(line: bytes) -> tuple[str, int]:
-    """The series that an event's id belongs to, and its number in it. Errors: ValueError."""
+    """The series of an event's id, and its number in the series. Errors: ValueError."""
     return line[_ID_START:_PREFIX_END].decode("ascii"), int(line[_PREFIX_END:ID_END], 16)
 
 
 def event_type_of(line: bytes) -> str:
-    """The type of an event's line."""
+    """The type of an event. Errors: ValueError."""
     start = line.index(_TYPE_MARK) + len(_TYPE_MARK)
     return line[start : line.index(b'"', start)].decode("ascii", "replace")
 
 
 def is_event(line: bytes) -> bool:
-    """Whether the line looks like a whole event of ours."""
+    """Whether a line looks like a whole event."""
     return line.startswith(LINE_START) and line.endswith(LINE_END)
 
 
 def class_of(event_type: str) -> int:
-    """How early events of this type yield when there is no room."""
+    """The class of an event type; where space is short, higher classes are dropped first."""
     return CLASS_OF.get(event_type, LIFECYCLE)
 
 
@@ -345,48 +319,3 @@ def _renew_streams() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_streams)
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _whole_number(value: Any) -> int | None:
-    plain = to_jsonable(value)
-    if isinstance(plain, bool | int) or (isinstance(plain, float) and plain.is_integer()):
-        number = int(plain)
-    else:
-        return None
-    return number if -_INT_LIMIT < number < _INT_LIMIT else None
-
-
-def _bounded(value: Any, shortened: dict[str, str], path: str) -> Any:
-    if isinstance(value, str):
-        if len(value) <= TEXT_LIMIT:
-            return value
-        shortened[path] = f"{len(value)} characters"
-        return value[:TEXT_LIMIT]
-    if isinstance(value, int) and not -_INT_LIMIT < value < _INT_LIMIT:
-        shortened[path] = f"{value.bit_length()} bits"
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    if isinstance(value, dict):
-        return {
-            key if len(key) <= JOB_ID_LIMIT else fit_id(key, JOB_ID_LIMIT): _bounded(
-                item, shortened, f"{path}.{key}"[:JOB_ID_LIMIT] if path else key[:JOB_ID_LIMIT]
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_bounded(item, shortened, f"{path}.{i}") for i, item in enumerate(value)]
-    return value
-
-
-def _too_large(event_type: str, data: Mapping[str, Any], size: int) -> dict[str, Any]:
-    keys = [str(to_jsonable(key))[:100] for key in itertools.islice(data, 50)]
-    stand_in: dict[str, Any] = {"too_large_bytes": size, "keys": keys}
-    if event_type == "log_line":
-        stand_in |= {"line": f"<a line of {size} bytes>", "level": "warning"}
-    return stand_in

@@ -1,4 +1,4 @@
-"""Making room: near its bound an outbox gives up waiting events, the least important first."""
+"""Eviction: an outbox near its size limit drops waiting events, the least important first."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ from typing import Any
 
 from argus_tasks.base.files import write_bytes_whole, write_text_whole
 from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
-from argus_tasks.delivery.outbox_folder import RELIEF_FROM, RELIEF_TO, Outbox
+from argus_tasks.delivery.outbox_folder import EVICT_FROM, EVICT_TO, Outbox
 from argus_tasks.delivery.reader import Entry, batch_of
-from argus_tasks.delivery.segment import directive
-from argus_tasks.delivery.segment_progress import Place
+from argus_tasks.delivery.segment_cursor import SegmentCursor
+from argus_tasks.delivery.segment_places import directive
 
 REASON = "over_bound"
 
 
-def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
-    """Give up log lines, then snapshots, then epochs, oldest first, until 5/16 of the bound are
-    free. Returns the segments that were rewritten; their offsets mean what they meant before.
+def evict(outbox: Outbox, skip: Collection[str]) -> list[str]:
+    """Drop log lines, then resource snapshots, then epochs, oldest first, until 5/16 of the size
+    limit are free. Nothing happens below 13/16 of the limit. Only the elected sender calls it.
 
-    Does nothing below 13/16 of the bound. Segments in `skip` are left alone. Only for the elected
-    sender.
+    Args:
+        outbox: the outbox.
+        skip: names of segments that are not changed.
+
+    Returns:
+        The names of the segments that were rewritten. Offsets in them keep their meaning.
     """
     mark = outbox.folder / "pressure"
     size = outbox.size()
-    if size <= outbox.limit_bytes * RELIEF_FROM:
-        if mark.exists() and size <= outbox.limit_bytes * RELIEF_TO:
+    if size <= outbox.limit_bytes * EVICT_FROM:
+        if mark.exists() and size <= outbox.limit_bytes * EVICT_TO:
             mark.unlink(missing_ok=True)
         return []
     rewritten: set[str] = set()
     exhausted = 0
     for kind in (LOG, SNAPSHOT, EPOCH):
         for segment in outbox.segments():
-            if size <= outbox.limit_bytes * RELIEF_TO:
+            if size <= outbox.limit_bytes * EVICT_TO:
                 break
             if segment in skip:
                 continue
@@ -43,7 +47,7 @@ def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
                 size -= freed
                 if freed:
                     rewritten.add(segment)
-        if size <= outbox.limit_bytes * RELIEF_TO:
+        if size <= outbox.limit_bytes * EVICT_TO:
             break
         exhausted += 1
     with suppress(OSError):
@@ -52,23 +56,23 @@ def relieve(outbox: Outbox, skip: Collection[str]) -> list[str]:
 
 
 def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
-    """Rewrite a segment without the waiting events of a class; returns the bytes freed."""
+    """Rewrite a segment without its waiting events of a class. Returns the bytes freed."""
     path = outbox.segment_path(segment)
     before = os.stat(path).st_size  # noqa: PTH116
-    place = Place(outbox, segment)
+    cursor = SegmentCursor(outbox, segment)
     entries: list[Entry] = []
-    while found := place.reader.read():
+    while found := cursor.reader.read():
         entries += found
-        place.reader.take(found[-1])
+        cursor.reader.take(found[-1])
     if not any(_is_of(entry, kind) for entry in entries):
         return 0
-    lines = _without(entries, kind, place.offset)
+    lines = _without(entries, kind, cursor.offset)
     write_bytes_whole(path, b"".join(lines))
     return before - os.stat(path).st_size  # noqa: PTH116
 
 
 def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
-    """The lines of the rewritten segment. One gap, the first, says what all of them held."""
+    """The lines of the rewritten segment. The first gap counts the events of all gaps."""
     dropped: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if _is_of(entry, kind):

@@ -1,4 +1,4 @@
-"""Giving up what waits, by hand: counted as dropped, with the reason that was given."""
+"""Drop the waiting events of an outbox by hand; they are counted with the given reason."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import os
 
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.locks import ProcessLock
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.outbox_counts import count_waiting
 from argus_tasks.delivery.outbox_folder import Outbox
-from argus_tasks.delivery.segment_progress import Place
+from argus_tasks.delivery.segment_cursor import SegmentCursor
 from argus_tasks.delivery.uploads import queued
 
 
 def give_up_waiting(outbox: Outbox, reason: str) -> int:
-    """Drop every waiting event and upload of an outbox; returns how many there were.
+    """Drop all waiting events and uploads of an outbox.
 
-    Errors: ArgusTasksError where a running process is sending from this outbox; OSError.
+    Args:
+        outbox: the outbox.
+        reason: the reason that the events are counted with.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        ArgusTasksError: a running process sends from this outbox.
+        OSError: a file cannot be written.
     """
     lock = ProcessLock(os.fspath(outbox.folder / "sender.lock"))
     if not lock.take():
@@ -34,18 +43,18 @@ def give_up_waiting(outbox: Outbox, reason: str) -> int:
 
 
 def _drop_segment(outbox: Outbox, segment: str, reason: str) -> int:
-    place = Place(outbox, segment)
-    given_up = Ledger()
-    while entries := place.reader.read():
+    cursor = SegmentCursor(outbox, segment)
+    given_up = CountsByBatch()
+    while entries := cursor.reader.read():
         for entry in entries:
-            count_waiting(entry, given_up, place.series)
-        place.reader.take(entries[-1])
+            count_waiting(entry, given_up, cursor.series)
+        cursor.reader.take(entries[-1])
     dropped = 0
     for counts in given_up.batches.values():
         dropped += counts.waiting
         if counts.waiting:
             counts.drop(reason, counts.waiting)
             counts.waiting = 0
-    place.ledger.add(given_up)
-    outbox.write_ack(segment, place.reader.position, place.ledger)
+    cursor.ledger.add(given_up)
+    outbox.write_ack(segment, cursor.reader.position, cursor.ledger)
     return dropped

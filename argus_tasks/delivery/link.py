@@ -1,5 +1,6 @@
-"""A process's way to one server: its segment writer and, where it sends, its sender. Shared by all
-reporters of the process that report there."""
+"""A process's link to one server: its segment writer and its sender, shared by all reporters of
+the process that report to this server.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.delivery.background_sender import go_on_sending
+from argus_tasks.delivery.background_sender import start_background_sender
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
 from argus_tasks.delivery.outbox_folder import Outbox, folder_for
 from argus_tasks.delivery.segment import SegmentWriter
@@ -23,7 +24,8 @@ DEFAULT_DEADLINE_S = 5.0
 
 
 def drain_deadline_s() -> float:
-    """How long leaving a reporter may wait for the server: `ARGUS_DRAIN_DEADLINE_S`, else 5 s."""
+    """How long a reporter may wait for the server at its end, in seconds:
+    `ARGUS_DRAIN_DEADLINE_S`, else 5."""
     try:
         value = float(os.environ.get("ARGUS_DRAIN_DEADLINE_S", "") or DEFAULT_DEADLINE_S)
     except ValueError:
@@ -32,7 +34,7 @@ def drain_deadline_s() -> float:
 
 
 class Link:
-    """Writer and sender of one outbox in this process. Made by `open_link`, ended by `close`."""
+    """The segment writer and sender of one outbox. Made by `open_link`, ended by `close`."""
 
     def __init__(self, outbox: Outbox, url: str | None, token: Callable[[], str | None]) -> None:
         self.outbox = outbox
@@ -40,21 +42,28 @@ class Link:
         self._url = url
         self._token = token
         self.sender = self._make_sender()
-        self.goes_on = False
-        """A process of its own sends what was left."""
+        self.sends_in_background = False
+        """Whether a background process was started that sends the rest."""
         self.users = 0
         if self.sender is not None:
             self.sender.start()
 
     def drain(self, deadline_s: float) -> bool:
-        """Wait until what this process has written is settled; see `Sender.drain`."""
+        """Wait until all that this process has written is delivered; see `Sender.drain`."""
         if self.sender is None:
             return False
         return self.sender.drain(self.writer.place(), deadline_s)
 
     def close(self, deadline_s: float) -> bool:
-        """Leave. The last one ends the chain, drains and stops the sender; what is not delivered
-        within `deadline_s` seconds stays on the disk. True where everything was delivered."""
+        """End one use of the link. The last user closes the chain and stops the sender.
+
+        Args:
+            deadline_s: how long to wait for the server at most, in seconds. What is not delivered
+                by then stays on the disk.
+
+        Returns:
+            Whether everything was delivered.
+        """
         with _links_guard:
             self.users -= 1
             last = self.users <= 0
@@ -71,11 +80,13 @@ class Link:
         self.sender.stop(min(max(end - time.monotonic(), 0.05), 1.0))
         if not delivered and deadline_s and self._url is not None:
             also = [outbox.folder for outbox in self.sender.others]
-            self.goes_on = go_on_sending(self.outbox.folder, self._url, self._token(), also)
+            self.sends_in_background = start_background_sender(
+                self.outbox.folder, self._url, self._token(), also
+            )
         return delivered
 
     def after_fork(self) -> None:
-        """In a forked child: the parent's threads are not here, so start our own."""
+        """In a forked child, which inherits no thread: start a sender of its own."""
         self.sender = self._make_sender()
         if self.sender is not None:
             self.sender.start()
@@ -90,9 +101,15 @@ class Link:
 def open_link(
     url: str | None, token: Callable[[], str | None], *, root: Path | None = None
 ) -> Link:
-    """The way to a server, shared in this process; without a URL, to a later `outbox send`.
+    """The link to a server; reporters of one process share it.
 
-    Errors: OSError where the outbox's folder cannot be made.
+    Args:
+        url: the server; None where events are kept for a later `argus-tasks outbox send`.
+        token: returns the token at each request.
+        root: the folder of all outboxes.
+
+    Raises:
+        OSError: the outbox's folder cannot be made.
     """
     folder = folder_for(url, root)
     with _links_guard:
@@ -105,7 +122,7 @@ def open_link(
 
 
 class Emitter:
-    """Emits one batch's events into a segment writer. Never blocks on the network."""
+    """Builds the events of one batch and appends them. Never waits for the network."""
 
     def __init__(self, writer: SegmentWriter, batch_id: str, source: Source) -> None:
         self.writer = writer
@@ -121,9 +138,17 @@ class Emitter:
         after: Sequence[Ref] = (),
         sync: bool = False,
     ) -> Ref | None:
-        """Append one event; where it ends, or None where there was no room (it is counted).
+        """Append one event.
 
-        `after` names what must be acknowledged before it; `sync` flushes it to the disk.
+        Args:
+            event_type: the event's type.
+            job_id: the job's id on the monitor; None for an event of the batch.
+            data: the event's data.
+            after: the places in the outbox that must be delivered before it.
+            sync: whether to flush it to the disk.
+
+        Returns:
+            Where it ends; None where there was no space for it, which is counted.
         """
         try:
             line = self.stream.build(event_type, job_id, data)
@@ -135,11 +160,11 @@ class Emitter:
             raise
 
     def interrupted(self) -> None:
-        """An exception ended a call that was emitting: one number may be used up."""
+        """Count a call that an exception ended: it may have used up a number without an event."""
         self.writer.interrupted(self.stream)
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder for one job's epochs; what it builds goes to `writer.append`."""
+        """A builder for the epoch events of one job, which are passed to `writer.append`."""
         return self.stream.epochs(job_id)
 
 
@@ -148,7 +173,7 @@ _links_guard = threading.Lock()
 
 
 def _renew_links() -> None:
-    # A child that only computes need not send: its thread starts with its first event.
+    # A child that reports nothing needs no sender: its thread starts with its first event.
     global _links_guard
     _links_guard = threading.Lock()
     for link in list(_links.values()):
@@ -159,7 +184,7 @@ os.register_at_fork(after_in_child=_renew_links)
 
 
 def _drain_at_exit() -> None:
-    """The interpreter ends without having left a reporter: give what is written a last chance."""
+    """Try to deliver what is written, where the interpreter ends before a reporter was left."""
     for link in list(_links.values()):
         link.users = 1
         link.close(min(drain_deadline_s(), 2.0))

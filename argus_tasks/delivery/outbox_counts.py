@@ -1,37 +1,37 @@
-"""An outbox's accounts: its books, and what its segments and drops files add to them."""
+"""The event counts of an outbox, by batch: from its totals, segments and drops files."""
 
 from __future__ import annotations
 
 import os
 
-from argus_tasks.delivery.batch_counts import BatchCounts, Counts, Ledger
+from argus_tasks.delivery.batch_counts import BatchCounts, Counts, CountsByBatch
+from argus_tasks.delivery.batch_totals import all_totals
 from argus_tasks.delivery.chain_files import DROPS_ENDING
-from argus_tasks.delivery.count_books import books
 from argus_tasks.delivery.drops import read_drops
 from argus_tasks.delivery.events import series_of
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, batch_of
-from argus_tasks.delivery.segment_progress import Place, count_torn
+from argus_tasks.delivery.segment_cursor import SegmentCursor, count_torn
 
 
 def accounts(outbox: Outbox) -> list[BatchCounts]:
-    """Every batch's account, oldest first as far as that is known."""
+    """The counts of all batches, the oldest first as far as that is known."""
     return [
         BatchCounts.of(batch_id, counts) for batch_id, counts in _ledger(outbox).batches.items()
     ]
 
 
 def account(outbox: Outbox, batch_id: str) -> BatchCounts:
-    """One batch's account; all zeros where it is not known here."""
+    """The counts of one batch; all zero where the outbox does not have it."""
     return BatchCounts.of(batch_id, _ledger(outbox).of(batch_id))
 
 
-def _ledger(outbox: Outbox) -> Ledger:
-    ledger = Ledger()
+def _ledger(outbox: Outbox) -> CountsByBatch:
+    ledger = CountsByBatch()
     folded: set[str] = set()
-    for book in books(outbox.folder):
-        folded |= set(book.get("folded", []))
-        ledger.of(str(book["batch_id"])).add(Counts.from_json(book["counts"]))
+    for totals in all_totals(outbox.folder):
+        folded |= set(totals.get("folded", []))
+        ledger.of(str(totals["batch_id"])).add(Counts.from_json(totals["counts"]))
     series: dict[str, str] = {}
     for segment in outbox.segments():
         if segment not in folded:
@@ -41,24 +41,24 @@ def _ledger(outbox: Outbox) -> Ledger:
     return ledger
 
 
-def _of_segment(outbox: Outbox, segment: str, series: dict[str, str]) -> Ledger:
+def _of_segment(outbox: Outbox, segment: str, series: dict[str, str]) -> CountsByBatch:
     try:
-        place = Place(outbox, segment)
-        series |= place.series
-        while entries := place.reader.read():
+        cursor = SegmentCursor(outbox, segment)
+        series |= cursor.series
+        while entries := cursor.reader.read():
             for entry in entries:
-                count_waiting(entry, place.ledger, series)
-            place.reader.take(entries[-1])
-        torn = place.reader.torn_end()
-        if torn and not outbox.is_live(place.chain):
-            count_torn(torn, place.ledger, series)
+                count_waiting(entry, cursor.ledger, series)
+            cursor.reader.take(entries[-1])
+        torn = cursor.reader.torn_end()
+        if torn and not outbox.is_live(cursor.chain):
+            count_torn(torn, cursor.ledger, series)
     except OSError:
-        return Ledger()
-    return place.ledger
+        return CountsByBatch()
+    return cursor.ledger
 
 
-def count_waiting(entry: Entry, ledger: Ledger, series: dict[str, str]) -> None:
-    """Count one entry as waiting; what cannot be read, or was taken out, as dropped."""
+def count_waiting(entry: Entry, ledger: CountsByBatch, series: dict[str, str]) -> None:
+    """Count an entry as waiting; where it cannot be read or was evicted, as dropped."""
     if entry.torn:
         count_torn(entry.torn, ledger, series)
     if entry.line:

@@ -1,4 +1,4 @@
-"""The outbox: a folder of segments for one server, with what has been acknowledged of them.
+"""The outbox: a folder with the segments for one server, and how much of each is acknowledged.
 
 Folder: `server.json`; segments `CHAIN.NNNNNN.seg` with their cursors `.ack`; per chain `.live` (a
 lock held by its writer), `.drops` and `.reserve`; `batches/` (counts that outlive segments),
@@ -22,7 +22,8 @@ from argus_tasks.base.locks import holder_lives
 from argus_tasks.base.mounts import on_network
 from argus_tasks.base.redact import without_login
 from argus_tasks.base.settings import state_home
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
+from argus_tasks.delivery.batch_totals import add_once
 from argus_tasks.delivery.chain_files import (
     DROPS_ENDING,
     IDLE_ENDING,
@@ -31,29 +32,28 @@ from argus_tasks.delivery.chain_files import (
     SEGMENT_ENDING,
 )
 from argus_tasks.delivery.checked_json import seal, unseal
-from argus_tasks.delivery.count_books import fold_into
 from argus_tasks.delivery.drops import read_drops
 from argus_tasks.delivery.events import EPOCH, LIFECYCLE, LOG, SNAPSHOT
 from argus_tasks.delivery.reader import Entry, SegmentReader
-from argus_tasks.delivery.segment import own_chains
+from argus_tasks.delivery.segment import chains_of_this_process
 from argus_tasks.delivery.segment_places import Ref, chain_of
-from argus_tasks.delivery.set_aside import ASIDE, Aside
+from argus_tasks.delivery.set_aside import ASIDE, SetAside
 
 NO_SERVER = "no-server"
-RELIEF_FROM = 13 / 16
-RELIEF_TO = 11 / 16
+EVICT_FROM = 13 / 16
+EVICT_TO = 11 / 16
 _DEFAULT_LIMIT_MB = 1024.0
 _QUIET_S = 900.0
 
 
 def outbox_root() -> Path:
-    """Where outboxes lie: `ARGUS_OUTBOX_DIR`, else the state folder."""
+    """The folder of all outboxes: `ARGUS_OUTBOX_DIR`, else in the state folder."""
     given = os.environ.get("ARGUS_OUTBOX_DIR", "")
     return Path(given).expanduser().absolute() if given else state_home() / "outbox"
 
 
 def limit_from_environment() -> int:
-    """The bound of an outbox in bytes: `ARGUS_OUTBOX_MAX_MB`, else 1 GiB."""
+    """The size limit of an outbox in bytes: `ARGUS_OUTBOX_MAX_MB`, else 1 GiB."""
     try:
         megabytes = float(os.environ.get("ARGUS_OUTBOX_MAX_MB", "") or _DEFAULT_LIMIT_MB)
     except ValueError:
@@ -62,7 +62,7 @@ def limit_from_environment() -> int:
 
 
 def folder_for(url: str | None, root: Path | None = None) -> Path:
-    """The outbox folder of a server; without one, of what waits for a server."""
+    """The outbox folder for a server; without a URL, that of events kept for a later server."""
     base = root or outbox_root()
     if not url:
         return base / NO_SERVER
@@ -72,27 +72,27 @@ def folder_for(url: str | None, root: Path | None = None) -> Path:
 
 
 def outboxes(root: Path | None = None) -> list[Outbox]:
-    """Every outbox there is."""
+    """All outboxes of this user."""
     base = root or outbox_root()
     folders = sorted(base.iterdir()) if base.is_dir() else []
     return [Outbox(folder) for folder in folders if (folder / "batches").is_dir()]
 
 
 class Outbox:
-    """One outbox. Everything it knows is in its files; any number of processes may look."""
+    """One outbox. All of its state is in files, so any number of processes may read it."""
 
     def __init__(
         self, folder: Path | str, *, limit_bytes: int | None = None, shared: bool | None = None
     ) -> None:
-        """`shared`: whether other hosts write here; found out where it is not given."""
+        """`shared`: whether other hosts write to it; by default whether it is on a network disk."""
         self._shared = shared
         self.folder = Path(folder)
         self._text = os.fspath(folder)
         self.limit_bytes = limit_from_environment() if limit_bytes is None else limit_bytes
-        self.aside = Aside(self.folder, self.limit_bytes)
+        self.set_aside = SetAside(self.folder, self.limit_bytes)
 
     def create(self, url: str | None = None) -> Outbox:
-        """Make the folder where it is not there. Errors: OSError, also where it is another's."""
+        """Make the folder if it is missing. Errors: OSError, also where another user owns it."""
         make_private(self.folder)
         for name in ("batches", "uploads"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -102,7 +102,7 @@ class Outbox:
 
     @property
     def url(self) -> str | None:
-        """The server that this outbox is for; None where that cannot be read, or be right."""
+        """The server that this outbox is for; None where its file is missing or damaged."""
         try:
             url = str(read_json(self.folder / "server.json")["url"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -111,31 +111,32 @@ class Outbox:
         is_named = self.folder.name[-9:-8] == "-" and len(self.folder.name) > 9
         return url if not is_named or self.folder.name == named_after else None
 
-    # --- Room (what a SegmentWriter asks) ---
+    # --- Size (for a SegmentWriter) ---
 
     @property
     def segment_bytes(self) -> int:
-        """When a segment is full."""
+        """The size in bytes at which a segment is full."""
         return min(8 * 1024 * 1024, self.limit_bytes // 32)
 
     def admits(self) -> int:
-        """The highest class that may be written now: yielding classes stop short of the bound."""
+        """The highest class of events that may be written now. Near the size limit only the more
+        important classes are."""
         share = self.size() / self.limit_bytes
         if share >= 1:
             return -1
-        # While the sender makes room, what it would give up first is not taken any more.
-        near = LIFECYCLE if share >= 15 / 16 else EPOCH if share >= RELIEF_FROM else LOG
+        # While the sender evicts events, new ones of the same classes are refused.
+        near = LIFECYCLE if share >= 15 / 16 else EPOCH if share >= EVICT_FROM else LOG
         return min(near, (LOG, SNAPSHOT, EPOCH, LIFECYCLE)[min(self.pressure(), 3)])
 
     def pressure(self) -> int:
-        """How many yielding classes have nothing left to yield (0 to 3); told by the sender."""
+        """How many classes of events the sender has evicted completely: 0 to 3."""
         try:
             return int((self.folder / "pressure").read_text())
         except (OSError, ValueError):
             return 0
 
     def size(self) -> int:
-        """Bytes of all segments, and of what is set aside."""
+        """The size in bytes of all segments and of the events set aside."""
         total = 0
         try:
             with os.scandir(self._text) as found:
@@ -149,7 +150,7 @@ class Outbox:
     # --- Segments and cursors ---
 
     def segments(self) -> list[str]:
-        """The names of all segments: a chain's are beside each other, in order."""
+        """The names of all segments, sorted: those of a chain in order."""
         try:
             names = os.listdir(self._text)  # noqa: PTH208 - five times a second
         except OSError:
@@ -158,7 +159,7 @@ class Outbox:
         return sorted(name[:-cut] for name in names if name.endswith(SEGMENT_ENDING))
 
     def ends_of(self, chains: Iterable[str]) -> list[Ref]:
-        """Where the events of these chains end now; one that is all delivered has no end here."""
+        """Where these chains end now, except those that are delivered completely."""
         last = {chain_of(segment): segment for segment in self.segments()}
         places = []
         for chain in chains:
@@ -170,7 +171,7 @@ class Outbox:
         return places
 
     def chains(self) -> set[str]:
-        """Every chain that left a file."""
+        """The names of all chains that have a file."""
         try:
             names = os.listdir(self._text)  # noqa: PTH208
         except OSError:
@@ -185,8 +186,8 @@ class Outbox:
         return f"{self._text}/{segment}{SEGMENT_ENDING}"
 
     def is_live(self, chain: str) -> bool:
-        """Whether the process that writes the chain lives and has not ended it."""
-        if chain in own_chains():
+        """Whether the process that writes the chain is alive and has not closed it."""
+        if chain in chains_of_this_process():
             return True
         path = f"{self._text}/{chain}{LIVE_ENDING}"
         if not os.path.exists(path):  # noqa: PTH110
@@ -198,11 +199,11 @@ class Outbox:
         )
 
     def is_idle(self, chain: str) -> bool:
-        """Whether the next process of this host may go on with the chain."""
+        """Whether the next process of this host may continue the chain."""
         return os.path.exists(f"{self._text}/{chain}{IDLE_ENDING}")  # noqa: PTH110
 
     def retire(self, chain: str) -> bool:
-        """See to it that nobody writes to the chain any more; False where somebody does."""
+        """Make sure that no process writes to the chain any more; False where one does."""
         if self.is_live(chain):
             return False
         Path(f"{self._text}/{chain}{IDLE_ENDING}").unlink(missing_ok=True)
@@ -210,8 +211,8 @@ class Outbox:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other hosts may write here: their locks need not be seen, so what grew in the
-        last 15 minutes counts as alive."""
+        """Whether other hosts may write here. Their locks may be invisible, so a chain that grew in
+        the last 15 minutes counts as alive."""
         if self._shared is None:
             self._shared = on_network(self.folder)
         return self._shared
@@ -224,38 +225,38 @@ class Outbox:
         times = [os.stat(self.segment_path(name)).st_mtime for name in mine]  # noqa: PTH116
         return bool(times) and now - max(times) < _QUIET_S
 
-    def read_ack(self, segment: str) -> tuple[int, Ledger]:
-        """The cursor of a segment, and the counts of what stands before it; the beginning where
-        they cannot be read: what is sent again is stored once."""
+    def read_ack(self, segment: str) -> tuple[int, CountsByBatch]:
+        """The cursor of a segment and the counts of the events before it; the beginning where they
+        cannot be read. Events that are sent again are stored once by the server."""
         try:
             value = unseal(read_whole(f"{self._text}/{segment}.ack"))
-            return int(value["offset"]), Ledger.from_json(value["batches"])
+            return int(value["offset"]), CountsByBatch.from_json(value["batches"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return 0, Ledger()
+            return 0, CountsByBatch()
 
-    def write_ack(self, segment: str, offset: int, ledger: Ledger) -> None:
+    def write_ack(self, segment: str, offset: int, ledger: CountsByBatch) -> None:
         """Move the cursor. Errors: OSError."""
         value = {"offset": offset, "batches": ledger.to_json()}
         write_bytes_whole(f"{self._text}/{segment}.ack", seal(value))
 
     def acknowledged(self, ref: Ref) -> bool:
-        """Whether everything before this place has been accepted, or set aside."""
+        """Whether every event before this place has been accepted or set aside."""
         if not os.path.exists(self.segment_path(ref.segment)):  # noqa: PTH110
             return True
         return self.read_ack(ref.segment)[0] >= ref.offset
 
-    def was_here(self, segment: str) -> bool:
-        """Whether this outbox has had the segment and delivered all of it."""
+    def was_delivered(self, segment: str) -> bool:
+        """Whether this segment was delivered completely and removed."""
         try:
             return f"{segment}\n".encode() in (self.folder / "gone").read_bytes()
         except OSError:
             return False
 
-    def fold(self, segment: str, ledger: Ledger) -> None:
-        """A segment is done: its counts go to their batches, then it is removed. Doing it twice
-        counts once. Errors: OSError."""
+    def fold(self, segment: str, ledger: CountsByBatch) -> None:
+        """Add the counts of a delivered segment to the totals of its batches, and remove it. Its
+        counts are added once, even if this is repeated. Errors: OSError."""
         for batch_id, counts in ledger.batches.items():
-            fold_into(self.folder, batch_id, segment, counts)
+            add_once(self.folder, batch_id, segment, counts)
         gone = self.folder / "gone"
         if gone.exists() and gone.stat().st_size > 1024 * 1024:
             lines = gone.read_bytes().splitlines(keepends=True)[-4096:]
@@ -265,27 +266,29 @@ class Outbox:
         Path(f"{self._text}/{segment}.ack").unlink(missing_ok=True)
 
     def fold_chain(self, chain: str) -> None:
-        """A chain's writer is gone and its segments are delivered: what it dropped goes to its
-        batches, and its small files are removed. Errors: OSError."""
+        """Add the drops of a delivered chain to the totals of its batches, and remove its files.
+
+        Errors: OSError.
+        """
         drops = Path(f"{self._text}/{chain}{DROPS_ENDING}")
-        ledger = Ledger()
+        ledger = CountsByBatch()
         ledger.add_drops(read_drops(os.fspath(drops)))
         for batch_id, counts in ledger.batches.items():
-            fold_into(self.folder, batch_id, chain, counts)
+            add_once(self.folder, batch_id, chain, counts)
         for ending in (IDLE_ENDING, DROPS_ENDING, RESERVE_ENDING, LIVE_ENDING):
             Path(f"{self._text}/{chain}{ending}").unlink(missing_ok=True)
 
-    # --- What waits ---
+    # --- Waiting events ---
 
     def waiting_events(self) -> Iterator[tuple[str, bytes]]:
-        """Segment and line of every event that has not been acknowledged."""
+        """The segment and the line of every event that is not acknowledged."""
         for segment in self.segments():
             for entry in self.waiting_entries(segment):
                 if entry.line:
                     yield segment, entry.line
 
     def waiting_entries(self, segment: str) -> Iterator[Entry]:
-        """What has not been acknowledged of a segment; nothing where it is gone."""
+        """The entries of a segment that are not acknowledged; none where it was removed."""
         try:
             reader = SegmentReader(self.segment_path(segment), self.read_ack(segment)[0])
             while entries := reader.read():
@@ -295,7 +298,7 @@ class Outbox:
             return
 
     def has_waiting(self) -> bool:
-        """Whether any event or upload has not been acknowledged."""
+        """Whether any event or upload is not acknowledged."""
         for segment in self.segments():
             if any(entry.line or entry.upload for entry in self.waiting_entries(segment)):
                 return True

@@ -1,5 +1,6 @@
-"""Reading segments: whole lines only, whoever still writes, however the writer died, and whatever
-the disk made of them since."""
+"""Read segments: whole lines only, while they are written, after their writer has died, and after
+damage to the disk.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.checked_json import unseal
 from argus_tasks.delivery.events import LINE_START, is_event, series_of
 from argus_tasks.delivery.segment_places import Ref
@@ -18,11 +19,18 @@ _CHUNK = 1024 * 1024
 
 @dataclass(slots=True)
 class Entry:
-    """One line of a segment that matters to the sender.
+    """One line of a segment, as the sender needs it.
 
-    `end` is where it ends, counting what was taken out; `at` is where it ends in the file.
-    `torn` is what cannot be read: a line that was cut short, or damaged. `note` is a directive as
-    it stands in the file; nothing behind an `after` goes before those places.
+    Attributes:
+        end: where it ends, counting lines that were evicted.
+        at: where it ends in the file.
+        line: the event; empty for a directive.
+        after: the places that must be delivered before what follows.
+        upload: the file to upload, for a directive that queues one.
+        dropped: the counts of evicted events, for a directive in their place.
+        torn: bytes that cannot be read: a line that was cut short or damaged.
+        final: whether nothing follows in the chain.
+        note: the directive as it is in the file.
     """
 
     end: int
@@ -37,9 +45,9 @@ class Entry:
 
 
 class SegmentReader:
-    """Reads one segment's entries from a logical offset on, as the file grows.
+    """Reads the entries of one segment from an offset on, while the file grows.
 
-    The file is open only while it is read: there may be more segments than a process may open.
+    The file is open only while it is read: a process may not open as many files as there are.
     Errors: OSError where it cannot be opened.
     """
 
@@ -47,12 +55,12 @@ class SegmentReader:
         self._path = path
         self._at = 0
         self.position = 0
-        self.lost_place = False
-        """The offset is none of this file's (something is damaged): it is read from the start."""
+        self.bad_offset = False
+        """Whether the offset does not fit the file, which is damaged: it is read from the start."""
         self._skip_to(offset)
 
     def sync(self) -> None:
-        """Flush the file to the disk, whoever wrote it."""
+        """Flush the file to the disk, whichever process wrote it."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -65,21 +73,20 @@ class SegmentReader:
             os.close(descriptor)
 
     def torn_end(self) -> bytes:
-        """What stands after the last whole line."""
+        """The bytes after the last whole line."""
         data = self._bytes(_CHUNK, self._at)
         return data[data.rfind(b"\n") + 1 :]
 
     def read(self, limit: int = _CHUNK) -> list[Entry]:
-        """The entries after the last one taken, about `limit` bytes of them; none where there is
-        nothing more yet."""
+        """The entries after the last one taken, about `limit` bytes; empty where there are none."""
         while True:
             data = self._bytes(limit, self._at)
             if not data:
-                # A file that was cut goes on where it ends now.
+                # A file that was cut short continues at its present end.
                 self._at = min(self._at, os.stat(self._path).st_size)  # noqa: PTH116
             whole = data[: data.rfind(b"\n") + 1]
             entries = self._entries([line + b"\n" for line in whole.split(b"\n")[:-1]])
-            # One long line, or lines that are no entries but belong to the next: look further.
+            # One long line, or lines that are no entries: read more.
             if entries or len(data) < limit:
                 return entries
             limit *= 4
@@ -108,7 +115,7 @@ class SegmentReader:
         return entries
 
     def take(self, entry: Entry) -> None:
-        """Go on behind this entry."""
+        """Continue after this entry."""
         self._at, self.position = entry.at, entry.end
 
     def _bytes(self, size: int, at: int) -> bytes:
@@ -121,28 +128,28 @@ class SegmentReader:
     def _skip_to(self, offset: int) -> None:
         head = self._bytes(4096, 0)
         if b'"segment":' in head[: head.find(b"\n") + 1]:
-            # Nothing was taken out of this one: places are those of the file.
-            self.lost_place = offset > 0 and self._bytes(1, offset - 1) not in (b"\n", b"")
-            if not self.lost_place:
+            # Nothing was evicted from this segment: offsets are those of the file.
+            self.bad_offset = offset > 0 and self._bytes(1, offset - 1) not in (b"\n", b"")
+            if not self.bad_offset:
                 self._at = self.position = offset
             return
-        while self.position < offset and not self.lost_place:
+        while self.position < offset and not self.bad_offset:
             entries = [entry for entry in self.read() if entry.end <= offset]
             if not entries:
                 return
-            self.lost_place = any(entry.torn[:1] == b"#" for entry in entries)
+            self.bad_offset = any(entry.torn[:1] == b"#" for entry in entries)
             self.take(entries[-1])
-        if self.lost_place:
+        if self.bad_offset:
             self._at = self.position = 0
 
 
 def _fill(entry: Entry, value: dict[str, Any]) -> bool:
-    """Put into the entry what its directive says; False where that is nothing to the sender."""
+    """Fill in an entry from its directive; False where the directive is not for the sender."""
     if "after" in value:
         entry.after = tuple(Ref.parse(text) for text in value["after"])
     elif "gap" in value:
         entry.dropped = value.get("dropped", {})
-        Ledger().add_drops(entry.dropped)  # raises where it is none
+        CountsByBatch().add_drops(entry.dropped)  # raises where it is none
     elif "upload" in value:
         entry.upload = dict(value["upload"])
     elif "end" in value:
@@ -155,12 +162,12 @@ def _fill(entry: Entry, value: dict[str, Any]) -> bool:
 def _is_whole(line: bytes) -> bool:
     if not is_event(line):
         return False
-    # An event's start inside of it: a user's data, or a torn line before a whole one.
+    # The start of an event within the line: a user's data, or a torn line before a whole one.
     return line.rfind(LINE_START) == 0 or is_intact(line)
 
 
 def is_intact(line: bytes) -> bool:
-    """Whether an event's line is JSON with an event's keys; asked only where there is doubt."""
+    """Whether a line is JSON with the keys of an event. Slow: call it only in case of doubt."""
     try:
         value = json.loads(line)
         series_of(line)
@@ -180,7 +187,7 @@ def _torn(line: bytes, entry: Entry) -> Entry:
 
 
 def torn_series(torn: bytes) -> tuple[str, int] | None:
-    """The id's series and number of a torn event, where that much of it is there."""
+    """The series and number of the id of a torn event; None where the id is torn, too."""
     if not torn.startswith(LINE_START) or len(torn) < len(LINE_START) + 37:
         return None
     try:
@@ -190,9 +197,9 @@ def torn_series(torn: bytes) -> tuple[str, int] | None:
 
 
 def batch_of(line: bytes) -> str:
-    """The batch of an event's line. Errors: ValueError where none can be read."""
+    """The batch id of an event. Errors: ValueError where it cannot be read."""
     value = json.loads(line)
     try:
         return str(value["batch_id"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no event: {error}") from error
+        raise ValueError(f"this is not an event: {error}") from error

@@ -1,4 +1,4 @@
-"""Sending again what was set aside: it goes back into the outbox, behind everything there."""
+"""Send again what was set aside: it is appended to the outbox."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from argus_tasks.delivery.uploads import queue_upload
 
 
 def send_again(outbox: Outbox, event_ids: Collection[str] | None) -> int:
-    """Let what the server refused (those named, or all) wait again; returns how many do.
+    """Append events and uploads that the server refused to the outbox again.
 
-    Errors: OSError, TimeoutError.
+    Args:
+        outbox: the outbox.
+        event_ids: their ids; None for all.
+
+    Returns:
+        How many were appended.
+
+    Raises:
+        OSError, TimeoutError: the outbox cannot be locked or written.
     """
     writer = SegmentWriter(os.fspath(outbox.folder), outbox)
 
@@ -32,6 +40,6 @@ def send_again(outbox: Outbox, event_ids: Collection[str] | None) -> int:
         return writer.append(line, class_of(str(event.get("event_type"))), stream)
 
     try:
-        return outbox.aside.retry(event_ids, send)
+        return outbox.set_aside.retry(event_ids, send)
     finally:
         writer.close()

@@ -1,8 +1,8 @@
 """Segments: the append-only files that a process writes its events to.
 
-A segment's lines are events, byte for byte as they are sent, and directives that start with `#`:
-the header, `after` (what must be acknowledged before all that follows in the chain), `upload`,
-`gap` (lines that were taken out; offsets count as if they were there) and `end` (nothing follows).
+A line is an event, as it is sent, or a directive, which starts with `#`: the header, `after` (the
+places that must be delivered before the rest of the chain), `upload`, `gap` (evicted lines, which
+offsets still count) and `end` (nothing follows).
 """
 
 from __future__ import annotations
@@ -14,69 +14,50 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from argus_tasks.delivery.chain_files import (
-    RESERVE_BYTES,
     SEGMENT_ENDING,
     Chain,
     idle_chain,
     new_chain,
 )
-from argus_tasks.delivery.checked_json import seal
 from argus_tasks.delivery.events import LIFECYCLE, LOG, EventStream
-from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.delivery.segment_places import Ref, after_directive, directive
+from argus_tasks.delivery.segment_space import SizeLimits, SpaceCheck
 
 log = logging.getLogger("argus_tasks")
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_RECHECK_S = 0.5
-
-
-def directive(value: dict[str, Any]) -> bytes:
-    """A directive as one line."""
-    return b"#" + seal(value) + b"\n"
-
-
-def after_note(refs: Iterable[Ref]) -> bytes:
-    """The directive that names what must be acknowledged before what follows."""
-    return directive({"after": [str(ref) for ref in refs]})
-
-
-class Room(Protocol):
-    """How much may still be written here; an `Outbox` says so."""
-
-    @property
-    def segment_bytes(self) -> int:
-        """When a segment is full and the next begins."""
-        ...
-
-    def admits(self) -> int:
-        """The highest class (`events.CLASS_OF`) that may be written now; -1: not even lifecycle."""
-        ...
 
 
 class SegmentWriter:
-    """This process's own chain of segments in a folder. Threads share it; a fork opens its own.
+    """Writes this process's chain of segments in a folder. Threads share it; a fork opens its own.
 
-    `append` never raises OSError: what finds no room is counted in the chain's drops file.
+    `append` raises no OSError: an event for which there is no space is counted as dropped.
     """
 
-    def __init__(self, folder: str, room: Room, *, shares: bool = False) -> None:
-        """`shares`: go on with a chain that another process of this host has left idle, and leave
-        one so."""
+    def __init__(self, folder: str, limits: SizeLimits, *, reuse_idle: bool = False) -> None:
+        """Prepare a chain; the first event opens it.
+
+        Args:
+            folder: the outbox.
+            limits: the limits of the outbox.
+            reuse_idle: continue a chain that another process of this host has left idle, and leave
+                this one idle at the end.
+        """
         self.folder = folder
-        self._room = room
-        self._shares = shares
+        self._limits = limits
+        self._reuse_idle = reuse_idle
         self.on_open: Callable[[], None] | None = None
         self._parents_place: Ref | None = None
         self._reset()
         _writers.add(self)
 
     def _reset(self) -> None:
-        # Reentrant: a signal handler may emit while its own thread is in here.
+        # Reentrant: a signal handler may emit while its thread holds the lock.
         self._lock = threading.RLock()
         self._descriptor = -1
         self._left = -1
@@ -84,9 +65,7 @@ class SegmentWriter:
         self._number = 0
         self._capacity = 0
         self._written_before = 0
-        self._full = False
-        self._recheck_at = 0.0
-        self._said_full = False
+        self._space = SpaceCheck(self.folder, self._limits)
         self._chain: Chain | None = None
         self.unsynced = False
 
@@ -97,11 +76,11 @@ class SegmentWriter:
 
     @property
     def segment(self) -> str:
-        """The name of the segment that is written now."""
+        """The name of the current segment."""
         return f"{self.chain}.{self._number:06d}"
 
     def append(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        """Append one event with one write call; False where it found no room and was counted."""
+        """Append one event with one write call. False where there was no space; it is counted."""
         with self._lock:
             if stream.after:
                 return self._append_first(line, kind, stream)
@@ -119,12 +98,12 @@ class SegmentWriter:
             return True
 
     def _append_first(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        """What a stream's first event has to wait for, and the event, in one write: where they were
-        two, another thread's event could stand between."""
+        """Append a stream's first event together with the places that it waits for, in one write:
+        between two, another thread could write an event."""
         after, stream.after = stream.after, ()
         kept = False
         try:
-            kept = self.append(after_note(after) + line, kind, stream)
+            kept = self.append(after_directive(after) + line, kind, stream)
         finally:
             if not kept:
                 stream.after = after
@@ -139,10 +118,20 @@ class SegmentWriter:
         after: Sequence[Ref] = (),
         sync: bool = False,
     ) -> Ref | None:
-        """`append` that says where the event ends, and may name what must be acknowledged before
-        it. `sync` also flushes it to the disk. None where there was no room."""
+        """Append one event.
+
+        Args:
+            line: the event.
+            kind: its class.
+            stream: the stream that has built it.
+            after: the places that must be delivered before it.
+            sync: whether to flush it to the disk.
+
+        Returns:
+            Where it ends; None where there was no space for it.
+        """
         if after:
-            line = after_note(after) + line
+            line = after_directive(after) + line
         with self._lock:
             if not self.append(line, kind, stream):
                 return None
@@ -157,11 +146,18 @@ class SegmentWriter:
     def append_directive(
         self, value: dict[str, Any], stream: EventStream | None = None
     ) -> Ref | None:
-        """Append a line that is no event; one of a stream waits for what its events wait for. None
-        where there was no room."""
+        """Append a directive.
+
+        Args:
+            value: its content.
+            stream: a stream whose next event waits for places: the directive waits for them, too.
+
+        Returns:
+            Where it ends; None where there was no space for it.
+        """
         line = directive(value)
         if stream is not None and stream.after:
-            line = after_note(stream.after) + line
+            line = after_directive(stream.after) + line
         with self._lock:
             try:
                 if self._descriptor < 0 or self._is_full(len(line)):
@@ -171,7 +167,7 @@ class SegmentWriter:
                     os.ftruncate(self._descriptor, size)
                     return None
             except OSError as error:
-                log.warning("argus-tasks: the outbox took no note: %s", error)
+                log.warning("argus-tasks: the outbox could not be written: %s", error)
                 return None
             self._left -= len(line)
             return self._end()
@@ -184,7 +180,7 @@ class SegmentWriter:
             return self.chain
 
     def place(self) -> Ref | None:
-        """The end of what this process has written here; None before the first event."""
+        """Where the events of this process end; None before the first event."""
         with self._lock:
             return self._end() if self._descriptor >= 0 else None
 
@@ -194,36 +190,36 @@ class SegmentWriter:
         return self._written_before + self._capacity - self._left if self._capacity else 0
 
     def _end(self) -> Ref:
-        # Asked of the file: a signal handler may have emitted in between.
+        # From the file: a signal handler may have written meanwhile.
         return Ref(self.segment, os.fstat(self._descriptor).st_size)
 
     def sync(self) -> None:
-        """Flush lifecycle events that are not on the disk yet."""
+        """Flush lifecycle events that may not be on the disk yet."""
         if self.unsynced and self._descriptor >= 0:
             self.unsynced = False
             self.sync_descriptor(self._descriptor)
 
     @staticmethod
     def sync_descriptor(descriptor: int) -> None:
-        """Flush to the disk; a descriptor that has been closed meanwhile was rotated away."""
+        """Flush a file to the disk. One whose descriptor was closed meanwhile is complete."""
         try:
             getattr(os, "fdatasync", os.fsync)(descriptor)
         except OSError:
             pass
 
     def close(self) -> None:
-        """Write `end`, or leave the chain idle; the next append opens one."""
+        """End the chain, or leave it idle. The next append opens another."""
         with self._lock:
             if self._descriptor < 0:
                 return
-            if not self._shares:
+            if not self._reuse_idle:
                 try:
                     os.write(self._descriptor, directive({"end": True}))
                 except OSError:
                     pass
             os.close(self._descriptor)
             if self._chain is not None:
-                self._chain.close(idle=self._shares)
+                self._chain.close(idle=self._reuse_idle)
             self._reset()
 
     # What follows is off the hot path.
@@ -235,9 +231,9 @@ class SegmentWriter:
         except OSError as error:
             return self._refused(error, line, kind, stream)
         if kind > self._highest:
-            self._look_for_room()
+            self._look_for_space()
             if kind > self._highest:
-                self._drop(line, stream, "disk_full" if self._full else "over_bound")
+                self._drop(line, stream, "disk_full" if self._space.disk_full else "over_bound")
                 return False
         return True
 
@@ -248,7 +244,7 @@ class SegmentWriter:
     def _open_next(self) -> None:
         opens = self._chain is None
         if self._chain is None:
-            if self._shares and (found := idle_chain(self.folder)) is not None:
+            if self._reuse_idle and (found := idle_chain(self.folder)) is not None:
                 self._chain, self._number, self._descriptor = found
                 self._begin_segment(os.fstat(self._descriptor).st_size)
                 self._begin_chain()
@@ -281,9 +277,9 @@ class SegmentWriter:
 
     def _begin_segment(self, size: int) -> None:
         self._written_before = self.written
-        self._capacity = self._left = max(self._room.segment_bytes - size, 1)
-        self._highest = LIFECYCLE if self._full else self._room.admits()
-        self._recheck_at = 0.0
+        self._capacity = self._left = max(self._limits.segment_bytes - size, 1)
+        self._highest = self._space.highest()
+        self._space.new_segment()
 
     def _begin_chain(self) -> None:
         parents_place, self._parents_place = self._parents_place, None
@@ -297,82 +293,63 @@ class SegmentWriter:
         if error.errno in _NO_SPACE:
             return self._no_space(line, kind, stream)
         if error.errno == errno.ENOENT and self._descriptor < 0 and self._chain is not None:
-            # The folder was removed under us: begin again in a new one.
+            # The folder was removed: start again in a new one.
             self._chain.abandon()
             self._reset()
         self._drop(line, stream, "disk_error")
-        if not self._said_full:
-            self._said_full = True
-            log.warning("argus-tasks: an event could not be kept: %s", error)
+        self._space.warn_once("argus-tasks: an event could not be stored: %s", error)
         return False
 
     def _cut_short(self, written: int, line: bytes, kind: int, stream: EventStream) -> bool:
         try:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
         except OSError:
-            # The torn line stays; its reader finds the next one behind it.
+            # The torn line stays; readers find the next event after it.
             pass
         return self._no_space(line, kind, stream)
 
     def _no_space(self, line: bytes, kind: int, stream: EventStream) -> bool:
-        if not self._full:
-            self._full = True
-            self._highest = LIFECYCLE
-            self._recheck_at = time.monotonic() + _RECHECK_S
-            if not self._said_full:
-                self._said_full = True
-                log.warning(
-                    "argus-tasks: the disk of the outbox (%s) is full: only lifecycle events are"
-                    " kept, the rest is counted as dropped",
-                    self.folder,
-                )
+        self._space.disk_ran_full()
+        self._highest = LIFECYCLE
         if kind == LIFECYCLE and self._chain is not None and self._chain.release_reserve():
             return self.append(line, kind, stream)
         self._drop(line, stream, "disk_full")
         return False
 
-    def _look_for_room(self) -> None:
-        """Ask again at most every half second: the disk, or the outbox's bound."""
-        now = time.monotonic()
-        if now < self._recheck_at:
+    def _look_for_space(self) -> None:
+        if not self._space.is_due():
             return
-        self._recheck_at = now + _RECHECK_S
-        if self._full:
-            try:
-                space = os.statvfs(self.folder)
-            except OSError:
+        if self._space.disk_full:
+            if not self._space.disk_has_space():
                 return
-            if space.f_bavail * space.f_frsize < 4 * RESERVE_BYTES:
-                return
-            self._full = False
             if self._chain is not None:
                 self._chain.reserve()
-        self._highest = self._room.admits()
+        self._highest = self._space.highest()
 
     def _drop(self, line: bytes, stream: EventStream, reason: str) -> None:
         if self._chain is not None:
             self._chain.drops.add(stream.batch_id, line, reason)
 
     def interrupted(self, stream: EventStream) -> None:
-        """An exception from outside ended a call that was emitting; see `Drops.interrupted`."""
+        """Count a call that an exception ended; see `Drops.interrupted`."""
         with self._lock:
             if self._chain is not None:
                 self._chain.drops.interrupted(stream.batch_id, stream.prefix)
 
     @property
-    def pressed(self) -> bool:
-        """Whether the outbox's bound keeps something from being written."""
-        return self._highest < LOG and not self._full and self._descriptor >= 0
+    def near_limit(self) -> bool:
+        """Whether the size limit of the outbox keeps events of some class from being written."""
+        return self._highest < LOG and not self._space.disk_full and self._descriptor >= 0
 
-    def press(self) -> None:
-        """Look at the outbox's bound now (its sender does so from time to time)."""
+    def check_limit(self) -> None:
+        """Look at the size limit of the outbox again. Its sender calls this from time to time."""
         with self._lock:
-            if self._descriptor >= 0 and not self._full:
-                self._highest = self._room.admits()
+            if self._descriptor >= 0 and not self._space.disk_full:
+                self._highest = self._space.highest()
 
     def _after_fork(self) -> None:
         if self._descriptor >= 0:
-            # What the parent had written when it forked goes before what the child writes.
+            # The parent's events before the fork are delivered before the child's.
             self._parents_place = self._end()
             with suppress(OSError):
                 os.close(self._descriptor)
@@ -381,8 +358,8 @@ class SegmentWriter:
         self._reset()
 
 
-def own_chains() -> set[str]:
-    """The chains that this process writes now."""
+def chains_of_this_process() -> set[str]:
+    """The names of the chains that this process writes."""
     return {writer.chain for writer in list(_writers) if writer.chain}
 
 

@@ -1,12 +1,15 @@
-"""Places in segments, as events name them."""
+"""References to places in segments, and directives: the lines of a segment that are no events."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from argus_tasks.delivery.checked_json import seal
 
 
 class Ref(NamedTuple):
-    """A place in a segment: what stands before it has been acknowledged, or is waited for."""
+    """A place in a segment. An event with this reference waits until all before it is delivered."""
 
     segment: str
     offset: int
@@ -24,10 +27,20 @@ class Ref(NamedTuple):
         """The inverse of `str`. Errors: ValueError."""
         segment, _, offset = text.rpartition(":")
         if not segment:
-            raise ValueError(f"no reference to a segment: {text!r}")
+            raise ValueError(f"this is not a reference to a segment: {text!r}")
         return cls(segment, int(offset))
 
 
 def chain_of(segment: str) -> str:
     """The chain that a segment belongs to."""
     return segment.rsplit(".", 1)[0]
+
+
+def directive(value: dict[str, Any]) -> bytes:
+    """A directive as one line."""
+    return b"#" + seal(value) + b"\n"
+
+
+def after_directive(refs: Iterable[Ref]) -> bytes:
+    """The directive that names the places that must be delivered before what follows."""
+    return directive({"after": [str(ref) for ref in refs]})

@@ -1,4 +1,4 @@
-"""The sender's threads: one process of a host and outbox is elected by a lock, and ships all."""
+"""The sender's threads. One process of a host delivers an outbox; a lock elects it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.segment_places import Ref
-from argus_tasks.delivery.sender_state import State, read_state
+from argus_tasks.delivery.sender_state import SenderState, read_state
 from argus_tasks.delivery.shipper import Shipper
 from argus_tasks.delivery.transport import Transport
 from argus_tasks.delivery.uploads import Uploader, queued
@@ -28,7 +28,7 @@ _MUCH_BYTES = 150_000
 
 
 class Sender:
-    """Ships an outbox from a daemon thread while this process holds the outbox's sender lock."""
+    """Delivers an outbox from a daemon thread while this process holds the outbox's sender lock."""
 
     def __init__(
         self,
@@ -50,46 +50,51 @@ class Sender:
         self._draining = 0
         self._shipper: Shipper | None = None
         self.others: list[Outbox] = []
-        """Outboxes that are sent from, too: segments that workers write elsewhere."""
+        """More outboxes that are delivered: folders that workers on other hosts write to."""
         self._thread: threading.Thread | None = None
         self._uploads: threading.Thread | None = None
         self._uploads_wake = threading.Event()
         self._uploading = False
 
     def start(self) -> None:
-        """Start the thread; does nothing where it runs."""
+        """Start the thread, unless it runs."""
         if self._thread is None or not self._thread.is_alive():
             self._stopping = False
             self._thread = threading.Thread(target=self._run, name="argus-sender", daemon=True)
             self._thread.start()
 
     def also(self, outbox: Outbox) -> None:
-        """Ship this outbox's events too: segments that workers write elsewhere."""
+        """Deliver this outbox, too."""
         self.others.append(outbox)
         if self._shipper is not None:
             self._shipper.also(outbox)
 
     @property
-    def state(self) -> State:
-        """How the elected sender stands, in this process or another."""
+    def state(self) -> SenderState:
+        """The state of the elected sender, in this process or another."""
         if self._lock.held and self._shipper is not None:
             return self._shipper.state
-        return read_state(self._outbox.folder) or State()
+        return read_state(self._outbox.folder) or SenderState()
 
     def acknowledged(self, ref: Ref | None) -> bool:
-        """Whether everything before this place has been accepted, or set aside."""
+        """Whether every event before this place has been accepted or set aside."""
         return ref is None or self._outbox.acknowledged(ref)
 
     def drain(self, ref: Ref | None, deadline_s: float) -> bool:
-        """Wait until everything before this place, and the uploads that it let go, are settled.
+        """Wait until the events before a place, and their uploads, are accepted or set aside.
 
-        False after `deadline_s` seconds, or before where waiting is known to be in vain: the token
-        is refused, the server asked for a longer pause, or it has been away for longer than this.
+        Args:
+            ref: the place; None for none.
+            deadline_s: how long to wait at most, in seconds.
+
+        Returns:
+            False after the deadline, or earlier where waiting cannot help: the token is refused,
+            the server asked for a longer pause, or it has not answered for twice the deadline.
         """
         return self._drain(lambda: self.acknowledged(ref), deadline_s)
 
     def drain_all(self, deadline_s: float) -> bool:
-        """`drain` of everything that waits, whoever wrote it."""
+        """`drain` for all waiting events, whichever process wrote them."""
         boxes = [self._outbox, *self.others]
         settled = lambda: not any(box.has_waiting() for box in boxes)  # noqa: E731
         return self._drain(settled, deadline_s, poll_s=0.1)
@@ -117,7 +122,7 @@ class Sender:
             self._draining -= 1
 
     def stop(self, timeout_s: float) -> None:
-        """End the threads; one that is inside a request is left to end with the process."""
+        """End the threads. A thread within a request ends with the process."""
         self._stopping = True
         self._wake.set()
         self._uploads_wake.set()
@@ -128,7 +133,7 @@ class Sender:
     def _in_vain(self, end: float, deadline_s: float, tried_from: int) -> bool:
         state = self.state
         if state.state == "parked":
-            # Without the lock another process may be the one that sends; or ours is about to.
+            # Without the lock, another process sends, or this one is about to.
             waited_s = time.monotonic() - (end - deadline_s)
             return self._requests() > tried_from or (
                 not self._lock.held and waited_s > _ELSEWHERE_S
@@ -151,7 +156,7 @@ class Sender:
         return not self._uploading and not queued(self._outbox)
 
     def _hint(self) -> None:
-        """Tell an elected sender in another process that someone waits."""
+        """Have the elected sender of another process send at once."""
         try:
             (self._outbox.folder / "flush").touch()
         except OSError:
@@ -191,10 +196,10 @@ class Sender:
         try:
             shipper.finish()
         except OSError as error:
-            log.warning("argus-tasks: the outbox was not tidied up: %s", error)
+            log.warning("argus-tasks: the outbox was not cleaned up: %s", error)
 
     def _serve(self, shipper: Shipper) -> None:
-        """Ship until this sender is stopped, or has nothing more to try with its token."""
+        """Deliver until this sender is stopped, or its token is refused."""
         seen = 0
         last_round = -self._linger_s
         flushed_at = self._flush_time()
@@ -203,9 +208,9 @@ class Sender:
             self._wake.wait(self._pause_s(shipper))
             self._wake.clear()
             self._sync()
-            if self._writer is not None and self._writer.pressed:
+            if self._writer is not None and self._writer.near_limit:
                 shipper.make_room()
-                self._writer.press()
+                self._writer.check_limit()
             now = time.monotonic()
             flush_time = self._flush_time()
             urgent = bool(self._draining) or flush_time != flushed_at
@@ -222,7 +227,7 @@ class Sender:
                 pass
             shipper.clean()
             if self._writer is not None:
-                self._writer.press()
+                self._writer.check_limit()
             self._start_uploads()
             if shipper.state.state == "parked":
                 # Another process may have a better token.

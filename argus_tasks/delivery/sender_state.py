@@ -1,4 +1,4 @@
-"""How the sender stands with its server: sending, or waiting, and for how long."""
+"""The state of the sender: sending or waiting, why, and until when."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ _FILE = "sender.json"
 
 
 @dataclass
-class State:
-    """How the sender stands, for people and for other processes."""
+class SenderState:
+    """The state of a sender, for people and for other processes.
+
+    Attributes:
+        state: idle, sending, waiting, parked or asked to wait.
+        reason: why it does not send.
+        since: when the state began, in seconds since the epoch.
+        retry_at: when it tries again, in seconds since the epoch.
+        pid: the sender's process.
+    """
 
     state: str = "idle"
     reason: str = ""
@@ -30,18 +38,18 @@ class State:
     pid: int = field(default_factory=os.getpid)
 
 
-def read_state(folder: Path) -> State | None:
-    """What the last sender of an outbox has told; None where that cannot be read."""
+def read_state(folder: Path) -> SenderState | None:
+    """The last state of an outbox's sender; None where its file is missing or damaged."""
     try:
-        told = read_json(folder / _FILE)
-        kinds = {one.name: type(getattr(State(), one.name)) for one in fields(State)}
-        return State(**{name: kind(told[name]) for name, kind in kinds.items()})
+        stored = read_json(folder / _FILE)
+        kinds = {one.name: type(getattr(SenderState(), one.name)) for one in fields(SenderState)}
+        return SenderState(**{name: kind(stored[name]) for name, kind in kinds.items()})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-class Standing:
-    """Pauses that grow, and what people are told, each thing once."""
+class Backoff:
+    """The pauses of a sender whose requests fail, its state, and its warnings, each logged once."""
 
     def __init__(
         self, folder: Path, monotonic: Callable[[], float], jitter: Callable[[], float]
@@ -53,19 +61,19 @@ class Standing:
         self._warned: set[str] = set()
         self._not_before = 0.0
         self.failing_since: float | None = None
-        self.state = State()
+        self.state = SenderState()
 
     def wait_s(self) -> float:
-        """How long the server asked us, or we have chosen, to wait; 0 where nothing holds us."""
+        """How many seconds are left of the pause; 0 where there is none."""
         return max(self._not_before - self._monotonic(), 0.0)
 
     def retry_now(self, *, even_parked: bool = False) -> None:
-        """Do not wait out a back-off of our own; what the server asked for is kept."""
+        """End the pause, unless the server has asked for it."""
         if self.state.state == "waiting" or (even_parked and self.state.state == "parked"):
             self._not_before = 0.0
 
-    def works(self) -> None:
-        """Events are delivered."""
+    def succeeded(self) -> None:
+        """Record that events were delivered."""
         self._failures = 0
         self._not_before = 0.0
         self.failing_since = None
@@ -73,15 +81,15 @@ class Standing:
             if self.state.state in ("parked", "waiting"):
                 log.info("argus-tasks: events are delivered again")
             self._warned.clear()
-            self._tell(State("sending"))
+            self._write(SenderState("sending"))
 
-    def rests(self) -> None:
-        """Nothing waits."""
+    def idle(self) -> None:
+        """Record that no event waits."""
         if self.state.state not in ("idle", "parked"):
-            self._tell(State())
+            self._write(SenderState())
 
-    def fails(self, reason: str, asked_s: float | None) -> None:
-        """Try again after a pause: the one asked for, else one that grows."""
+    def failed(self, reason: str, asked_s: float | None) -> None:
+        """Record a failed request and start a pause: that of the server, else a growing one."""
         self._failures += 1
         self._failing()
         pause_s = min(_BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 16), _BACKOFF_LAST_S)
@@ -90,18 +98,18 @@ class Standing:
             pause_s = asked_s + 0.05 * self._jitter()
         self._not_before = self._monotonic() + pause_s
         self.warn(f"events wait: {reason}")
-        state = State("asked to wait" if asked_s is not None else "waiting", reason)
-        self._tell(state, retry_in_s=pause_s)
+        state = SenderState("asked to wait" if asked_s is not None else "waiting", reason)
+        self._write(state, retry_in_s=pause_s)
 
-    def parks(self, reason: str) -> None:
-        """A person has to do something first."""
+    def parked(self, reason: str) -> None:
+        """Record that requests are refused until a person changes something, and start a pause."""
         self._not_before = self._monotonic() + _PARKED_S
         self._failing()
         self.warn(reason)
-        self._tell(State("parked", reason), retry_in_s=_PARKED_S)
+        self._write(SenderState("parked", reason), retry_in_s=_PARKED_S)
 
     def warn(self, reason: str) -> None:
-        """Say it, once until events are delivered again."""
+        """Log a warning, once until events are delivered again."""
         if reason not in self._warned:
             level = logging.WARNING if not self._warned else logging.INFO
             self._warned.add(reason)
@@ -111,7 +119,7 @@ class Standing:
         if self.failing_since is None:
             self.failing_since = self._monotonic()
 
-    def _tell(self, state: State, *, retry_in_s: float = 0.0) -> None:
+    def _write(self, state: SenderState, *, retry_in_s: float = 0.0) -> None:
         state.retry_at = time.time() + retry_in_s if retry_in_s else 0.0
         if state.state == self.state.state:
             state.since = self.state.since

@@ -1,4 +1,4 @@
-"""What an outbox has set aside: what the server refused, and what can no longer be read."""
+"""The events and uploads that an outbox has set aside: refused by the server, or unreadable."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 from argus_tasks.base.files import append_line, dumps, read_whole, write_bytes_whole
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.batch_counts import Counts
-from argus_tasks.delivery.count_books import LOCK, add_to_book, book_of
+from argus_tasks.delivery.batch_totals import LOCK, add_to_totals, totals_file
 
 ASIDE = "aside.jsonl"
 _SHARE = 1 / 4
-"""Of an outbox's bound."""
+"""The part of an outbox's size limit that they may use."""
 _TORN_SHOWN = 4096
 
 
-class Aside:
-    """One outbox's file of them."""
+class SetAside:
+    """The file of one outbox with what was set aside."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
@@ -31,8 +31,17 @@ class Aside:
     def put(
         self, *, line: bytes, reason: str, status: int | None, upload: dict[str, Any] | None = None
     ) -> None:
-        """Keep what the server does not take, with its words. Where a quarter of the outbox's bound
-        is full of such, it is given up and counted as `over_bound`. Errors: OSError, TimeoutError.
+        """Set an event or upload aside. Where that needs more than a quarter of the outbox's size
+        limit, it is dropped and counted as `over_bound`.
+
+        Args:
+            line: the event; empty for an upload.
+            reason: why the server refused it.
+            status: the status of the server's answer.
+            upload: the record of the upload.
+
+        Raises:
+            OSError, TimeoutError: the file cannot be locked or written.
         """
         event = None
         if line:
@@ -50,10 +59,10 @@ class Aside:
         }
         with locked(self._lock):
             if not self._append(kept):
-                self._uncount(kept, "over_bound")
+                self._take_out_of_totals(kept, "over_bound")
 
     def put_torn(self, raw: bytes, where: str) -> None:
-        """Keep what cannot be read, with its place; one that is kept already is not kept twice.
+        """Set aside bytes that cannot be read, with their place.
 
         Errors: OSError, TimeoutError.
         """
@@ -70,7 +79,7 @@ class Aside:
             self._append(kept)
 
     def all(self) -> list[dict[str, Any]]:
-        """What was set aside, each once."""
+        """All that was set aside, each once."""
         found: dict[str, dict[str, Any]] = {}
         for _, value in self._lines():
             if value is not None:
@@ -78,25 +87,25 @@ class Aside:
         return list(found.values())
 
     def drop(self, ids: Collection[str] | None, reason: str) -> int:
-        """Give up what was set aside (those named, or all); returns how many.
+        """Drop what was set aside: the named ids, or all. Returns how many there were.
 
         Errors: OSError, TimeoutError.
         """
         with locked(self._lock):
             given_up = self._take_out(ids, lambda _: True)
             for value in given_up:
-                self._uncount(value, reason)
+                self._take_out_of_totals(value, reason)
         return len(given_up)
 
     def retry(self, ids: Collection[str] | None, send: Callable[[dict[str, Any]], bool]) -> int:
-        """Hand what the server refused (those named, or all) to `send`, which says whether it waits
-        in the outbox again; returns how many do. Errors: OSError, TimeoutError."""
+        """Pass what the server refused (the named ids, or all) to `send`, which returns whether it
+        is in the outbox again. Returns how many are. Errors: OSError, TimeoutError."""
         with locked(self._lock):
             sent = self._take_out(
                 ids, lambda value: bool(value.get("event") or value.get("upload")) and send(value)
             )
             for value in sent:
-                self._uncount(value, None)
+                self._take_out_of_totals(value, None)
         return len(sent)
 
     @property
@@ -141,12 +150,12 @@ class Aside:
             write_bytes_whole(self._path, b"".join(left))
         return list(gone.values())
 
-    def _uncount(self, value: dict[str, Any], reason: str | None) -> None:
-        """An event is no longer set aside; with a reason, it is dropped."""
+    def _take_out_of_totals(self, value: dict[str, Any], reason: str | None) -> None:
+        """Count an event as no longer set aside; with a reason, as dropped."""
         event = value.get("event")
         batch_id = event.get("batch_id") if isinstance(event, dict) else None
         if batch_id:
             counts = Counts(set_aside=-1)
             if reason is not None:
                 counts.drop(reason)
-            add_to_book(book_of(self._folder, str(batch_id)), str(batch_id), counts)
+            add_to_totals(totals_file(self._folder, str(batch_id)), str(batch_id), counts)

@@ -1,4 +1,4 @@
-"""HTTP to an Argus server: the only module that imports httpx, and only when it first sends."""
+"""HTTP to an Argus server. The only module that imports httpx, at the first request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,17 @@ _GZIP_FROM_BYTES = 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: `status` None means that nothing (whole) did, and `error` says why."""
+    """The answer to a request.
+
+    Attributes:
+        status: the HTTP status; None where no whole answer was received.
+        body: the value of its JSON.
+        text: its beginning, of an answer that is no success.
+        retry_after_s: the pause that the server asks for, in seconds.
+        error: why no answer was received.
+        date: the server's time, in seconds since the epoch.
+        location: where a redirect leads.
+    """
 
     status: int | None
     body: Any = None
@@ -48,7 +58,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The answer in a few words, for people."""
+        """The answer in a few words, for messages."""
         if self.status is None:
             return self.error
         return (
@@ -57,7 +67,7 @@ class Answer:
 
 
 class Transport(Protocol):
-    """What the sender needs of HTTP."""
+    """The requests that a sender makes."""
 
     def post_events(self, lines: Sequence[bytes]) -> Answer:
         """Send events, each one line of JSON."""
@@ -71,11 +81,11 @@ class Transport(Protocol):
         ...
 
     def stop_requested(self, batch_id: str) -> Answer:
-        """Ask whether the batch shall stop."""
+        """Ask whether a stop of the batch was requested."""
         ...
 
     def reach(self) -> Answer:
-        """Any small request, to see whether the server is there and takes the token."""
+        """Send a small request, to see whether the server answers and accepts the token."""
         ...
 
     def close(self) -> None:
@@ -84,7 +94,7 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """One kept connection to one server. Not for several threads at once."""
+    """A persistent connection to one server. Use it from one thread at a time."""
 
     def __init__(self, url: str, token: Callable[[], str | None]) -> None:
         self._url = url.rstrip("/")
@@ -125,11 +135,11 @@ class HttpTransport:
             )
 
     def stop_requested(self, batch_id: str) -> Answer:
-        """Ask whether the batch shall stop."""
+        """Ask whether a stop of the batch was requested."""
         return self._request("GET", f"/api/batches/{quote(batch_id, safe='')}/stop-requested")
 
     def reach(self) -> Answer:
-        """An empty request to the events route: 422 from a server that takes the token."""
+        """Send a request without events: a server that accepts the token answers 422."""
         return self._request(
             "POST",
             "/api/events/batch",
@@ -154,7 +164,7 @@ class HttpTransport:
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             return Answer(None, error=f"a proxy of the environment cannot be used: {error}")
         headers = {**content.pop("headers", {}), **self._authorization()}
-        # A read timeout starts again with every byte; a server that drips needs an end as well.
+        # A read timeout restarts with every byte, so a slow server needs a total limit as well.
         watchdog = threading.Timer(deadline_s, self._cut)
         watchdog.daemon = True
         watchdog.start()
@@ -182,13 +192,13 @@ class HttpTransport:
     def _open(self) -> httpx.Client:
         import httpx
 
-        # httpx tells of every request at INFO: in a training's own log that is noise.
+        # httpx logs every request at INFO, which would fill a training's log.
         logging.getLogger("httpx").addFilter(_not_ours)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
         self._client = httpx.Client(
             timeout=httpx.Timeout(_READ_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             limits=limits,
-            # no proxy leads to this machine
+            # requests to this machine use no proxy
             transport=httpx.HTTPTransport(limits=limits) if is_loopback(self._url) else None,
             headers={"User-Agent": f"argus-tasks/{version('argus-tasks')}"},
             follow_redirects=False,
@@ -239,9 +249,14 @@ def _not_ours(record: logging.LogRecord) -> bool:
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait: `Retry-After` as delta seconds or as an HTTP date; None where it is neither.
+    """The pause of a `Retry-After` header (seconds or an HTTP date), in seconds.
 
-    Never more than an hour, so that one odd header cannot silence a host.
+    Args:
+        value: the header; None where there is none.
+        now: the time, in seconds since the epoch.
+
+    Returns:
+        At most an hour, so that a wrong header cannot stop the delivery; None without a pause.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Files on their way to the server: a queue of small records, worked off one at a time."""
+"""Uploads of files: a queue of small records in the outbox, sent one at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,18 @@ def upload_record(
     label: str | None = None,
     to_batch: bool = False,
 ) -> dict[str, Any]:
-    """What the outbox keeps of one upload. Errors: OSError where the file cannot be looked at."""
+    """The record of one upload, as the outbox stores it.
+
+    Args:
+        path: the file.
+        batch_id: the batch.
+        job_id: the job; for a file of the batch, the one that gets it from an older server.
+        label: the artifact's label on the monitor.
+        to_batch: whether the file belongs to the batch.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     found = path.stat()
     return {
         "id": f"{time.time_ns():020d}-{secrets.token_hex(4)}",
@@ -48,7 +59,7 @@ def upload_record(
 
 
 class Uploader:
-    """Works off one outbox's queue of uploads. Only the elected sender runs it."""
+    """Sends the queued uploads of one outbox. Only the elected sender uses it."""
 
     def __init__(
         self,
@@ -69,11 +80,11 @@ class Uploader:
         self._said = ""
 
     def queue(self) -> list[Path]:
-        """The records that wait, oldest first."""
+        """The waiting records, the oldest first."""
         return queued(self._outbox)
 
     def step(self) -> bool:
-        """One upload at most; True where there may be more to do at once."""
+        """Send at most one upload. True where there may be more to send."""
         now = self._monotonic()
         if now < self._all_wait_until:
             return False
@@ -126,7 +137,7 @@ class Uploader:
             self._failures += 1
             self._hold(answer, pause_s * (0.5 + self._jitter() / 2))
             return False
-        # A job may not be known yet; and a refusal may be a proxy's, for as long as that lasts.
+        # The server may not know the job yet, or a proxy may refuse requests for a while.
         unknown_job = status in (404, 405) and upload.get("job_id")
         tries = self._tries.get(record.name, 0) + 1
         if tries < (_TRIES_UNKNOWN_JOB if unknown_job else _TRIES_REFUSED):
@@ -149,7 +160,7 @@ class Uploader:
     ) -> bool:
         log.warning("argus-tasks: %s was not uploaded: %s", upload["path"], reason[:300])
         try:
-            self._outbox.aside.put(line=b"", reason=reason, status=status, upload=upload)
+            self._outbox.set_aside.put(line=b"", reason=reason, status=status, upload=upload)
             record.unlink(missing_ok=True)
         except (OSError, TimeoutError) as error:
             log.warning("argus-tasks: a refused upload could not be set aside: %s", error)
@@ -164,15 +175,15 @@ class Uploader:
 
 
 def _checked(upload: Any) -> dict[str, Any]:
-    """Errors: ValueError, KeyError, TypeError where it is no record of an upload."""
+    """The record with checked types. Errors: ValueError, KeyError, TypeError."""
     texts = (upload["id"], upload["batch_id"], upload["path"])
     if not all(isinstance(text, str) and "\0" not in text for text in texts):
-        raise ValueError(f"no record of an upload: {upload!r}"[:200])
+        raise ValueError(f"this is not the record of an upload: {upload!r}"[:200])
     return {**upload, "size": int(upload["size"]), "mtime_ns": int(upload["mtime_ns"])}
 
 
 def queued(outbox: Outbox) -> list[Path]:
-    """The records of uploads whose turn has come, oldest first."""
+    """The records of uploads that can be sent now, the oldest first."""
     folder = outbox.folder / "uploads"
     try:
         return sorted(folder / name for name in os.listdir(folder) if name.endswith(".json"))  # noqa: PTH208
@@ -181,6 +192,6 @@ def queued(outbox: Outbox) -> list[Path]:
 
 
 def queue_upload(outbox: Outbox, upload: dict[str, Any]) -> None:
-    """Its job's events are delivered: the upload's turn has come. Errors: OSError."""
+    """Queue an upload, after the events before it have been delivered. Errors: OSError."""
     name = slug(str(upload.get("id")), 60)
     write_json(outbox.folder / "uploads" / f"{name}.json", upload)

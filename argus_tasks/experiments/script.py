@@ -17,7 +17,7 @@ from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.files import read_json
 from argus_tasks.base.oom_kills import OomCounter
 from argus_tasks.base.redact import redact_command
-from argus_tasks.base.script_metrics import NOTES, metrics_noted
+from argus_tasks.base.script_metrics import METRICS_FILE, read_recorded_metrics
 from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.experiments.script_output import MetricLine, ScriptOutput
 from argus_tasks.experiments.script_process import ScriptProcess
@@ -55,7 +55,7 @@ class Script:
     grace_s: float | None = None
     attached: bool = False
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def __call__(self, ctx: RunContext) -> dict[str, Any] | None:
         """Run the command.
 
@@ -82,7 +82,7 @@ class Script:
             "ARGUS_RUN_DIR": places["run_dir"],
             "ARGUS_RUN_ID": places["run_id"],
             "ARGUS_ATTEMPT": str(ctx.attempt),
-            NOTES: str(notes),
+            METRICS_FILE: str(notes),
         }
         ctx.logger.info("running %s", redact_command(words))
         memory = OomCounter()
@@ -189,7 +189,7 @@ def _failure(cause: str, output: ScriptOutput) -> ScriptFailed:
 
 def _metrics(run_dir: Path, output: ScriptOutput, notes: Path) -> dict[str, Any] | None:
     """The metrics from the first source that exists: `metrics.json`, `METRIC` lines, a Reporter."""
-    reported = metrics_noted(notes)
+    reported = read_recorded_metrics(notes)
     with suppress(OSError):
         notes.unlink(missing_ok=True)
     try:

@@ -1,2 +1,4 @@
-"""Callbacks and trackers for other frameworks. Each module needs its own, and names the extra that
-brings it where it is not there."""
+"""Callbacks and trackers for other frameworks.
+
+Each module needs its framework; where it is missing, the import names the extra to install.
+"""

@@ -1,4 +1,4 @@
-"""`ArgusCallback` for Hydra, wired by config alone:
+"""`ArgusCallback` for Hydra, set up in the config alone:
 
 hydra:
   callbacks:
@@ -35,13 +35,13 @@ _STOPPED_EXIT_CODE = 130
 
 
 class ArgusCallback(Callback):
-    """Reports an app's run as a batch with one job, a multirun as one with a job for each trial.
+    """Reports a run of an app as a batch with one job, a multirun as a batch with a job for each
+    trial.
 
-    A job's id is Hydra's own job number and the overrides. In a script that an experiment of a
-    sweep starts, everything joins the sweep's run. Launchers that run jobs in other processes of
-    this host report to the same batch; on other hosts jobs are reported, but do not hear the stop.
-    Once the monitor's stop button was pressed, this process begins no further job: it exits with
-    code 130.
+    A job's id is Hydra's job number and the overrides. In a script that an experiment of a sweep
+    starts, all events belong to the sweep's run. Jobs that a launcher runs in other processes of
+    this host belong to the same batch. Jobs on other hosts are reported, but not stopped. After the
+    monitor's stop button was pressed, this process starts no further job and exits with code 130.
     """
 
     def __init__(
@@ -55,8 +55,18 @@ class ArgusCallback(Callback):
         model: str | None = None,
         dataset: str | None = None,
     ) -> None:
-        """As for `Reporter`. `model`, `dataset`: by default what the config says of them, as a
-        value or as the choice of a config group."""
+        """Prepare the callback.
+
+        Args:
+            batch_prefix: as for `Reporter`.
+            batch_id: as for `Reporter`.
+            experiment_type: as for `Reporter`.
+            source_project: as for `Reporter`.
+            monitor_url: as for `Reporter`.
+            model: the model's name on the monitor; by default the config's value `model`, or the
+                choice of the config group `model`.
+            dataset: the dataset's name on the monitor; by default as for `model`.
+        """
         self._options: dict[str, Any] = {
             "batch_prefix": batch_prefix,
             "experiment_type": experiment_type,
@@ -75,7 +85,7 @@ class ArgusCallback(Callback):
         self._who = "the monitor"
 
     def __getstate__(self) -> dict[str, Any]:
-        # To a launcher's process: what is open stays here.
+        # For the process of a launcher: what is open stays in this one.
         return {
             name: vars(self)[name] for name in ("_options", "_batch_id", "_labels", "_opened_on")
         }
@@ -97,19 +107,19 @@ class ArgusCallback(Callback):
         self._open(n_total=_count_trials(config), app=_app(config))
 
     def on_run_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002 - Hydra's
-        """Close it."""
+        """Close the batch."""
         self._close(None)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002 - Hydra's
-        """Close it. Hydra does not come here where a trial has failed: then the process's end
-        does it."""
+        """Close the batch. Hydra does not call this after a failed trial; then the batch is closed
+        when the process ends."""
         self._close(None)
 
     def _open(self, *, n_total: int | None, app: str) -> None:
         self._close(Unfinished("another run has begun"))
         reporter = Reporter(**self._options, batch_id=self._batch_id, n_total=n_total)
-        reporter.labels["app"] = app
-        reporter.on_stop = self._asked
+        reporter.options.labels["app"] = app
+        reporter.options.on_stop = self._asked
         self._reporter = reporter.__enter__()
         self._batch_id = reporter.batch_id
         self._opened_on = boot_id()
@@ -129,7 +139,7 @@ class ArgusCallback(Callback):
         reporter.__exit__(None if error is None else type(error), error, None)
 
     def close_unfinished(self, error: BaseException) -> None:
-        """The process ends by this, and Hydra has said nothing."""
+        """Close the batch because this exception ends the process, which Hydra did not report."""
         self._close(error)
 
     def _asked(self, who: str) -> None:
@@ -138,7 +148,7 @@ class ArgusCallback(Callback):
     # --- Jobs, here or in a launcher's process ---
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
-        """Begin a job; the process ends instead where it was asked to stop."""
+        """Begin a job. After a stop request the process exits instead."""
         if self._reporter is not None and self._reporter.stopped:
             self._close(Stopped(f"by {self._who}"))
             raise SystemExit(_STOPPED_EXIT_CODE)
@@ -146,20 +156,20 @@ class ArgusCallback(Callback):
 
     @guarded(default=None)
     def _begin_job(self, config: DictConfig) -> None:
-        reporter = self._reporter or self._visit()
+        reporter = self._reporter or self._join_batch()
         job_id, labels = _described(config)
         labels |= {name: value for name, value in self._labels.items() if value is not None}
         self._job = reporter.job(job_id, **labels).__enter__()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:  # noqa: ARG002
-        """End it, as it has ended."""
+        """Report the end of a job."""
         self._take_result(job_return)
         if self._reporter is not None and self not in _open:
             self._leave()
 
     @guarded(default=None)
     def _take_result(self, job_return: JobReturn) -> None:
-        # Not by `return_value`: where the job has failed, it prints.
+        # Not `return_value`, which prints where the job has failed.
         result = job_return._return_value
         if job_return.status == JobStatus.FAILED:
             self._end_job(result)
@@ -177,11 +187,11 @@ class ArgusCallback(Callback):
 
     # --- A launcher's process, where the batch was opened elsewhere ---
 
-    def _visit(self) -> Reporter:
+    def _join_batch(self) -> Reporter:
         reporter = Reporter(
             **self._options, batch_id=self._batch_id, heartbeat=False, resource_snapshot=False
         )
-        reporter.opens = self._here()
+        reporter.options.opens = self._on_this_host()
         self._reporter = reporter.__enter__()
         return reporter
 
@@ -194,11 +204,11 @@ class ArgusCallback(Callback):
         active.pop(reporter)
         if failures:
             reporter.fail(failures[0])
-        if self._here():  # who has opened the batch sends what is written, and closes it
+        if self._on_this_host():  # the process that opened the batch delivers and closes it
             reporter.end(None)
-        reporter.leave(0.0 if self._here() else None)
+        reporter.leave(0.0 if self._on_this_host() else None)
 
-    def _here(self) -> bool:
+    def _on_this_host(self) -> bool:
         return self._opened_on == boot_id()
 
 
@@ -207,7 +217,7 @@ def _app(config: DictConfig) -> str:
 
 
 def _described(config: DictConfig) -> tuple[str, dict[str, Any]]:
-    """A job's id, and what the monitor is told of it."""
+    """A job's id, and the data of its `job_start`."""
     values = _plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     number = OmegaConf.select(config, "hydra.job.num", throw_on_missing=False)
     overrides = str(OmegaConf.select(config, "hydra.job.override_dirname") or "")
@@ -228,13 +238,13 @@ def _described(config: DictConfig) -> tuple[str, dict[str, Any]]:
 def _plain(config: DictConfig) -> dict[Any, Any]:
     try:
         values = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException:  # what nobody asks for need not be resolvable
+    except OmegaConfBaseException:  # an unused value may be impossible to resolve
         values = OmegaConf.to_container(config, resolve=False)
     return values if isinstance(values, dict) else {}
 
 
 def _metrics_of(result: Any) -> dict[str, Any]:
-    """What an app returns, for a sweeper or for nobody: a number, some, or a mapping."""
+    """The metrics that an app returns: a number, several numbers or a mapping."""
     if isinstance(result, Mapping):
         return {str(name): result[name] for name in result}
     if isinstance(result, tuple | list):
@@ -244,7 +254,7 @@ def _metrics_of(result: Any) -> dict[str, Any]:
 
 @guarded(default=None)
 def _count_trials(config: DictConfig) -> int | None:
-    """How many trials Hydra's own sweeper will make; None where another decides it."""
+    """How many trials Hydra's basic sweeper makes; None for another sweeper."""
     sweeper = OmegaConf.select(config, "hydra.sweeper")
     if not str(sweeper.get("_target_", "")).endswith(".BasicSweeper"):
         return None

@@ -20,17 +20,22 @@ import keras  # noqa: E402
 
 
 class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-ignore]
-    """Reports `model.fit` to the monitor, and ends it when the monitor's stop button says so.
+    """Reports `model.fit` to the monitor, and ends it when the monitor's stop button is pressed.
 
-    In an experiment of a sweep it reports for the run; within `with reporter.job(...)` for that
-    job; within `with Reporter(...)` it opens a job there; else a batch with one job. Each training
-    (`on_train_begin` to `on_train_end`) is one of its own. Nothing here raises into it.
+    The training is reported to the run of a sweep whose experiment it is; within `with
+    reporter.job(...)` to that job; within `with Reporter(...)` to a new job there; otherwise to a
+    new batch with one job. Each training (`on_train_begin` to `on_train_end`) is
+    reported separately. Nothing here raises into the training.
 
-    Keras does not tell its callbacks of an exception. As a context manager around `fit` the
-    callback sees it at once; else a job of its own ends when the process does.
+    Keras does not inform its callbacks of an exception. Used as a context manager around `fit`, the
+    callback sees the exception at once; otherwise its job ends with the process.
 
-    In a loop of your own call `on_train_begin()`, for each epoch `on_epoch_begin(epoch)` and
-    `on_epoch_end(epoch, logs)`, then `on_train_end()`, and look at `stopped`.
+    In a training loop of your own, call `on_train_begin()`, for each epoch `on_epoch_begin(epoch)`
+    and `on_epoch_end(epoch, logs)`, then `on_train_end()`. Leave the loop when `stopped` is true.
+
+    Example:
+        with ArgusCallback("mlp", dataset="digits") as callback:
+            model.fit(x, y, epochs=10, callbacks=[callback])
     """
 
     def __init__(
@@ -43,8 +48,16 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         batch_id: str | None = None,
         job: JobContext | None = None,
     ) -> None:
-        """`job_id` and `model`: by default the model's name. `batch_id`: by default a new one.
-        `job`: report for this one, and leave its start and end to whoever opened it."""
+        """Prepare the callback.
+
+        Args:
+            job_id: the job's name; by default the model's name.
+            model: the model's name on the monitor; by default the model's name.
+            dataset: the dataset's name on the monitor.
+            batch_prefix: what the id of a new batch begins with; twelve hex digits follow.
+            batch_id: the id of a new batch; by default a random one.
+            job: an open job to report to; its start and end are left to the code that opened it.
+        """
         super().__init__()
         self._job_id = job_id
         self._model_name = model
@@ -57,7 +70,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
 
     @property
     def stopped(self) -> bool:
-        """Whether the training was asked to stop."""
+        """Whether a stop of the training was requested."""
         self._heed_stop()
         return self._stopped
 
@@ -73,7 +86,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
 
     @guarded(default=None)
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Open what is reported to."""
+        """Start to report a training."""
         self._forget()
         if _rank() != 0:
             return
@@ -88,7 +101,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         )
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Report what it came to."""
+        """Report the results and the end."""
         self._end(None)
 
     def __enter__(self) -> ArgusCallback:
@@ -100,7 +113,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """What ends a training that is still open is reported."""
+        """Report the exception that ends a training, where it has not ended yet."""
         self._end(error)
 
     @guarded(default=None)
@@ -117,14 +130,14 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
 
     @guarded(default=None)
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Its time begins."""
+        """Start the epoch's time."""
         self._epoch_began = time.perf_counter()
         self._batches, self._trained_s = 0, 0.0
         self._batches_began = None
 
     @guarded(default=None)
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Report its numbers."""
+        """Report the numbers of the epoch."""
         self._batches_end()
         self._heed_stop()
         if self._training is None:
@@ -139,11 +152,11 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
             point["batch_time_ms"] = round(self._trained_s / self._batches * 1000, 3)
         self._training.epoch(epoch, {**numbers, **point})
 
-    # --- Batches. The end of one is not asked for: backends that compute ahead would have to wait.
+    # --- Batches, without a hook at their ends: backends that compute ahead would have to wait. ---
 
     @guarded(default=None)
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Count it; look whether to stop."""
+        """Count the batch, and end the training on a stop request."""
         if self._batches_began is None:
             self._batches_began = time.perf_counter()
         self._batches += getattr(self._trained(), "steps_per_execution", None) or 1
@@ -151,7 +164,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
 
     @guarded(default=None)
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """The epoch's batches are over where validation begins."""
+        """End the time of the epoch's batches, because validation begins."""
         self._batches_end()
 
     def _batches_end(self) -> None:
@@ -159,7 +172,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
             self._trained_s += time.perf_counter() - self._batches_began
             self._batches_began = None
 
-    # --- What there may be ---
+    # --- The model, where there is one ---
 
     @guarded(default=None)
     def _heed_stop(self) -> None:
@@ -171,7 +184,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
             model.stop_training = True
 
     def _trained(self) -> Any:
-        """The model; None in a loop that names none."""
+        """The model; None in a training loop of the user's own."""
         return None if self._model is None else self.model
 
     def _learning_rate(self, logged: float | None) -> float | None:
@@ -186,7 +199,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
 
 
 def _rank() -> int:
-    """Which of the processes that train together this is."""
+    """The number of this process among those that train together."""
     torch: Any = sys.modules.get("torch")
     distributed = None if torch is None else torch.distributed
     if distributed and distributed.is_available() and distributed.is_initialized():

@@ -28,12 +28,16 @@ _BATCHES_BETWEEN_AGREEMENTS = 50
 
 
 class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
-    """Reports a `Trainer`'s fit to the monitor, and ends it when the monitor's stop button says so.
+    """Reports `Trainer.fit` to the monitor, and ends it when the monitor's stop button is pressed.
 
-    In an experiment of a sweep it reports for the run; within `with reporter.job(...)` for that
-    job; within `with Reporter(...)` it opens a job there; else a batch with one job. Each fit is a
-    training of its own. Nothing here raises into the training. In a fit on many devices, only the
-    first process reports.
+    The training is reported to the run of a sweep whose experiment it is; within `with
+    reporter.job(...)` to that job; within `with Reporter(...)` to a new job there; otherwise to a
+    new batch with one job. Each fit is a training of its own. Nothing here raises into the
+    training. On several devices only the first process reports.
+
+    Example:
+        trainer = lightning.Trainer(max_epochs=10, callbacks=[ArgusCallback("mlp")])
+        trainer.fit(module)
     """
 
     def __new__(cls, *_: Any, **__: Any) -> ArgusCallback:
@@ -51,8 +55,16 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         batch_id: str | None = None,
         job: JobContext | None = None,
     ) -> None:
-        """`job_id` and `model`: by default the name of the module's class. `batch_id`: by default
-        a new one. `job`: report for this one, and leave its start and end to whoever opened it."""
+        """Prepare the callback.
+
+        Args:
+            job_id: the job's name; by default the name of the module's class.
+            model: the model's name on the monitor; by default the name of the module's class.
+            dataset: the dataset's name on the monitor.
+            batch_prefix: what the id of a new batch begins with; twelve hex digits follow.
+            batch_id: the id of a new batch; by default a random one.
+            job: an open job to report to; its start and end are left to the code that opened it.
+        """
         self._job_id = job_id
         self._model = model
         self._dataset = dataset
@@ -63,7 +75,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @property
     def stopped(self) -> bool:
-        """Whether the training was asked to stop."""
+        """Whether the training was ended because of a stop request."""
         return self._stopped
 
     def _forget(self) -> None:
@@ -86,7 +98,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @guarded(default=None)
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Open what is reported to."""
+        """Start to report a training."""
         self._forget()
         if not trainer.is_global_zero:
             return
@@ -101,11 +113,11 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         )
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's
-        """Report what it came to."""
+        """Report the results and the end."""
         self._end(trainer, None)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
-        """Report what ended it."""
+        """Report the exception and the end."""
         self._end(trainer, exception)
 
     @guarded(default=None)
@@ -124,7 +136,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @guarded(default=None)
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """The epoch before this one is complete now."""
+        """Report the epoch before this one, which is complete now."""
         self._send_epoch(trainer)
         self._losses = self._last_loss = None
         self._batches, self._batch_s = 0, 0.0
@@ -133,8 +145,8 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @guarded(default=None)
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Note what is known by now. It is sent when the module and the checkpoints have had their
-        turn, too: what the module logs in its own hook belongs to this epoch."""
+        """Keep the numbers so far. They are reported later, because the module's own hook may still
+        log metrics of this epoch."""
         self._agree_on_stop(trainer)
         if self._training is None:
             return
@@ -150,11 +162,11 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         if self._training is None or self._epoch is None:
             return
         logged = dict(trainer.callback_metrics)
-        if not self._validated:  # what stands there is of an earlier epoch
+        if not self._validated:  # these values are those of an earlier epoch
             logged = {name: logged[name] for name in logged if name not in self._of_validation}
         numbers = curves(logged)
         mean, last = self._mean_loss(), number(self._last_loss) or 0.0
-        # What was logged by step only is the last batch's.
+        # A loss that was logged by step only is that of the last batch.
         if mean is not None and isclose(numbers.get("train_loss", last), last, rel_tol=1e-6):
             numbers["train_loss"] = mean
         epoch, self._epoch = self._epoch, None
@@ -166,7 +178,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         return None if total is None or not self._batches else total / self._batches
 
     def _learning_rates(self) -> dict[str, float]:
-        """`lr`, then `lr_1`, ...: of the parameter groups of all optimizers, where they differ."""
+        """The distinct learning rates of all parameter groups: `lr`, `lr_1`, ..."""
         rates = dict.fromkeys(number(rate) for rate in self._rates)
         known = [rate for rate in rates if rate is not None]
         return {f"lr_{index}" if index else "lr": rate for index, rate in enumerate(known)}
@@ -175,7 +187,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @guarded(default=None)
     def on_train_batch_start(self, trainer: Any, *_: Any, **__: Any) -> None:
-        """Its time begins, with these learning rates: the schedulers' turn is before its end."""
+        """Start the time, and keep the learning rates, which schedulers change before the end."""
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self._rates = [group.get("lr") for group in groups]
         self._batch_began = time.perf_counter()
@@ -189,13 +201,13 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Add up its loss on its own device: reading it here would make every batch wait."""
+        """Add up the loss on its device: to read it here would make every batch wait."""
         self._batch_s += time.perf_counter() - self._batch_began
         self._batches += 1
         loss: Any = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if hasattr(loss, "detach"):
             loss = loss.detach()
-            if pl_module.automatic_optimization:  # it is divided by as much
+            if pl_module.automatic_optimization:  # Lightning has divided it by this
                 loss = loss * trainer.accumulate_grad_batches
             self._losses = loss.clone() if self._losses is None else self._losses + loss
             self._last_loss = loss
@@ -206,12 +218,12 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
 
     @guarded(default=None)
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Note what was logged before it."""
+        """Keep the names of the metrics that were logged before validation."""
         self._before_validation = set(trainer.callback_metrics)
 
     @guarded(default=None)
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Note what it has logged."""
+        """Keep the names of the metrics that validation has logged."""
         if not trainer.sanity_checking:
             self._validated = True
             self._of_validation |= set(trainer.callback_metrics) - self._before_validation
@@ -219,20 +231,20 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
     # --- Stopping ---
 
     def _agree_on_stop(self, trainer: Any) -> None:
-        """End the training where the first process was told to. All processes ask at the same
-        batches: one that went on alone would wait for the others for ever."""
+        """End the training in all processes if the first one has a stop request. All processes
+        agree at the same batches: one that continued alone would wait for the others forever."""
         asked = self._training is not None and self._training.stopped
         if trainer.world_size > 1:
             asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
         if asked and not self._stopped:
             self._stopped = True
-            # A person's word is above the least that a Trainer was told to do.
+            # A stop request overrides the minimum of epochs and steps.
             trainer.fit_loop.min_epochs = None
             trainer.fit_loop.epoch_loop.min_steps = None
             trainer.should_stop = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # To processes that a Trainer spawns; the class with its bases is made anew there.
+        # For processes that a Trainer spawns, which make the class with its bases again.
         kept = {key: value for key, value in vars(self).items() if key != "_training"}
         return _revived, (getattr(type(self), "_made_of", type(self)), {**kept, "_training": None})
 

@@ -1,4 +1,4 @@
-"""MLflow as a tracker: a run of MLflow for each run, whoever executes its attempts."""
+"""Track runs in MLflow: one MLflow run for each run, whichever worker executes its attempts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from argus_tasks.runs.context.run_context import MetricEvent, RunContext
 from argus_tasks.runs.record.metadata import RunMetadata
 
 _NOTE = ".mlflow_run_id"
-"""A file in the run folder: a later attempt, in another process, goes on in the same MLflow run."""
+"""A file in the run folder with the MLflow run's id, with which a later attempt continues."""
 
 _DEFAULT_EXPERIMENT = "argus-tasks"
 _WAIT_S = 45.0
@@ -30,14 +30,28 @@ _METRICS_A_CALL = 1000
 
 
 class MlflowTracker:
-    """Config as parameters, curves and results as metrics, status and error as tags."""
+    """Records runs in MLflow: config as parameters, curves and results as metrics, status as tags.
+
+    In a sweep file it is the tracker `mlflow`. Needs the extra `mlflow`.
+
+    Example:
+        sweep_flow(train, grid, trackers=[MlflowTracker("sqlite:///mlflow.db")])
+    """
 
     limit_s = 30.0
-    """A database that others write to may keep a call waiting."""
+    """How long a call may take, in seconds: a database that others write to may be locked."""
 
     def __init__(self, tracking_uri: str | None = None, experiment: str | None = None) -> None:
-        """`tracking_uri`: a server, `sqlite:///mlflow.db` or a folder; by default what MLflow is
-        set to. `experiment`: by default the run's `experiment_name`."""
+        """Connect to MLflow.
+
+        Args:
+            tracking_uri: a server, `sqlite:///mlflow.db` or a folder; by default MLflow's own
+                setting.
+            experiment: the experiment's name; by default the run's `experiment_name`.
+
+        Raises:
+            MissingExtra: MLflow is not installed.
+        """
         self.check()
         from mlflow import MlflowClient
 
@@ -53,7 +67,7 @@ class MlflowTracker:
         need("mlflow", "mlflow")
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:  # noqa: ARG002 - a Tracker's
-        """Make the MLflow run, or go on with it."""
+        """Create the MLflow run, or continue that of an earlier attempt."""
         mlflow_id = self._id_of(ctx)
         self._client.update_run(mlflow_id, status="RUNNING")
         from mlflow.entities import Param
@@ -65,13 +79,13 @@ class MlflowTracker:
             self._client.log_batch(mlflow_id, params=params[start : start + _PARAMS_A_CALL])
 
     def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
-        """A point of the curves."""
+        """Log the numbers of a metric event."""
         last = self._last_steps.get(ctx.run_id, 0)
         self._last_steps[ctx.run_id] = max(last, event.step)
         self._log(ctx, points_of(event), event.step)
 
     def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """Results, status, error."""
+        """Log results, status and error, and end the MLflow run."""
         self._log(ctx, results_of(ctx, summary), self._last_steps.pop(ctx.run_id, 0))
         mlflow_id = self._id_of(ctx)
         for key in ("status", "error_type", "error_message", "attempt"):
@@ -126,14 +140,15 @@ class MlflowTracker:
                 return str(self._client.create_experiment(name))
             found = self._client.get_experiment_by_name(name)
         if found is None:
-            raise RuntimeError(f"MLflow has no experiment {name!r}, and cannot make it")
+            raise RuntimeError(
+                f"the MLflow experiment {name!r} does not exist and cannot be created"
+            )
         return str(found.experiment_id)
 
 
 @contextmanager
 def _alone(tracking_uri: str | None) -> Iterator[None]:
-    """Workers begin at once, and two that make the tables of one new database get in each other's
-    way."""
+    """Hold a lock: two workers that create the tables of a new database at once would fail."""
     folder = state_home()
     folder.mkdir(parents=True, exist_ok=True)
     which = hashlib.sha256(str(tracking_uri).encode()).hexdigest()[:12]
@@ -148,5 +163,5 @@ def _status(summary: Mapping[str, object]) -> str:
 
 
 def _fit(name: str) -> str:
-    """A name of a parameter, metric or tag as MLflow takes it."""
+    """A name of a parameter, metric or tag with the characters and length that MLflow allows."""
     return _UNFIT.sub("_", name)[:250]

@@ -1,4 +1,4 @@
-"""What frameworks log, as a monitor's curves take it."""
+"""Numbers that frameworks log, with the names that the monitor uses for curves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LOSS = re.compile(r"(train|training|val|valid|validation)[_/.]loss")
 
 
 def number(value: Any) -> float | None:
-    """A number, a tensor's or an array's only one; None where it is no number."""
+    """A value as a number: also a tensor or an array with one element. None where it is none."""
     if isinstance(value, int | float):
         return value
     if isinstance(value, str | bytes):
@@ -22,10 +22,15 @@ def number(value: Any) -> float | None:
 
 
 def curves(logged: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among what was logged, the losses under the names that a monitor draws.
+    """The logged values that are numbers, with losses under the monitor's names.
 
-    `loss`, `train/loss`, `valid_loss` and the like are `train_loss` and `val_loss`. Of a metric
-    that was logged by step and by epoch, the epoch's is taken, under the metric's own name.
+    Args:
+        logged: the values by name. `loss`, `train/loss`, `valid_loss` and the like become
+            `train_loss` and `val_loss`.
+
+    Returns:
+        The numbers by name. Of a metric that was logged by step and by epoch, the epoch's value,
+        under the metric's own name.
     """
     found: dict[str, float] = {}
     for name, value in logged.items():

@@ -1,4 +1,4 @@
-"""What trackers of other tools tell of a run: its name, its config, its numbers."""
+"""What the trackers of other tools record of a run: its name, its config, its numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPLITS = {"valid": "val", "validation": "val"}
 
 
 def name_of(ctx: RunContext) -> tuple[str, str]:
-    """The run's readable name and its batch, the run's id and nothing where they are not known."""
+    """The run's readable name and its batch id; if unknown, the run id and an empty text."""
     record = record_of(str(ctx.run_dir)) or {}
     return str(record.get("job_id") or ctx.run_id), str(record.get("batch_id") or "")
 
@@ -35,13 +35,13 @@ def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def points_of(event: MetricEvent) -> dict[str, float]:
-    """The numbers of a point of the curves, named as the monitor has them: `train_loss`."""
+    """The numbers of a metric event, with the names that the monitor uses: `train_loss`."""
     split = _SPLITS.get(event.split, event.split)
     return {curve_name(key, split): value for key, value in numbers_of(event.metrics).items()}
 
 
 def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, float]:
-    """The numbers of the run's `metrics.json`; none where it has none, or has not succeeded."""
+    """The numbers of the run's `metrics.json`; empty where the run has not succeeded."""
     if summary.get("status") != SUCCEEDED:
         return {}
     try:
@@ -52,7 +52,7 @@ def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, floa
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the metrics by dotted key; what is none is left out."""
+    """The metrics that are numbers, by dotted key."""
     numbers: dict[str, float] = {}
     for key, value in flatten(metrics).items():
         if isinstance(value, str | bytes) or not hasattr(value, "__float__"):

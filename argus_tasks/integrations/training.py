@@ -1,5 +1,6 @@
-"""Where a framework's training reports to: the run of a sweep that it is part of, a job that is
-open already, or a batch and a job of its own."""
+"""Where a framework's training is reported: to the run of a sweep that executes it, to an open job,
+or to a batch and a job of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from argus_tasks.base.guard import guarded
 from argus_tasks.reporting import active
-from argus_tasks.reporting.child_processes import current
+from argus_tasks.reporting.child_processes import current_emitter
 from argus_tasks.reporting.job import JobContext, open_jobs
 from argus_tasks.reporting.reporter import Reporter
 from argus_tasks.runs.context.run_context import RunContext, running
@@ -21,32 +22,37 @@ _NAMES_OF_PARAMETERS = ("self", "epoch")
 
 
 class Stopped(Exception):
-    """Why a training ended before its time: somebody asked for it."""
+    """The training ended early because a stop was requested."""
 
 
 class Unfinished(Exception):
-    """Something else began, or the process ended, and this had not."""
+    """The training had not ended when another one began or the process ended."""
 
 
 class Training(Protocol):
-    """One training, as a callback reports it."""
+    """One training that a callback reports."""
 
     @property
     def stopped(self) -> bool:
-        """Whether it shall end."""
+        """Whether a stop of the training was requested."""
         ...
 
     def epoch(self, epoch: int, numbers: Mapping[str, float]) -> None:
-        """A point of its curves."""
+        """Report the numbers of one epoch."""
 
     def metrics(self, metrics: dict[str, Any]) -> None:
-        """What it came to; later ones over earlier ones."""
+        """Set results; a later value of a name replaces an earlier one."""
 
     def log(self, line: str) -> None:
-        """A line for the log view."""
+        """Send a line to the log view."""
 
     def end(self, error: BaseException | None, *, stopped: bool = False) -> None:
-        """It is over: by this exception, or because it was asked to stop, or well."""
+        """Report the end.
+
+        Args:
+            error: the exception that ended the training; None where it ended without one.
+            stopped: whether it ended because of a stop request.
+        """
 
 
 def open_training(
@@ -58,12 +64,20 @@ def open_training(
     batch_prefix: str,
     batch_id: str | None,
 ) -> Training:
-    """Where the training reports to: `job` where one is given; the run whose experiment trains;
-    the job that is open here; else a job of its own, in the reporter that was entered last or in a
-    batch of its own, which both end with it.
+    """Start to report a training: to `job`, else to the sweep's run that executes it, else to the
+    open job, else to a new job. The new job belongs to the current reporter, else to a new batch;
+    both end with the training.
 
-    A thread trains one thing at a time: a job of its own that an exception has left open in this
-    thread, and whose framework has not said so, ends here.
+    A thread trains one model at a time. A job of an earlier training that an exception has left
+    open in this thread ends now.
+
+    Args:
+        job: an open job to report to.
+        job_id: the name of a new job.
+        model: the model of a new job.
+        dataset: the dataset of a new job.
+        batch_prefix: what the id of a new batch begins with.
+        batch_id: the id of a new batch; by default a random one.
     """
     for left in [one for one in _open if one.thread == threading.get_ident()]:
         left.end(Unfinished("another training has begun"))
@@ -77,7 +91,7 @@ def open_training(
 
 
 class _InRun:
-    """An experiment of a sweep trains: what it says is in the run's folder, too."""
+    """The training of a sweep's experiment: its numbers are in the run folder, too."""
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
@@ -93,7 +107,7 @@ class _InRun:
         self._run.epoch(epoch, **taken)
 
     def metrics(self, metrics: dict[str, Any]) -> None:
-        worker = current()
+        worker = current_emitter()
         if worker is not None:
             worker.add_metrics(metrics)
 
@@ -101,11 +115,11 @@ class _InRun:
         self._run.log(line)
 
     def end(self, error: BaseException | None, *, stopped: bool = False) -> None:
-        """The sweep says how the run ended."""
+        """Do nothing: the sweep reports the end of the run."""
 
 
 class _InJob:
-    """Somebody else's job."""
+    """A training that reports to a job which other code has opened."""
 
     def __init__(self, job: JobContext) -> None:
         self._job = job
@@ -124,11 +138,11 @@ class _InJob:
         self._job.log(line)
 
     def end(self, error: BaseException | None, *, stopped: bool = False) -> None:
-        """Whoever opened the job ends it."""
+        """Do nothing: the code that opened the job ends it."""
 
 
 class _OwnJob(_InJob):
-    """A job that begins and ends with the training, and its batch where none is open."""
+    """A training with a job of its own, and a batch of its own where none is open."""
 
     def __init__(
         self,
@@ -146,7 +160,7 @@ class _OwnJob(_InJob):
             reporter = Reporter(
                 batch_prefix, batch_id=batch_id, n_total=1, experiment_type="training"
             )
-            reporter.on_stop = self._asked
+            reporter.options.on_stop = self._asked
             self._stack.enter_context(reporter)
         super().__init__(
             self._stack.enter_context(reporter.job(job_id, model=model, dataset=dataset))
@@ -170,8 +184,8 @@ _open: list[_OwnJob] = []
 
 
 def what_ended_the_process() -> BaseException:
-    """At the interpreter's end, for what should have ended before it: the exception that nobody
-    has caught, where there was one."""
+    """The exception that ended the process, for a training that is still open at its end;
+    Unfinished where there was none."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     return error or Unfinished("the process ended before it did")
 

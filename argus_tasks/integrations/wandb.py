@@ -1,4 +1,4 @@
-"""Weights & Biases as a tracker: a run there for each run, with the same id."""
+"""Track runs in Weights & Biases: one run there for each run, with the same id."""
 
 from __future__ import annotations
 
@@ -16,16 +16,30 @@ _STEP = "step"
 
 
 class WandbTracker:
-    """Config, curves over `step`, results as the summary, the exit code by the status."""
+    """Records a run in Weights & Biases: config, curves over `step`, results as summary, exit code.
+
+    In a sweep file it is the tracker `wandb`. Needs the extra `wandb`.
+
+    Example:
+        sweep_flow(train, grid, trackers=[WandbTracker("forecast", mode="offline")])
+    """
 
     limit_s = 30.0
-    """A run that begins waits for wandb's server."""
+    """How long a call may take, in seconds: the start of a run waits for wandb's server."""
 
     def __init__(
         self, project: str | None = None, entity: str | None = None, mode: str | None = None
     ) -> None:
-        """`project`: by default the run's `experiment_name`. `mode`: online, offline or disabled;
-        by default what wandb is set to."""
+        """Prepare the tracker.
+
+        Args:
+            project: the project's name; by default the run's `experiment_name`.
+            entity: the user or team; by default wandb's own setting.
+            mode: online, offline or disabled; by default wandb's own setting.
+
+        Raises:
+            MissingExtra: wandb is not installed.
+        """
         self.check()
         import wandb
 
@@ -41,16 +55,16 @@ class WandbTracker:
         need("wandb", "wandb")
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:  # noqa: ARG002 - a Tracker's
-        """Open the run there."""
+        """Open the run in Weights & Biases."""
         self._run_of(ctx)
 
     def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
-        """A point of the curves."""
-        # As a number of ours: wandb's own step may never go back.
+        """Log the numbers of a metric event."""
+        # As a metric of its own: wandb's step may never decrease.
         self._run_of(ctx).log({**points_of(event), _STEP: event.step})
 
     def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """Results, status, error; then close it."""
+        """Log results, status and error, and close the run."""
         run = self._run_of(ctx)
         said = {f"argus/{key}": summary[key] for key in ("status", "error_type", "attempt")}
         run.summary.update({**results_of(ctx, summary), **said})
@@ -76,8 +90,8 @@ class WandbTracker:
                 tags=[tag[:64] for tag in tags or ()],
                 config=shown(ctx.config),
                 dir=str(ctx.run_dir),
-                # What the run prints is in its log already. The command line that wandb would look
-                # up itself is left out where it holds a secret, with all else that comes with it.
+                # The run's output is in its log already. wandb looks up the command line itself, so
+                # its metadata is turned off where the command line holds a secret.
                 settings=self._wandb.Settings(
                     console="off", silent=True, x_disable_meta=holds_secrets(shlex.join(sys.argv))
                 ),

@@ -1,4 +1,4 @@
-"""The batch that a session is reported as, and what the monitor knows of that batch already."""
+"""The batch on the monitor that a session reports to, and what the monitor knows of it already."""
 
 from __future__ import annotations
 
@@ -17,53 +17,61 @@ _NUMBERED = re.compile(r"\.(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class MonitorBatch:
-    """The batch on the monitor that a session's jobs belong to.
+    """The batch on the monitor that a session reports to.
 
     Attributes:
-        batch_id: its id there.
-        n_total: its jobs: those reported by earlier sessions, and those to be run now.
-        labels: its labels there.
-        lost: jobs whose start was reported and whose end was not, by name.
-        ended: jobs whose end was reported by earlier sessions, and that are not run now.
+        batch_id: its id.
+        n_total: how many jobs it has: those that earlier sessions have reported, and those that
+            are to be run now.
+        labels: more keys of `batch_start`.
+        ended: jobs whose end an earlier session has reported, and that are not run now.
+        orphaned: jobs whose start was reported, and whose end was not, by name.
     """
 
     batch_id: str
     n_total: int
     labels: dict[str, Any] = field(default_factory=dict)
     ended: tuple[ToldEnd, ...] = ()
-    lost: Mapping[str, OpenJob] = field(default_factory=dict)
+    orphaned: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
-def monitor_batch_of(plan: Plan, folder: SweepFolder) -> MonitorBatch | None:
-    """The batch to report this session as; None where there is nothing to report.
+def monitor_batch_for(plan: Plan, folder: SweepFolder) -> MonitorBatch | None:
+    """The batch on the monitor that a session reports to.
 
-    A batch that is done cannot be opened again on the monitor: what is run after it goes by
-    `<batch_id>.2`, and so on.
+    The monitor does not open a batch again that is done. What is run later is reported as
+    `<batch_id>.2`, then `.3`, and so on.
+
+    Args:
+        plan: what the session has to do.
+        folder: the sweep's folder.
+
+    Returns:
+        None where there is nothing to report.
     """
-    told = ToldFile(folder.path).read()
+    known = ToldFile(folder.path).read()
     labels: dict[str, Any] = {"sweep": plan.identity.name}
-    if told.batch_id is None or told.closed == "done":
+    if known.batch_id is None or known.closed == "done":
         if not plan.to_do:
             return None
         batch_id = plan.batch_id
-        if told.batch_id is not None:
-            batch_id = _next(plan.batch_id, told.batch_id)
-            labels["continues"] = told.batch_id
+        if known.batch_id is not None:
+            batch_id = _next(plan.batch_id, known.batch_id)
+            labels["continues"] = known.batch_id
         reused = plan.count(Action.REUSE) + plan.count(Action.LEAVE)
         if reused:
             labels["reused"] = reused
         return MonitorBatch(batch_id, len(plan.to_do), labels)
     now = {run.name for run in plan.to_do}
-    by_name = {end.name: end for end in told.ends.values()}
+    by_name = {end.name: end for end in known.ends.values()}
     ended = tuple(
         by_name[run.name] for run in plan.runs if run.name in by_name and run.name not in now
     )
     reused = len(plan.runs) - len(plan.to_do) - len(ended)
     if reused:
         labels["reused"] = reused
-    lost = open_jobs(folder, told)
-    jobs = now | {end.name for end in ended} | set(lost)
-    return MonitorBatch(told.batch_id, len(jobs), labels, ended, lost)
+    orphaned = open_jobs(folder, known)
+    jobs = now | {end.name for end in ended} | set(orphaned)
+    return MonitorBatch(known.batch_id, len(jobs), labels, ended, orphaned)
 
 
 def _next(first: str, last: str) -> str:

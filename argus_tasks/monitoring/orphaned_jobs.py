@@ -1,8 +1,8 @@
 """Jobs and batches that a monitor shows as running, though the process that ran them is gone.
 
-Their ends stand in the run folders. The next session of the batch reports those that it does not
-take up itself; of a batch that nobody takes up `status --repair` does, or Prefect's runner, where
-it finds a flow's process dead.
+How these jobs ended is read from their run folders. The next session of the batch reports the ends
+of the jobs that it does not resume. Where no session follows, `status --repair` reports them, or
+Prefect's runner when it finds the process of a flow run dead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ERROR_TEXT = 8_000
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:
-    """A job whose start was reported and whose end was not."""
+    """A job whose start was reported to the monitor, and whose end was not."""
 
     name: str
     run_id: str
@@ -40,10 +40,10 @@ class OpenJob:
 
 @dataclass(frozen=True, slots=True)
 class ClosedBatch:
-    """A batch that was closed on the monitor for a dead process.
+    """A batch that was closed on the monitor in place of a dead process.
 
     Attributes:
-        batch_id: its id there.
+        batch_id: its id on the monitor.
         jobs: how many of its jobs were closed.
     """
 
@@ -51,44 +51,66 @@ class ClosedBatch:
     jobs: int
 
 
-def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
-    """By name: the jobs of the batch reported last whose end has not been reported."""
+def open_jobs(folder: SweepFolder, known: ToldSoFar) -> dict[str, OpenJob]:
+    """The jobs of the last reported batch whose ends have not been reported.
+
+    Args:
+        folder: the sweep's folder.
+        known: what has been reported.
+
+    Returns:
+        The jobs by name.
+    """
     ending = f"-{job_suffix(folder.batch_id)}"
     found: dict[str, OpenJob] = {}
-    for fact in folder.facts() if told.sessions else ():
-        if fact.get("event") != "started" or fact.get("session") not in told.sessions:
+    for fact in folder.facts() if known.sessions else ():
+        if fact.get("event") != "started" or fact.get("session") not in known.sessions:
             continue
         name, run_id = str(fact["job_id"]).removesuffix(ending), str(fact["run_id"])
         run_dir = str(folder.path.parents[1] / run_id)
         found[name] = OpenJob(name, run_id, run_dir, int(fact["attempt"]))
-    return {name: job for name, job in found.items() if not _end_is_reported(job, told)}
+    return {name: job for name, job in found.items() if not _is_reported(job, known)}
 
 
-def report_end_of(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
-    """Report the end of a job as its folder has it; one that its folder has as running is lost."""
+def report_job_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+    """Report the end of a job as its run folder has it. A job that is running according to the
+    folder has lost its process, and is reported as failed.
+
+    Args:
+        batch: the open batch.
+        file: where the report is recorded.
+        job: the job.
+    """
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
     file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
 
 
-def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
-    """Close, on the monitor, the batches of a results root whose processes are gone; with
-    `flow_run_id` only the one that this flow run has run."""
+def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
+    """Close the batches of a results root on the monitor whose processes are dead.
+
+    Args:
+        results_root: the folder that holds the run folders.
+        flow_run_id: only the batch of this Prefect flow run; by default all.
+
+    Returns:
+        The batches that were closed.
+    """
     if not configured():
         return []
     return [
         ClosedBatch(*closed)
         for folder in batches(results_root)
-        if _is_lost(folder, flow_run_id) and (closed := _close(folder)) is not None
+        if _is_orphaned(folder, flow_run_id) and (closed := _close(folder)) is not None
     ]
 
 
-def _end_is_reported(job: OpenJob, told: ToldSoFar) -> bool:
-    end = told.ends.get(job.run_id)
+def _is_reported(job: OpenJob, known: ToldSoFar) -> bool:
+    end = known.ends.get(job.run_id)
     return end is not None and end.attempt >= job.attempt
 
 
-def _is_lost(folder: SweepFolder, flow_run_id: str | None) -> bool:
+def _is_orphaned(folder: SweepFolder, flow_run_id: str | None) -> bool:
     last = (folder.sessions() or [{}])[-1]
     if flow_run_id is not None and (last.get("flow_run") or {}).get("id") != flow_run_id:
         return False
@@ -99,29 +121,38 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
     from argus_tasks.reporting.batch_reporter import BatchReporter
 
     file = ToldFile(folder.path)
-    told = file.read()
-    if told.batch_id is None or told.closed is not None:
+    known = file.read()
+    if known.batch_id is None or known.closed is not None:
         return None
-    jobs = list(open_jobs(folder, told).values())
+    jobs = list(open_jobs(folder, known).values())
     state = folder.state() or {}
-    batch = BatchReporter(told.batch_id, project=str(state.get("project")), n_total=0)
-    left = without_waiting_ends(batch, file, jobs)
-    batch.open_to_close(lambda how: file.closed(str(told.batch_id), how))
-    for end in told.ends.values():
+    batch = BatchReporter(known.batch_id, project=str(state.get("project")), n_total=0)
+    left = not_in_outbox(batch, file, jobs)
+    batch.open_for_closing(lambda how: file.closed(str(known.batch_id), how))
+    for end in known.ends.values():
         batch.count(end.name, failed=end.failed)
     for job in left:
-        report_end_of(batch, file, job)
+        report_job_end(batch, file, job)
     batch.close("the process that ran it is gone")
     batch.leave()
-    return told.batch_id, len(jobs)
+    return known.batch_id, len(jobs)
 
 
-def without_waiting_ends(
-    batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]
-) -> list[OpenJob]:
-    """The jobs whose end is not in the outbox already: a process can be killed between writing an
-    event and noting it. Call this before the batch is opened, which sends the outbox."""
-    waiting = (batch.ends_waiting() or {}) if jobs else {}
+def not_in_outbox(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+    """The jobs whose last event is not in the outbox yet.
+
+    A process can be killed after it has written an event and before it has recorded that. Call
+    this before the batch is opened.
+
+    Args:
+        batch: the batch.
+        file: where the ends that are found in the outbox are recorded.
+        jobs: jobs without a recorded end.
+
+    Returns:
+        The jobs whose ends are still to be reported.
+    """
+    waiting = (batch.ends_in_outbox() or {}) if jobs else {}
     left = []
     for job in jobs:
         failed = waiting.get((batch.job_id(job.name), job.attempt))

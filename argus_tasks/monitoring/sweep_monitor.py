@@ -1,8 +1,8 @@
 """Report a session to the Argus monitor: one batch, the starts and ends of its jobs, how it ended.
 
-Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`). What ends without a
-hook is reported by who sees it end, and what nobody has reported by `close`. The end of a job is
-reported once.
+Prefect's hooks call `tries_again` and `ended` (`orchestration/tasks/hooks`). A job that ends
+without a hook is reported by the code that sees it end; `close` reports the rest. The end of each
+job is reported once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.guard import guarded
-from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_of
-from argus_tasks.monitoring.orphaned_jobs import report_end_of, without_waiting_ends
+from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_for
+from argus_tasks.monitoring.orphaned_jobs import not_in_outbox, report_job_end
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
@@ -65,8 +65,8 @@ class MonitorObserver(SessionObserver):
             labels=batch.labels,
             shared_folder=_shared_folder(session),
         )
-        lost = without_waiting_ends(self._batch, self._file, list(batch.lost.values()))
-        self._lost = {job.name: job for job in lost}
+        orphaned = not_in_outbox(self._batch, self._file, list(batch.orphaned.values()))
+        self._orphaned = {job.name: job for job in orphaned}
         self._file.opened(batch.batch_id, session.session_id)
         self._batch.open(
             on_stop=self._on_stop,
@@ -75,7 +75,7 @@ class MonitorObserver(SessionObserver):
         )
         for end in batch.ended:
             self._batch.count(end.name, failed=end.failed)
-        self._report_lost(set(self._lost) - {run.name for run in session.plan.to_do})
+        self._report_orphaned(set(self._orphaned) - {run.name for run in session.plan.to_do})
 
     def join(self, run: PlannedRun) -> JoinContext | None:
         """What the run's worker needs to report its epochs."""
@@ -92,7 +92,7 @@ class MonitorObserver(SessionObserver):
                     return
                 self._jobs[run.index] = job
             job.place = self._batch.begin(run.name, _start_of(run, assignment))
-            self._lost.pop(run.name, None)
+            self._orphaned.pop(run.name, None)
         job.assignment = assignment
         if assignment.join is not None:
             assignment.join.after = job.place
@@ -113,7 +113,7 @@ class MonitorObserver(SessionObserver):
         with self._lock:
             job = self._jobs.pop(index, None)
         if job is not None:
-            self._report_end(job, self._session.results.outcomes.get(index))
+            self._report_job_end(job, self._session.results.outcomes.get(index))
 
     @guarded(default=None)
     def close(self, error: BaseException | None) -> None:
@@ -122,8 +122,8 @@ class MonitorObserver(SessionObserver):
         while self._jobs:
             with self._lock:
                 _, job = self._jobs.popitem()
-            self._report_end(job, self._session.results.outcomes.get(job.run.index))
-        self._report_lost(set(self._lost))
+            self._report_job_end(job, self._session.results.outcomes.get(job.run.index))
+        self._report_orphaned(set(self._orphaned))
         self._batch.close(self._why_failed(error))
         self._file.close()
 
@@ -145,12 +145,12 @@ class MonitorObserver(SessionObserver):
         self._session.progress.waits_for("the monitor", deadline)
         self._batch.leave(max(_DRAIN_LEAST_S, deadline.left_s()))
 
-    def _report_lost(self, names: set[str]) -> None:
+    def _report_orphaned(self, names: set[str]) -> None:
         """Report the ends of jobs that a killed session left open and that nobody takes up."""
         for name in sorted(names):
-            report_end_of(self._batch, self._file, self._lost.pop(name))
+            report_job_end(self._batch, self._file, self._orphaned.pop(name))
 
-    def _report_end(self, job: _Job, outcome: Outcome | None) -> None:
+    def _report_job_end(self, job: _Job, outcome: Outcome | None) -> None:
         run, assignment = job.run, job.assignment
         data: dict[str, Any] = {"attempts": assignment.attempt}
         failed, after = True, _after(outcome)
@@ -217,7 +217,7 @@ def reported(session: SweepSession) -> Iterator[SessionObserver]:
 def _monitor_of(session: SweepSession) -> MonitorObserver | None:
     if not configured():
         return None
-    batch = monitor_batch_of(session.plan, session.folder)
+    batch = monitor_batch_for(session.plan, session.folder)
     return MonitorObserver(session, batch) if batch is not None else None
 
 

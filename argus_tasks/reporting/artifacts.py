@@ -1,4 +1,4 @@
-"""Which files may be uploaded."""
+"""The files that can be uploaded to the monitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".pdf", ".svg"})
 
 
 def artifact_files(path: Path, glob: str) -> list[Path]:
-    """The file, or those of the folder that match `glob`, sorted; pictures and PDFs only."""
+    """The file, or the files of the folder that match `glob`, sorted; pictures and PDFs only."""
     found: Iterable[Path]
     if path.is_file():
         found = [path]

@@ -1,4 +1,4 @@
-"""What `argus-tasks doctor` asks about the monitor and the outbox."""
+"""The checks of `argus-tasks doctor` for the monitor and the outbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _SKEW_S = 30.0
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the doctor's: `level` is good, warning or broken."""
+    """One line of the output of `doctor`.
+
+    Attributes:
+        level: good, warning or broken.
+        what: the subject.
+        said: the finding.
+    """
 
     level: str
     what: str
@@ -33,7 +39,7 @@ class CheckResult:
 
 
 def versions() -> list[CheckResult]:
-    """Python and the packages that matter."""
+    """The versions of Python and of the main packages."""
     named = ["argus-tasks", "prefect", "httpx", "psutil", "pydantic"]
     known = []
     for name in named:
@@ -49,7 +55,7 @@ def versions() -> list[CheckResult]:
 
 
 def server() -> list[CheckResult]:
-    """The monitor: there, the token good, the clocks together."""
+    """Whether the monitor answers and accepts the token, and how far the clocks differ."""
     if disabled():
         return [CheckResult("warning", "monitor", "ARGUS_DISABLE is set: nothing is sent")]
     url = server_url()
@@ -59,7 +65,7 @@ def server() -> list[CheckResult]:
     found = _token(url)
     token = tokens(url=url)
     if is_in_the_clear(url) and token():
-        said = "it travels to another machine over plain http, where others can read it: use https"
+        said = "it is sent to another machine over plain http, where others can read it: use https"
         found.append(CheckResult("warning", "token", said))
     transport = HttpTransport(url, token)
     try:
@@ -73,17 +79,23 @@ def server() -> list[CheckResult]:
             CheckResult("broken", "monitor", f"{shown} does not answer: {answer.error}"),
         ]
     if answer.status in (401, 403):
-        return [*found, CheckResult("broken", "token", f"{shown} refuses it ({answer.words})")]
+        return [
+            *found,
+            CheckResult("broken", "token", f"{shown} refuses the token ({answer.words})"),
+        ]
     if answer.status in (404, 405) or 300 <= answer.status < 400:
         said = f"{shown} has no events route ({answer.words})"
         return [*found, CheckResult("broken", "monitor", said)]
     if answer.status >= 500 or answer.status == 429:
-        return [*found, CheckResult("warning", "monitor", f"{shown} says {answer.words}")]
-    found.append(CheckResult("good", "monitor", f"{shown} answers, and takes the token"))
+        return [
+            *found,
+            CheckResult("warning", "monitor", f"{shown} answers with an error ({answer.words})"),
+        ]
+    found.append(CheckResult("good", "monitor", f"{shown} answers and accepts the token"))
     if answer.date is not None:
         skew_s = time.time() - answer.date
         level = "good" if abs(skew_s) < _SKEW_S else "warning"
-        said = f"{skew_s:+.0f} s against the server's"
+        said = f"differs from the server's by {skew_s:+.0f} s"
         found.append(CheckResult(level, "clock", said))
     return found
 
@@ -101,7 +113,7 @@ def _token(url: str) -> list[CheckResult]:
 
 
 def outbox() -> list[CheckResult]:
-    """The outbox: on a local disk, locks work, room left, nothing set aside."""
+    """Whether the outboxes are on a local disk with locks and free space, and what they hold."""
     root = outbox_root()
     there = root
     while not there.exists():
@@ -131,13 +143,13 @@ def _look(one: Outbox) -> list[CheckResult]:
         lock.take()
         lock.give_back(remove=True)
     except OSError as error:
-        return [CheckResult("broken", "outbox", f"{one.folder}: no lock can be taken: {error}")]
+        return [CheckResult("broken", "outbox", f"{one.folder}: cannot be locked: {error}")]
     counted = accounts(one)
     waiting = sum(account.waiting for account in counted)
     missing = sum(account.missing for account in counted)
-    aside = len(one.aside.all())
+    aside = len(one.set_aside.all())
     said = f"{name}: {waiting} waiting, {aside} set aside"
     found = [CheckResult("warning" if aside else "good", "events", said)]
     if missing:
-        found.append(CheckResult("broken", "events", f"{name}: {missing} are missing"))
+        found.append(CheckResult("broken", "events", f"{name}: {missing} events are missing"))
     return found

@@ -1,7 +1,7 @@
-"""Processes that an experiment starts or forks: a Reporter there joins the run, too.
+"""Processes that an experiment starts or forks: a Reporter in them belongs to the run, too.
 
-The run's context goes down to them in the environment. What the run's end has to know of them
-(where their events end, their metrics) comes back as lines of a file beside the outbox.
+They get the run's context in an environment variable. What the run's last event needs from them
+(where their events end, their metrics) they write to a file beside the outbox, as lines of JSON.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from argus_tasks.reporting.worker_reporter import (
     VARIABLE,
     JoinContext,
     WorkerEmitter,
+    any_run_joined,
     close_writers,
-    joined_here,
-    only,
-    own,
+    emitter_of_thread,
+    sole_emitter,
     writers,
 )
 
 
 @dataclass
-class Descent:
-    """What the processes of a run have told.
+class ChildReports:
+    """What the child processes of a run have reported.
 
     Attributes:
-        places: where their events end.
-        metrics: what their reporters were given.
-        epochs: how many they have sent.
+        places: where their events end in the outbox.
+        metrics: the metrics that their reporters were given.
+        epochs: how many epochs they have reported.
     """
 
     places: list[str] = field(default_factory=list)
@@ -49,17 +49,17 @@ class Descent:
     epochs: int = 0
 
 
-class Descendants:
-    """Those of one run, from inside its own process. Made by `passed_on`."""
+class ChildProcesses:
+    """The child processes of one run, seen from the run's own process. Made by `export_run`."""
 
     def __init__(self, context: JoinContext) -> None:
         folder = Path(context.folder) / "rosters"
         self.notes = folder / f"{slug(context.job_id)}-{os.getpid()}.notes"
         self._outbox = Outbox(context.folder)
 
-    def look(self) -> Descent:
-        """What they have told by now."""
-        found = Descent()
+    def collect(self) -> ChildReports:
+        """What they have reported so far."""
+        found = ChildReports()
         chains: set[str] = set()
         for note in read_json_lines(self.notes):
             if "chain" in note:
@@ -72,40 +72,40 @@ class Descendants:
 
 
 @contextmanager
-def passed_on(context: JoinContext) -> Iterator[Descendants]:
-    """Within, the processes that this one starts or forks join the run."""
-    descendants = Descendants(context)
+def export_run(context: JoinContext) -> Iterator[ChildProcesses]:
+    """Within this block, processes that this one starts or forks emit events for the run."""
+    children = ChildProcesses(context)
     before = os.environ.get(VARIABLE)
-    value = {"context": context.to_json(), "notes": os.fspath(descendants.notes)}
-    _unlink(descendants.notes)
+    value = {"context": context.to_json(), "notes": os.fspath(children.notes)}
+    _unlink(children.notes)
     os.environ[VARIABLE] = dumps(value)
     try:
-        yield descendants
+        yield children
     finally:
         if before is None:
             os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = before
-        _unlink(descendants.notes)
+        _unlink(children.notes)
 
 
-def current() -> WorkerEmitter | None:
-    """The run that this thread works for; in a process that an experiment has started, that of the
-    experiment."""
-    if joined_here():
-        return own() or only()
-    return emitter() if VARIABLE in os.environ else None
+def current_emitter() -> WorkerEmitter | None:
+    """What emits for the run that this thread executes; in a child process of an experiment, for
+    the experiment's run. None outside of a sweep."""
+    if any_run_joined():
+        return emitter_of_thread() or sole_emitter()
+    return inherited_emitter() if VARIABLE in os.environ else None
 
 
-def emitter() -> WorkerEmitter | None:
-    """In a process that an experiment has started: what emits for the experiment's run."""
+def inherited_emitter() -> WorkerEmitter | None:
+    """In a child process of an experiment: what emits for the experiment's run."""
     if not _mine:
-        _mine.append(_made())
+        _mine.append(_make_emitter())
     return _mine[0]
 
 
 @guarded(default=None)
-def _made() -> WorkerEmitter | None:
+def _make_emitter() -> WorkerEmitter | None:
     context, notes = _from_environment()
     worker = WorkerEmitter(context, _stop_of(context.stop_file))
     append_line(notes, dumps({"chain": worker.chain}))
@@ -120,11 +120,11 @@ def _made() -> WorkerEmitter | None:
 
 
 @guarded(default=None)
-def note_forked(writer: SegmentWriter) -> None:
-    """In a forked process that begins a chain of its own: say so."""
+def record_forked_chain(writer: SegmentWriter) -> None:
+    """In a forked process: record the chain that it has opened, for the run's end."""
     if VARIABLE in os.environ:
         context, notes = _from_environment()
-        Roster(Outbox(context.folder), context.batch_id).note_chain(writer.chain)
+        Roster(Outbox(context.folder), context.batch_id).add_chain(writer.chain)
         append_line(notes, dumps({"chain": writer.chain}))
 
 
@@ -152,7 +152,7 @@ def _unlink(path: Path) -> None:
 def _after_fork() -> None:
     if VARIABLE in os.environ:
         for writer in writers():
-            writer.on_open = partial(note_forked, writer)
+            writer.on_open = partial(record_forked_chain, writer)
 
 
 _mine: list[WorkerEmitter | None] = []

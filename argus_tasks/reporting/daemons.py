@@ -23,7 +23,16 @@ _OPENING_S = 0.25
 
 
 def interval_s(name: str, value: bool | float, default_s: float) -> float | None:
-    """True is the default, False is off (None), a number is seconds. Errors: BadInput."""
+    """An interval in seconds; None where it is turned off.
+
+    Args:
+        name: the argument's name, for the message.
+        value: True for the default, False for off, or seconds.
+        default_s: the default.
+
+    Raises:
+        BadInput: the value is none of these.
+    """
     if value is True:
         return default_s
     if value is False or value is None:
@@ -35,7 +44,7 @@ def interval_s(name: str, value: bool | float, default_s: float) -> float | None
 
 
 class Daemon:
-    """A named daemon thread that calls a function until it is told to end."""
+    """A daemon thread that calls a function repeatedly until `end` is called."""
 
     def __init__(
         self,
@@ -44,6 +53,14 @@ class Daemon:
         step: Callable[[], float],
         close: Callable[[], None] = lambda: None,
     ) -> None:
+        """Prepare the thread; `start` starts it.
+
+        Args:
+            name: the thread's name.
+            first_s: seconds before the first call.
+            step: called repeatedly; returns the seconds before the next call.
+            close: called once when the thread ends.
+        """
         self._close = guarded(default=None)(close)
         self._step = guarded(default=max(first_s, 1.0))(step)
         self._first_s = first_s
@@ -55,7 +72,7 @@ class Daemon:
         self._thread.start()
 
     def end(self) -> None:
-        """Tell the thread to end; it is not waited for."""
+        """Have the thread end, without waiting for it."""
         self._end.set()
 
     def _run(self) -> None:
@@ -66,7 +83,7 @@ class Daemon:
 
 
 def heartbeat(every_s: float, beat: Callable[[], None]) -> Daemon:
-    """Says every `every_s` seconds that this batch lives."""
+    """A thread that calls `beat` every `every_s` seconds, to report that the batch is alive."""
 
     def step() -> float:
         beat()
@@ -76,12 +93,12 @@ def heartbeat(every_s: float, beat: Callable[[], None]) -> Daemon:
 
 
 def snapshots(every_s: float, send: Callable[[dict[str, Any]], None]) -> Daemon:
-    """Sends what the machine and this process use."""
+    """A thread that passes the machine's resource use to `send` every `every_s` seconds."""
     probe: list[Probe] = []
 
     def step() -> float:
         if not probe:
-            # CPU shares are differences: the first reading only begins one.
+            # CPU use is measured between two readings, so the first one only starts it.
             probe.append(Probe())
             return min(every_s, _FIRST_SNAPSHOT_S)
         send(probe[0].read())
@@ -97,8 +114,16 @@ def stop_poll(
     batch_id: str,
     stop: Callable[[str], None],
 ) -> Daemon:
-    """Asks the server whether the batch shall stop, from when the batch's opening is accepted:
-    before, the answer would be the last session's."""
+    """A thread that asks the server every `every_s` seconds whether a stop was requested.
+
+    Args:
+        every_s: the interval in seconds.
+        opened: whether the server has accepted `batch_start`. Before that the server would answer
+            for the session before, so it is not asked.
+        transport: opens a connection to the server.
+        batch_id: the batch.
+        stop: called with the name of the person who requested the stop.
+    """
     connection: list[Transport] = []
 
     def step() -> float:
@@ -120,7 +145,7 @@ def stop_poll(
 
 
 def wants_stop(answer: Answer) -> bool:
-    """Only a 200 that says so stops: `requested`, or `stop_requested`, true."""
+    """Whether the answer requests a stop: status 200 with `requested` or `stop_requested` true."""
     if answer.status != 200 or not isinstance(answer.body, dict):
         return False
     return answer.body.get("requested") is True or answer.body.get("stop_requested") is True

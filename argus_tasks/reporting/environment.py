@@ -1,4 +1,4 @@
-"""What runs here: project, host, user, commit, command, packages; secrets masked."""
+"""What is running: project, host, user, commit, command and packages, with secrets masked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from argus_tasks.delivery.events import Source
 
 
 def working_folder() -> Path:
-    """The current folder; a removed one counts as the root."""
+    """The working folder; `/` where it has been removed."""
     try:
         return Path.cwd()
     except OSError:
@@ -25,21 +25,21 @@ def working_folder() -> Path:
 
 
 def default_project() -> str:
-    """The name of git's top folder, else of the working folder."""
+    """The name of git's top folder; without git, of the working folder."""
     folder = working_folder()
     repo = repo_of(folder)
     return (repo.top if repo else folder).name or "unnamed"
 
 
 def command_line(given: str | Sequence[str] | None = None) -> str:
-    """The command that started this process, or the one given, without secrets."""
+    """The command line of this process, or the given one, without secrets."""
     if isinstance(given, str):
         return redact(given, known_secrets())
     return redact_command(list(given) if given is not None else sys.orig_argv)
 
 
 def source(project: str | None, command: str | None) -> Source:
-    """Who sends. `commit` is the short SHA."""
+    """The `source` of this process's events. `commit` is the first 12 digits of the SHA."""
     repo = repo_of(working_folder())
     return Source(
         project=project or default_project(),
@@ -51,7 +51,7 @@ def source(project: str | None, command: str | None) -> Source:
 
 
 def snapshot(command: str | None = None) -> dict[str, Any]:
-    """The data of `env_snapshot`: code, Python, packages, command. Takes a tenth of a second."""
+    """The data of `env_snapshot`: code, Python, packages, command. It takes about 0.1 s."""
     repo: Repo | None = repo_of(working_folder())
     return {
         "git_sha": repo.sha if repo else None,
@@ -66,7 +66,7 @@ def snapshot(command: str | None = None) -> dict[str, Any]:
 
 
 def packages() -> list[str]:
-    """What is installed, `name==version` (with the origin where it was no index), sorted."""
+    """The installed packages, sorted: `name==version`, and the URL where one was given."""
     try:
         return _installed()
     except Exception:  # noqa: BLE001 - broken metadata of one package must not cost the snapshot

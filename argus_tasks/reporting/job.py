@@ -1,4 +1,4 @@
-"""`JobContext`: one job of a batch, as user code sees it."""
+"""`JobContext`: reports one job of a batch, from any training script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from argus_tasks.base.context_stack import Here
+from argus_tasks.base.context_stack import ContextStack
 from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.guard import guarded, swallow
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact
-from argus_tasks.base.script_metrics import note_metrics
+from argus_tasks.base.script_metrics import record_metrics
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
 from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
@@ -29,22 +29,37 @@ _KNOWN_NUMBERS = ("train_loss", "val_loss", "lr", "batch_time_ms")
 
 
 class Batch(Protocol):
-    """What a job needs of the batch that it belongs to."""
+    """What a job needs of its batch."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the batch shall stop."""
+        """Whether a stop of the batch was requested."""
         ...
 
     def job_opened(self, job_id: str) -> None:
-        """The job runs."""
+        """Record that the job has started."""
 
     def job_closed(self, job_id: str, *, failed: bool) -> None:
-        """The job has ended."""
+        """Record that the job has ended."""
 
 
 class JobContext:
-    """One job: a context manager from `Reporter.job`. Nothing here raises into user code."""
+    """One job of a batch, made by `Reporter.job`: `job_start` when it is entered, `job_done` or
+    `job_failed` when it is left.
+
+    Nothing here raises into user code or waits for the network. An exception that leaves the block
+    is reported and passes on; `SkipRun` ends the job as skipped.
+
+    Example:
+        >>> from argus_tasks import Reporter
+        >>> with Reporter("bench") as reporter, reporter.job("mlp", dataset="digits") as job:
+        ...     for epoch in range(3):
+        ...         job.epoch(epoch, train_loss=1.0 / (epoch + 1), lr=1e-3)
+        ...         if job.stopped:
+        ...             break
+        ...     job.metrics({"accuracy": 0.93})
+        ...     job.log("done")
+    """
 
     def __init__(
         self,
@@ -55,7 +70,16 @@ class JobContext:
         labels: dict[str, Any],
         keep_metrics: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """`keep_metrics` is given where the job is another's: neither start nor end is sent."""
+        """Made by `Reporter.job`.
+
+        Args:
+            batch: the batch.
+            sink: where the events go.
+            job_id: the job's id on the monitor.
+            labels: the data of `job_start`.
+            keep_metrics: given where somebody else reports the start and the end of the job; it is
+                called with the metrics.
+        """
         self._batch = batch
         self._sink = sink
         self._job_id = job_id
@@ -72,12 +96,12 @@ class JobContext:
 
     @property
     def job_id(self) -> str:
-        """The id that the monitor shows: the one given, and six hex digits of the batch's."""
+        """The job's id on the monitor: its name and six hex digits of the batch's id."""
         return self._job_id
 
     @property
     def stopped(self) -> bool:
-        """Whether someone pressed the monitor's stop button; stays true."""
+        """Whether somebody pressed the monitor's stop button. Once true it stays true."""
         return self._batch.stopped
 
     def epoch(
@@ -90,15 +114,22 @@ class JobContext:
         batch_time_ms: float | None = None,
         **extra: Any,
     ) -> None:
-        """One point of the curves. Any value goes; what JSON cannot say is said so in the event.
+        """Report the numbers of one epoch: one point of the job's curves.
+
+        Any value is accepted. One that is not finite is sent as null and named in the event.
 
         Args:
-            epoch: which one, a whole number.
-            train_loss: on the training data.
-            val_loss: on the validation data.
+            epoch: the epoch's number, an integer.
+            train_loss: the loss on the training data.
+            val_loss: the loss on the validation data.
             lr: the learning rate.
             batch_time_ms: the mean time of a batch, in milliseconds.
-            extra: whatever else there is, by name.
+            extra: more metrics, by name.
+
+        Example:
+            >>> from argus_tasks import Reporter
+            >>> with Reporter("bench") as reporter, reporter.job("mlp") as job:
+            ...     job.epoch(0, train_loss=0.9, val_loss=1.1, lr=1e-3, accuracy=0.4)
         """
         try:
             self._append(
@@ -114,7 +145,12 @@ class JobContext:
             raise
 
     def point(self, epoch: int, numbers: Mapping[str, Any]) -> None:
-        """`epoch`, its numbers as a mapping: no name among them can be in the way."""
+        """`epoch` with the metrics as a mapping, where a name may be that of an argument.
+
+        Args:
+            epoch: the epoch's number.
+            numbers: the metrics, by name.
+        """
         extra = dict(numbers)
         train_loss, val_loss, lr, batch_time_ms = (extra.pop(n, None) for n in _KNOWN_NUMBERS)
         try:
@@ -129,29 +165,50 @@ class JobContext:
 
     @property
     def epochs(self) -> int:
-        """How many epochs were sent."""
+        """How many epochs were reported."""
         return self._builder.count
 
     @guarded(default=None)
     def metrics(self, metrics: dict[str, Any]) -> None:
-        """Results of the job; kept, later ones over earlier ones, and sent with its end."""
+        """Set results of the job. They are sent with its last event.
+
+        Args:
+            metrics: the values, by name. A later value of a name replaces an earlier one.
+
+        Example:
+            >>> from argus_tasks import Reporter
+            >>> with Reporter("bench") as reporter, reporter.job("mlp") as job:
+            ...     job.metrics({"mse": 0.44, "checkpoint": "best.pt"})
+        """
         if self._keep_metrics is not None:
             self._keep_metrics(metrics)
         self._metrics.update(metrics)
-        note_metrics(metrics)
+        record_metrics(metrics)
 
     @guarded(default=None)
     def log(self, message: str, level: str = "INFO") -> None:
-        """A line for the monitor's log view; `level` is DEBUG, INFO, WARNING or ERROR."""
+        """Send a line to the monitor's log view.
+
+        Args:
+            message: the line; any value is turned into text.
+            level: DEBUG, INFO, WARNING or ERROR.
+        """
         data = {"line": str(to_jsonable(message)), "level": str(level).lower()}
         self._sink.emit("log_line", self._job_id, data)
 
     @guarded(default=0)
     def upload(self, path: str | Path, *, glob: str = "**/*.png") -> int:
-        """Send a file, or a folder's files that match `glob`, once the job's events are there.
+        """Upload a file, or the files of a folder, after the job's events have been delivered.
 
-        Pictures and PDFs only (.png .jpg .jpeg .pdf .svg). Returns how many were taken; the files
-        are read when their turn comes, so leave them in place.
+        Only pictures and PDFs are uploaded (.png .jpg .jpeg .pdf .svg). The files are read later,
+        so leave them in place.
+
+        Args:
+            path: a file or a folder.
+            glob: which files of a folder.
+
+        Returns:
+            How many files were queued.
         """
         place = Path(path)
         files = artifact_files(place, glob)
@@ -207,23 +264,23 @@ class JobContext:
         self._batch.job_closed(self._job_id, failed=failed)
 
 
-open_jobs: Here[JobContext] = Here("job")
-"""The jobs that this process has entered and not left."""
+open_jobs: ContextStack[JobContext] = ContextStack("job")
+"""The jobs that are open in this process."""
 
 
 def exits_well(error: BaseException) -> bool:
-    """Whether the exception is `sys.exit()` with success."""
+    """Whether the exception is `sys.exit()` with an exit code of success."""
     return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception in one line, without secrets."""
+    """An exception as one line, without secrets."""
     words = _text(error)
     return f"{type(error).__name__}: {words}"[:1000] if words else type(error).__name__
 
 
 def error_text(error: BaseException) -> str:
-    """An exception's traceback, its end where it is long, without secrets."""
+    """The traceback of an exception, without secrets: its last 8,000 characters."""
     try:
         text = "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - an exception whose own text raises

@@ -1,4 +1,7 @@
-"""What the machine and this process use. Each reading fails alone, and is then left out."""
+"""CPU, memory, disk and GPU use of the machine and of this process.
+
+A reading that fails is left out; the others are not affected.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ _MB = 1024 * 1024
 
 
 class Probe:
-    """Reads one `resource_snapshot`; kept between readings, because CPU shares are differences."""
+    """Reads the data of `resource_snapshot`.
+
+    Keep one and read it repeatedly: CPU use is measured since the reading before.
+    """
 
     def __init__(self) -> None:
         self._process: Any = None
@@ -21,7 +27,7 @@ class Probe:
         self._try(self._open_nvml)
 
     def read(self) -> dict[str, Any]:
-        """The field names of the server; more GPUs than one as `gpus`, a list."""
+        """One reading, with the field names of the server. `gpus` lists the GPUs, if several."""
         data: dict[str, Any] = {}
         for reading in (self._cpu, self._memory, self._disk, self._own, self._gpus):
             data |= self._try(reading) or {}

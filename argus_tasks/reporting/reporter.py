@@ -1,57 +1,48 @@
-"""`Reporter`: one batch on the monitor, from any training script."""
+"""`Reporter`: reports one batch to the monitor, from any training script."""
 
 from __future__ import annotations
 
-import itertools
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.base.guard import guarded
 from argus_tasks.base.redact import known_secrets, redact
-from argus_tasks.delivery.events import (
-    BATCH_ID_LIMIT,
-    Source,
-    fit_id,
-)
-from argus_tasks.delivery.link import Emitter, Link, drain_deadline_s, open_link
-from argus_tasks.delivery.segment_places import Ref
-from argus_tasks.delivery.transport import HttpTransport
-from argus_tasks.delivery.uploads import upload_record
-from argus_tasks.reporting import active, environment, target
+from argus_tasks.delivery.event_data import BATCH_ID_LIMIT, fit_id
+from argus_tasks.delivery.link import drain_deadline_s
+from argus_tasks.reporting import active, target
 from argus_tasks.reporting.artifacts import artifact_files
-from argus_tasks.reporting.child_processes import current
-from argus_tasks.reporting.daemons import (
-    HEARTBEAT_S,
-    SNAPSHOT_S,
-    STOP_POLL_S,
-    Daemon,
-    heartbeat,
-    interval_s,
-    snapshots,
-    stop_poll,
-)
+from argus_tasks.reporting.child_processes import current_emitter
+from argus_tasks.reporting.daemons import HEARTBEAT_S, SNAPSHOT_S, STOP_POLL_S, interval_s
 from argus_tasks.reporting.job import JobContext, exits_well, reason_of
-from argus_tasks.reporting.roster import Leaving, Roster
+from argus_tasks.reporting.open_batch import BatchOptions, JobCounts, OpenBatch, connect
 from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
-from argus_tasks.reporting.waiting import how_it_goes_on
-from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
+from argus_tasks.reporting.worker_reporter import WorkerEmitter
 
-log = logging.getLogger("argus_tasks")
-
-_ENVIRONMENT_WAIT_S = 1.0
 _LEAST_WAIT_S = 0.02
 
 
 class Reporter:
-    """A batch: a context manager. It never raises into user code and never waits for the network,
-    except when it is left: then for at most `ARGUS_DRAIN_DEADLINE_S` (5) seconds."""
+    """Reports one batch to the monitor: `batch_start` when it is entered, `batch_done` or
+    `batch_failed` when it is left.
+
+    It raises nothing into user code and never waits for the network while the block runs. At the
+    end of the block it waits until the server has accepted the events, for at most
+    `ARGUS_DRAIN_DEADLINE_S` (5) seconds; what is left stays on the disk and is sent later. Without
+    a server nothing is reported, and everything else works alike. Within an experiment of a sweep
+    it joins the sweep's batch, which it neither opens nor closes.
+
+    Example:
+        >>> with Reporter("bench", n_total=1) as reporter:
+        ...     with reporter.job("transformer", dataset="etth1") as job:
+        ...         for epoch in range(3):
+        ...             job.epoch(epoch, train_loss=1.0 / (epoch + 1))
+        ...         job.metrics({"mse": 0.44})
+    """
 
     def __init__(
         self,
@@ -70,37 +61,43 @@ class Reporter:
         batch_id: str | None = None,
         resume_from: str | None = None,
     ) -> None:
-        """A batch that opens when the reporter is entered, and ends when it is left.
+        """Prepare a batch. It opens when the reporter is entered.
 
         Args:
-            batch_prefix: the batch's id is this and twelve hex digits.
-            experiment_type: what kind of experiment this is, as the monitor shows it.
-            source_project: the project; by default the name of git's top folder.
-            command: what was started; by default the process's command line.
+            batch_prefix: what the batch's id begins with; twelve hex digits follow.
+            experiment_type: the kind of experiment, as the monitor shows it.
+            source_project: the project's name; by default the name of git's top folder.
+            command: the command that was started; by default the process's command line.
             n_total: how many jobs the batch will have.
-            heartbeat: tell every so often that the batch lives: True is every 300 s, False is off,
-                a number is seconds.
-            stop_polling: ask whether somebody pressed the stop button: True is every 10 s.
-            resource_snapshot: measure CPU, memory and GPUs: True is every 30 s.
-            monitor_url: the monitor; by default ARGUS_URL, else `configs/monitor.yaml`.
-            token: by default ARGUS_TOKEN, else what the token file holds.
-            auto_upload_dirs: folders whose pictures and PDFs are sent when the reporter is left
+            heartbeat: how often to report that the batch is alive, in seconds; True is 300 s,
+                False turns it off.
+            stop_polling: how often to ask the monitor whether its stop button was pressed, in
+                seconds; True is 10 s, False turns it off.
+            resource_snapshot: how often to report CPU, memory, disk and GPU use, in seconds; True
+                is 30 s, False turns it off.
+            monitor_url: the monitor's URL; by default `ARGUS_URL`, else `configs/monitor.yaml`.
+            token: the monitor's token; by default `ARGUS_TOKEN`, else the token file's.
+            auto_upload_dirs: folders whose pictures and PDFs are uploaded when the reporter is left
                 without an exception.
-            batch_id: the whole id; wins over `resume_from`, which wins over the prefix.
-            resume_from: the id of a batch to go on with.
+            batch_id: the whole batch id. It wins over `resume_from`, which wins over the id of
+                `set_batch_id`, which wins over the prefix.
+            resume_from: the id of an earlier batch that is to be continued.
 
         Raises:
             BadInput: an interval or the URL cannot be used.
         """
-        self._heartbeat_s = interval_s("heartbeat", heartbeat, HEARTBEAT_S)
-        self._stop_s = interval_s("stop_polling", stop_polling, STOP_POLL_S)
-        self._snapshot_s = interval_s("resource_snapshot", resource_snapshot, SNAPSHOT_S)
+        self.options = BatchOptions(
+            experiment_type,
+            source_project,
+            command,
+            n_total,
+            interval_s("heartbeat", heartbeat, HEARTBEAT_S),
+            interval_s("stop_polling", stop_polling, STOP_POLL_S),
+            interval_s("resource_snapshot", resource_snapshot, SNAPSHOT_S),
+        )
+        """How the batch is reported; changes count until the reporter is entered."""
         self._url = target.server_url(monitor_url)
         self._token = target.token_source(token, url=self._url, named=monitor_url)
-        self._experiment_type = experiment_type
-        self._project = source_project
-        self._command = command
-        self._n_total = n_total
         folders = (
             [auto_upload_dirs] if isinstance(auto_upload_dirs, str | Path) else auto_upload_dirs
         )
@@ -108,255 +105,121 @@ class Reporter:
         self._resumed = batch_id is None and resume_from is not None
         chosen = batch_id or resume_from or active.chosen_batch_id(batch_prefix)
         self._batch_id = fit_id(chosen, BATCH_ID_LIMIT)
-        self.labels: dict[str, Any] = {}
-        """More keys for `batch_start`; set them before entering."""
-        self.joins = True
-        """Inside an experiment of a sweep: report for its run."""
-        self.opens = True
-        """Send `batch_start`, and what says that the batch lives; off for one that only closes."""
-        self.on_stop: Callable[[str], None] = _unheard
-        """Called once, from a thread, when a stop was requested, with who did."""
-        self.on_end: Callable[[str], None] = _unheard
-        """Called when the batch's last event is on the disk, with done or failed."""
-        self.environment: Callable[[], dict[str, Any]] | None = None
-        """What `env_snapshot` holds, where somebody else gathers it; empty where they could not.
-        Then it may come as late as between `end` and `leave`."""
         self._sink: Sink = NullSink(self._batch_id)
-        self._link: Link | None = None
-        self._roster: Roster | None = None
-        self._joined: WorkerEmitter | None = None
-        self._source = Source(project=self._project or "unnamed")
-        self._member = ""
-        self._opened: Ref | None = None
-        self._daemons: list[Daemon] = []
-        self._environment: threading.Thread | None = None
-        self._gate = threading.Lock()
-        self._closed = True
-        self._ended = self._left = False
-        self._stop = threading.Event()
-        self._jobs: list[str] = []
-        self._last_job: str | None = None
-        self._n_done = 0
-        self._n_failed = 0
+        self._batch: OpenBatch | None = None
+        self._worker: WorkerEmitter | None = None
+        self._jobs = JobCounts()
+        self._stop_requested = threading.Event()
         self._failure: str | None = None
-        self._started = 0.0
         self._pid = os.getpid()
-
-    # --- What people use ---
 
     @property
     def batch_id(self) -> str:
-        """The batch on the monitor."""
+        """The batch's id on the monitor."""
         return self._batch_id
 
     @property
     def stopped(self) -> bool:
-        """Whether someone pressed the monitor's stop button; stays true."""
-        if self._joined is not None:
-            return self._joined.stopped
-        return self._stop.is_set()
+        """Whether somebody pressed the monitor's stop button. Once true it stays true."""
+        if self._worker is not None:
+            return self._worker.stopped
+        return self._stop_requested.is_set()
 
     def job(
         self, job_id: str, *, model: str | None = None, dataset: str | None = None, **labels: Any
     ) -> JobContext:
-        """A job of this batch: a context manager. Inside a sweep it is the sweep's run.
+        """A job of this batch, to be used in a `with` statement.
 
         Args:
-            job_id: a name; on the monitor six hex digits of the batch's id are added to it.
-            model: what the monitor groups by.
-            dataset: the other thing that it groups by.
-            labels: more keys for `job_start`.
+            job_id: the job's name. On the monitor six hex digits of the batch's id are added.
+            model: the model's name; the monitor groups jobs by it.
+            dataset: the dataset's name; the monitor groups jobs by it.
+            labels: more keys of `job_start`.
+
+        Returns:
+            The job. Within an experiment of a sweep it is the sweep's run, and the arguments are
+            ignored.
+
+        Example:
+            >>> with Reporter("bench") as reporter:
+            ...     with reporter.job("mlp", model="mlp", dataset="digits", fold=1) as job:
+            ...         job.log("trained")
         """
-        if self._joined is not None:
-            return self._joined.job()
+        if self._worker is not None:
+            return self._worker.job()
         labels = {"model": model, "dataset": dataset, **labels}
         return JobContext(
             self,
             self._sink,
-            self.wire_job_id(job_id),
+            wire_job_id(self._batch_id, job_id),
             labels={key: value for key, value in labels.items() if value is not None},
         )
 
     @guarded(default=None)
     def emit(self, event: str, **fields: Any) -> None:
-        """Any event: `job_id` among the fields says whose, else the running job's. A type that the
-        server does not know goes as a `log_line` that holds it."""
+        """Send an event of this batch. Never raises.
+
+        Args:
+            event: the event's type. A type that the server does not know is sent as a `log_line`
+                that holds it.
+            fields: the event's data. `job_id` is the job that the event belongs to; by default the
+                running job.
+        """
         emit_any(self._sink.emit, self._batch_id, self._running_job(), event, fields)
 
-    # --- What the sweep's flow uses besides ---
+    def _running_job(self) -> str | None:
+        return self._worker.context.job_id if self._worker is not None else self._jobs.running
+
+    # --- For jobs and callbacks ---
 
     @property
     def sink(self) -> Sink:
-        """Where this reporter's events go; `emit` there returns references for `after`."""
+        """Where this reporter's events go."""
         return self._sink
 
     @property
-    def opened(self) -> Ref | None:
-        """Where the batch's opening event ends."""
-        return self._opened
-
-    def wire_job_id(self, job_id: str) -> str:
-        """The job's id as the server has it: unique across batches by its last six digits."""
-        return wire_job_id(self._batch_id, job_id)
-
-    def join_context(self, job_id: str, after: Ref | None) -> JoinContext | None:
-        """What a worker needs to emit for a job of this batch; None where nothing is emitted."""
-        if self._link is None:
-            return None
-        return JoinContext(
-            os.fspath(self._link.outbox.folder),
-            self._batch_id,
-            self.wire_job_id(job_id),
-            self._source,
-            str(after) if after else None,
-        )
-
-    @property
-    def link(self) -> Link | None:
-        """The process's way to the server; None where nothing is emitted."""
-        return self._link
+    def batch(self) -> OpenBatch | None:
+        """The batch in the outbox; None where nothing is reported, and within a sweep."""
+        return self._batch
 
     def job_opened(self, job_id: str) -> None:
-        """A job runs."""
-        self._jobs.append(job_id)
-        self._last_job = job_id
+        """Record that a job of this batch has started."""
+        self._jobs.opened(job_id)
 
     def job_closed(self, job_id: str, *, failed: bool) -> None:
-        """A job has ended; counted for the batch's end."""
-        if job_id in self._jobs:
-            self._jobs.remove(job_id)
-        if failed:
-            self._n_failed += 1
-        else:
-            self._n_done += 1
+        """Count a job that has ended, for the batch's last event."""
+        self._jobs.closed(job_id, failed=failed)
 
     def fail(self, reason: str) -> None:
-        """Let the batch end as failed, for this reason, although no exception passes."""
+        """Have the batch end as failed although no exception leaves the block.
+
+        Args:
+            reason: why, for people; secrets in it are masked.
+        """
         self._failure = redact(reason, known_secrets())
 
-    # --- Coming in ---
+    # --- The block ---
 
     def __enter__(self) -> Reporter:
         self._pid = os.getpid()
-        self._started = time.monotonic()
-        self._closed = self._ended = self._left = False
-        self._joined = current() if self.joins else None
+        self._batch = None
+        self._worker = current_emitter()
         self._enter()
         active.push(self)
         return self
 
     @guarded(default=None)
     def _enter(self) -> None:
-        if self._joined is not None:
-            self._batch_id = self._joined.context.batch_id
-            self._sink = OutboxSink(self._joined.emitter)
+        if self._worker is not None:
+            self._batch_id = self._worker.context.batch_id
+            self._sink = OutboxSink(self._worker.emitter)
             return
-        if target.disabled():
-            return
-        if self._url is None and not target.offline():
-            log.warning(
-                "argus-tasks: no monitor (monitor_url, ARGUS_URL or configs/monitor.yaml):"
-                " events are not kept; ARGUS_OFFLINE=1 keeps them for later"
-            )
-            return
-        self._source = environment.source(self._project, self._command)
-        try:
-            link = open_link(self._url, self._token)
-        except (OSError, BadInput) as error:
-            log.warning("argus-tasks: events are not kept: %s", error)
-            return
-        self._link = link
-        emitter = Emitter(link.writer, self._batch_id, self._source)
-        self._sink = OutboxSink(emitter)
-        self._roster = Roster(link.outbox, self._batch_id)
-        if self._resumed and self._roster.ended_before() == "done":
-            log.warning(
-                "argus-tasks: %s is done; the server takes its events but does not reopen it",
-                self._batch_id,
-            )
-        self._member = f"{link.writer.begin()}/{next(_members)}"
-        first, self._opened = self._roster.join(self._member, self._send_batch_start)
-        if not first and self._opened is not None:
-            emitter.stream.after = (self._opened,)
-        if self.opens:
-            self._start_daemons(link)
-
-    def _send_batch_start(self, left_behind: list[Ref]) -> Ref | None:
-        if not self.opens:
-            self._sink.stream.after = tuple(left_behind)
-            return None
-        data: dict[str, Any] = {"experiment_type": self._experiment_type}
-        data |= {"n_total_jobs": self._n_total, "command": self._source.command}
-        data |= self.labels
-        return self._sink.emit(
-            "batch_start",
-            None,
-            {key: value for key, value in data.items() if value is not None},
-            after=left_behind,
-            sync=True,
+        self._batch = connect(
+            self._batch_id, self.options, self._url, self._token, self._jobs, self._stop_requested
         )
-
-    def _start_daemons(self, link: Link) -> None:
-        self._environment = threading.Thread(
-            target=self._send_environment, name="argus-environment", daemon=True
-        )
-        self._environment.start()
-        if self._heartbeat_s:
-            self._daemons.append(heartbeat(self._heartbeat_s, self._beat))
-        if self._snapshot_s:
-            self._daemons.append(snapshots(self._snapshot_s, self._send_snapshot))
-        url = self._url
-        if self._stop_s and url is not None:
-            self._daemons.append(
-                stop_poll(
-                    self._stop_s,
-                    lambda: self._opened is None or link.outbox.acknowledged(self._opened),
-                    lambda: HttpTransport(url, self._token),
-                    self._batch_id,
-                    self._on_stop,
-                )
-            )
-        for daemon in self._daemons:
-            daemon.start()
-
-    # --- The daemons' doings ---
-
-    @guarded(default=None)
-    def _send_environment(self) -> None:
-        if self._roster is not None and self._roster.take_environment(self._member):
-            data = self.environment() if self.environment is not None else {}
-            if not data and not self._ended:
-                data = environment.snapshot(self._command)
-            data = {key: value for key, value in data.items() if value is not None}
-            with self._gate:
-                too_late = self._closed if self.environment is None else self._left
-                if data and not too_late:
-                    self._sink.emit("env_snapshot", None, data)
-                    self._roster.environment_sent()
-
-    def _beat(self) -> None:
-        with self._gate:
-            if not self._closed:
-                data = {"line": "heartbeat", "level": "debug"}
-                self._sink.emit("log_line", self._running_job() or self._batch_id, data)
-
-    def _send_snapshot(self, data: dict[str, Any]) -> None:
-        with self._gate:
-            if not self._closed and data:
-                self._sink.emit("resource_snapshot", None, data)
-
-    def _on_stop(self, who: str) -> None:
-        if not self._stop.is_set():
-            self._stop.set()
-            log.warning("argus-tasks: %s asked batch %s to stop", redact(who), self._batch_id)
-            self.on_stop(redact(who))
-
-    def _running_job(self) -> str | None:
-        if self._joined is not None:
-            return self._joined.context.job_id
-        return self._jobs[-1] if self._jobs else None
-
-    # --- Going ---
+        if self._batch is not None:
+            self._sink = self._batch.sink
+            self._batch.open(self._url, self._token, resumed=self._resumed)
 
     def __exit__(
         self,
@@ -366,7 +229,7 @@ class Reporter:
     ) -> None:
         active.pop(self)
         # A forked child that leaves its parent's reporter ends nothing.
-        if self._joined is None and self._pid == os.getpid():
+        if self._worker is None and self._pid == os.getpid():
             self._exit(error)
         self._sink = NullSink(self._batch_id)
 
@@ -379,76 +242,26 @@ class Reporter:
 
     @guarded(default=None)
     def end(self, error: BaseException | None) -> None:
-        """The first half of being left: send the batch's end. Nothing is sent after it."""
-        for daemon in self._daemons:
-            daemon.end()
-        if self._environment is not None and self.environment is None:
-            self._environment.join(min(_ENVIRONMENT_WAIT_S, drain_deadline_s()))
-        link = self._link
-        if link is None or self._ended:
+        """Send the batch's last event; nothing is sent after it. The first half of leaving.
+
+        Args:
+            error: the exception that ends the batch; None where it ends by itself.
+        """
+        if self._batch is None:
             return
-        with self._gate:
-            self._closed = True
+        uploads: list[Path] = []
         if error is None or exits_well(error):
-            self._queue_uploads()
+            uploads = [file for top in self._upload_dirs for file in artifact_files(top, "**/*")]
         else:
             self._failure = self._failure or reason_of(error)
-        if self._roster is not None:
-            self._roster.leave(
-                self._member,
-                n_done=self._n_done,
-                n_failed=self._n_failed,
-                reason=self._failure,
-                place=link.writer.place(),
-                close_batch=self._send_batch_end,
-            )
-        self._ended = True
+        self._batch.end(self._failure, uploads)
 
     @guarded(default=None)
     def leave(self, limit_s: float | None = None) -> None:
-        """The second half: wait at most so long for the server (by default
-        `ARGUS_DRAIN_DEADLINE_S`), and let it go. 0: somebody else sends what is written."""
-        limit_s = drain_deadline_s() if limit_s is None else limit_s
-        end = time.monotonic() + limit_s
-        if self._environment is not None:
-            self._environment.join(min(_ENVIRONMENT_WAIT_S, limit_s))
-        with self._gate:
-            self._left = True
-        link = self._link
-        left_s = max(0.0, end - time.monotonic())
-        if link is not None and not link.close(left_s) and link.sender is not None and limit_s:
-            log.warning(
-                "argus-tasks: not everything has reached the monitor; it waits on disk %s",
-                how_it_goes_on(sending=link.goes_on),
-            )
+        """Wait until the server has accepted the events. The second half of leaving.
 
-    def _send_batch_end(self, leaving: Leaving) -> None:
-        data: dict[str, Any] = {
-            "n_done": leaving.n_done,
-            "n_failed": leaving.n_failed,
-            "total_elapsed_s": round(time.monotonic() - self._started, 6),
-        }
-        if leaving.reasons:
-            data["reason"] = "; ".join(leaving.reasons)
-        kind = "batch_failed" if leaving.reasons else "batch_done"
-        self._sink.emit(kind, None, data, after=leaving.after, sync=True)
-        self.on_end(kind.removeprefix("batch_"))
-
-    def _queue_uploads(self) -> None:
-        for folder in self._upload_dirs:
-            for file in artifact_files(folder, "**/*"):
-                record = upload_record(
-                    file,
-                    batch_id=self._batch_id,
-                    job_id=self._last_job,
-                    label="batch",
-                    to_batch=True,
-                )
-                self._sink.upload(record)
-
-
-def _unheard(_: str) -> None:
-    """Nobody wants to know."""
-
-
-_members = itertools.count(1)
+        Args:
+            limit_s: see `OpenBatch.leave`.
+        """
+        if self._batch is not None:
+            self._batch.leave(limit_s)

@@ -1,4 +1,4 @@
-"""Who reports on a batch on this host: the first opens it, the last closes it."""
+"""The reporters on one batch on this host: the first opens the batch, the last closes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ _SENT = "sent"
 
 
 @dataclass
-class Leaving:
-    """What the one who leaves needs to know."""
+class BatchTotals:
+    """The totals over all reporters on a batch, for its last event.
+
+    Attributes:
+        last: whether nobody reports on the batch any more.
+        n_done: jobs that have ended well.
+        n_failed: jobs that have failed.
+        reasons: why the batch has failed; empty where it has not.
+        after: the places in the outbox that are delivered before the last event.
+    """
 
     last: bool
     n_done: int
@@ -43,45 +51,68 @@ class Roster:
     def join(
         self, member: str, open_batch: Callable[[list[Ref]], Ref | None]
     ) -> tuple[bool, Ref | None]:
-        """Come in. The first calls `open_batch` with what must go before it (what earlier sessions
-        of this batch left here), and nobody else is let in before it returns.
+        """Add a reporter.
 
-        Returns whether this was the first, and where the batch's opening event ends.
-        Errors: OSError, TimeoutError.
+        Args:
+            member: the reporter's name: its chain, a slash and a number.
+            open_batch: sends `batch_start` and returns where it ends in the outbox. Called for the
+                first reporter only, with the places that are delivered before it: the ends of what
+                earlier sessions of this batch wrote. No other reporter joins meanwhile.
+
+        Returns:
+            Whether this reporter is the first, and where `batch_start` ends in the outbox.
+
+        Raises:
+            OSError, TimeoutError: the file cannot be locked, read or written.
         """
         with locked(self._lock):
             page = self._living()
             first = not page["members"]
-            left_behind = self._left_behind(page)
+            ends_of_dead_chains = self._ends_of_dead_chains(page)
             self._note(page, _chain_of(member))
             if first:
-                opened = open_batch(left_behind)
+                opened = open_batch(ends_of_dead_chains)
                 page |= {"opened": str(opened) if opened else None, "ended": None}
                 page |= {"n_done": 0, "n_failed": 0, "reasons": [], "last": []}
             page["members"] = [*page["members"], member]
             write_json(self._path, page)
             return first, _ref(page.get("opened"))
 
-    def note_chain(self, chain: str) -> None:
-        """A worker writes events of this batch to a chain of its own. Errors: OSError,
-        TimeoutError."""
+    def add_chain(self, chain: str) -> None:
+        """Record that a worker writes events of this batch to a chain of its own.
+
+        Args:
+            chain: the chain's name.
+
+        Raises:
+            OSError, TimeoutError: as in `join`.
+        """
         with locked(self._lock):
             page = self._read()
             if chain not in page.get("chains", []):
                 self._note(page, chain)
                 write_json(self._path, page)
 
-    def left_behind(self) -> list[Ref]:
-        """The ends of this batch's chains whose processes have gone."""
-        return self._left_behind(self._read())
+    def ends_of_dead_chains(self) -> list[Ref]:
+        """Where the events of this batch end in the chains whose processes are dead."""
+        return self._ends_of_dead_chains(self._read())
 
     def ended_before(self) -> str | None:
-        """How the batch ended here the last time it was open, as far as this host knows."""
+        """How this host last closed the batch: done or failed; None where it has not."""
         return self._read().get("ended")
 
-    def take_environment(self, member: str) -> bool:
-        """Whether the caller shall send the batch's environment: nobody has, and nobody who lives
-        is about to. Errors: OSError, TimeoutError."""
+    def claim_environment(self, member: str) -> bool:
+        """Take over sending the batch's environment, which one reporter does.
+
+        Args:
+            member: the reporter's name.
+
+        Returns:
+            False where it has been sent, or where a living reporter is going to send it.
+
+        Raises:
+            OSError, TimeoutError: as in `join`.
+        """
         with locked(self._lock):
             page = self._living()
             taken_by = page.get("environment")
@@ -91,7 +122,7 @@ class Roster:
             return True
 
     def environment_sent(self) -> None:
-        """It has been emitted. Errors: OSError, TimeoutError."""
+        """Record that the environment has been sent. Raises OSError, TimeoutError."""
         with locked(self._lock):
             write_json(self._path, self._read() | {"environment": _SENT})
 
@@ -103,11 +134,24 @@ class Roster:
         n_failed: int,
         reason: str | None,
         place: Ref | None,
-        close_batch: Callable[[Leaving], None],
+        close_batch: Callable[[BatchTotals], None],
     ) -> bool:
-        """Go. The last calls `close_batch` with what all of them did, before another may come in.
+        """Remove a reporter.
 
-        Errors: OSError, TimeoutError.
+        Args:
+            member: the reporter's name.
+            n_done: how many of its jobs have ended well.
+            n_failed: how many of its jobs have failed.
+            reason: why the batch has failed, as far as it knows.
+            place: where its events end in the outbox.
+            close_batch: sends the batch's last event. Called for the last reporter only, with the
+                totals of all; no other reporter joins meanwhile.
+
+        Returns:
+            Whether this reporter was the last.
+
+        Raises:
+            OSError, TimeoutError: as in `join`.
         """
         with locked(self._lock):
             page = self._living()
@@ -118,7 +162,9 @@ class Roster:
             last = not page["members"]
             if last:
                 after = [ref for text in page.get("last", []) if (ref := _ref(text))]
-                close_batch(Leaving(True, page["n_done"], page["n_failed"], page["reasons"], after))
+                close_batch(
+                    BatchTotals(True, page["n_done"], page["n_failed"], page["reasons"], after)
+                )
                 page["ended"] = "failed" if page["reasons"] else "done"
             else:
                 page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
@@ -130,7 +176,7 @@ class Roster:
         known = [one for one in page.get("chains", []) if one in there and one != chain]
         page["chains"] = [*known, chain]
 
-    def _left_behind(self, page: dict[str, Any]) -> list[Ref]:
+    def _ends_of_dead_chains(self, page: dict[str, Any]) -> list[Ref]:
         chains = [chain for chain in page.get("chains", []) if not self._outbox.is_live(chain)]
         return self._outbox.ends_of(chains)
 

@@ -1,4 +1,4 @@
-"""Where a reporter's events go: to an outbox, or nowhere."""
+"""Where the events of a reporter go: to an outbox, or nowhere."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from argus_tasks.base.ids import job_suffix
+from argus_tasks.delivery.event_data import JOB_ID_LIMIT, fit_id
 from argus_tasks.delivery.events import (
     EVENT_TYPES,
     JOB_EVENTS,
-    JOB_ID_LIMIT,
     EpochBuilder,
     EventStream,
     Source,
-    fit_id,
 )
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.segment_places import Ref
 
 
 class Sink(Protocol):
-    """What reporter and jobs emit to."""
+    """Where a reporter and its jobs send their events."""
 
     batch_id: str
     stream: EventStream
@@ -34,28 +33,28 @@ class Sink(Protocol):
         after: Sequence[Ref] = (),
         sync: bool = False,
     ) -> Ref | None:
-        """Emit one event; see `Emitter.emit`."""
+        """Send one event; see `Emitter.emit`."""
         ...
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder of one job's epochs."""
+        """A builder for the epoch events of one job."""
         ...
 
     def append(self, line: bytes, kind: int, stream: EventStream, /) -> bool:
-        """Append what a builder built."""
+        """Append an event that a builder has made."""
         ...
 
     def upload(self, record: dict[str, Any], /) -> bool:
-        """Queue an upload behind what has been emitted; whether it was taken."""
+        """Queue an upload, to be sent after the events before it. False where it was refused."""
         ...
 
     def interrupted(self) -> None:
-        """An exception ended a call that was emitting."""
+        """Count a call that an exception ended while it was sending an event."""
         ...
 
 
 class OutboxSink:
-    """Events go to an outbox."""
+    """A sink that appends events to an outbox."""
 
     def __init__(self, emitter: Emitter) -> None:
         self.emitter = emitter
@@ -67,39 +66,40 @@ class OutboxSink:
         self.interrupted = emitter.interrupted
 
     def upload(self, record: dict[str, Any]) -> bool:
-        """Queue an upload behind what has been emitted; whether it was taken."""
+        """Queue an upload, to be sent after the events before it. False where it was refused."""
         return self.emitter.writer.append_directive({"upload": record}, self.stream) is not None
 
 
 class NullSink:
-    """Events go nowhere: there is no server, or reporting is turned off."""
+    """A sink that discards events: there is no server, or reporting is disabled."""
 
     def __init__(self, batch_id: str) -> None:
         self.stream = EventStream(batch_id, Source(project="none"))
         self.batch_id = self.stream.batch_id
 
     def emit(self, *_event: Any, **_options: Any) -> Ref | None:
-        """Nothing happens."""
+        """Do nothing."""
         return None
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder whose events go nowhere."""
+        """A builder whose events are discarded."""
         return self.stream.epochs(job_id)
 
     def append(self, *_event: Any) -> bool:
-        """Nothing happens."""
+        """Do nothing."""
         return False
 
     def upload(self, _record: dict[str, Any]) -> bool:
-        """Nothing is taken."""
+        """Refuse the upload."""
         return False
 
     def interrupted(self) -> None:
-        """Nothing was begun."""
+        """Do nothing."""
 
 
 def wire_job_id(batch_id: str, job_id: str) -> str:
-    """A job's id as the server has it: unique across batches by its last six digits."""
+    """A job's id on the server: the name and six hex digits of the batch's id, which make it unique
+    across batches. An id that has them already stays as it is."""
     tail = f"-{job_suffix(batch_id)}"
     if job_id.endswith(tail):
         return fit_id(job_id, JOB_ID_LIMIT)
@@ -113,8 +113,15 @@ def emit_any(
     event: str,
     fields: dict[str, Any],
 ) -> None:
-    """Emit what a user named freely: `job_id` among the fields says whose it is, else it is the
-    running job's. A type that the server does not know goes as a `log_line` that holds it."""
+    """Send an event of any type.
+
+    Args:
+        emit: sends an event of a type that the server knows.
+        batch_id: the batch.
+        running_job: the id of the running job; None where no job is running.
+        event: the type. One that the server does not know is sent as a `log_line` that holds it.
+        fields: the data. `job_id` is the job that the event belongs to; by default the running job.
+    """
     given = fields.pop("job_id", None)
     job_id = wire_job_id(batch_id, str(given)) if given is not None else running_job
     if event not in EVENT_TYPES:

@@ -20,25 +20,33 @@ MONITOR_FILE = Path("configs") / "monitor.yaml"
 
 
 def disabled() -> bool:
-    """Whether ARGUS_DISABLE says that nothing shall be sent or kept."""
+    """Whether ARGUS_DISABLE is set: events are neither sent nor kept."""
     return flag("ARGUS_DISABLE")
 
 
 def offline() -> bool:
-    """Whether ARGUS_OFFLINE says that events without a server are kept for later."""
+    """Whether ARGUS_OFFLINE is set: without a server, events are kept to be sent later."""
     return flag("ARGUS_OFFLINE")
 
 
 def configured() -> bool:
-    """Whether a sweep has somebody to tell: a server is named, or events are kept for later."""
+    """Whether events are reported: a server is configured, or events are kept to be sent later."""
     return not disabled() and (offline() or server_url() is not None)
 
 
 def server_url(given: str | None = None) -> str | None:
-    """The server: the argument, ARGUS_URL, or `configs/monitor.yaml` (`url` or `monitor_url`).
+    """The monitor's URL: the argument, else ARGUS_URL, else that of `configs/monitor.yaml`.
 
-    Errors: BadInput where the argument is no http or https URL; elsewhere such a URL is passed over
-    with a warning, because a typing error in the environment must not keep a training from running.
+    Args:
+        given: the argument, where there is one.
+
+    Returns:
+        The URL without a slash at the end; None where no monitor is configured. A wrong URL in the
+        environment or the file is skipped with a warning, so that it keeps no training from
+        running.
+
+    Raises:
+        BadInput: the argument is no http or https URL.
     """
     if given:
         if not _is_url(given):
@@ -59,7 +67,7 @@ def server_url(given: str | None = None) -> str | None:
 
 
 def token_file() -> Path:
-    """Where the token may lie: `ARGUS_TOKEN_FILE`, else `token` in the settings folder."""
+    """The path of the token file: `ARGUS_TOKEN_FILE`, else `token` in the settings folder."""
     given = os.environ.get("ARGUS_TOKEN_FILE", "")
     return Path(given).expanduser() if given else config_home() / "token"
 
@@ -67,11 +75,15 @@ def token_file() -> Path:
 def token_source(
     given: str | None = None, *, url: str | None, named: str | None = None
 ) -> Callable[[], str | None]:
-    """Asks for the token for the server at `url` at each request: the argument, ARGUS_TOKEN, or the
-    token file. A better token is taken up while the process runs.
+    """A function that looks up the token at each request, so that a changed token is used at once.
 
-    The file's own token goes to the servers that the user has named only: by an argument (`named`)
-    or ARGUS_URL. What `configs/monitor.yaml` of a folder names needs a line of its own in the file.
+    Args:
+        given: the token, where it was given as an argument. Otherwise ARGUS_TOKEN counts, else the
+            token file.
+        url: the server's URL.
+        named: the URL that was given as an argument, if one was. A token alone on a line of the
+            token file is sent only to this server and to that of ARGUS_URL. A server that
+            `configs/monitor.yaml` names needs a line of its own in the file.
     """
     warned: list[str] = []
 
@@ -91,8 +103,19 @@ def token_source(
 def read_token_file(
     path: Path, url: str | None, named: str | None = None
 ) -> tuple[str | None, str]:
-    """The token in a file for the server at `url`, and what keeps it from being used. A line is a
-    token, or a server's URL and its token; only the owner may be able to read the file."""
+    """The token for a server in the token file.
+
+    A line of the file is a token, or a server's URL and its token. Only the owner may be able to
+    read the file.
+
+    Args:
+        path: the file.
+        url: the server's URL.
+        named: see `token_source`.
+
+    Returns:
+        The token, or None; and a sentence that says why it is not used, or an empty text.
+    """
     try:
         with path.open(encoding="utf-8") as handle:
             found = os.fstat(handle.fileno())
@@ -122,7 +145,7 @@ def read_token_file(
 
 
 def _server(url: str | None) -> tuple[str, str, int, str] | None:
-    """What of a URL says which server it is."""
+    """The parts of a URL that identify the server."""
     try:
         parts = urlsplit((url or "").strip())
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]

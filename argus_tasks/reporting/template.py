@@ -1,4 +1,4 @@
-"""`sub_env`: environment variables in a text."""
+"""`sub_env`: a text with the values of environment variables filled in."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[^{}]+)\}|(?P<plain>[A-Za-z_][A-Za-z0
 
 
 def sub_env(template: str, **extra: Any) -> str:
-    """The text with `${VAR}` and `$VAR` replaced; an unknown variable stays as written.
+    """Replace `${VAR}` and `$VAR` in a text by the values of environment variables.
 
     Args:
         template: the text.
-        extra: values by name; they win over the environment's.
+        extra: values by name; they win over the environment.
+
+    Returns:
+        The text. A variable that is not known stays as it was written.
+
+    Example:
+        >>> from argus_tasks import sub_env
+        >>> sub_env("runs/${STAGE}/$NO_SUCH_VARIABLE", STAGE="test")
+        'runs/test/$NO_SUCH_VARIABLE'
     """
 
     def value(match: re.Match[str]) -> str:

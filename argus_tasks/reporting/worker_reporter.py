@@ -1,7 +1,7 @@
-"""Reporting from inside an experiment of a sweep: it joins the sweep's batch and its run's job.
+"""Report from a worker process of a sweep: its events belong to the sweep's batch and job.
 
-The worker only appends to an outbox folder that it was given; the flow's sender ships. Here is no
-network, no thread, and no event that opens or closes a batch or a job.
+A worker only appends to an outbox folder; the sender in the flow's process delivers. It uses no
+network and starts no thread, and it sends no event that opens or closes a batch or a job.
 """
 
 from __future__ import annotations
@@ -26,24 +26,33 @@ from argus_tasks.reporting.roster import Roster
 from argus_tasks.reporting.sinks import OutboxSink
 
 VARIABLE = "ARGUS_TASKS_JOINED"
-"""Set for the processes that an experiment starts; see `child_processes`."""
+"""The environment variable with the run's context for child processes; see `child_processes`."""
 
 
 @dataclass
 class JoinContext:
-    """What a worker needs to emit for one run. Plain data: goes through JSON with `to_json`."""
+    """What a worker needs to emit events for one run. `to_json` makes it plain data.
+
+    Attributes:
+        folder: the outbox folder.
+        batch_id: the sweep's batch.
+        job_id: the run's job, as the monitor has it.
+        source: the `source` of the events.
+        after: where the flow's `job_start` ends in the outbox (`str` of a Ref). No event of the
+            worker is delivered before it.
+        stop_file: for processes that the experiment starts: a file whose first byte is not 0 once
+            the run is to stop.
+    """
 
     folder: str
     batch_id: str
     job_id: str
     source: Source
     after: str | None = None
-    """Where the flow's `job_start` ends (`str` of a Ref); nothing of the worker goes before it."""
     stop_file: str | None = None
-    """For processes that the experiment starts: its first byte is not 0 once the run shall stop."""
 
     def to_json(self) -> dict[str, Any]:
-        """As handed to a worker."""
+        """As a value for JSON."""
         return asdict(self)
 
     @classmethod
@@ -53,8 +62,11 @@ class JoinContext:
 
 
 class WorkerEmitter:
-    """Emits for the run that this worker executes. Made by `joined`. It is the sink of a run's
-    context, and the batch of the jobs that the experiment's own reporters open."""
+    """Emits events for the run that this worker executes. Made by `join_run`.
+
+    It is the sink of the run's context, and the batch of the jobs that reporters within the
+    experiment open.
+    """
 
     def __init__(
         self,
@@ -64,7 +76,7 @@ class WorkerEmitter:
     ) -> None:
         self.context = context
         self.metrics: dict[str, Any] = {}
-        """What the experiment gave to `JobContext.metrics`: the flow sends it with `job_done`."""
+        """The values given to `JobContext.metrics`; the flow sends them with `job_done`."""
         self._stopped = stopped
         self._muted = muted
         self._jobs: list[JobContext] = []
@@ -74,69 +86,69 @@ class WorkerEmitter:
             self.emitter.stream.after = (Ref.parse(context.after),)
         self.chain = writer.begin()
         key = (self.chain, context.batch_id)
-        if key not in _noted:
-            Roster(Outbox(context.folder), context.batch_id).note_chain(self.chain)
-            _noted.add(key)
+        if key not in _chains_added:
+            Roster(Outbox(context.folder), context.batch_id).add_chain(self.chain)
+            _chains_added.add(key)
         self._before = writer.place()
         self._own = self._make_job()
 
     # --- The sink of a run's context ---
 
     def epoch(self, epoch: int, numbers: Mapping[str, Any]) -> None:
-        """A point of the run's curves."""
+        """Report the numbers of one epoch."""
         if not self._muted():
             self._own.point(epoch, numbers)
 
     def log(self, message: str, level: str) -> None:
-        """A line for the log view."""
+        """Send a line to the log view."""
         if not self._muted():
             self._own.log(message, level)
 
     def upload(self, path: Path, *, glob: str) -> int:
-        """Send a file, or a folder's files that match; how many were taken."""
+        """Upload a file, or the matching files of a folder. Returns how many were queued."""
         return 0 if self._muted() else self._own.upload(path, glob=glob)
 
-    # --- What the experiment's own reporters use ---
+    # --- For reporters within the experiment ---
 
     @property
     def stopped(self) -> bool:
-        """Whether this run shall stop."""
+        """Whether this run is to stop."""
         return self._stopped()
 
     def job(self) -> JobContext:
-        """The run's job, for a reporter inside the experiment."""
+        """The run's job, for a reporter within the experiment."""
         job = self._make_job()
         self._jobs.append(job)
         return job
 
     def job_opened(self, job_id: str) -> None:
-        """The flow has said so."""
+        """Do nothing: the flow reports the start of the job."""
 
     def job_closed(self, job_id: str, *, failed: bool) -> None:
-        """The flow says so."""
+        """Do nothing: the flow reports the end of the job."""
 
     def emit(self, event_type: str, job_id: str | None, data: dict[str, Any]) -> None:
-        """Append one event."""
+        """Send one event."""
         self.emitter.emit(event_type, job_id, data)
 
     @guarded(default=None)
     def add_metrics(self, metrics: dict[str, Any]) -> None:
-        """Keep metrics for the flow."""
+        """Keep metrics for the `job_done` that the flow sends."""
         plain = to_jsonable(metrics)
         if isinstance(plain, dict):
             self.metrics |= plain
 
-    # --- What the flow is told at the end ---
+    # --- For the outcome that the worker returns ---
 
     @property
     def train_epochs(self) -> int:
-        """How many epochs the experiment's own reporters have sent."""
+        """How many epochs the reporters within the experiment have reported."""
         return sum(job.epochs for job in self._jobs)
 
     @property
     def last(self) -> str | None:
-        """Where the last event of this run ends: the flow's `job_done` names it as `after`. None
-        where there was none."""
+        """Where the last event of this run ends in the outbox: the flow's `job_done` is delivered
+        after it. None where there is no event."""
         place = self.emitter.writer.place()
         return str(place) if place is not None and place != self._before else None
 
@@ -151,49 +163,55 @@ class WorkerEmitter:
 
 
 @contextmanager
-def joined(
+def join_run(
     context: JoinContext,
     stopped: Callable[[], bool] = lambda: False,
     muted: Callable[[], bool] = lambda: False,
 ) -> Iterator[WorkerEmitter]:
-    """Within, a Reporter joins this run's batch and job, and `emit` emits for it, in this thread
-    and, where only one run is joined in the process, in all threads.
+    """Within this block, reporters and `emit` belong to a run: in this thread, and in all threads
+    where the process executes only one run.
 
-    `muted`: the run is nobody's any more, and its context tells nothing.
-    Errors: OSError where the outbox folder cannot be made.
+    Args:
+        context: the run.
+        stopped: returns whether the run is to stop.
+        muted: returns whether the run has been taken from this worker; then its context emits
+            nothing more.
+
+    Raises:
+        OSError: the outbox folder cannot be made.
     """
     worker = WorkerEmitter(context, stopped, muted)
-    token = _here.set(worker)
+    token = _current.set(worker)
     _all.append(worker)
     try:
         yield worker
     finally:
         _all.remove(worker)
-        _here.reset(token)
+        _current.reset(token)
 
 
-def own() -> WorkerEmitter | None:
-    """The run that was joined in this very thread."""
-    return _here.get()
+def emitter_of_thread() -> WorkerEmitter | None:
+    """What emits for the run of this thread; None where the thread has joined none."""
+    return _current.get()
 
 
-def only() -> WorkerEmitter | None:
-    """The run that this process works for; None where there are several, or none."""
+def sole_emitter() -> WorkerEmitter | None:
+    """What emits for the only run of this process; None where it has none or several."""
     return _all[0] if len(_all) == 1 else None
 
 
-def joined_here() -> bool:
-    """Whether this process works for any run."""
+def any_run_joined() -> bool:
+    """Whether this process executes any run."""
     return bool(_all)
 
 
 def writers() -> list[SegmentWriter]:
-    """This process's chains."""
+    """The segment writers of this process."""
     return list(_writers.values())
 
 
 def close_writers() -> None:
-    """End this process's chains (a worker that goes away cleanly)."""
+    """Close the segment writers of this process, before it ends."""
     while _writers:
         _writers.popitem()[1].close()
 
@@ -203,13 +221,13 @@ def _writer_of(folder: str) -> SegmentWriter:
     writer = _writers.get(path)
     if writer is None:
         outbox = Outbox(path).create()
-        # Another host cannot see whether a chain is in use.
-        made = SegmentWriter(path, outbox, shares=not outbox.is_shared)
+        # Other hosts cannot see whether a process here uses a chain.
+        made = SegmentWriter(path, outbox, reuse_idle=not outbox.is_shared)
         writer = _writers.setdefault(path, made)
     return writer
 
 
 _writers: dict[str, SegmentWriter] = {}
-_noted: set[tuple[str, str]] = set()
+_chains_added: set[tuple[str, str]] = set()
 _all: list[WorkerEmitter] = []
-_here: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)
+_current: ContextVar[WorkerEmitter | None] = ContextVar("argus_tasks_joined", default=None)

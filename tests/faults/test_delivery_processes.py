@@ -341,7 +341,7 @@ def test_a_bad_token_that_turns_good(outbox: Path, tmp_path: Path) -> None:
         token.write_text("em_live_good")
         code, _, err = finish(child)
         assert code == 0
-        assert err.count("does not take the token") == 1, err
+        assert err.count("does not accept the token") == 1, err
         assert "em_live" not in err
         assert_once_in_order(server.rows("b"), {"train": 1_000})
     assert assert_accounts_meet(outbox)[0].waiting == 0
@@ -468,7 +468,7 @@ def test_what_goes_on_sending_has_an_end_and_can_be_turned_off(
     code, _, err = run(LATE, outbox=outbox, url=server.url, **more, ARGUS_LINGER_S="0")
     assert code == 0, err
     assert senders_of(outbox) == []
-    assert "it waits on disk for the next run" in err
+    assert "wait on this disk; the next run sends them" in err
     code, _, err = run(LATE, outbox=outbox, url=server.url, **more, ARGUS_LINGER_S="1.5")
     assert code == 0, err
     wait_for(lambda: not senders_of(outbox), 30)

@@ -18,8 +18,8 @@ import pytest
 
 from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
+from tests.support.monitor_rows import assert_reported_well
 from tests.support.sessions import records
-from tests.support.told import assert_told_well
 from tests.support.torture import WORKERS, Torture, wait_until_gone
 
 CONFIGS = 40
@@ -76,7 +76,7 @@ def tortured(tmp_path: Path, api_url: str, kills: int, seed: int) -> tuple[Tortu
 def test_killed_at_random_moments(kills: int, api_url: str, tmp_path: Path) -> None:
     _, monitor = tortured(tmp_path, api_url, kills, seed=20 + kills)
     (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert len(last) == CONFIGS
     assert {row["event_type"] for row in last.values()} == {"job_done"}
 

@@ -20,11 +20,11 @@ from argus_tasks.runs.ledger.verification import verify
 from argus_tasks.server.configuration import prefect_version
 from tests.argus_server import ArgusServer, ServerProcess
 from tests.integration.test_deployments import deployed, prefect, run_deployment, running
+from tests.support.monitor_rows import Rows, assert_reported_well
 from tests.support.prefect_api import PrefectApi
 from tests.support.servers import Bench
 from tests.support.sessions import records
 from tests.support.stock_server import StockServer
-from tests.support.told import Rows, assert_told_well
 from tests.support.torture import WORKERS, Torture
 from tests.support.waiting import wait_for
 
@@ -56,7 +56,7 @@ def assert_told_whole(torture: Torture, monitor: Rows) -> None:
     torture.assert_whole()
     torture.deliver()
     (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert len(last) == torture.configs
     assert {row["event_type"] for row in last.values()} == {"job_done"}
     assert "all is whole" in torture.command("verify", str(torture.results), "--no-prefect")

@@ -101,7 +101,7 @@ def test_the_last_line_says_what_still_waits_for_the_monitor(
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
     found = re.fullmatch(
-        r"monitor: (\d+) events wait on this disk, for the next run or for: argus-tasks"
+        r"monitor: (\d+) events wait on this disk; the next run sends them, or: argus-tasks"
         r" outbox send",
         last,
     )

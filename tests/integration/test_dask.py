@@ -10,11 +10,11 @@ import pytest
 from argus_tasks import sweep_flow
 from tests.argus_server import ArgusServer
 from tests.faults.test_nodes import configs_for, fells_its_node
-from tests.support import told_experiments
+from tests.support import reporting_experiments
 from tests.support.delivery import epochs_of
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
-from tests.support.told import assert_told_well, jobs_told
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_nodes_events_reach_the_monitor(
     kinds = {"well": "job_done", "skip": "job_done", "fail": "job_failed", "kill": "job_failed"}
     summary = sweep_flow(
         [{"kind": kind} for kind in kinds],
-        told_experiments.train,
+        reporting_experiments.train,
         results_root=results_root,
         name="nodes",
         mode="dask",
@@ -40,10 +40,10 @@ def test_the_nodes_events_reach_the_monitor(
     )
     assert (summary.succeeded, summary.skipped, summary.failed) == (1, 1, 2)
     (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert {name.rpartition("-")[2]: row["event_type"] for name, row in last.items()} == kinds
-    for rows in jobs_told(monitor, batch_id).values():
-        assert epochs_of(rows) == list(range(told_experiments.EPOCHS))
+    for rows in jobs_reported(monitor, batch_id).values():
+        assert epochs_of(rows) == list(range(reporting_experiments.EPOCHS))
 
 
 def test_a_node_that_dies_is_a_retry_of_prefects(

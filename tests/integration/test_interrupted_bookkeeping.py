@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.argus_server import ArgusServer
+from tests.support.monitor_rows import assert_reported_well
 from tests.support.prefect_api import PrefectApi
 from tests.support.processes import heed_signals
 from tests.support.sessions import records
-from tests.support.told import assert_told_well
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = 4
@@ -117,7 +117,7 @@ def test_a_success_stays_one_everywhere(
         assert set(shown) <= {"CANCELLED"}, "one that was to be the next, and has not begun"
         assert command("-m", "argus_tasks", "outbox", "send").returncode == 0
         (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-        last = assert_told_well(monitor, batch_id)
+        last = assert_reported_well(monitor, batch_id)
         assert [row["event_type"] for row in last.values()] == ["job_done"] * len(found)
         whole = command("-m", "argus_tasks", "verify", str(results))
         assert "all is whole" in whole.stdout, whole.stdout + whole.stderr

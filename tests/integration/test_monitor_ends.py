@@ -15,9 +15,9 @@ import pytest
 from tests.argus_server import ArgusServer, Faults
 from tests.integration.test_deployments import deployed, prefect, run_deployment, running
 from tests.integration.test_stopping import ROOT, marks, wait_for
+from tests.support.monitor_rows import assert_reported_well, jobs_reported, kinds
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
-from tests.support.told import assert_told_well, jobs_told, kinds
 
 SWEEP = """
 name: {name}
@@ -64,7 +64,7 @@ class Sweep:
     def start(
         self,
         *,
-        experiment: str = "told_experiments:until_stopped",
+        experiment: str = "reporting_experiments:until_stopped",
         mode: str = "process_pool",
         seconds: float = 600,
         x: str = "[0, 1, 2, 3]",
@@ -123,7 +123,7 @@ def ends(process: subprocess.Popen[str], code: int, seconds: float = 90) -> str:
 
 def assert_stopped(sweep: Sweep, by: str, jobs: int = 2) -> None:
     """The batch can be resumed on the monitor, and so can every job that had begun."""
-    last = assert_told_well(sweep.monitor, sweep.batch_id)
+    last = assert_reported_well(sweep.monitor, sweep.batch_id)
     assert {row["data"]["cause"] for row in last.values()} == {f"stopped by {by.split()[0]}"}
     assert all(row["data"]["resumable"] for row in last.values())
     assert len(last) == jobs
@@ -208,19 +208,19 @@ def test_a_killed_process_and_its_next_start(sweep: Sweep) -> None:
     process.communicate()
     first = sweep.batch_id
     assert sweep.monitor.batch(first)["status"] == "running"
-    cut = set(jobs_told(sweep.monitor, first))
+    cut = set(jobs_reported(sweep.monitor, first))
 
     # x=0 is given up, and was cut; the others are taken up, and one more is there.
-    again = sweep.start(experiment="told_experiments:until_stopped", x="[1, 2, 3]")
+    again = sweep.start(experiment="reporting_experiments:until_stopped", x="[1, 2, 3]")
     wait_for(lambda: marks(sweep.folder) >= 4)
     os.killpg(again.pid, signal.SIGINT)
     ends(again, 130)
     assert {row["batch_id"] for row in sweep.monitor.rows()} == {first}
-    last = assert_told_well(sweep.monitor, first)
+    last = assert_reported_well(sweep.monitor, first)
     assert cut == {"x0", "x1"}
     assert last["x0"]["data"]["cause"] == "parent lost"
-    assert kinds(jobs_told(sweep.monitor, first)["x0"]).count("job_start") == 1
-    assert kinds(jobs_told(sweep.monitor, first)["x1"]).count("job_start") == 2
+    assert kinds(jobs_reported(sweep.monitor, first)["x0"]).count("job_start") == 1
+    assert kinds(jobs_reported(sweep.monitor, first)["x1"]).count("job_start") == 2
     assert last["x1"]["data"]["cause"] == "stopped by user"
     assert kinds(sweep.monitor.rows(first)).count("batch_start") == 2
 
@@ -234,7 +234,7 @@ def test_repair_closes_what_nobody_takes_up(sweep: Sweep) -> None:
     process.communicate()
     repair = ("status", "--results-root", str(sweep.results), "--repair")
     assert "on the monitor: 2 jobs" in ends(sweep.command(*repair), 0)
-    last = assert_told_well(sweep.monitor, sweep.batch_id)
+    last = assert_reported_well(sweep.monitor, sweep.batch_id)
     assert {row["data"]["cause"] for row in last.values()} == {"parent lost"}
     assert all(row["data"]["resumable"] for row in last.values())
     batch = sweep.monitor.batch(sweep.batch_id)
@@ -263,7 +263,7 @@ def test_a_served_flow_run_is_cancelled_or_killed(sweep: Sweep, api_url: str) ->
                     api_url,
                     root,
                     "--param",
-                    "experiment=tests.support.told_experiments:until_stopped",
+                    "experiment=tests.support.reporting_experiments:until_stopped",
                     "--flow-run-name",
                     name,
                     configs=configs,
@@ -281,7 +281,7 @@ def test_a_served_flow_run_is_cancelled_or_killed(sweep: Sweep, api_url: str) ->
                 wait_for(lambda t=turn: batches(sweep) - seen(sweep, t))
                 (batch_id,) = batches(sweep) - seen(sweep, turn)
                 wait_for(lambda b=batch_id: sweep.monitor.batch(b)["status"] == "failed")
-                last = assert_told_well(sweep.monitor, batch_id)
+                last = assert_reported_well(sweep.monitor, batch_id)
                 cause = "stopped by Prefect" if turn == 0 else "parent lost"
                 assert [row["data"]["cause"] for row in last.values()] == [cause] * 2
                 for mark in (sweep.folder / "marks").iterdir():

@@ -14,12 +14,12 @@ from argus_tasks.orchestration.prefect_artifacts import monitor_plots as key_plo
 from argus_tasks.reporting import batch_reporter as batch_reporting
 from argus_tasks.session import end_deadline
 from tests.argus_server import ArgusServer, Faults
-from tests.support import experiments, told_experiments
+from tests.support import experiments, reporting_experiments
 from tests.support.delivery import assert_accounts_meet, epochs_of
-from tests.support.told import assert_told_well, jobs_told, kinds
-from tests.support.told_experiments import EPOCHS
+from tests.support.monitor_rows import assert_reported_well, jobs_reported, kinds
+from tests.support.reporting_experiments import EPOCHS
 
-TRAIN = "tests.support.told_experiments:train"
+TRAIN = "tests.support.reporting_experiments:train"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def monitor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ArgusSe
     monkeypatch.setenv("ARGUS_TASKS_RAISE", "1")
     # A busy machine may need longer than a sweep waits for its monitor.
     monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "30")
-    monkeypatch.setattr(batch_reporting, "_PATIENCE_WITH_THE_AWAY_S", 30.0)
+    monkeypatch.setattr(batch_reporting, "_WAIT_WHILE_FAILING_S", 30.0)
     with ArgusServer() as server:
         monkeypatch.setenv("ARGUS_URL", server.url)
         yield server
@@ -82,14 +82,14 @@ def test_every_kind_of_end(
         **options,
     )
     batch_id = only_batch(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     names = {f"mlp-nile-s3-{kind}": kind for kind in expected}
     assert set(last) == set(names)
     for name, row in last.items():
         kind = names[name]
         wanted, cause = expected[kind]
         assert (row["event_type"], row["data"].get("cause")) == (wanted, cause), name
-        mine = jobs_told(monitor, batch_id)[name]
+        mine = jobs_reported(monitor, batch_id)[name]
         attempts = 2 if kind == "flaky" else 1
         assert epochs_of(mine) == list(range(EPOCHS)) * attempts
         assert kinds(mine).count("job_start") == 1
@@ -114,7 +114,7 @@ def test_every_kind_of_end(
     assert last["mlp-nile-s3-flaky"]["data"]["attempts"] == 2
     lines = [
         row["data"]["line"]
-        for row in jobs_told(monitor, batch_id)["mlp-nile-s3-flaky"]
+        for row in jobs_reported(monitor, batch_id)["mlp-nile-s3-flaky"]
         if row["event_type"] == "log_line"
     ]
     assert lines == ["attempt 1 failed: ConnectionResetError: for now; trying again"]
@@ -151,12 +151,12 @@ def test_reporters_metrics_and_uploads_in_experiments(
         )
         assert summary.ok
         (batch_id,) = {row["batch_id"] for row in monitor.rows()} - before
-        (mine,) = jobs_told(monitor, batch_id).values()
-        assert_told_well(monitor, batch_id)
+        (mine,) = jobs_reported(monitor, batch_id).values()
+        assert_reported_well(monitor, batch_id)
         assert monitor.batch(batch_id)["status"] == "done"
         return mine
 
-    mine = ran(told_experiments.with_reporter)
+    mine = ran(reporting_experiments.with_reporter)
     assert epochs_of(mine) == list(range(EPOCHS))
     assert mine[-1]["data"]["metrics"] == {"accuracy": 0.9, "loss": 0.25}
     assert mine[-1]["data"]["train_epochs"] == EPOCHS
@@ -164,7 +164,7 @@ def test_reporters_metrics_and_uploads_in_experiments(
         f"in {mine[0]['batch_id']}"
     ]
 
-    mine = ran(told_experiments.with_metrics)
+    mine = ran(reporting_experiments.with_metrics)
     points = [row["data"] for row in mine if row["event_type"] == "job_epoch"]
     assert points == [
         point
@@ -176,23 +176,23 @@ def test_reporters_metrics_and_uploads_in_experiments(
     ]
     assert mine[-1]["data"]["train_epochs"] == EPOCHS
 
-    mine = ran(told_experiments.waits, mode="thread")
+    mine = ran(reporting_experiments.waits, mode="thread")
     assert epochs_of(mine) == list(range(EPOCHS))
 
-    mine = ran(told_experiments.burns, config={"mb": 150, "cpu_s": 0.2})
+    mine = ran(reporting_experiments.burns, config={"mb": 150, "cpu_s": 0.2})
     used = mine[-1]["data"]["resources"]
     assert 150 < used["peak_ram_mb"] < 400
     assert 0.2 <= used["cpu_s"] < 2
 
-    mine = ran(told_experiments.with_child)
+    mine = ran(reporting_experiments.with_child)
     assert epochs_of(mine) == list(range(50))
     assert mine[-1]["data"]["metrics"] == {"accuracy": 0.75, "loss": 0.25}
     assert mine[-1]["data"]["train_epochs"] == 50
 
-    mine = ran(told_experiments.with_fork)
+    mine = ran(reporting_experiments.with_fork)
     assert epochs_of(mine) == [0, 1, *range(50)]
 
-    ran(told_experiments.with_upload)
+    ran(reporting_experiments.with_upload)
     assert monitor.wait_for(lambda server: len(server.artifacts) == 1)
 
 
@@ -201,7 +201,7 @@ def test_a_warm_workers_peak_is_that_of_each_run(
 ) -> None:
     sweep_flow(
         [{"mb": mb, "cpu_s": 0.0} for mb in (200, 1)],
-        told_experiments.burns,
+        reporting_experiments.burns,
         results_root=tmp_path / "results",
         workers=1,
     )
@@ -233,7 +233,7 @@ def test_a_failed_batch_is_opened_again_and_a_done_one_goes_on_as_the_next(
     assert monitor.batch(first)["status"] == "failed"
 
     start({"x": 1})  # the failed one is given up
-    assert_told_well(monitor, first)
+    assert_reported_well(monitor, first)
     batch = monitor.batch(first)
     assert batch["status"] == "done"
     assert batch["start"]["n_total_jobs"] == 1
@@ -248,7 +248,7 @@ def test_a_failed_batch_is_opened_again_and_a_done_one_goes_on_as_the_next(
     assert batch["status"] == "done"
     assert batch["start"]["n_total_jobs"] == 2
     assert (batch["start"]["reused"], batch["start"]["continues"]) == (1, first)
-    last = assert_told_well(monitor, second)
+    last = assert_reported_well(monitor, second)
     assert len(last) == 2
     assert {row["job_id"] for row in last.values()}.isdisjoint(monitor.jobs(first))
 
@@ -268,7 +268,7 @@ def test_a_sweep_that_lasts_leaves_its_key_plots_with_the_job_that_leads(
     assert summary.ok
     assert monitor.wait_for(lambda server: len(server.artifacts) == 3, 60)
     batch_id = only_batch(monitor)
-    assert len(assert_told_well(monitor, batch_id)) == 3
+    assert len(assert_reported_well(monitor, batch_id)) == 3
     batch = monitor.batch(batch_id)
     assert (batch["status"], batch["n_done"], batch["n_failed"]) == ("done", 3, 0)
     ((job_id, label),) = {(one["id"], one["label"]) for one in monitor.artifacts}
@@ -284,13 +284,13 @@ def test_a_sweep_that_lasts_leaves_its_key_plots_with_the_job_that_leads(
 def test_each_call_of_a_runner_is_a_batch(
     served: str, monitor: ArgusServer, tmp_path: Path
 ) -> None:
-    runner = ExpRunner([{"x": 1}, {"x": 1}], tmp_path / "results", told_experiments.train)
+    runner = ExpRunner([{"x": 1}, {"x": 1}], tmp_path / "results", reporting_experiments.train)
     for _ in range(2):
         runner.run(mode="process_pool", workers=2)
     batches = {row["batch_id"] for row in monitor.rows()}
     assert len(batches) == 2
     for batch_id in batches:
-        assert len(assert_told_well(monitor, batch_id)) == 2
+        assert len(assert_reported_well(monitor, batch_id)) == 2
         assert monitor.batch(batch_id)["status"] == "done"
 
 
@@ -326,7 +326,7 @@ def test_an_end_that_was_sent_and_not_noted_is_not_sent_again(
     monkeypatch.setenv("ARGUS_DRAIN_DEADLINE_S", "10")
     assert sweep_flow(configs, TRAIN, results_root=tmp_path / "r", name="n", project="p").ok
     batch_id = only_batch(monitor)
-    assert_told_well(monitor, batch_id)
+    assert_reported_well(monitor, batch_id)
     assert kinds(monitor.rows(batch_id)).count("job_done") == 2
     assert monitor.batch(batch_id)["status"] == "done"
     assert monitor.batch(batch_id)["n_done"] == 2
@@ -334,6 +334,6 @@ def test_an_end_that_was_sent_and_not_noted_is_not_sent_again(
     # Nothing waits any more, so an end that has no note counts as not sent.
     notes.write_text("".join(f"{line}\n" for line in lines))
     assert sweep_flow(configs, TRAIN, results_root=tmp_path / "r", name="n", project="p").ok
-    last = jobs_told(monitor, batch_id)["x1"][-1]["data"]
+    last = jobs_reported(monitor, batch_id)["x1"][-1]["data"]
     assert (last["status"], last["metrics"]) == ("DONE", {"loss": 0.25})
     monitor.close()

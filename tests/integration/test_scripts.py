@@ -14,8 +14,8 @@ import pytest
 
 from argus_tasks import sweep_flow
 from tests.argus_server import ArgusServer
+from tests.support.monitor_rows import assert_reported_well, jobs_reported, kinds
 from tests.support.sessions import records
-from tests.support.told import assert_told_well, jobs_told, kinds
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -54,14 +54,14 @@ def test_an_example_runs_by_its_documented_command(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 of 12 succeeded" in done.stdout
-    last = assert_told_well(monitor, only_batch(monitor))
+    last = assert_reported_well(monitor, only_batch(monitor))
     assert len(last) == 12
     row = last["momentum-lr0.1-s1"]
     assert row["event_type"] == "job_done"
     assert set(row["data"]["metrics"]) >= {"mse", "error_a"}
     curves = [
         row
-        for row in jobs_told(monitor, only_batch(monitor))["momentum-lr0.1-s1"]
+        for row in jobs_reported(monitor, only_batch(monitor))["momentum-lr0.1-s1"]
         if row["event_type"] == "job_epoch"
     ]
     assert len(curves) == (20 if name == "script" else 0)
@@ -100,13 +100,13 @@ def test_a_scripts_reporter_joins_its_run(
     )
     assert (summary.succeeded, summary.failed) == (1, 1)
     batch_id = only_batch(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     good, bad = last["good"], last["bad"]
     assert good["event_type"] == "job_done"
     assert good["data"]["metrics"] == {"acc": 0.5, "loss": 0.25, "val_loss": 0.5}
     assert bad["event_type"] == "job_failed"
     assert bad["data"]["reason"].startswith("exit 3")
-    jobs = jobs_told(monitor, batch_id)
+    jobs = jobs_reported(monitor, batch_id)
     # The script's lines and the worker's come by two ways: their order among each other is open.
     told = kinds(jobs["good"])
     assert sorted(told) == sorted(["job_start", *["job_epoch"] * 4, "log_line", "job_done"])

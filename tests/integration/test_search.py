@@ -21,9 +21,9 @@ from argus_tasks import sweep_flow
 from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
 from tests.integration.test_stopping import wait_for
+from tests.support.monitor_rows import assert_reported_well, jobs_reported, kinds
 from tests.support.prefect_api import PrefectApi
 from tests.support.sessions import records
-from tests.support.told import assert_told_well, jobs_told, kinds
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["a", "b", "c", "d", "e", "f", "segfault", "hopeless"]
@@ -94,8 +94,8 @@ def test_a_search_is_told_trial_by_trial(served: str, monitor: ArgusServer, tmp_
     assert len((hopeless["dir"] / "reports.jsonl").read_text().splitlines()) < 300
 
     (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-    last = assert_told_well(monitor, batch_id)
-    starts = [jobs[0]["data"] for jobs in jobs_told(monitor, batch_id).values()]
+    last = assert_reported_well(monitor, batch_id)
+    starts = [jobs[0]["data"] for jobs in jobs_reported(monitor, batch_id).values()]
     assert {start["optuna"]["study_name"] for start in starts} == {study(root).study_name}
     assert sorted(start["optuna"]["trial_number"] for start in starts) == list(range(8))
     first = next(row for row in monitor.rows(batch_id) if row["event_type"] == "batch_start")
@@ -164,8 +164,8 @@ def test_the_example_runs_by_its_command_and_is_told(
     states = {trial.state.name for trial in study(tmp_path / "examples/search/results").trials}
     assert states == {"COMPLETE", "PRUNED"}
     (batch_id,) = {row["batch_id"] for row in monitor.rows()}
-    assert_told_well(monitor, batch_id)
-    jobs = jobs_told(monitor, batch_id).values()
+    assert_reported_well(monitor, batch_id)
+    jobs = jobs_reported(monitor, batch_id).values()
     numbers = [job[0]["data"]["optuna"]["trial_number"] for job in jobs]
     assert sorted(numbers) == list(range(30))
     assert all("job_epoch" in kinds(job) for job in jobs)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches, points
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,10 +41,10 @@ def test_its_command_shows_its_batch(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (batch_id,) = batches(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert len(last) == jobs
     assert monitor.batch(batch_id)["status"] == "done"
-    for job, rows in jobs_told(monitor, batch_id).items():
+    for job, rows in jobs_reported(monitor, batch_id).items():
         accuracy = [point.get("val_accuracy") for point in points(rows)]
         assert len(accuracy) == 8, job
         assert accuracy[-1] > 0.8, job

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches, only_job, points, stop_pressed
 from tests.support.delivery import assert_accounts_meet
-from tests.support.told import assert_told_well, jobs_told, kinds
+from tests.support.monitor_rows import assert_reported_well, jobs_reported, kinds
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "tests" / "support" / "hydra_app" / "app.py"
@@ -48,7 +48,7 @@ def test_a_multirun_is_a_batch_with_a_job_a_trial(monitor: ArgusServer, tmp_path
     done = app(tmp_path, "-m", "lr=0.5,1.5,0.1", "model.width=4,8", "end=fails")
     assert done.returncode == 1
     (batch_id,) = batches(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     expected = {
         f"{number}-end=fails-lr={lr}-model.width={width}": lr
         for number, (lr, width) in enumerate(
@@ -59,7 +59,7 @@ def test_a_multirun_is_a_batch_with_a_job_a_trial(monitor: ArgusServer, tmp_path
     for name, lr in expected.items():
         failed = float(lr) > 1
         assert last[name]["event_type"] == ("job_failed" if failed else "job_done")
-        assert len(points(jobs_told(monitor, batch_id)[name])) == 3
+        assert len(points(jobs_reported(monitor, batch_id)[name])) == 3
         if failed:
             assert last[name]["data"]["reason"] == "ValueError: too fast"
             assert "in main" in last[name]["data"]["error"]
@@ -78,10 +78,10 @@ def test_a_launcher_of_processes_reports_to_the_same_batch(
     )
     assert done.returncode == 0, done.stderr
     (batch_id,) = batches(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert [name[0] for name in sorted(last)] == ["0", "1", "2", "3"]
     assert kinds(list(last.values())) == ["job_done"] * 4
-    assert all(len(points(rows)) == 3 for rows in jobs_told(monitor, batch_id).values())
+    assert all(len(points(rows)) == 3 for rows in jobs_reported(monitor, batch_id).values())
     batch = monitor.batch(batch_id)
     assert (batch["status"], batch["end"]["n_done"]) == ("done", 4)
     assert kinds(monitor.rows(batch_id)).count("batch_start") == 1
@@ -93,7 +93,7 @@ def test_the_stop_button_ends_a_multirun(monitor: ArgusServer, tmp_path: Path) -
         done = app(tmp_path, "-m", "lr=range(0,60)", "pause_s=0.2")
     assert done.returncode == 130, done.stderr
     (batch_id,) = batches(monitor)
-    last = assert_told_well(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
     assert 1 <= len(last) < 60
     assert set(kinds(list(last.values()))) == {"job_done"}
     assert monitor.batch(batch_id)["end"]["reason"] == "Stopped: by alice"

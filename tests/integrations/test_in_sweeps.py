@@ -11,7 +11,7 @@ import pytest
 from argus_tasks import SweepStopped, sweep_flow
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches, points, stop_pressed
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 
 EXPERIMENT = "tests.support.trainings:experiment"
 WELL = ("lightning.pytorch", "pytorch_lightning", "keras", "hydra")
@@ -34,8 +34,8 @@ def test_they_report_for_their_runs(served: str, monitor: ArgusServer, tmp_path:
     )
     assert (summary.succeeded, summary.failed) == (len(WELL), 1)
     (batch_id,) = batches(monitor)
-    last = assert_told_well(monitor, batch_id)
-    told = jobs_told(monitor, batch_id)
+    last = assert_reported_well(monitor, batch_id)
+    told = jobs_reported(monitor, batch_id)
     assert len(told) == len(configs) + 1
     for name, rows in told.items():
         run_dir = Path(rows[0]["data"]["run_dir"])
@@ -72,8 +72,8 @@ def test_a_stop_of_the_sweep_ends_the_trainings_themselves(
             stop_grace_s=60,
         )
     (batch_id,) = batches(monitor)
-    assert_told_well(monitor, batch_id)
-    for rows in jobs_told(monitor, batch_id).values():
+    assert_reported_well(monitor, batch_id)
+    for rows in jobs_reported(monitor, batch_id).values():
         run_dir = Path(rows[0]["data"]["run_dir"])
         run = json.loads((run_dir / "run.json").read_text())
         assert (run["error_type"], run["resumable"]) == ("Stopped", True)

@@ -17,7 +17,7 @@ from argus_tasks.integrations.keras import ArgusCallback
 from tests.argus_server import ArgusServer
 from tests.support import tiny_keras
 from tests.support.callbacks import batches, only_job, points, stop_pressed
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings(
@@ -167,8 +167,8 @@ def test_within_a_job_it_reports_there(monitor: ArgusServer) -> None:
     with Reporter("mine") as reporter, reporter.job("first"):
         tiny_keras.fit(tiny_keras.model(), ArgusCallback("not used"), epochs=1)
     (batch_id,) = batches(monitor)
-    assert set(assert_told_well(monitor, batch_id)) == {"first"}
-    assert len(points(jobs_told(monitor, batch_id)["first"])) == 1
+    assert set(assert_reported_well(monitor, batch_id)) == {"first"}
+    assert len(points(jobs_reported(monitor, batch_id)["first"])) == 1
 
 
 def test_other_processes_of_a_training_are_silent(monitor: ArgusServer, tmp_path: Path) -> None:

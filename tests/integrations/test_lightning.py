@@ -15,7 +15,7 @@ from argus_tasks.integrations.lightning import ArgusCallback
 from tests.argus_server import ArgusServer
 from tests.support import lit
 from tests.support.callbacks import batches, only_job, points, stop_pressed
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 ROOT = Path(__file__).parents[2]
@@ -132,8 +132,8 @@ def test_within_a_job_or_a_batch_it_reports_there(monitor: ArgusServer, tmp_path
         with reporter.job("third") as job, reporter.job("fourth"):
             fit(ArgusCallback(job=job))
     (batch_id,) = batches(monitor)
-    assert set(assert_told_well(monitor, batch_id)) == {"first", "second", "third", "fourth"}
-    told = jobs_told(monitor, batch_id)
+    assert set(assert_reported_well(monitor, batch_id)) == {"first", "second", "third", "fourth"}
+    told = jobs_reported(monitor, batch_id)
     assert {name: len(points(told[name])) for name in told} == {
         "first": 1,
         "second": 1,

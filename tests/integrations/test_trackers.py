@@ -21,8 +21,8 @@ from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.argus_server import ArgusServer
 from tests.support.callbacks import batches
+from tests.support.monitor_rows import assert_reported_well
 from tests.support.sessions import records, request_for, run_configs, run_session
-from tests.support.told import assert_told_well
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "trackers"
 
@@ -217,7 +217,7 @@ def test_the_example_by_its_command(monitor: ArgusServer, tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     (batch_id,) = batches(monitor)
-    assert len(assert_told_well(monitor, batch_id)) == 3
+    assert len(assert_reported_well(monitor, batch_id)) == 3
     assert monitor.batch(batch_id)["status"] == "done"
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert len(MlflowClient(store).search_runs(["1"])) == 3

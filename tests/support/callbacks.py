@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.argus_server import ArgusServer
-from tests.support.told import assert_told_well, jobs_told
+from tests.support.monitor_rows import assert_reported_well, jobs_reported
 
 
 def batches(monitor: ArgusServer) -> list[str]:
@@ -25,8 +25,8 @@ def only_job(monitor: ArgusServer, batch_id: str | None = None) -> list[dict[str
     """The rows of a batch's only job, the batch told of as it must be."""
     if batch_id is None:
         (batch_id,) = batches(monitor)
-    assert_told_well(monitor, batch_id)
-    (rows,) = jobs_told(monitor, batch_id).values()
+    assert_reported_well(monitor, batch_id)
+    (rows,) = jobs_reported(monitor, batch_id).values()
     return rows
 
 

@@ -27,9 +27,9 @@ from typing import Any
 from argus_tasks.runs.ledger.claims import standing_claims
 from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
+from tests.support.monitor_rows import assert_reported_well
 from tests.support.processes import heed_signals, processes_with
 from tests.support.sessions import records
-from tests.support.told import assert_told_well
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -243,7 +243,7 @@ class ModeTorture:
     def _assert_monitor(self) -> None:
         ends: Counter[str] = Counter()
         for batch_id in {row["batch_id"] for row in self.monitor.rows()}:
-            last = assert_told_well(self.monitor, batch_id)
+            last = assert_reported_well(self.monitor, batch_id)
             ends.update(row["event_type"] for row in last.values())
         assert ends == {"job_done": self.configs}, ends
 

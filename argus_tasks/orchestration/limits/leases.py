@@ -72,7 +72,7 @@ class Leases:
             # A server that was restarted has forgotten its leases, and still counts their slots.
             lost += now - lease.renewed_at < LEASE_S
         if lost:
-            self._uncount(lost)
+            self._take_out_of_totals(lost)
 
     def give_back_all(self) -> None:
         """Give back what is held, as the limit allows; the rest comes back with its lease."""
@@ -85,9 +85,9 @@ class Leases:
         count = len(self._leases)
         self.give_back_all()
         if count:
-            self._uncount(count)
+            self._take_out_of_totals(count)
 
-    def _uncount(self, count: int) -> None:
+    def _take_out_of_totals(self, count: int) -> None:
         limit = self._server.read(self._name)
         if limit is not None:
             self._server.change(self._name, active_slots=max(0, limit.taken - count))

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import TaskRunContext
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.monitoring.orphaned_jobs import close_lost_batches
+from argus_tasks.monitoring.orphaned_jobs import close_orphaned_batches
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.session.observer import SessionObserver
 
@@ -55,7 +55,7 @@ def close_batch_of_dead_flow(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
     that has closed it itself is left alone."""
     try:
         request = resolve(**flow_run.parameters)
-        close_lost_batches(request.results_root, str(flow_run.id))
+        close_orphaned_batches(request.results_root, str(flow_run.id))
     except BadInput:
         return  # called by a script, with its session: that one's process is not a runner's
     except Exception:

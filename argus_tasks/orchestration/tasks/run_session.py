@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 
 from argus_tasks.base import interrupts
-from argus_tasks.base.deadline import Reserved
+from argus_tasks.base.deadline import ReservedDeadline
 from argus_tasks.monitoring.sweep_monitor import reported
 from argus_tasks.orchestration.limits.limits import keep_limits
 from argus_tasks.orchestration.mirror.mirror import Mirror, make_the_last_calls_short
@@ -113,8 +113,8 @@ def run_session(given: SessionParameter) -> State[Any]:
 
 @contextmanager
 def _heeded(session: SweepSession) -> Iterator[None]:
-    with interrupts.heeding(session.stops.on_signal):
-        interrupts.hold_from_now_on()
+    with interrupts.listening(session.stops.on_signal):
+        interrupts.stop_raising()
         yield
 
 
@@ -197,7 +197,7 @@ def _settle(given: SessionParameter, mirror: Mirror, task_runs: TaskRunRecords) 
     whole = session.stops.deadline
     if not session.stops.interrupted and given.revive_server():
         whole.allow(_START_S)
-    deadline = Reserved(whole, _RESERVE_S)
+    deadline = ReservedDeadline(whole, _RESERVE_S)
     session.progress.waits_for("Prefect's server", deadline)
     report = mirror.settle(
         task_runs.expected, deadline=deadline, progress=session.progress.recorded

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.context_stack import Here
+from argus_tasks.base.context_stack import ContextStack
 from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
@@ -134,7 +134,7 @@ class RunContext:
         self._saw_stop = self._saw_stop or self._stop()
         return self._saw_stop
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def log_metric(
         self,
         step: int,
@@ -158,7 +158,7 @@ class RunContext:
         if curve is not None:
             self._tell_epoch(int(step), {curve_name(key, curve): metrics[key] for key in metrics})
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def epoch(self, epoch: int, **metrics: Any) -> None:
         """An epoch's numbers: a line of `metrics.jsonl`, and a point of the monitor's curves.
 
@@ -169,7 +169,7 @@ class RunContext:
         self._note_metric(epoch, metrics, "train", "fit")
         self._tell_epoch(epoch, metrics)
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def report(self, step: int, value: float) -> None:
         """Tell a search's pruner how the trial is doing; without a search nothing happens.
 
@@ -191,13 +191,13 @@ class RunContext:
         self._saw_prune = self._saw_prune or self._trial.should_prune()
         return self._saw_prune
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def log(self, message: str, level: str = "INFO") -> None:
         """A line for `run.log` and the monitor; `level` is DEBUG, INFO, WARNING or ERROR."""
         self.logger.log(_LEVELS.get(level.lower(), logging.INFO), "%s", message)
         self._sink.log(message, level)
 
-    @interrupts.holding()
+    @interrupts.deferring()
     def upload(self, path: str | Path, *, glob: str = "**/*.png") -> int:
         """Send a picture or PDF, or a folder's files that match `glob`, to the monitor.
 
@@ -251,5 +251,5 @@ def curve_name(name: str, curve: str) -> str:
     return str(name) if whose else f"{curve}_{name}"
 
 
-running: Here[RunContext] = Here("run")
+running: ContextStack[RunContext] = ContextStack("run")
 """The run whose experiment is being called."""

@@ -24,7 +24,7 @@ from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.locks import locked
-from argus_tasks.base.processes import is_near, this_process
+from argus_tasks.base.processes import shares_pid_space, this_process
 from argus_tasks.runs.ledger.sweep_folder import checked_line, is_gone
 from argus_tasks.runs.record.layout import CLAIMS_FOLDER, STARTS_JSONL, SWEEP_FOLDER, is_plain
 
@@ -162,7 +162,7 @@ class Claims:
     def is_dead(self, claim: Claim) -> bool:
         """Whether a claim's owner is known to be no more."""
         return _known_dead(claim) or (
-            not is_near(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
+            not shares_pid_space(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
         )
 
     def _now(self) -> float:
@@ -266,7 +266,7 @@ def standing_claims(results_root: Path) -> list[Claim]:
 def seems_dead(claim: Claim) -> bool:
     """Whether a claim's owner is no more; another host's by this host's clock."""
     return _known_dead(claim) or (
-        not is_near(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
+        not shares_pid_space(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
     )
 
 

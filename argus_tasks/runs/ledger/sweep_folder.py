@@ -31,7 +31,7 @@ from argus_tasks.base.files import (
 from argus_tasks.base.ids import new_batch_id
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.locks import ProcessLock, is_free, locked
-from argus_tasks.base.processes import is_dead, is_near, this_process
+from argus_tasks.base.processes import is_dead, shares_pid_space, this_process
 from argus_tasks.base.redact import holds_secrets
 from argus_tasks.runs.record.layout import (
     LEDGER_JSONL,
@@ -290,7 +290,7 @@ def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bo
     """
     return is_dead(process) or (
         process.get("boot_id") == boot_id() is not None
-        and not is_near(process)
+        and not shares_pid_space(process)
         and is_plain(batch_id)
         and is_free(f"{results_root}/{SWEEP_FOLDER}/{batch_id}/{_BATCH_LOCK}")
     )

@@ -18,7 +18,7 @@ from argus_tasks.workers.attempts.messages import Outcome, Reported
 from argus_tasks.workers.attempts.resource_usage import ResourceUsage
 
 if TYPE_CHECKING:
-    from argus_tasks.reporting.child_processes import Descendants
+    from argus_tasks.reporting.child_processes import ChildProcesses
     from argus_tasks.reporting.worker_reporter import JoinContext, WorkerEmitter
     from argus_tasks.workers.attempts.messages import Assignment
     from argus_tasks.workers.attempts.stop_flag import StopFlag
@@ -45,19 +45,19 @@ class AttemptReport:
 
 class _Joined(AttemptReport):
     def __init__(
-        self, worker: WorkerEmitter, descendants: Descendants | None, used: ResourceUsage
+        self, worker: WorkerEmitter, children: ChildProcesses | None, used: ResourceUsage
     ) -> None:
         self.sink = worker
         self._worker = worker
-        self._descendants = descendants
+        self._children = children
         self._used = used
 
     def add_to(self, outcome: Outcome, epochs: int) -> Outcome:
         last = self._worker.last
         places, metrics = [last] if last else [], dict(self._worker.metrics)
         epochs += self._worker.train_epochs
-        if self._descendants is not None:
-            theirs = self._descendants.look()
+        if self._children is not None:
+            theirs = self._children.collect()
             places += theirs.places
             metrics = theirs.metrics | metrics
             epochs += theirs.epochs
@@ -88,17 +88,17 @@ def attempt_report(
     if context is None:
         yield AttemptReport()
         return
-    from argus_tasks.reporting.child_processes import passed_on
-    from argus_tasks.reporting.worker_reporter import joined
+    from argus_tasks.reporting.child_processes import export_run
+    from argus_tasks.reporting.worker_reporter import join_run
 
     with ExitStack() as stack:
         try:
-            worker = stack.enter_context(joined(context, stop.is_set, abandoned))
-            descendants = None
+            worker = stack.enter_context(join_run(context, stop.is_set, abandoned))
+            children = None
             if alone:
                 context.stop_file = f"/proc/{os.getpid()}/fd/{stop.descriptor}"
-                descendants = stack.enter_context(passed_on(context))
-            report: AttemptReport = _Joined(worker, descendants, used)
+                children = stack.enter_context(export_run(context))
+            report: AttemptReport = _Joined(worker, children, used)
         except Exception as error:  # noqa: BLE001 - a monitor never ends a run
             log.warning("argus-tasks: a run is not reported to the monitor: %r", error)
             report = AttemptReport()

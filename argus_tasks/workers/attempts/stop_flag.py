@@ -6,7 +6,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from argus_tasks.base.memfile import nameless_file
+from argus_tasks.base.memfile import anonymous_file
 
 RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime", "disk full")
 """The rules by which a sweep stops itself (the section `stop`, and `session.disk_room`)."""
@@ -41,6 +41,6 @@ class StopFlag:
 
 
 def _make() -> int:
-    descriptor = nameless_file("stop")
+    descriptor = anonymous_file("stop")
     os.ftruncate(descriptor, 1)
     return descriptor

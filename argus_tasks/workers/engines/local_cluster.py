@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.process_tree import inherit_orphans, kill_all_below
+from argus_tasks.base.process_tree import inherit_orphans, kill_descendants
 from argus_tasks.base.server_login import environment_for_experiments
 
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
@@ -114,7 +114,7 @@ def main(answer: int, parent: int, module: str) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent says so
         send(error=f"{type(error).__name__}: {error}")
     finally:
-        kill_all_below(_KILL_PATIENCE_S)
+        kill_descendants(_KILL_PATIENCE_S)
         shutil.rmtree(scratch, ignore_errors=True)
         os._exit(0)
 

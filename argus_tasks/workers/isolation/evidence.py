@@ -10,7 +10,7 @@ import signal
 import struct
 import sys
 
-from argus_tasks.base.memfile import nameless_file, take_text
+from argus_tasks.base.memfile import anonymous_file, take_text
 from argus_tasks.base.oom_kills import OomCounter
 from argus_tasks.workers.isolation.death import Death
 
@@ -23,7 +23,7 @@ class Evidence:
 
     def __init__(self) -> None:
         self._counter = OomCounter()
-        self._stacks = nameless_file("stacks")
+        self._stacks = anonymous_file("stacks")
         self._before = mmap.mmap(-1, _COUNT.size)
         self.attempt_starts()
 

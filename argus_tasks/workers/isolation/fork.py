@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from argus_tasks.base.memfile import nameless_file
-from argus_tasks.base.process_tree import die_with, kill_all_below
+from argus_tasks.base.memfile import anonymous_file
+from argus_tasks.base.process_tree import die_with, kill_descendants
 from argus_tasks.workers.attempts.messages import Outcome
 from argus_tasks.workers.attempts.reported_attempt import close_reporting
 from argus_tasks.workers.isolation.death import Death
@@ -58,7 +58,7 @@ def attempt_in_fork(
     Returns:
         The outcome, pickled by `dumps`, or how the process died.
     """
-    result = nameless_file("outcome")
+    result = anonymous_file("outcome")
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -86,7 +86,7 @@ def attempt_in_fork(
             ended, status, usage = os.wait4(-1, 0)
             if ended == pid:
                 break
-        kill_all_below(_STRAYS_PATIENCE_S)
+        kill_descendants(_STRAYS_PATIENCE_S)
         size = os.fstat(result).st_size
         if size and status == 0:
             return os.pread(result, size, 0)

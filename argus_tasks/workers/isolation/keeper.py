@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from argus_tasks.base.process_tree import (
     inherit_orphans,
-    kill_all_below,
+    kill_descendants,
     kill_strays,
     signal_tree,
 )
@@ -183,7 +183,7 @@ class _Keeper:
                 with suppress(BlockingIOError):
                     os.read(self._woken, 4096)
                 self._reap()
-        kill_all_below(_KILL_PATIENCE_S)
+        kill_descendants(_KILL_PATIENCE_S)
 
 
 def _open_pidfd(pid: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from argus_tasks.base.context_stack import Here
+from argus_tasks.base.context_stack import ContextStack
 
 
 def in_thread(call: object) -> object:
@@ -16,7 +16,7 @@ def in_thread(call: object) -> object:
 
 
 def test_the_innermost_of_the_thread_else_the_only_one() -> None:
-    here: Here[str] = Here("test")
+    here: ContextStack[str] = ContextStack("test")
     assert here.current() is None
     with here.inside("outer"):
         assert in_thread(here.current) == "outer", "the only one counts for every thread"
@@ -35,7 +35,7 @@ def test_the_innermost_of_the_thread_else_the_only_one() -> None:
 
 
 def test_left_in_another_thread_than_entered() -> None:
-    here: Here[str] = Here("test")
+    here: ContextStack[str] = ContextStack("test")
     here.enter("a")
     in_thread(lambda: here.leave("a"))
     assert here.current() is None

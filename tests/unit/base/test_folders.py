@@ -10,7 +10,7 @@ import pytest
 
 from argus_tasks.admission.gpu_slots import GpuSlots
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.folders import explained, make_private
+from argus_tasks.base.folders import file_errors_explained, make_private
 from argus_tasks.base.settings import state_home, user_home
 from argus_tasks.delivery.link import open_link
 from argus_tasks.delivery.outbox_folder import Outbox
@@ -77,14 +77,14 @@ def test_what_helps(path: str, helps: str, monkeypatch: pytest.MonkeyPatch) -> N
     for name, home in (("XDG_STATE_HOME", "/s"), ("XDG_CACHE_HOME", "/c")):
         monkeypatch.setenv(name, home)
     monkeypatch.setenv("ARGUS_OUTBOX_DIR", "/o")
-    with pytest.raises(BadInput) as caught, explained():
+    with pytest.raises(BadInput) as caught, file_errors_explained():
         raise OSError(errno.ENOSPC, "No space left on device", path)
     assert str(caught.value).startswith(f"{path} cannot be used: No space left on device")
     assert helps in str(caught.value)
 
 
 def test_what_is_about_no_file_is_left_alone() -> None:
-    with pytest.raises(ConnectionRefusedError), explained():
+    with pytest.raises(ConnectionRefusedError), file_errors_explained():
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
 

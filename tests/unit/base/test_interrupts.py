@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from argus_tasks.base import interrupts
-from argus_tasks.base.interrupts import heeding, holding, raising
+from argus_tasks.base.interrupts import deferring, listening, raising
 from tests.support.processes import heed_signals
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,7 +22,7 @@ ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def told() -> Iterator[list[int]]:
     numbers: list[int] = []
-    with heeding(numbers.append):
+    with listening(numbers.append):
         yield numbers
 
 
@@ -46,7 +46,7 @@ def test_held_back_it_is_raised_afterwards() -> None:
 
     def bookkeeping() -> None:
         with raising():
-            with holding():
+            with deferring():
                 signal.raise_signal(signal.SIGINT)
                 steps.append("whole")
             steps.append("not reached")
@@ -59,9 +59,9 @@ def test_held_back_it_is_raised_afterwards() -> None:
 
 def test_held_from_now_on_nothing_more_is_raised() -> None:
     with told() as numbers, raising():
-        interrupts.hold_from_now_on()
+        interrupts.stop_raising()
         signal.raise_signal(signal.SIGTERM)
-        with holding():
+        with deferring():
             signal.raise_signal(signal.SIGTERM)
         assert numbers == [signal.SIGTERM] * 2
 
@@ -100,7 +100,7 @@ def test_prefects_handler_of_sigterm_is_taken_and_given_back() -> None:
     with told() as numbers, capture_sigterm():
         with pytest.raises(TerminationSignal):
             signal.raise_signal(signal.SIGTERM)
-        with heeding(numbers.append):  # as the sweep's flow does it, within Prefect's engine
+        with listening(numbers.append):  # as the sweep's flow does it, within Prefect's engine
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert numbers == [signal.SIGTERM] * 2
@@ -112,13 +112,13 @@ def test_a_sweep_within_an_experiment_is_told_and_so_is_the_one_around_it() -> N
 
     def experiment() -> None:
         with raising():
-            with heeding(inner.append):
+            with listening(inner.append):
                 signal.raise_signal(signal.SIGINT)  # in the inner one's bookkeeping
                 assert (outer, inner) == ([2], [2])
-            with holding():  # whatever it does next
+            with deferring():  # whatever it does next
                 pass
 
-    with heeding(outer.append):
+    with listening(outer.append):
         with pytest.raises(KeyboardInterrupt):
             experiment()
         signal.raise_signal(signal.SIGINT)

@@ -54,7 +54,7 @@ def test_one_that_every_answer_leaves_out_is_set_aside(tmp_path: Path) -> None:
     settle(shipper_of(outbox, server, time), time)
     assert epochs(server) == [epoch for epoch in range(20) if epoch != 7]
     assert (account(outbox, "b").delivered, account(outbox, "b").set_aside) == (19, 1)
-    assert "does not say" in outbox.aside.all()[0]["reason"]
+    assert "does not say" in outbox.set_aside.all()[0]["reason"]
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -84,7 +84,7 @@ def test_a_refusal_of_everything_sets_nothing_aside(
     server.post_events = post_events  # type: ignore[method-assign, assignment]
     settle(shipper, time)
     assert epochs(server) == list(range(300))
-    assert outbox.aside.all() == []
+    assert outbox.set_aside.all() == []
     assert account(outbox, "b").delivered == 300
     assert 0 < len(refusals) < 300, "and the proxy is not asked of every event alone"
 
@@ -145,5 +145,5 @@ def test_what_is_set_aside_counts_in_the_bound(tmp_path: Path) -> None:
     assert outbox.size() == aside
     found = account(outbox, "b")
     assert found.missing == 0
-    assert found.set_aside == len(outbox.aside.all())
+    assert found.set_aside == len(outbox.set_aside.all())
     assert found.dropped == {"over_bound": n - found.set_aside}

@@ -138,7 +138,7 @@ def test_an_outbox_of_the_version_before_is_read(tmp_path: Path) -> None:
     after = account(outbox, "old")
     assert (after.delivered, after.waiting, after.set_aside, after.missing) == (15, 0, 1, 0)
     assert outbox.segments() == []
-    assert [one["reason"] for one in outbox.aside.all()] == ["no"]
+    assert [one["reason"] for one in outbox.set_aside.all()] == ["no"]
     assert len(list((folder / "uploads").glob("*.json"))) == 1
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_read_is_kept_with_its_place(tmp_path: Path) -> None:
     settle(shipper, time)
     epochs = [row["data"]["epoch"] for row in server.rows]
     assert epochs == [epoch for epoch in range(20) if epoch not in (5, 6)]
-    (aside,) = outbox.aside.all()
+    (aside,) = outbox.set_aside.all()
     assert aside["event_id"] == f"{segment}:{start}"
     assert "cannot be read" in aside["reason"]
     found = account(outbox, "b")
@@ -204,7 +204,7 @@ def test_a_damaged_event_is_found_without_asking_the_server_of_each(tmp_path: Pa
     settle(shipper, time)
     assert [row["data"]["epoch"] for row in server.rows] == [*range(200), *range(201, 400)]
     assert shipper.requests == 2
-    (aside,) = outbox.aside.all()
+    (aside,) = outbox.set_aside.all()
     assert aside["event_id"] == f"{segment}:{sum(map(len, lines[:201]))}"
     assert (account(outbox, "b").dropped, account(outbox, "b").missing) == ({"torn": 1}, 0)
 

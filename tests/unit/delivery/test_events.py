@@ -17,14 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from argus_tasks.delivery.event_data import clean, fit_id
 from argus_tasks.delivery.events import (
     EVENT_TYPES,
     Clock,
     EventStream,
     Source,
-    clean,
     event_id_of,
-    fit_id,
     is_event,
     series_of,
 )

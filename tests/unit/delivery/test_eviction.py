@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.delivery.events import Source, event_type_of
-from argus_tasks.delivery.eviction import relieve
+from argus_tasks.delivery.eviction import evict
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox_counts import account as account_of
-from argus_tasks.delivery.outbox_folder import RELIEF_FROM, RELIEF_TO, Outbox
+from argus_tasks.delivery.outbox_folder import EVICT_FROM, EVICT_TO, Outbox
 from argus_tasks.delivery.reader import SegmentReader
 from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.segment_places import Ref
@@ -48,8 +48,8 @@ def test_offsets_survive_and_the_sums_meet(tmp_path: Path, seed: int) -> None:
         if n % 150 == 149:
             shipper.finish()
             busy = {max(outbox.segments())}
-            relieve(outbox, busy)
-            emitter.writer.press()
+            evict(outbox, busy)
+            emitter.writer.check_limit()
             shipper = shipper_of(outbox, server, time)
     account = account_of(outbox, "b")
     assert account.missing == 0
@@ -69,11 +69,11 @@ def test_offsets_survive_and_the_sums_meet(tmp_path: Path, seed: int) -> None:
 def test_the_least_important_yield_first(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o", limit_bytes=512 * 1024).create()
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
-    while outbox.size() <= outbox.limit_bytes * RELIEF_FROM:
+    while outbox.size() <= outbox.limit_bytes * EVICT_FROM:
         for kind in KINDS:
             emitter.emit(kind, "j", {"epoch": 1, "line": "l"})
-    relieve(outbox, {max(outbox.segments())})
-    assert outbox.size() <= outbox.limit_bytes * RELIEF_TO
+    evict(outbox, {max(outbox.segments())})
+    assert outbox.size() <= outbox.limit_bytes * EVICT_TO
     left = [event_type_of(line) for _segment, line in outbox.waiting_events()]
     assert left.count("log_line") < left.count("resource_snapshot")
     assert left.count("resource_snapshot") == left.count("job_epoch") == left.count("job_start")
@@ -84,17 +84,17 @@ def test_below_the_mark_nothing_is_touched(tmp_path: Path) -> None:
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
     while outbox.size() < outbox.limit_bytes * 0.75:
         emitter.emit("log_line", "j", {"line": "l"})
-    assert relieve(outbox, set()) == []
+    assert evict(outbox, set()) == []
 
 
 def test_a_gapped_segment_is_read_from_any_offset(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o", limit_bytes=256 * 1024).create()
     emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", Source("p"))
     places = []
-    while outbox.size() <= outbox.limit_bytes * RELIEF_FROM:
+    while outbox.size() <= outbox.limit_bytes * EVICT_FROM:
         emitter.emit("log_line", "j", {"line": "l"})
         places.append(emitter.emit("job_start", "j", {"n": len(places)}))
-    relieve(outbox, set())
+    evict(outbox, set())
     first = outbox.segments()[0]
     mine = [place for place in places if place is not None and place.segment == first]
     for index, place in enumerate(mine):

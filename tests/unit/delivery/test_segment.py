@@ -25,7 +25,7 @@ from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
 outbox = Outbox(sys.argv[1], shared=False)
-emitter = Emitter(SegmentWriter(sys.argv[1], outbox, shares=True), "b", Source("p"))
+emitter = Emitter(SegmentWriter(sys.argv[1], outbox, reuse_idle=True), "b", Source("p"))
 for epoch in range(3):
     emitter.emit("job_epoch", sys.argv[2], {"epoch": epoch})
 if sys.stdin.readline():

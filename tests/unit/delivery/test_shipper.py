@@ -160,7 +160,7 @@ def test_random_answers_restarts_and_writers(tmp_path: Path, seed: int) -> None:
         assert (account.emitted, account.delivered) == (sent[n], len(mine))
         assert account.set_aside == bad.count(n)
     assert outbox.segments() == []
-    assert len(outbox.aside.all()) == len(bad)
+    assert len(outbox.set_aside.all()) == len(bad)
     left = {path.suffix for path in outbox.folder.iterdir()}
     assert not left & {".seg", ".ack", ".live", ".drops", ".reserve"}
 

@@ -1,4 +1,4 @@
-"""As which batch a session is told of, from what stands on the disk."""
+"""The batch that a session reports to, from what is on the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_of
+from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_for
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
@@ -41,12 +41,12 @@ class Root:
                 AttemptRunner(session).run_one(run.index, 1)
         return session
 
-    def telling(self, *xs: int) -> MonitorBatch | None:
+    def batch(self, *xs: int) -> MonitorBatch | None:
         request = request_for(
             [{"x": x} for x in xs], experiment, self.root, mode="thread", name="n"
         )
         plan = make_plan(request)
-        return monitor_batch_of(plan, SweepFolder(self.root, plan.batch_id))
+        return monitor_batch_for(plan, SweepFolder(self.root, plan.batch_id))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def root(results_root: Path) -> Root:
     return Root(results_root)
 
 
-def told_all(session: SweepSession, session_id: str, *, but: int | None = None) -> ToldFile:
+def report_all(session: SweepSession, session_id: str, *, but: int | None = None) -> ToldFile:
     """As a monitor's file has it after this session; `but`: the end of this index is missing."""
     file = ToldFile(session.folder.path)
     file.opened(session.plan.batch_id, session_id)
@@ -70,76 +70,78 @@ def told_all(session: SweepSession, session_id: str, *, but: int | None = None) 
 
 
 def test_a_first_session(root: Root) -> None:
-    telling = root.telling(1, 2)
-    assert telling is not None
-    assert (telling.n_total, telling.labels, telling.ended) == (2, {"sweep": "n"}, ())
+    batch = root.batch(1, 2)
+    assert batch is not None
+    assert (batch.n_total, batch.labels, batch.ended) == (2, {"sweep": "n"}, ())
 
 
-def test_nothing_was_told_and_there_is_nothing_to_do(root: Root) -> None:
+def test_nothing_was_reported_and_there_is_nothing_to_do(root: Root) -> None:
     root.run(1, 2)
-    assert root.telling(1, 2) is None
-    telling = root.telling(1, 2, 3)
-    assert telling is not None
-    assert (telling.n_total, telling.labels["reused"]) == (1, 2)
+    assert root.batch(1, 2) is None
+    batch = root.batch(1, 2, 3)
+    assert batch is not None
+    assert (batch.n_total, batch.labels["reused"]) == (1, 2)
 
 
 def test_a_failed_batch_goes_on(root: Root) -> None:
     session = root.run(1, 2, -1)
-    told_all(session, root.session).closed(session.plan.batch_id, "failed")
-    telling = root.telling(1, 2, -1, 4)
-    assert telling is not None
-    assert telling.batch_id == session.plan.batch_id
-    assert telling.n_total == 4
-    assert [end.failed for end in telling.ended] == [False, False]
-    assert "reused" not in telling.labels
-    assert not telling.lost
+    report_all(session, root.session).closed(session.plan.batch_id, "failed")
+    batch = root.batch(1, 2, -1, 4)
+    assert batch is not None
+    assert batch.batch_id == session.plan.batch_id
+    assert batch.n_total == 4
+    assert [end.failed for end in batch.ended] == [False, False]
+    assert "reused" not in batch.labels
+    assert not batch.orphaned
 
 
 def test_a_done_batch_is_followed_by_the_next(root: Root) -> None:
     session = root.run(1, 2)
     first = session.plan.batch_id
-    file = told_all(session, root.session)
+    file = report_all(session, root.session)
     file.closed(first, "done")
-    assert root.telling(1, 2) is None
-    telling = root.telling(1, 2, 3)
-    assert telling is not None
-    assert telling.batch_id == f"{first}.2"
-    assert (telling.n_total, telling.labels) == (
+    assert root.batch(1, 2) is None
+    batch = root.batch(1, 2, 3)
+    assert batch is not None
+    assert batch.batch_id == f"{first}.2"
+    assert (batch.n_total, batch.labels) == (
         1,
         {"sweep": "n", "continues": first, "reused": 2},
     )
     file.opened(f"{first}.2", "later")
     file.closed(f"{first}.2", "done")
-    telling = root.telling(1, 2, 3)
-    assert telling is not None
-    assert telling.batch_id == f"{first}.3"
+    batch = root.batch(1, 2, 3)
+    assert batch is not None
+    assert batch.batch_id == f"{first}.3"
 
 
-def test_an_end_that_was_not_told(root: Root) -> None:
+def test_an_end_that_was_not_reported(root: Root) -> None:
     session = root.run(1, 2)
-    file = told_all(session, root.session, but=1)
-    lost = open_jobs(session.folder, file.read())
-    assert [(job.name, job.attempt) for job in lost.values()] == [(session.plan.runs[1].name, 1)]
-    telling = root.telling(1, 2)
-    assert telling is not None
-    assert telling.batch_id == session.plan.batch_id
-    assert (telling.n_total, list(telling.lost)) == (2, list(lost))
+    file = report_all(session, root.session, but=1)
+    orphaned = open_jobs(session.folder, file.read())
+    assert [(job.name, job.attempt) for job in orphaned.values()] == [
+        (session.plan.runs[1].name, 1)
+    ]
+    batch = root.batch(1, 2)
+    assert batch is not None
+    assert batch.batch_id == session.plan.batch_id
+    assert (batch.n_total, list(batch.orphaned)) == (2, list(orphaned))
 
 
 def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
     session = root.run(1, 2)
     ToldFile(session.folder.path).opened(session.plan.batch_id, "another session")
-    telling = root.telling(1, 2)
-    assert telling is not None
-    assert not telling.lost
+    batch = root.batch(1, 2)
+    assert batch is not None
+    assert not batch.orphaned
 
 
-def test_a_torn_or_missing_file_is_nothing_told(root: Root) -> None:
+def test_a_torn_or_missing_file_is_nothing_reported(root: Root) -> None:
     session = root.run(1)
     assert ToldFile(session.folder.path).read().batch_id is None
-    told_all(session, root.session).close()
+    report_all(session, root.session).close()
     path = session.folder.path / "monitor.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    told = ToldFile(session.folder.path).read()
-    assert told.batch_id == session.plan.batch_id
-    assert not told.ends
+    known = ToldFile(session.folder.path).read()
+    assert known.batch_id == session.plan.batch_id
+    assert not known.ends

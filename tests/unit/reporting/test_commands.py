@@ -27,7 +27,7 @@ def test_what_waits_since_when_and_why(server: ArgusServer, outbox: Path) -> Non
     assert found
     n = int(found[1])
     assert n in (24, 25), "the snapshot of the environment may come too late on a busy machine"
-    assert "the server does not take the token" in out
+    assert "the server does not accept the token" in out
     assert f"batch     b: {n} emitted = 0 delivered + {n} waiting + 0 set aside + 0 dropped" in out
     page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
     assert page["sender"]["state"] == "parked"
@@ -114,13 +114,19 @@ def test_an_empty_outbox(outbox: Path) -> None:
 def test_the_doctor(server: ArgusServer, outbox: Path) -> None:
     code, out, _ = argus_tasks("doctor", outbox=outbox, url=server.url)
     assert code == 0, out
-    for words in ("argus-tasks 0.", "Python 3.", "answers, and takes the token", "clock", "outbox"):
+    for words in (
+        "argus-tasks 0.",
+        "Python 3.",
+        "answers and accepts the token",
+        "clock",
+        "outbox",
+    ):
         assert words in out
     server.tokens = {"other"}
     code, out, _ = argus_tasks("doctor", outbox=outbox, url=server.url)
     assert code == 1
     assert "broken" in out
-    assert "refuses it" in out
+    assert "refuses the token" in out
     code, out, _ = argus_tasks("doctor", outbox=outbox, url="http://127.0.0.1:9")
     assert code == 1
     assert "does not answer" in out

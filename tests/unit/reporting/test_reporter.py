@@ -26,6 +26,7 @@ from argus_tasks import (
 from argus_tasks.base.ids import job_suffix
 from argus_tasks.delivery.outbox_folder import outboxes
 from argus_tasks.reporting import active
+from argus_tasks.reporting.sinks import wire_job_id
 from tests.argus_server import ArgusServer, Faults
 from tests.event_model import EventModel
 
@@ -240,7 +241,7 @@ def test_job_ids_are_unique_across_batches(server: ArgusServer) -> None:
     for batch in ("x-aaaaaabbbbbb", "x-aaaaaacccccc"):
         with Reporter(batch_id=batch, **QUIET) as r, r.job("same") as j:
             assert j.job_id == f"same-{batch[-6:]}"
-            assert r.wire_job_id(j.job_id) == j.job_id
+            assert wire_job_id(r.batch_id, j.job_id) == j.job_id
     with Reporter(batch_id="b" * 200, **QUIET) as r, r.job("j" * 400) as j:
         j.epoch(0)
     assert len(r.batch_id) == 128
@@ -285,7 +286,7 @@ def test_an_environment_that_somebody_else_gathers_may_come_after_the_end(
 ) -> None:
     gathered = threading.Event()
     reporter = Reporter(batch_id="b", **QUIET)
-    reporter.environment = lambda: {"python_version": "3"} if gathered.wait(60) else {}
+    reporter.options.environment = lambda: {"python_version": "3"} if gathered.wait(60) else {}
     reporter.__enter__()
     active.pop(reporter)
     reporter.end(None)

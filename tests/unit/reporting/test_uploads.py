@@ -79,7 +79,7 @@ def test_a_file_that_vanishes_or_changes_before_its_turn(
     assert server.artifacts[0]["meta"]["changed_before_upload"] is True
     assert "changed before its upload" in caplog.text
     assert "gone.png was not uploaded" in caplog.text
-    assert [one["upload"]["path"] for one in outboxes()[0].aside.all()] == [str(gone)]
+    assert [one["upload"]["path"] for one in outboxes()[0].set_aside.all()] == [str(gone)]
     assert server.batch("b")["status"] == "done"
 
 
@@ -92,7 +92,7 @@ def test_what_is_too_large_is_set_aside(
     with Reporter(batch_id="b", **QUIET) as r, r.job("j") as j:
         assert j.upload(tmp_path, glob="*.png") == 2
     assert [one["name"] for one in server.artifacts] == ["small.png"]
-    assert [one["status"] for one in outboxes()[0].aside.all()] == [413]
+    assert [one["status"] for one in outboxes()[0].set_aside.all()] == [413]
 
 
 def test_uploads_are_tried_again_and_do_not_hold_up_events(
@@ -121,7 +121,7 @@ def test_uploads_survive_a_restart(server: ArgusServer, tmp_path: Path, outbox: 
     assert code == -9, err
     send_rest(outbox, server.url)
     assert [one["name"] for one in server.artifacts] == ["a.png"]
-    assert outboxes()[0].aside.all() == []
+    assert outboxes()[0].set_aside.all() == []
 
 
 def test_a_slow_upload_does_not_keep_the_process(server: ArgusServer, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 from argus_tasks import Reporter, emit, get_batch_id
 from argus_tasks.delivery.segment_places import Ref
-from argus_tasks.reporting.child_processes import current
-from argus_tasks.reporting.sinks import OutboxSink
+from argus_tasks.reporting.child_processes import current_emitter
+from argus_tasks.reporting.sinks import OutboxSink, wire_job_id
 from argus_tasks.reporting.worker_reporter import (
     JoinContext,
     WorkerEmitter,
     close_writers,
-    joined,
+    join_run,
 )
 from tests.argus_server import ArgusServer, Faults
 from tests.support.delivery import HEAD, assert_accounts_meet, environment, epochs_of
@@ -28,9 +28,9 @@ QUIET: dict[str, Any] = {"heartbeat": False, "stop_polling": False, "resource_sn
 
 WORKER = """
 import json
-from argus_tasks.reporting.worker_reporter import JoinContext, joined
+from argus_tasks.reporting.worker_reporter import JoinContext, join_run
 for text in sys.stdin:
-    with joined(JoinContext.from_json(json.loads(text))) as worker:
+    with join_run(JoinContext.from_json(json.loads(text))) as worker:
         with Reporter("mine", **QUIET) as r, r.job("whatever") as j:
             for e in range(300):
                 j.epoch(e, train_loss=0.1)
@@ -43,6 +43,14 @@ assert not heavy, heavy
 import threading
 assert threading.active_count() == 1
 """
+
+
+def join_context(reporter: Reporter, name: str, after: Ref | None) -> JoinContext | None:
+    return reporter.batch.join_context(name, after) if reporter.batch is not None else None
+
+
+def opened(reporter: Reporter) -> Ref | None:
+    return reporter.batch.opened if reporter.batch is not None else None
 
 
 def start_worker(outbox: Path) -> subprocess.Popen[str]:
@@ -65,10 +73,10 @@ def run_in(worker: subprocess.Popen[str], context: JoinContext) -> dict[str, Any
 
 def run_job(r: Reporter, worker: subprocess.Popen[str], name: str) -> None:
     """What the sweep's flow does for one run."""
-    job_id = r.wire_job_id(name)
+    job_id = wire_job_id(r.batch_id, name)
     r.job_opened(job_id)
     begun = r.sink.emit("job_start", job_id, {"model": "m"})
-    context = r.join_context(name, begun)
+    context = join_context(r, name, begun)
     assert context is not None
     outcome = run_in(worker, context)
     after = [Ref.parse(outcome["last"])]
@@ -115,9 +123,9 @@ def test_workers_join_the_flows_batch_and_jobs(server: ArgusServer, outbox: Path
 def test_a_killed_workers_events_arrive_before_the_end(server: ArgusServer, outbox: Path) -> None:
     worker = start_worker(outbox)
     with Reporter(batch_id="sweep-1", **QUIET) as r:
-        job_id = r.wire_job_id("run")
+        job_id = wire_job_id(r.batch_id, "run")
         begun = r.sink.emit("job_start", job_id, {})
-        context = r.join_context("run", begun)
+        context = join_context(r, "run", begun)
         assert context is not None
         outcome = run_in(worker, context)
         worker.kill()
@@ -129,9 +137,9 @@ def test_a_killed_workers_events_arrive_before_the_end(server: ArgusServer, outb
 
 def test_a_run_that_emits_nothing_leaves_no_reference(server: ArgusServer) -> None:
     with Reporter(batch_id="s", **QUIET) as r:
-        context = r.join_context("run", r.opened)
+        context = join_context(r, "run", opened(r))
         assert context is not None
-        with joined(context) as worker:
+        with join_run(context) as worker:
             assert worker.last is None
         r.sink.emit("job_start", "x", {})
         close_writers()
@@ -142,9 +150,9 @@ def test_joined_runs_on_threads_know_their_own(server: ArgusServer) -> None:
     with Reporter(batch_id="s", **QUIET) as r:
 
         def work(name: str) -> None:
-            context = r.join_context(name, r.opened)
+            context = join_context(r, name, opened(r))
             assert context is not None
-            with joined(context), Reporter("inner", **QUIET) as inner, inner.job("z") as j:
+            with join_run(context), Reporter("inner", **QUIET) as inner, inner.job("z") as j:
                 barrier.wait()
                 assert inner.batch_id == get_batch_id() == "s"
                 for epoch in range(50):
@@ -157,7 +165,7 @@ def test_joined_runs_on_threads_know_their_own(server: ArgusServer) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert current() is None
+        assert current_emitter() is None
         close_writers()
     for n in range(3):
         mine = [row for row in server.rows("s") if (row["job_id"] or "")[:-7] == f"run{n}"]
@@ -171,14 +179,16 @@ def test_runs_on_threads_do_not_wait_for_each_other(server: ArgusServer) -> None
     with Reporter(batch_id="s", **QUIET) as r, ExitStack() as stack:
 
         def begin(name: str) -> WorkerEmitter:
-            begun = r.sink.emit("job_start", r.wire_job_id(name), {})
-            context = r.join_context(name, begun)
+            begun = r.sink.emit("job_start", wire_job_id(r.batch_id, name), {})
+            context = join_context(r, name, begun)
             assert context is not None
-            return stack.enter_context(joined(context))
+            return stack.enter_context(join_run(context))
 
         def end(name: str, worker: WorkerEmitter) -> None:
             assert worker.last is not None
-            r.sink.emit("job_done", r.wire_job_id(name), {}, after=[Ref.parse(worker.last)])
+            r.sink.emit(
+                "job_done", wire_job_id(r.batch_id, name), {}, after=[Ref.parse(worker.last)]
+            )
 
         b = begin("b")
         b.epoch(0, {"train_loss": 1.0})
@@ -203,14 +213,16 @@ def test_many_runs_on_many_threads_are_all_delivered(server: ArgusServer, outbox
     with Reporter(batch_id="s", **QUIET) as r:
 
         def work(name: str) -> None:
-            begun = r.sink.emit("job_start", r.wire_job_id(name), {})
-            context = r.join_context(name, begun)
+            begun = r.sink.emit("job_start", wire_job_id(r.batch_id, name), {})
+            context = join_context(r, name, begun)
             assert context is not None
-            with joined(context) as worker:
+            with join_run(context) as worker:
                 for epoch in range(3):
                     worker.epoch(epoch, {"train_loss": 1.0})
             assert worker.last is not None
-            r.sink.emit("job_done", r.wire_job_id(name), {}, after=[Ref.parse(worker.last)])
+            r.sink.emit(
+                "job_done", wire_job_id(r.batch_id, name), {}, after=[Ref.parse(worker.last)]
+            )
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, [f"run{n}" for n in range(runs)]))
@@ -227,9 +239,9 @@ def test_stop_reaches_the_joined_reporter(server: ArgusServer) -> None:
     stop = threading.Event()
     with Reporter(batch_id="s", **QUIET) as r:
         assert isinstance(r.sink, OutboxSink)
-        context = r.join_context("run", r.opened)
+        context = join_context(r, "run", opened(r))
         assert context is not None
-        with joined(context, stop.is_set), Reporter(**QUIET) as inner, inner.job("z") as j:
+        with join_run(context, stop.is_set), Reporter(**QUIET) as inner, inner.job("z") as j:
             assert not j.stopped
             stop.set()
             assert j.stopped
@@ -239,4 +251,4 @@ def test_stop_reaches_the_joined_reporter(server: ArgusServer) -> None:
 
 def test_nothing_to_join_where_nothing_is_emitted() -> None:
     with Reporter(batch_id="s", **QUIET) as r:
-        assert r.join_context("run", None) is None
+        assert join_context(r, "run", None) is None

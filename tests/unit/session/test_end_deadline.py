@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from argus_tasks.api.backstop import leaving_at_the_deadline
-from argus_tasks.base.deadline import Deadline, Reserved
+from argus_tasks.base.deadline import Deadline, ReservedDeadline
 from argus_tasks.session import end_deadline
 from argus_tasks.session.end_deadline import EndDeadline
 from argus_tasks.session.stop_state import MOST_GRACE_UNDER_A_RUNNER_S, StopState
@@ -33,7 +33,7 @@ def test_shares_and_reserves(clock: Clock) -> None:
     whole = Deadline(10, clock)
     assert (whole.share(3), whole.share(30)) == (3, 10)
     clock.now += 7
-    rest = Reserved(whole, 2)
+    rest = ReservedDeadline(whole, 2)
     assert (whole.left_s(), rest.left_s(), rest.share(5)) == (3, 1, 1)
     clock.now += 2
     assert (whole.left_s(), rest.left_s()) == (1, 0)

@@ -1,4 +1,4 @@
-"""What a loopback monitor was told of a sweep, and what must hold of it."""
+"""The events of a sweep that a loopback monitor has stored, and what must be true of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rows(Protocol):
         ...
 
 
-def jobs_told(server: Rows, batch_id: str) -> dict[str, list[dict[str, Any]]]:
+def jobs_reported(server: Rows, batch_id: str) -> dict[str, list[dict[str, Any]]]:
     """The rows of each job of a batch, in the order stored, by its name without the suffix."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in server.rows(batch_id):
@@ -30,7 +30,7 @@ def kinds(rows: list[dict[str, Any]]) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-def assert_told_well(server: Rows, batch_id: str) -> dict[str, dict[str, Any]]:
+def assert_reported_well(server: Rows, batch_id: str) -> dict[str, dict[str, Any]]:
     """One terminal event after the last start of the batch and of each job, and nothing after it
     but the batch's own; every event once. Returns each job's last row."""
     rows = server.rows(batch_id)
@@ -42,11 +42,11 @@ def assert_told_well(server: Rows, batch_id: str) -> dict[str, dict[str, Any]]:
     assert not any(set(pair) <= closed for pair in pairwise(of_batch)), of_batch
     assert rows[0]["event_type"] == "batch_start"
     last = {}
-    for name, mine in jobs_told(server, batch_id).items():
-        told = kinds(mine)
-        assert told[0] == "job_start", name
-        start = len(told) - 1 - told[::-1].index("job_start")
-        ends = [index for index, kind in enumerate(told) if kind in ENDS and index > start]
-        assert ends == [len(told) - 1], f"{name}: {told}"
+    for name, mine in jobs_reported(server, batch_id).items():
+        events = kinds(mine)
+        assert events[0] == "job_start", name
+        start = len(events) - 1 - events[::-1].index("job_start")
+        ends = [index for index, kind in enumerate(events) if kind in ENDS and index > start]
+        assert ends == [len(events) - 1], f"{name}: {events}"
         last[name] = mine[-1]
     return last

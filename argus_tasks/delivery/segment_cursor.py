@@ -1,10 +1,10 @@
-"""One segment as the sender sees it: what has been read of it, and what became of that."""
+"""How far the sender has read and delivered one segment, and the counts of its events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from argus_tasks.delivery.batch_counts import Ledger
+from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.events import series_of
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of, torn_series
@@ -13,15 +13,15 @@ from argus_tasks.delivery.segment_places import chain_of
 
 @dataclass(slots=True)
 class SegmentEvent:
-    """An entry that has been taken. `unordered`: what should have gone before it did not come."""
+    """An entry that is being sent. `unordered`: the events it waits for have not been delivered."""
 
-    place: Place
+    cursor: SegmentCursor
     entry: Entry
     unordered: bool = False
 
 
-class Place:
-    """One segment. Errors: OSError where it cannot be opened."""
+class SegmentCursor:
+    """One segment as the sender reads it. Errors: OSError where it cannot be opened."""
 
     def __init__(self, outbox: Outbox, segment: str) -> None:
         self.outbox = outbox
@@ -29,16 +29,16 @@ class Place:
         self.chain = chain_of(segment)
         self.offset, self.ledger = outbox.read_ack(segment)
         self.reader = SegmentReader(outbox.segment_path(segment), self.offset)
-        if self.reader.lost_place:
-            # Everything is sent again, and counted again.
-            self.offset, self.ledger = 0, Ledger()
+        if self.reader.bad_offset:
+            # All of it is sent and counted again.
+            self.offset, self.ledger = 0, CountsByBatch()
         self.series = self.ledger.batch_of_series()
         self.taken_final = False
         self.unordered = 0
-        """So many of the entries taken went without what they had to wait for."""
+        """How many entries were sent although the events they wait for had not been delivered."""
 
     def count(self, line: bytes, *, refused: bool) -> None:
-        """Count an event that is settled; one whose id or batch cannot be read stays uncounted."""
+        """Count an event that was accepted or refused. One without a readable id is not counted."""
         try:
             prefix, number = series_of(line)
             batch_id = self.series.get(prefix)
@@ -55,12 +55,13 @@ class Place:
             counts.delivered += 1
 
     def count_torn(self, torn: bytes) -> None:
-        """Count what cannot be read."""
+        """Count bytes that cannot be read."""
         count_torn(torn, self.ledger, self.series)
 
 
-def count_torn(torn: bytes, ledger: Ledger, series: dict[str, str]) -> None:
-    """Count what cannot be read: as one event where its id can, else as some of these batches."""
+def count_torn(torn: bytes, ledger: CountsByBatch, series: dict[str, str]) -> None:
+    """Count bytes that cannot be read: as one event of its batch where the id can be read, else as
+    possible events of all batches of the segment."""
     found = torn_series(torn)
     if found and found[0] in series:
         counts = ledger.of(series[found[0]])

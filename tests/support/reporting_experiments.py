@@ -104,7 +104,7 @@ def with_fork(ctx: RunContext) -> None:
 
 
 def until_stopped(ctx: RunContext) -> dict[str, Any]:
-    """Marks its start, then waits for the stop; how long after it was asked for it was told."""
+    """Marks its start, then waits for the stop; returns how long that took."""
     mark = Path(ctx.config["marks"], f"{ctx.config['x']}-{ctx.attempt}")
     os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
     epoch = 0
