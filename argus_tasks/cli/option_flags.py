@@ -13,8 +13,8 @@ _PREFIX = "option_"
 
 
 def add_option_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options as flags once it is the one that is called: no other command has
-    to load the model."""
+    """Add the sweep's options as flags, but only when this command is called: the other commands
+    then need not load the model."""
     parse = parser.parse_known_args
     flags: list[str] = []
 
@@ -27,7 +27,7 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options that were given, by their names, to be checked by `spec.options.override`."""
+    """The options given on the command line, by name; `spec.options.override` checks them."""
     return {
         name.removeprefix(_PREFIX): value
         for name, value in vars(args).items()
@@ -58,16 +58,16 @@ def _flag(option: Option) -> str:
 
 
 def _described(option: Option, kinds: set[type]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "dest": _PREFIX + option.name,
         "help": str(option.field.description).replace("%", "%%"),
         "default": None,
     }
     if kinds == {bool}:
-        return told | {"action": argparse.BooleanOptionalAction}
+        return arguments | {"action": argparse.BooleanOptionalAction}
     choices = _choices(option.annotation)
     metavar = f"{{{','.join(choices)}}}" if choices else _metavar(option, kinds)
-    return told | {"metavar": metavar, "type": lambda text: _value(text, kinds)}
+    return arguments | {"metavar": metavar, "type": lambda text: _value(text, kinds)}
 
 
 def _metavar(option: Option, kinds: set[type]) -> str:
@@ -79,7 +79,7 @@ def _metavar(option: Option, kinds: set[type]) -> str:
 
 
 def _value(text: str, kinds: set[type]) -> Any:
-    """What a sweep file would hold for this text; what is no such value is told by the model."""
+    """The value that a sweep file would hold for this text; a wrong one is left to the model."""
     if list in kinds and (kinds == {list} or "," in text):
         return [_value(part.strip(), kinds - {list}) for part in text.split(",")]
     for kind in (int, float):
@@ -92,7 +92,7 @@ def _value(text: str, kinds: set[type]) -> Any:
 
 
 def _kinds(annotation: Any) -> set[type]:
-    """The plain types that values of an option have."""
+    """The plain types that an option takes."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _kinds(get_args(annotation)[0])
@@ -107,7 +107,7 @@ def _kinds(annotation: Any) -> set[type]:
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    """The values of an option that has a few; empty where it takes others, too."""
+    """The values of an option that takes only a few; empty for any other option."""
     if get_origin(annotation) is Annotated:
         return _choices(get_args(annotation)[0])
     return get_args(annotation) if get_origin(annotation) is Literal else ()

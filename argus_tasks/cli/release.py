@@ -1,4 +1,4 @@
-"""`argus-tasks release`: free what a sweep that is known to be dead has claimed."""
+"""`argus-tasks release`: free the claims of a dead sweep."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "release",
-        help="free configs that a dead sweep of another host has claimed",
-        description="List the claims of a results root, or free some. A dead process's claims on"
-        " this host need no freeing, another host's are free after 15 minutes: only where you know"
-        " that a sweep is dead, and cannot wait, free its claims by hand. One that lives after all"
-        " stops when it sees that.",
+        help="free the claims of a dead sweep on another host",
+        description="List the claims of a results root, or free some. A claim keeps other sweeps"
+        " from running the same config. Claims of a dead process on this host are freed by"
+        " themselves, claims of another host 15 minutes after its death. Free them by hand only"
+        " if you know that the sweep is dead. If it is alive after all, it stops when it sees"
+        " that.",
     )
     parser.add_argument(
-        "what", nargs="*", metavar="BATCH|RUN|DIGEST", help="a digest's beginning will do"
+        "what",
+        nargs="*",
+        metavar="BATCH|RUN|DIGEST",
+        help="whose claims to free; the beginning of a digest is enough (default: list all)",
     )
     add_results_root(parser)
     parser.set_defaults(handler=release)

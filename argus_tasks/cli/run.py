@@ -20,19 +20,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "run",
-        help="run a sweep file; what succeeded before is reused",
+        help="run a sweep file; reuse what succeeded before",
         description="Run every config of a sweep file that has not succeeded yet.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
-    parser.add_argument("--metric", help="show the best run so far by this metric")
-    parser.add_argument("--direction", choices=("min", "max"), help="what is better")
-    parser.add_argument("--fresh", action="store_true", help="a new batch; reuse nothing")
+    parser.add_argument("--metric", help="show the best run so far, by this metric")
+    parser.add_argument("--direction", choices=("min", "max"), help="which values of it are better")
+    parser.add_argument("--fresh", action="store_true", help="start a new batch and reuse nothing")
     add_option_flags(parser)
     parser.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sweep; the exit code says how it went."""
+    """Run the sweep; returns the exit code."""
     from argus_tasks.planning.resolve import resolve
 
     request = resolve(args.file, fresh=args.fresh, **given_options(args))
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_request(request: SweepRequest, metric: str | None, direction: str | None) -> int:
-    """Run a sweep, its progress on the terminal; the exit code says how it went."""
+    """Run a sweep and show its progress on the terminal; returns the exit code."""
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
@@ -49,7 +49,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.runs.ledger.summary import SweepStopped
     from argus_tasks.runs.ledger.sweep_folder import find_batch
 
-    # Prefect's own lines would tear the progress; its log on the server keeps them.
+    # Prefect's own lines would break up the progress bar; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     if request.search is not None and metric is None:
         metric, direction = request.search.metric, request.search.direction
@@ -72,7 +72,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
         say(f"batch: {batch_id}")
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
-        say("run the same command again to go on where this stopped")
+        say("run the same command again to continue the sweep")
     if waiting := still_waiting():
         say(waiting)
     gc.freeze()  # at exit Python looks through all of Prefect: two seconds on a busy machine
@@ -80,8 +80,11 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
 
 
 def _leave(session: SweepSession) -> None:
-    """Whatever hangs: the folders are whole, as after a kill."""
+    """End the process though something hangs; the folders are complete, as after a kill."""
     from argus_tasks.cli.say import say
 
-    say("something hangs: left without waiting for it; the next start puts right what is open")
+    say(
+        "something hangs, so this process ends without waiting for it; the next start repairs"
+        " what is left open"
+    )
     os._exit(exit_code_after(session.stops.signal))
