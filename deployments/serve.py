@@ -27,11 +27,11 @@ def main() -> None:
         # Prefect is imported only now: it reads the address when it is imported.
         from prefect import serve
 
-        from argus_tasks.orchestration.nightly.schedule import standing
+        from argus_tasks.orchestration.nightly.schedule import schedule_state
         from deployments.definitions import benchmark_nightly, sweep_default
 
         # Deploying anew would switch its schedule off.
-        before = standing()
+        before = schedule_state()
         is_on = before is not None and before.active
         print(f"benchmark/nightly: its schedule is {'on' if is_on else 'off'}", flush=True)
         serve(sweep_default(), benchmark_nightly(active=is_on), pause_on_shutdown=False)

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from argus_tasks.orchestration.tasks.hooks import close_for_the_dead
+from argus_tasks.orchestration.tasks.hooks import close_dead_session
 from argus_tasks.orchestration.tasks.run_session import Prepared, conduct
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.prefect_compat.task_engine import ConfigTaskRunner
@@ -22,8 +22,8 @@ from argus_tasks.spec.options import takes_options
     validate_parameters=False,
     persist_result=False,
     task_runner=ConfigTaskRunner(),  # type: ignore[arg-type]  # Prefect's own types differ
-    on_cancellation=[close_for_the_dead],
-    on_crashed=[close_for_the_dead],
+    on_cancellation=[close_dead_session],
+    on_crashed=[close_dead_session],
 )
 @takes_options
 def sweep(

@@ -46,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def clean(args: argparse.Namespace) -> int:
     """List the matching run folders; with `--apply`, delete them."""
-    from argus_tasks.runs.ledger.cleaning import Wanted, removable, remove, size_of
+    from argus_tasks.runs.ledger.cleaning import RunFilter, removable, remove, size_of
 
     root: Path = args.folder.expanduser().absolute()
     if not root.is_dir():
@@ -56,7 +56,7 @@ def clean(args: argparse.Namespace) -> int:
     if (args.metric is None) != (args.above is None and args.below is None):
         raise BadInput("--metric goes with --above or --below.")
     age = _age(args.older_than) if args.older_than else None
-    runs = removable(root, Wanted(args.status, age, args.metric, args.above, args.below))
+    runs = removable(root, RunFilter(args.status, age, args.metric, args.above, args.below))
     megabytes = sum(size_of(run) for run in runs) / 1e6
     for run in runs:
         say(f"{run.run_id}  {run.status:<9}  {run.record.get('job_id') or ''}")

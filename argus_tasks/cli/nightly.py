@@ -30,9 +30,9 @@ def nightly(args: argparse.Namespace) -> int:
     from argus_tasks.cli.prefect import use_running_prefect
 
     use_running_prefect()
-    from argus_tasks.orchestration.nightly.schedule import NIGHTLY, standing, switch
+    from argus_tasks.orchestration.nightly.schedule import NIGHTLY, schedule_state, switch
 
-    found = standing() if args.action == "status" else switch(on=args.action == "on")
+    found = schedule_state() if args.action == "status" else switch(on=args.action == "on")
     if found is None:
         say(f"{NIGHTLY} is not deployed")
         return 0

@@ -248,5 +248,5 @@ def _drop(args: argparse.Namespace) -> int:
         dropped += outbox.aside.drop(wanted, args.reason)
         if args.waiting:
             dropped += give_up_waiting(outbox, args.reason)
-    say(f"{dropped} events dropped: {args.reason}")
+    say(f"dropped {dropped} of the events: {args.reason}")
     return 0 if dropped or not wanted else 1

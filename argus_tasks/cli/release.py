@@ -33,12 +33,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def release(args: argparse.Namespace) -> int:
     """List or free claims."""
+    from argus_tasks.runs.ledger.claims import read_claims, seems_dead
     from argus_tasks.runs.ledger.claims import release as free
-    from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
-    from argus_tasks.runs.record.close_abandoned import close_lost
+    from argus_tasks.runs.record.close_abandoned import close_lost_run
 
     root = results_root(args)
-    claims = standing_claims(root)
+    claims = read_claims(root)
     for said in args.what:
         if not any(_is_meant(claim.batch_id, claim.run_id, claim.digest, said) for claim in claims):
             raise BadInput(f"no claim under {root} is of '{said}'.")
@@ -49,7 +49,7 @@ def release(args: argparse.Namespace) -> int:
             say(f"{line}{'  (dead)' if seems_dead(claim) else ''}")
         elif any(_is_meant(claim.batch_id, claim.run_id, claim.digest, said) for said in args.what):
             free(claim)
-            close_lost(f"{root}/{claim.run_id}", owner_gone=True)
+            close_lost_run(f"{root}/{claim.run_id}", owner_gone=True)
             say(f"freed {line}")
     if not claims:
         say(f"nothing is claimed under {root}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from argus_tasks.monitoring.orphaned_jobs import OpenJob, open_jobs
 from argus_tasks.planning.sweep_plan import Action, Plan
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
 _NUMBERED = re.compile(r"\.(\d+)$")
@@ -30,7 +30,7 @@ class Telling:
     batch_id: str
     n_total: int
     labels: dict[str, Any] = field(default_factory=dict)
-    ended: tuple[ToldEnd, ...] = ()
+    ended: tuple[JobEnd, ...] = ()
     lost: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
@@ -40,7 +40,7 @@ def telling_of(plan: Plan, folder: SweepFolder) -> Telling | None:
     A batch that is done cannot be opened again on the monitor: what is run after it goes by
     `<batch_id>.2`, and so on.
     """
-    told = ToldFile(folder.path).read()
+    told = MonitorJournal(folder.path).read()
     labels: dict[str, Any] = {"sweep": plan.identity.name}
     if told.batch_id is None or told.closed == "done":
         if not plan.to_do:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import job_suffix
 from argus_tasks.reporting.target import configured
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile, ToldSoFar
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal, MonitorState
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 from argus_tasks.runs.record.causes import PARENT_LOST
 from argus_tasks.runs.record.layout import ERROR_LOG, METRICS_JSON, RUNNING, SKIPPED, SUCCEEDED
@@ -51,7 +51,7 @@ class ClosedBatch:
     jobs: int
 
 
-def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
+def open_jobs(folder: SweepFolder, told: MonitorState) -> dict[str, OpenJob]:
     """The jobs of the batch that was told of last whose end has not been told, by name."""
     ending = f"-{job_suffix(folder.batch_id)}"
     found: dict[str, OpenJob] = {}
@@ -64,11 +64,11 @@ def open_jobs(folder: SweepFolder, told: ToldSoFar) -> dict[str, OpenJob]:
     return {name: job for name, job in found.items() if not _is_told(job, told)}
 
 
-def tell_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+def tell_end(batch: BatchReporter, file: MonitorJournal, job: OpenJob) -> None:
     """Tell the end of a job as its folder has it; one that is running there is lost."""
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
-    file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+    file.ended(job.run_id, JobEnd(job.name, job.attempt, failed=failed))
 
 
 def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
@@ -83,7 +83,7 @@ def close_lost_batches(results_root: Path, flow_run_id: str | None = None) -> li
     ]
 
 
-def _is_told(job: OpenJob, told: ToldSoFar) -> bool:
+def _is_told(job: OpenJob, told: MonitorState) -> bool:
     end = told.ends.get(job.run_id)
     return end is not None and end.attempt >= job.attempt
 
@@ -98,7 +98,7 @@ def _is_lost(folder: SweepFolder, flow_run_id: str | None) -> bool:
 def _close(folder: SweepFolder) -> tuple[str, int] | None:
     from argus_tasks.reporting.batch_reporter import BatchReporter
 
-    file = ToldFile(folder.path)
+    file = MonitorJournal(folder.path)
     told = file.read()
     if told.batch_id is None or told.closed is not None:
         return None
@@ -116,7 +116,7 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
     return told.batch_id, len(jobs)
 
 
-def not_waiting(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+def not_waiting(batch: BatchReporter, file: MonitorJournal, jobs: list[OpenJob]) -> list[OpenJob]:
     """Those whose end does not wait in the outbox already: a process can be killed between an event
     and the note of it. To be asked before the batch is opened."""
     waiting = (batch.ends_waiting() or {}) if jobs else {}
@@ -126,7 +126,7 @@ def not_waiting(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> li
         if failed is None:
             left.append(job)
         else:
-            file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+            file.ended(job.run_id, JobEnd(job.name, job.attempt, failed=failed))
     return left
 
 

@@ -203,7 +203,7 @@ class SweepSession:
         self.stops.deadline.begin()
         self.surroundings.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
-        self.folder.make_room()
+        self.folder.free_reserved_space()
         for assignment, outcome in self._last_words.write_owed():
             self._note(assignment, "closed", outcome.ending, outcome.files)
         self.holding.close()

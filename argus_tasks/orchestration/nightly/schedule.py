@@ -44,7 +44,7 @@ class ScheduleState:
     next_at: datetime | None
 
 
-def standing() -> ScheduleState | None:
+def schedule_state() -> ScheduleState | None:
     """How it stands; None where it is not deployed on the server that Prefect is set to."""
     with get_client(sync_client=True) as client:
         deployment = _deployment(client)
@@ -78,7 +78,7 @@ def switch(*, on: bool) -> ScheduleState:
                 json={"active": on},
             )
             answer.raise_for_status()
-    found = standing()
+    found = schedule_state()
     assert found is not None
     return found
 

@@ -50,7 +50,7 @@ def _index() -> int:
 
 
 # Prefect's runner gives these by name.
-def close_for_the_dead(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def close_dead_session(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Close the batch of a flow run whose process is gone: cancelled without grace, or killed. One
     that has closed it itself is left alone."""
     try:

@@ -12,7 +12,7 @@ from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
 from argus_tasks.base.files import append_line, dumps
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.runs.context.tracker_supervision import Supervised
+from argus_tasks.runs.context.tracker_supervision import SupervisedTracker
 from argus_tasks.runs.record.layout import EVENTS_JSONL
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def build_trackers(
         if spec["type"].lower() == JSONL:
             built.append(make())
         else:
-            built.append(Supervised(str(spec["type"]), make))
+            built.append(SupervisedTracker(str(spec["type"]), make))
     if not any(isinstance(tracker, JsonlTracker) for tracker in built):
         built.append(JsonlTracker())
     return built
@@ -128,7 +128,7 @@ def build_trackers(
 def _supervised(tracker: Tracker) -> Tracker:
     if isinstance(tracker, JsonlTracker):
         return tracker
-    return Supervised(type(tracker).__name__, lambda: tracker)
+    return SupervisedTracker(type(tracker).__name__, lambda: tracker)
 
 
 def _factory(name: str) -> Callable[..., Tracker]:

@@ -64,7 +64,7 @@ class Assignment:
     @property
     def lost(self) -> bool:
         """True where another has taken the config over: nothing may be written any more."""
-        return self.claim is not None and not self.claim.stands()
+        return self.claim is not None and not self.claim.is_current()
 
     @property
     def attempt(self) -> int:

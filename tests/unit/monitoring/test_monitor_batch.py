@@ -10,7 +10,7 @@ import pytest
 from argus_tasks.monitoring.monitor_batch import Telling, telling_of
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.session.start_plan import make_plan
 from argus_tasks.session.sweep_session import SweepSession
@@ -53,9 +53,9 @@ def root(results_root: Path) -> Root:
     return Root(results_root)
 
 
-def told_all(session: SweepSession, session_id: str, *, but: int | None = None) -> ToldFile:
+def told_all(session: SweepSession, session_id: str, *, but: int | None = None) -> MonitorJournal:
     """As a monitor's file has it after this session; `but`: the end of this index is missing."""
-    file = ToldFile(session.folder.path)
+    file = MonitorJournal(session.folder.path)
     file.opened(session.plan.batch_id, session_id)
     for run in session.plan.to_do:
         outcome = session.outcome_of(run.index)
@@ -64,7 +64,7 @@ def told_all(session: SweepSession, session_id: str, *, but: int | None = None) 
             run_dir = session.run_dir(run.index)
             assert run_dir is not None
             failed = outcome.ending.status == "failed"
-            file.ended(Path(run_dir).name, ToldEnd(run.name, 1, failed=failed))
+            file.ended(Path(run_dir).name, JobEnd(run.name, 1, failed=failed))
     return file
 
 
@@ -127,7 +127,7 @@ def test_an_end_that_was_not_told(root: Root) -> None:
 
 def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
     session = root.run(1, 2)
-    ToldFile(session.folder.path).opened(session.plan.batch_id, "another session")
+    MonitorJournal(session.folder.path).opened(session.plan.batch_id, "another session")
     telling = root.telling(1, 2)
     assert telling is not None
     assert not telling.lost
@@ -135,10 +135,10 @@ def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
 
 def test_a_torn_or_missing_file_is_nothing_told(root: Root) -> None:
     session = root.run(1)
-    assert ToldFile(session.folder.path).read().batch_id is None
+    assert MonitorJournal(session.folder.path).read().batch_id is None
     told_all(session, root.session).close()
     path = session.folder.path / "monitor.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    told = ToldFile(session.folder.path).read()
+    told = MonitorJournal(session.folder.path).read()
     assert told.batch_id == session.plan.batch_id
     assert not told.ends
