@@ -229,11 +229,11 @@ def test_one_of_an_installed_package_by_its_name(results_root: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("mine", r"tracker_specs\[0\] is 'mine'; expected a mapping"),
+        ("mine", r"trackers.0 is 'mine'; expected a mapping"),
         ({"type": "mien"}, "tracker type 'mien' is not known; .* Did you mean 'mine'"),
         (
             {"type": "mine", "kwargs": [1]},
-            r"tracker_specs\[0\].kwargs is \[1\]; expected a mapping",
+            r"trackers.0.kwargs is \[1\]; expected a mapping",
         ),
         ({"type": "mine"}, "tracker 'mine' cannot be made with them: missing a required argument"),
         (
