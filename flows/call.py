@@ -1,4 +1,4 @@
-"""Calling the sweep flow with a session that is already prepared."""
+"""Calls the sweep flow with a prepared session."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _LEAST_S = 0.3
 def call_sweep(
     session: SweepSession, api_url: str | None, login: str | None, *, embedded: bool
 ) -> None:
-    """Run the session as a flow run, on the server at `api_url` where one is given, which may ask
-    for a login.
+    """Run the session as a flow run on the server at `api_url`, or on the one that Prefect is set
+    to; `login` is for `api_url`.
 
-    How it went is in the session; the flow run's state says the same on the server. Errors:
-    BadInput, also where the server does not answer.
+    The result is in the session, and in the flow run's state on the server. Errors: BadInput, also
+    where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
     changes: dict[str, object] = {}
@@ -59,14 +59,15 @@ def call_sweep(
     ):
         require_server()
         with explained():
-            session.open()  # before the flow: Prefect would log a bad folder's stack
+            session.open()  # before the flow: Prefect would log a stack trace for a bad folder
         try:
             with quiet_about_a_gone_server():
                 state = _named(name)(Prepared(session), return_state=True)
             if not session.conducted:
-                state.result()  # raises what kept the flow from its end
+                state.result()  # raises the error that ended the flow early
         except Exception as error:
-            # Where only its last state could not be set, the session has ended all the same.
+            # If only the flow run's last state could not be set, the session has ended all the
+            # same.
             if not (session.conducted and is_transport_error(error)):
                 raise
         finally:
@@ -75,8 +76,8 @@ def call_sweep(
 
 
 def _named(name: str) -> Flow[..., State[Any]]:
-    """The flow, for one call with a prepared session. `with_options` would work out the schema of
-    its parameters again, and Prefect's way to write them imports a web server to do it."""
+    """A copy of the flow for one call. `with_options` would compute the schema of its parameters
+    again, and Prefect's own serialization of them imports a web server."""
 
     def serialized(parameters: dict[str, Any]) -> dict[str, Any]:
         return {"configs": repr(parameters["configs"])}
@@ -88,5 +89,5 @@ def _named(name: str) -> Flow[..., State[Any]]:
 
 
 def inside_a_flow() -> bool:
-    """True inside somebody's flow run: its server is ours, too."""
+    """Whether this is called within a flow run, whose server is then used."""
     return in_flow_run()

@@ -1,4 +1,4 @@
-"""The sweep, as a Prefect flow: open the session, map one task run a config, say how it ended."""
+"""The sweep as a Prefect flow: a task run for each config."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.spec.options import takes_options
 
 
-# Prefect does not check the parameters: ours says which key, which value and what was expected,
-# and a prepared session passes through unlooked at.
+# Prefect does not validate the parameters: `resolve` reports key, value and what was expected, and
+# a prepared session must pass through unchanged.
 @flow(
     name="sweep",
     validate_parameters=False,
@@ -32,7 +32,7 @@ def sweep(
     fresh: bool = False,
     **options: Any,
 ) -> State[Any]:
-    """Run one experiment over many configs; each config is a task run and leaves a folder.
+    """Run one experiment over many configs; each config is a task run and leaves a run folder.
 
     Args:
         configs: A list of configs, or the path of a sweep file.

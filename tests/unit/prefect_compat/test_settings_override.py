@@ -47,7 +47,7 @@ def test_certificates_are_loaded_only_where_they_are_used() -> None:
 def test_a_flow_around_a_sweep_keeps_its_patience() -> None:
     from prefect.client.orchestration import get_client
 
-    from argus_tasks.orchestration.prefect_server import (
+    from argus_tasks.prefect_compat.client_patience import (
         answer_within,
         connect_once,
         same_patience_afterwards,
