@@ -28,7 +28,7 @@ class Noise(StrEnum):
     WITHIN = "within seed noise"
     NONE = "seeds change nothing"
     TIE = "a tie"
-    UNKNOWN = "too few seeds to tell"
+    UNKNOWN = "too few seeds"
     ALONE = "nothing to compare with"
 
 
