@@ -87,7 +87,7 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
     asked = tuple(batch_ids)
     for outbox in outboxes():
         for account in accounts(outbox):
-            # A batch that is done goes on as ID.2, ID.3 on the monitor.
+            # A batch that is done continues as ID.2, ID.3 on the monitor.
             if account.batch_id.partition(".")[0] not in asked or not account.emitted:
                 continue
             dropped = sum(account.dropped.values())
