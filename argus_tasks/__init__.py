@@ -1,6 +1,7 @@
-"""Experiment sweeps, run by Prefect, watched by an Argus monitor, left behind as plain folders.
+"""Experiment sweeps, run by Prefect and watched by an Argus monitor; each run leaves a plain
+folder.
 
-Names are imported when they are first used: `import argus_tasks` loads nothing heavy.
+Names are imported when they are first used, so `import argus_tasks` is quick.
 """
 
 from __future__ import annotations

@@ -17,16 +17,11 @@ from typing import Any
 from argus_tasks.base.files import read_json, write_json
 from benchmarks.figures import RATIO, SHARE, Figure, more_is_better, shown
 from benchmarks.harness import ROOT
+from benchmarks.record import load_readings, load_record
 
 ACCEPTED = ROOT / "benchmarks" / "accepted.json"
-RESULTS = ROOT / "benchmarks" / "results"
 LEAST_NOISE = {RATIO: 0.15, SHARE: 0.03}
 LEAST_READINGS = 3
-
-
-def load_results(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Each benchmark's JSON, by the name of its file."""
-    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
 
 
 def figures_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
@@ -107,10 +102,12 @@ def accept(results: Mapping[str, Mapping[str, Any]], path: Path = ACCEPTED) -> N
 def main(argv: list[str] | None = None) -> int:
     """Exit code 1: something is worse."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
-    parser.add_argument("--accept", action="store_true", help="these are the accepted ones now")
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="default: benchmarks/record.json"
+    )
+    parser.add_argument("--accept", action="store_true", help="make these the accepted figures")
     args = parser.parse_args(argv)
-    results = load_results(args.results)
+    results = load_readings(args.results) if args.results else load_record()
     if args.accept:
         accept(results)
         print(f"accepted: {len(load_accepted())} figures, in {ACCEPTED}")

@@ -33,6 +33,7 @@ from benchmarks.fault_round import (
 )
 from benchmarks.harness import ROOT, machine, versions
 from benchmarks.prefect_server import EmbeddedServer, clean_environment
+from benchmarks.record import update_record
 
 LIMIT_S = 40.0
 LEFT_AFTER_S = 2.0
@@ -163,7 +164,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--limit-s", type=float, default=LIMIT_S)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--record", action="store_true", help="keep it in benchmarks/record.json")
     parser.add_argument("--page", type=Path, metavar="FILE")
     args = parser.parse_args(words)
     inherit_orphans()
@@ -175,7 +177,7 @@ def main(words: Sequence[str] | None = None) -> int:
     }
     record: dict[str, Any] = {
         "what": "one bad run of ten",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions("argus-tasks", "ztxexp", "joblib", "prefect"),
         "settings": settings,
@@ -193,6 +195,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 print(f"{name:<20} {fault:<22} {_cell(found[fault])}", flush=True)
             if args.json:  # after each: it all takes a quarter of an hour
                 args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if args.record:
+        update_record({"faults": record})
     if args.page:
         put_on_page(args.page, page_table(record["measured"]))
     return 0

@@ -34,32 +34,36 @@ Groups = tuple[tuple[str, tuple[str, ...]], ...]
 
 # Who has any of these in its stack, wherever: what is called from there is done for it.
 OWNERS: Groups = (
-    ("Prefect client: events", ("orchestration/relay", "orchestration/shipping")),
-    (
-        "mirror and settling",
-        ("orchestration/mirror", "orchestration/settling", "orchestration/backpressure"),
-    ),
+    ("Prefect client: events", ("prefect_compat/event_relay", "prefect_compat/event_shipping")),
+    ("mirror and settling", ("orchestration/mirror/",)),
 )
 # Else the innermost frame that is in one of these; of two that fit, the one that stands first here.
 GROUPS: Groups = (
-    ("Prefect client: events", ("prefect/events/", "orchestration/coalescing")),
+    ("Prefect client: events", ("prefect/events/", "prefect_compat/event_coalescing")),
     ("Prefect client: engine", ("prefect/",)),
-    ("IPC", ("sweep/isolation/", "sweep/engines/", "sweep/executor")),
-    ("admission", ("sweep/admission/", "sweep/pauses")),
-    ("claims", ("runs/claims", "sweep/holding")),
-    ("ledger", ("runs/ledger", "runs/hashes")),
-    ("hooks", ("orchestration/hooks", "sweep/monitor", "sweep/telling", "reporting/")),
-    ("events", ("delivery/",)),
-    ("mirror and settling", ("orchestration/account", "orchestration/expected")),
+    ("IPC", ("workers/isolation/", "workers/engines/", "workers/executor")),
+    ("admission", ("argus_tasks/admission/", "session/admission_queue")),
+    ("claims", ("runs/ledger/claims", "session/config_claims")),
+    ("spec and plan", ("runs/ledger/catalogue", "session/start_plan")),
+    ("ledger", ("runs/ledger/", "runs/record/hashes")),
+    ("hooks", ("orchestration/tasks/hooks", "argus_tasks/monitoring/", "argus_tasks/reporting/")),
+    ("events", ("argus_tasks/delivery/",)),
+    ("mirror and settling", ("prefect_api/expected_task_runs",)),
     (
         "spec and plan",
         (
-            *("sweep/spec", "sweep/expand", "sweep/plan", "sweep/resolve", "sweep/request"),
-            *("sweep/experiment", "sweep/order", "runs/catalogue", "base/ids", "base/jsonable"),
+            *("argus_tasks/spec/", "argus_tasks/planning/", "argus_tasks/experiments/"),
+            *("base/ids", "base/jsonable"),
         ),
     ),
-    ("files", ("runs/", "sweep/session", "sweep/gathering", "sweep/burial")),
-    ("sweep and flow", ("flows/", "orchestration/", "argus_tasks/sweep/", "argus_tasks/api/")),
+    ("files", ("argus_tasks/runs/",)),
+    (
+        "sweep and flow",
+        tuple(
+            f"argus_tasks/{room}/"
+            for room in ("flows", "orchestration", "prefect_compat", "session", "workers", "api")
+        ),
+    ),
 )
 
 _FILE = re.compile(r"\(([^()]*?)(?::\d+)?\)$")

@@ -1,6 +1,6 @@
 """docs/performance.md with its plots, and the README's table: python -m benchmarks.page
 
-Made from benchmarks/results and benchmarks/reasons.toml, and from nothing else.
+Made from benchmarks/record.json and benchmarks/reasons.toml, and from nothing else.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import life, resume, starting
-from benchmarks.check import figures_of, load_accepted, load_results
+from benchmarks.check import figures_of, load_accepted
 from benchmarks.curves import curves_of, growths_of
 from benchmarks.figures import shown
 from benchmarks.harness import ROOT
 from benchmarks.overhead_report import HEAD as OVERHEAD_HEAD
 from benchmarks.overhead_report import rows as overhead_rows
 from benchmarks.readme_table import readme_table
+from benchmarks.record import load_record
 from benchmarks.targets import judged, reasons
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -37,8 +38,8 @@ INTRO = """\
 # Performance
 
 This page is made by `make bench` (less than ten minutes) and `make bench-full` (an hour or more)
-from their results in `benchmarks/results`; nobody writes its figures by hand. How each is measured
-stands in `benchmarks/README.md`, what each contestant is set to below.
+from what they keep in `benchmarks/record.json`; nobody writes its figures by hand. How each is
+measured is in `benchmarks/README.md`, what each contestant is set to below.
 
 Contestants take turns in one run, each time as a new process. A ratio is ours over the peer's, of
 neighbours in one turn: less is better, the median is claimed, and the least and the greatest stand
@@ -64,8 +65,8 @@ def performance_page(results: Results) -> str:
     if "starting" in results:
         parts += ["## Starting", _table(starting.HEAD, starting.rows(results["starting"]))]
     if "resume" in results:
-        head = ("finished runs", *results["resume"]["readings"])
-        parts += ["## Many finished runs", _table(head, resume.rows(dict(results["resume"])))]
+        head = ("finished runs", *resume.sizes(results["resume"]))
+        parts += ["## Many finished runs", _table(head, resume.rows(results["resume"]))]
     if curves_of(figures):
         parts += ["## As work grows", _growth(results)]
     return "\n\n".join(parts) + "\n"
@@ -188,7 +189,7 @@ def write_all() -> None:
     """Write the page, its plots, and the README's table."""
     from benchmarks import plots
 
-    results = load_results()
+    results = load_record()
     PAGE.write_text(performance_page(results), encoding="utf-8")
     plots.write(results, PLOTS)
     text = README.read_text(encoding="utf-8")
@@ -197,18 +198,20 @@ def write_all() -> None:
 
 def summary() -> list[str]:
     """What the results come to, for who has made them."""
-    figures, why = figures_of(load_results()), reasons()
-    told = []
+    figures, why = figures_of(load_record()), reasons()
+    lines = []
     for each in judged(figures):
         word = each.words.replace("*", "")
-        told.append(
+        lines.append(
             f"{word:14} {each.target.words}: {each.value_shown()}, target {each.target_shown()}"
         )
         if each.found is not None and not each.met and each.target.figure not in why:
-            told.append(f"{'':14} write why into benchmarks/reasons.toml: [{each.target.figure!r}]")
+            lines.append(
+                f"{'':14} write why into benchmarks/reasons.toml: [{each.target.figure!r}]"
+            )
     if not load_accepted():
-        told.append("nothing has been accepted yet: make bench-accept")
-    return told
+        lines.append("nothing has been accepted yet: make bench-accept")
+    return lines
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ IN_WORDS = (
     ("the same command again", "runs what is missing", *["runs everything"] * 3),
     (
         "Ctrl-C",
-        "runs say `Stopped`, and are taken up",
+        "runs say `Stopped`, and are resumed",
         "runs may say succeeded",
         "task runs may stay Running",
         "-",

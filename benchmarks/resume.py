@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -186,17 +186,27 @@ def resume_figures(readings: dict[str, Readings], claims_us: Sequence[float]) ->
     return found
 
 
-def rows(result: dict[str, Any]) -> list[list[str]]:
+def sizes(result: Mapping[str, Any]) -> list[str]:
+    """The numbers of finished runs that were measured."""
+    return list(dict.fromkeys(runs for runs, _ in _acts(result)))
+
+
+def rows(result: Mapping[str, Any]) -> list[list[str]]:
     """For each act its median seconds, a column a size."""
-    sizes = list(result["readings"])
-    acts = dict.fromkeys(act for of in result["readings"].values() for act in of)
     figures = result["figures"]
 
     def cell(runs: str, act: str) -> str:
         of = figures.get(f"resume.{runs}.{act}")
         return f"{of['median']:.2f} s" if of else "-"
 
-    return [[act, *(cell(runs, act) for runs in sizes)] for act in acts]
+    acts = dict.fromkeys(act for _, act in _acts(result))
+    return [[act, *(cell(runs, act) for runs in sizes(result))] for act in acts]
+
+
+def _acts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Size and act of each figure that is a time."""
+    parts = [key.split(".") for key in result["figures"]]
+    return [(part[1], part[2]) for part in parts if len(part) == 3]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -207,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     args = parser.parse_args(argv)
     result = measure(args.sizes, args.rounds)
-    print(table(["finished runs", *result["readings"]], rows(result)))
+    print(table(["finished runs", *sizes(result)], rows(result)))
     if args.json:
         write_json(args.json, result)
     return 0

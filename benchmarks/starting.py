@@ -162,9 +162,11 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
             cell(name, "first_job", " s"),
             cell(name, "prompt", " s"),
             cell(name, "over_import", "×"),
-            str(len(readings)),
+            str(of["pairs"]),
         ]
-        for name, readings in result["readings"].items()
+        for key, of in figures.items()
+        if key.endswith(".prompt")
+        for name in [key.removeprefix("starting.").removesuffix(".prompt")]
     ]
 
 

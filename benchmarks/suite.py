@@ -1,11 +1,12 @@
 """All benchmarks in one run: `python -m benchmarks.suite [--full] [--check] [--only NAME ...]`.
 
-Writes a JSON file for each into benchmarks/results, then docs/performance.md and the README's table
-from them. Without `--full` everything has a limit, and it all takes less than ten minutes on two
-cores: turns that do not fit are not begun, and without `--only` a step that comes too late is left
-out, its earlier file staying as it is. With `--check` the results go to build/bench and are
-compared with the accepted ones; what looks worse is measured a second time, and fails where that
-says so too.
+Writes every reading into the ignored folder build/bench, a file for each benchmark, and what the
+pages need into benchmarks/record.json; then docs/performance.md and the README's table from that.
+Without `--full` everything has a limit, and it all takes less than ten minutes on two cores: turns
+that do not fit are not begun, and without `--only` a step that comes too late is left out, its
+earlier record staying as it is. With `--check` the readings go to build/bench-check, the record
+stays, and the figures are compared with the accepted ones; what looks worse is measured a second
+time, and fails where that says so too.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ from benchmarks.harness import ROOT, say
 from benchmarks.overhead import OTHERS, OURS, PREFECT, ZTXEXP, compare
 from benchmarks.overhead_round import Task
 from benchmarks.prefect_server import StockServer
+from benchmarks.record import READINGS, load_readings, update_record
 
 LAST_START_S = 530.0
 """A step of the short suite that would begin later than this is left out."""
-CHECKED = ROOT / "build" / "bench"
+CHECKED = ROOT / "build" / "bench-check"
 WORKERS = 2
 BEST = PREFECT[0]
 
@@ -153,12 +155,10 @@ def run(
 
 def checked(steps: Sequence[Step], *, full: bool = False, last_start_s: float | None = None) -> int:
     """Measure, compare with what is accepted, measure again what looks worse: an exit code."""
-    CHECKED.mkdir(parents=True, exist_ok=True)
-    for path in CHECKED.glob("*.json"):
-        path.unlink()
+    _empty(CHECKED)
     failed = run(steps, CHECKED, full=full, last_start_s=last_start_s)
     accepted = check.load_accepted()
-    results = check.load_results(CHECKED)
+    results = load_readings(CHECKED)
     doubtful = {
         name for name, of in results.items() if check.worse(accepted, of.get("figures", {}))
     }
@@ -166,7 +166,7 @@ def checked(steps: Sequence[Step], *, full: bool = False, last_start_s: float | 
         say(f"measured again, since something in it looks worse: {', '.join(sorted(doubtful))}")
         bad = set(check.worse(accepted, check.figures_of(results)))
         failed += run([step for step in steps if step.name in doubtful], CHECKED, full=full)
-        figures = check.figures_of(check.load_results(CHECKED))
+        figures = check.figures_of(load_readings(CHECKED))
         bad &= set(check.worse(accepted, figures))
     else:
         figures, bad = check.figures_of(results), set()
@@ -176,6 +176,12 @@ def checked(steps: Sequence[Step], *, full: bool = False, last_start_s: float | 
     for name in failed:
         print(f"failed: {name}")
     return 1 if bad or failed else 0
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.json"):
+        path.unlink()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -191,7 +197,9 @@ def main(argv: list[str] | None = None) -> int:
     last_start_s = None if args.full or args.only else LAST_START_S
     if args.check:
         return checked(steps, full=args.full, last_start_s=last_start_s)
-    failed = run(steps, check.RESULTS, full=args.full, last_start_s=last_start_s)
+    _empty(READINGS)
+    failed = run(steps, READINGS, full=args.full, last_start_s=last_start_s)
+    update_record(load_readings(READINGS))
     page.write_all()
     for sentence in page.summary():
         print(sentence)

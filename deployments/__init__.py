@@ -1,1 +1,1 @@
-"""What is deployed: `sweep/default` and `benchmark/nightly`, served or run by a worker."""
+"""The deployments `sweep/default` and `benchmark/nightly`, served or run by a Prefect worker."""

@@ -1,4 +1,4 @@
-"""The deployments, as both ways of running them use them."""
+"""The definitions of the deployments, for serving them and for a work pool."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from prefect.types.entrypoint import EntrypointType
 from argus_tasks.flows.benchmark import benchmark_flow
 from argus_tasks.flows.sweep import sweep
 
-# So that `--param configs='[...]'` alone runs something real.
+# With this, `--param configs='[...]'` alone runs a real experiment.
 DEFAULT_EXPERIMENT = "examples/forecast/experiment.py:run"
 
-# What runs at night, when, and what it is compared with. deployments/prefect.yaml says the same.
+# The nightly benchmark's sweep, baseline and schedule. deployments/prefect.yaml has the same.
 NIGHTLY_SPEC = "examples/forecast/nightly.yaml"
 NIGHTLY_BASELINE = "nightly"
 NIGHTLY_CRON = "0 2 * * *"
@@ -24,7 +24,7 @@ NIGHTLY_TIMEZONE = "UTC"
 
 
 def sweep_default() -> RunnerDeployment:
-    """`sweep/default`: a sweep whose parameters are given when it is run."""
+    """`sweep/default`: a sweep that gets its parameters when it is run."""
     deployment = sweep.to_deployment(
         name="default",
         description="Run an experiment over a list of configs or a sweep file.",
@@ -39,7 +39,7 @@ def sweep_default() -> RunnerDeployment:
 def benchmark_nightly(*, active: bool = False) -> RunnerDeployment:
     """`benchmark/nightly`: a benchmark with a schedule, which is off unless `active`.
 
-    One at a time: what comes due while one runs is cancelled, and does not pile up.
+    Only one runs at a time: a scheduled run that comes due meanwhile is cancelled.
     """
     deployment = benchmark_flow.to_deployment(
         name="nightly",

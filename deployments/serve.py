@@ -10,7 +10,7 @@ from argus_tasks.server.profile import configured_api_url
 
 
 def main() -> None:
-    """Hold the embedded server, unless one is configured, and serve."""
+    """Start the embedded server, unless one is configured, and serve the deployments."""
     with ExitStack() as stack:
         if configured_api_url() is None:
             held = hold(notice=print)
@@ -24,7 +24,7 @@ def main() -> None:
             """ --param configs='[{"dataset": "nile", "model": "naive", "lags": 12}]' --watch""",
             flush=True,
         )
-        # Prefect is imported only now: it reads the address when it is imported.
+        # Imported only now, for Prefect reads the server's address at import.
         from prefect import serve
 
         from argus_tasks.orchestration.nightly.schedule import schedule_state

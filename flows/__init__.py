@@ -1,1 +1,1 @@
-"""The flows: the story from top to bottom, wiring only. Installed as `argus_tasks.flows`."""
+"""The Prefect flows, which only connect the other rooms. Installed as `argus_tasks.flows`."""

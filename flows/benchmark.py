@@ -1,5 +1,5 @@
-"""A benchmark, as a Prefect flow: a fresh sweep, its verdict against a baseline, and a second run
-of what looks worse before it alarms."""
+"""The nightly benchmark as a Prefect flow: a fresh sweep, its comparison with a baseline, and a
+second run of the cells that look worse before the flow run fails."""
 
 from __future__ import annotations
 
@@ -31,38 +31,41 @@ from argus_tasks.session.sweep_session import SweepSession
 
 @flow(name="benchmark", validate_parameters=False, persist_result=False)
 def benchmark_flow(
-    spec: Annotated[str, Field(description="The path of a sweep file; with `repeats`.")],
+    spec: Annotated[str, Field(description="The path of a sweep file that has `repeats`.")],
     baseline: Annotated[str, Field(description="The name of the baseline.")] = "nightly",
     metric: Annotated[
-        str | None, Field(description="What to compare by; by default the first.")
+        str | None, Field(description="The metric to compare; by default the first.")
     ] = None,
     direction: Annotated[
-        str | None, Field(description="min or max; by default what the metric's name tells.")
+        str | None, Field(description="min or max; by default guessed from the metric's name.")
     ] = None,
     min_effect: Annotated[
-        str, Field(description="Smaller changes are left out: 2%, or 0.01 as such.")
+        str, Field(description="Smaller changes are ignored: 2%, or 0.01 in the metric's unit.")
     ] = "2%",
     allow: Annotated[
-        list[str] | None, Field(description="What may differ from the baseline: host, data, code.")
+        list[str] | None,
+        Field(description="What may differ from the baseline's: host, data, code."),
     ] = None,
     move_baseline: Annotated[
-        bool, Field(description="Make this the baseline where there is none, or it is better.")
+        bool, Field(description="Make this the baseline if there is none, or if it is better.")
     ] = False,
     results_root: Annotated[
         str | None, Field(description="The folder that gets a folder for each run.")
     ] = None,
-    workers: Annotated[int | None, Field(ge=1, description="How many run at once.")] = None,
+    workers: Annotated[
+        int | None, Field(ge=1, description="How many runs execute at once.")
+    ] = None,
 ) -> State[Any]:
-    """Run a sweep afresh and say whether it is better or worse than a baseline.
+    """Run a sweep as a new batch and compare it with a baseline.
 
-    The flow run fails, named Regression, where it is worse and a second run of the worse configs
-    says so, too.
+    The flow run fails with the state name Regression if cells are worse, and a second run of those
+    cells is worse, too.
     """
     made_up_for = why_skip()
     if made_up_for:
         return Completed(name=SKIPPED_STATE, message=made_up_for)
-    asked = resolve(spec, results_root=results_root, workers=workers, fresh=True)
-    request = dated(asked, utc_now())
+    resolved = resolve(spec, results_root=results_root, workers=workers, fresh=True)
+    request = dated(resolved, utc_now())
     terms = terms_of(
         request.results_root,
         baseline,

@@ -46,8 +46,8 @@ def call_sweep(
         revive_server: starts the embedded server again where it is gone, and says whether it was;
             None: it is not an embedded one.
 
-    How it went is in the session; the flow run's state says the same on the server. Errors:
-    BadInput, also where the server does not answer.
+    The result is in the session, and in the flow run's state on the server. Errors: BadInput, also
+    where the server does not answer.
     """
     name = f"{session.request.name}-{utc_now():%Y%m%d-%H%M%S}"
     embedded = revive_server is not None
@@ -90,8 +90,8 @@ def call_sweep(
 
 
 def _named(name: str) -> Flow[..., State[Any]]:
-    """The flow, for one call with a prepared session. `with_options` would work out the schema of
-    its parameters again, and Prefect's way to write them imports a web server to do it."""
+    """A copy of the flow for one call. `with_options` would compute the schema of its parameters
+    again, and Prefect's own serialization of them imports a web server."""
 
     def serialized(parameters: dict[str, Any]) -> dict[str, Any]:
         return {"configs": repr(parameters["configs"])}
@@ -103,5 +103,5 @@ def _named(name: str) -> Flow[..., State[Any]]:
 
 
 def inside_a_flow() -> bool:
-    """True inside somebody's flow run: its server is ours, too."""
+    """Whether this is called within a flow run, whose server is then used."""
     return in_flow_run()

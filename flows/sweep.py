@@ -18,8 +18,8 @@ from argus_tasks.prefect_compat.task_engine import ConfigTaskRunner
 from argus_tasks.spec.options import takes_options
 
 
-# Prefect does not check the parameters: ours says which key, which value and what was expected,
-# and a prepared session passes through unlooked at.
+# Prefect does not validate the parameters: `resolve` reports key, value and what was expected, and
+# a prepared session must pass through unchanged.
 @flow(
     name="sweep",
     validate_parameters=False,
@@ -35,7 +35,7 @@ def sweep(
     fresh: bool = False,
     **options: Any,
 ) -> State[Any]:
-    """Run one experiment over many configs; each config is a task run and leaves a folder.
+    """Run one experiment over many configs; each config is a task run and leaves a run folder.
 
     Args:
         configs: A list of configs, or the path of a sweep file.

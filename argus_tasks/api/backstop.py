@@ -1,4 +1,4 @@
-"""The end of a stop that does not come to its end: whatever hangs, the process leaves."""
+"""Ends the process when a stop hangs past its deadline."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Leave = Callable[[SweepSession], None]
 
 _LOOK_S = 0.1
 _MORE_S = 0.5
-"""Past the deadline of all that is waited for: something else hangs."""
+"""Seconds after the deadline of the stop: if it is still not over, something hangs."""
 
 
 @contextmanager
 def leaving_at_the_deadline(session: SweepSession, leave: Leave | None) -> Iterator[None]:
-    """Within, call `leave` from a thread where somebody has stopped the session and its end takes
-    longer than all that it waits for may. What still runs has been killed then."""
+    """A context in which a thread calls `leave` when a stopped session has not ended by its
+    deadline. Runs that are still running are killed first."""
     if leave is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""A resolved sweep, from nothing started to its summary."""
+"""Runs a resolved sweep: starts server and workers, calls the flow, returns the summary."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from argus_tasks.server.profile import configured_api_url, configured_login
 from argus_tasks.session.sweep_session import SweepSession, new_session
 
 EMBEDDED = "embedded"
-"""How sessions name the embedded server: its address is another each time."""
+"""The name by which sessions record the embedded server, whose address changes."""
 
 _SERVER_START_S = 180.0
-"""The very first start makes a database: a minute on a machine that is busy."""
+"""Seconds for the server to answer; the first start creates a database, which may take a minute."""
 
 Watch = Callable[[SweepSession], AbstractContextManager[None]]
 Notice = Callable[[str], None]
@@ -36,11 +36,11 @@ def launch(
     notice: Notice | None = None,
     leave: Leave | None = None,
 ) -> RunSummary:
-    """Run the sweep and say what it came to, whether its configs succeeded or not.
+    """Run the sweep; returns its summary, whether configs failed or not.
 
-    The server and the workers are started before Prefect is imported: all three take a while.
-    `leave` ends the process where a stop has not come to its end in time; None: nobody does.
-    Errors: BadInput; SweepStopped (a KeyboardInterrupt) after a stop, once all is settled.
+    The server and the workers start while Prefect is imported, for each takes a while. `leave` ends
+    the process where a stop hangs past its deadline; with None nothing does. Errors: BadInput;
+    SweepStopped (a KeyboardInterrupt) after a stop, once everything is recorded.
     """
     if sys.platform == "win32":
         raise ArgusTasksError("argus-tasks runs on Linux and macOS; on Windows, use WSL.")
@@ -74,7 +74,7 @@ def launch(
 def _call(
     call_sweep: Callable[..., None], session: SweepSession, held: HeldServer | None, inside: bool
 ) -> None:
-    # Said in so many words: Prefect, once imported, does not look again.
+    # Passed explicitly: Prefect, once imported, does not read the environment again.
     url = held.api_url if held else None if inside else configured_api_url()
     if held is None:
         call_sweep(session, url, configured_login())
@@ -94,7 +94,7 @@ def _revive(held: HeldServer) -> bool:
 
 @contextmanager
 def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
-    """The embedded server, unless the user has one configured or has called us in a flow run."""
+    """The embedded server; None where the user has configured one, or calls within a flow run."""
     if inside or configured_api_url() is not None:
         yield None
         return
@@ -102,7 +102,8 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
         held = hold(notice=notice)
     with held:
         environment = held.address()
-        # Prefect's address is not among them: read once at import, it would outlive the server.
+        # Without PREFECT_API_URL: Prefect reads it once at import and would keep it after the
+        # server ends.
         added = {name: environment[name] for name in environment if "proxy" in name.lower()}
         added |= {"DO_NOT_TRACK": os.environ.get("DO_NOT_TRACK", "1")}
         before = {name: os.environ.get(name) for name in added}
@@ -119,7 +120,8 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Importing Prefect makes objects that stay; looking through them again costs a tenth."""
+    """A context without garbage collection: importing Prefect is then 10 % faster, for its objects
+    stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""`ExpRunner`: the runner's call of the older package, running through the flow."""
+"""`ExpRunner`: the same call as in ztxexp, run by Prefect."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from argus_tasks.spec.modes import Mode
 
 
 class ExpRunner:
-    """A list of configs and a function, as ztxexp has it: every config is run once.
+    """Run a function on each config of a list, with ztxexp's call.
 
-    Nothing is reused, equal configs are not made one, and each call is a batch of its own.
+    Unlike `sweep_flow` it reuses no earlier result, runs equal configs as often as they are listed,
+    and makes a new batch with each call of `run`.
+
+    Example:
+        >>> from argus_tasks import ExpRunner
+        >>> runner = ExpRunner([{"x": 1}, {"x": 2}], "results", lambda ctx: {"y": ctx.config["x"]})
+        >>> runner.run(mode="sequential").succeeded
+        2
 
     Args:
         configs: the configs, in order.
         results_root: the folder that gets a folder for each run.
-        exp_function: `fn(ctx) -> dict | None`; `run` may be given one instead.
+        exp_function: the experiment, `fn(ctx) -> dict | None`; may be given to `run` instead.
     """
 
     def __init__(
@@ -52,28 +59,30 @@ class ExpRunner:
         tracker_specs: Sequence[Mapping[str, Any]] | None = None,
         trackers: Sequence[Tracker] | None = None,
     ) -> RunSummary:
-        """Run all configs and say what they came to.
+        """Run every config and wait for the end.
 
         Args:
-            exp_function: the experiment; wins over the one given before.
+            exp_function: the experiment; by default the one given to `ExpRunner`.
             mode: sequential, process_pool, joblib, dynamic or thread.
-            workers: how many run at once.
-            cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
-            execution_mode: the older name of `mode`; wins where given.
-            num_workers: the older name of `workers`; wins where given.
-            dynamic_cpu_threshold: the older name of `cpu_threshold`; wins where given.
-            metadata: what to say of every run in `meta.json`.
-            max_attempts: tries for each config, the first one too.
-            retry_on: names of exception classes to try again on.
+            workers: how many runs execute at once.
+            cpu_threshold: mode `dynamic` starts no new run while the CPU is busier than this, in
+                percent.
+            execution_mode: ztxexp's older name of `mode`; where given, it is used.
+            num_workers: the older name of `workers`; where given, it is used.
+            dynamic_cpu_threshold: the older name of `cpu_threshold`; where given, it is used.
+            metadata: what `meta.json` says of every run.
+            max_attempts: how often a config is tried at most, the first attempt included.
+            retry_on: names of exception classes after which a run is tried again.
             tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
-            trackers: live trackers.
+            trackers: tracker objects, for modes that run in this process.
 
         Returns:
-            What it came to, whether configs failed or not.
+            The counts of the sweep, whether configs failed or not.
 
         Raises:
-            BadInput: (a ValueError) no function anywhere, or no such mode; nothing has been
-                written.
+            BadInput: (a ValueError) no function was given, or an argument cannot be used; nothing
+                has been started or written.
+            SweepStopped: (a KeyboardInterrupt) the sweep was stopped, and everything is recorded.
         """
         experiment = exp_function or self.exp_function
         if experiment is None:

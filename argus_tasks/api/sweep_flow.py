@@ -63,10 +63,21 @@ def sweep_flow(
     ignore_keys: Sequence[str] | None = None,
     raise_on_failure: bool = False,
 ) -> RunSummary:
-    """Run an experiment over configs, each as a Prefect task run with a folder of its own.
+    """Run an experiment over a list of configs; each config is a Prefect task run with a folder.
 
-    Nothing needs to be started beforehand. What is None comes from the sweep file, else from the
-    defaults; configs that succeeded earlier under the same results root are reused.
+    Nothing needs to be started beforehand: where no Prefect server is configured, one is started.
+    An option that is None comes from the sweep file, else from the defaults. Configs that succeeded
+    earlier under the same results root are not run again; their results are reused.
+
+    Example:
+        >>> from argus_tasks import sweep_flow
+        >>> def train(ctx):
+        ...     return {"loss": ctx.config["lr"] ** 2}
+        >>> summary = sweep_flow([{"lr": 0.1}, {"lr": 0.01}], train, workers=2)
+        >>> summary.sentence()
+        '2 of 2 succeeded'
+        >>> sweep_flow([{"lr": 0.1}, {"lr": 0.01}], train, workers=2).sentence()
+        '2 of 2 succeeded (2 reused)'
 
     Args:
         configs: a list of mappings, a `SweepSpec`, or the path of a sweep file.
@@ -74,58 +85,64 @@ def sweep_flow(
             command line `command:python train.py --lr {lr}`; a Hydra app `hydra:path/to/app.py`.
         name: the sweep's name; by default the sweep file's stem or the function's name.
         project: by default the name of git's top folder, else of the working folder.
-        results_root: where the run folders go; by default `results/` there.
+        results_root: the folder that gets the run folders; by default `results/` in git's top
+            folder, else in the working folder.
         mode: sequential, process_pool (the default), joblib, dynamic, thread, dask or ray.
-        address: the cluster of `dask` and `ray`; by default one on this machine, for this sweep.
-        workers: how many run at once; by default as many as there are usable cores.
-        cpu_threshold: `dynamic` starts nothing new above this percentage of the CPU.
-        cpu_limit: the limit on Prefect's server that shows and sets how many run in `dynamic`.
-        limits: limits there that are shared with whatever else names them: `{"license": 2}`, or
-            with `{"limit": 2, "slots": 1, "where": {"model": "patchtst"}}` for some configs only.
-        max_attempts: tries for each config, the first one too.
-        retry_on: names of exception classes, and causes such as `timeout` and `out of memory`, to
-            try again on; `Exception` matches all.
-        not_on: such names never to try again on.
-        delay_s: seconds before the second try.
-        backoff: each further delay is the one before times this.
+        address: the cluster's address for modes `dask` and `ray`; by default a cluster is started
+            on this machine for this sweep.
+        workers: how many runs execute at once; by default as many as there are usable cores.
+        cpu_threshold: mode `dynamic` starts no new run while the CPU is busier than this, in
+            percent.
+        cpu_limit: the name of the concurrency limit on Prefect's server that shows and sets how
+            many runs execute at once in mode `dynamic`.
+        limits: other concurrency limits on Prefect's server that each run takes slots of:
+            `{"license": 2}`, or `{"license": {"limit": 2, "slots": 1, "where": {"model":
+            "patchtst"}}}` for some configs only.
+        max_attempts: how often a config is tried at most, the first attempt included.
+        retry_on: exception names and causes of failure (`timeout`, `out of memory`) after which a
+            run is tried again; `Exception` matches all.
+        not_on: exception names and causes of failure that are never retried.
+        delay_s: seconds before the second attempt.
+        backoff: the factor by which the delay grows with each further attempt.
         timeout_s: seconds after which an attempt is ended.
-        timeout: `5x`: the same for so many times the median duration.
-        fresh_process: give each attempt a process of its own.
+        timeout: a time limit that follows the runs: `5x` is five times their median duration.
+        fresh_process: start a new worker process for each attempt.
         max_runs_per_worker: attempts after which a worker process is replaced.
-        stop_grace_s: seconds that experiments have to end by themselves after a stop or a timeout.
-        order: `given`, `smoke_first` (a few that have each value once, then the longest first) or
-            `shuffle`.
-        max_failures: stop when so many configs have failed: a count, or `5%` of all.
-        max_consecutive_failures: stop when so many have failed one after the other.
+        stop_grace_s: seconds that experiments get to end by themselves after a stop or a timeout.
+        order: `given`; `smoke_first` (first a few configs in which every value occurs once, then
+            the longest runs first); or `shuffle`.
+        max_failures: stop the sweep when this many configs have failed: a count, or `5%` of all.
+        max_consecutive_failures: stop when this many have failed one after the other.
         fail_fast: stop at the first failure.
-        max_runtime: stop after so long: seconds, or `2h`.
-        breaker: where so many configs that share a value fail alike, and others do not, hold the
-            rest with that value back.
-        min_free_memory: start nothing new while less is free: `4GB`, or `10%`.
-        gpus: give each run a GPU of its own: `auto`, a list of numbers, or 0 for none at all.
+        max_runtime: stop the sweep after this time: seconds, or `2h`.
+        breaker: when this many configs that share a value have failed with the same cause, and
+            configs without that value have not, leave the other configs with that value unstarted.
+        min_free_memory: start no new run while less memory is free: `4GB`, or `10%`.
+        gpus: give each run a GPU of its own: `auto`, a list of GPU numbers, or 0 for none.
         slots_per_gpu: how many runs share a GPU.
-        metadata: what to say of every run in `meta.json`.
+        metadata: what `meta.json` says of every run.
         tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
-        trackers: live trackers.
-        experiment_type: a label for the monitor.
-        fresh: a new batch; nothing is reused.
-        on_code_change: what becomes of earlier runs that another code has made: `warn` uses them
-            and says so, `rerun` runs them again, `stop` refuses to start.
-        search: draw configs by Optuna while the sweep runs: a mapping as in a sweep file. `configs`
-            then holds at most one, which all trials have.
+        trackers: tracker objects, for modes that run in this process.
+        experiment_type: a label that the monitor shows.
+        fresh: start a new batch and reuse nothing.
+        on_code_change: what to do with earlier results of other code: `warn` reuses them and says
+            so, `rerun` runs them again, `stop` refuses to start.
+        search: draw configs with Optuna while the sweep runs; a mapping as in a sweep file.
+            `configs` then holds at most one config, whose keys all trials have.
         job: templates for the names of runs, models and datasets: `{"id": "{model}-s{seed}"}`.
         ignore_keys: top-level keys that do not make a config a different one.
-        raise_on_failure: raise SweepFailed where any config failed.
+        raise_on_failure: raise SweepFailed when any config has failed.
 
     Returns:
-        What it came to, whether configs failed or not.
+        The counts of the sweep, whether configs failed or not; `summary.ok` is True where none has.
 
     Raises:
-        BadInput: something given cannot be used; nothing was started or written.
-        SweepStopped: after a Ctrl-C, a SIGTERM or a cancel, once all is stopped and recorded;
-            a KeyboardInterrupt.
+        BadInput: (a ValueError) an argument cannot be used; nothing has been started or written.
+        SweepFailed: with `raise_on_failure`, some configs have failed.
+        SweepStopped: (a KeyboardInterrupt) the sweep was stopped by Ctrl-C, SIGTERM, SIGHUP or a
+            cancel, and everything is recorded.
     """
-    given = dict(locals())  # every parameter by its name, and nothing else yet
+    given = dict(locals())  # every argument by its name: nothing else is defined yet
     del given["raise_on_failure"]
     summary = launch(resolve(**given))
     if raise_on_failure and not summary.ok:

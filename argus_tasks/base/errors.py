@@ -17,9 +17,17 @@ class ArgusTasksError(Exception):
 
 
 class BadInput(ArgusTasksError, ValueError):
-    """What the caller gave cannot be used; nothing has been started or written.
+    """An argument, option or file cannot be used; nothing has been started or written.
 
     The message is one sentence that names the key, the value and what was expected.
+
+    Example:
+        >>> from argus_tasks import BadInput, sweep_flow
+        >>> try:
+        ...     sweep_flow([{"lr": 0.1}], lambda ctx: None, workers=0)
+        ... except BadInput as error:
+        ...     print(error)
+        workers is 0; expected an integer of 1 or more, or auto.
     """
 
 
@@ -28,7 +36,17 @@ class MissingExtra(ArgusTasksError, ImportError):
 
 
 class SkipRun(Exception):
-    """Raise it in an experiment to end the run as *skipped*: no failure, and never retried."""
+    """Raise it in an experiment to end the run as skipped: not a failure, and never retried.
+
+    Example:
+        >>> from argus_tasks import ExpRunner, SkipRun
+        >>> def train(ctx):
+        ...     if ctx.config["lr"] > 1:
+        ...         raise SkipRun("the learning rate is too high")
+        ...     return {"loss": ctx.config["lr"]}
+        >>> ExpRunner([{"lr": 0.1}, {"lr": 10}], "results", train).run().sentence()
+        '1 of 2 succeeded, 1 skipped'
+    """
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

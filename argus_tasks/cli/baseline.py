@@ -1,4 +1,4 @@
-"""`argus-tasks baseline`."""
+"""`argus-tasks baseline set | list | show | remove`: batches kept by name to compare with."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "baseline",
-        help="name what later batches are compared with",
-        description="A baseline is a batch's results under a name. It is kept in the results root"
-        " (.sweep/baselines/) and stays whole when the runs are deleted.",
+        help="name the batch that later ones are compared with",
+        description="A baseline is a copy of a batch's results under a name. It is kept in the"
+        " results root (.sweep/baselines/), also after the runs are deleted.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    setting = actions.add_parser("set", help="give a batch the name")
+    setting = actions.add_parser("set", help="store a batch under a name")
     setting.add_argument("name", metavar="NAME")
     setting.add_argument(
         "batch", metavar="BATCH", help="a batch id, a folder of runs, or another baseline"
     )
-    setting.add_argument("--move", action="store_true", help="the name may be taken already")
+    setting.add_argument(
+        "--move", action="store_true", help="replace the baseline of this name, if there is one"
+    )
     setting.set_defaults(handler=set_)
-    listing = actions.add_parser("list", help="the names there are")
+    listing = actions.add_parser("list", help="list all baselines")
     listing.set_defaults(handler=list_)
-    showing = actions.add_parser("show", help="the leaderboard of one")
+    showing = actions.add_parser("show", help="print a baseline's leaderboard")
     showing.add_argument("name", metavar="NAME")
-    showing.add_argument("--metric", metavar="M", help="sort by this one (default: the first)")
+    showing.add_argument("--metric", metavar="M", help="sort by this metric (default: the first)")
     showing.set_defaults(handler=show)
-    removing = actions.add_parser("remove", help="take the name away; the runs stay")
+    removing = actions.add_parser("remove", help="delete a baseline; the runs stay")
     removing.add_argument("name", metavar="NAME")
     removing.set_defaults(handler=remove)
     for action in (setting, listing, showing, removing):
@@ -38,7 +40,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def set_(args: argparse.Namespace) -> int:
-    """Name a batch."""
+    """Store a batch under a name."""
     from argus_tasks.results.compare.baselines import set_baseline, side_of
     from argus_tasks.results.compare.side_text import side_text
 
@@ -51,7 +53,7 @@ def set_(args: argparse.Namespace) -> int:
 
 
 def list_(args: argparse.Namespace) -> int:
-    """Print every name."""
+    """Print every baseline."""
     from argus_tasks.results.compare.baselines import baselines
     from argus_tasks.results.compare.side_text import side_text
 
@@ -65,7 +67,7 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print one, as a leaderboard."""
+    """Print a baseline's leaderboard."""
     from argus_tasks.results.compare.baselines import read_baseline
     from argus_tasks.results.read.rows import Rows
     from argus_tasks.results.tables.leaderboard import leaderboard
@@ -78,10 +80,10 @@ def show(args: argparse.Namespace) -> int:
 
 
 def remove(args: argparse.Namespace) -> int:
-    """Take a name away."""
+    """Delete a baseline."""
     from argus_tasks.results.compare.baselines import remove_baseline
 
     root = root_of(args)
     remove_baseline(root, args.name)
-    say(f"{args.name} is no baseline any more; its runs are where they were")
+    say(f"{args.name} is not a baseline any more; its runs are unchanged")
     return 0

@@ -1,4 +1,4 @@
-"""Which batch a command is about."""
+"""Finding the results root and the batch that a command names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def add_results_root(parser: argparse.ArgumentParser) -> None:
 
 
 def results_root(args: argparse.Namespace) -> Path:
-    """The results root that the command is about."""
+    """The results root given on the command line, else the default; absolute."""
     from argus_tasks.planning.defaults import results_root_here
 
     root: Path = args.results_root or results_root_here()
     return root.expanduser().absolute()
 
 
-def find_batches(root: Path, said: str | None) -> list[SweepFolder]:
-    """The batches of this id or sweep name, all of them without; by the time they were made.
+def find_batches(root: Path, wanted: str | None) -> list[SweepFolder]:
+    """The batches with this id or sweep name, oldest first; all batches where it is None.
 
     Errors: BadInput where there are none.
     """
@@ -40,16 +40,16 @@ def find_batches(root: Path, said: str | None) -> list[SweepFolder]:
     known = [(folder, folder.state() or {}) for folder in batches(root)]
     known.sort(key=lambda one: str(one[1].get("created_at")))
     found = [
-        folder for folder, state in known if said in (None, folder.batch_id, state.get("name"))
+        folder for folder, state in known if wanted in (None, folder.batch_id, state.get("name"))
     ]
     if not found:
-        wanted = f"batch or sweep '{said}'" if said else "sweep"
+        what = f"batch or sweep '{wanted}'" if wanted else "sweep"
         names = [str(word) for folder, state in known for word in (folder.batch_id, state["name"])]
-        raise BadInput(f"there is no {wanted} under {root}.{did_you_mean(said or '', names)}")
+        raise BadInput(f"there is no {what} under {root}.{did_you_mean(wanted or '', names)}")
     return found
 
 
 def running_session(folder: SweepFolder) -> dict[str, Any] | None:
-    """The batch's session that runs now, as far as its process is known to live."""
+    """The batch's running session; None where its process is known to be gone."""
     session: dict[str, Any] = (folder.sessions() or [{"closed_at": "never"}])[-1]
     return None if folder.is_over(session) else session

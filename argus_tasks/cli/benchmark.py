@@ -1,4 +1,4 @@
-"""`argus-tasks benchmark FILE`: one night of a benchmark, now."""
+"""`argus-tasks benchmark FILE`: run the nightly benchmark now."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "benchmark",
-        help="run a sweep afresh and say whether it is worse than a baseline",
-        description="Run a sweep file as a fresh batch and compare it with a baseline, as"
-        " benchmark/nightly does: what looks worse is run a second time before it counts.",
+        help="run a sweep as a new batch and compare it with a baseline",
+        description="Run a sweep file as a new batch and compare it with a baseline, as"
+        " benchmark/nightly does. Cells that look worse are run a second time; only if they are"
+        " worse again is the verdict worse.",
         epilog="exit codes: 0 not worse, or no baseline yet, 1 worse both times, or some runs"
-        " failed, 2 bad input, 3 nothing comparable, 130 interrupted",
+        " failed, 2 bad input, 3 nothing can be compared, 130 interrupted",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, with `repeats`")
     parser.add_argument(
@@ -28,15 +29,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--move-baseline",
         action="store_true",
-        help="make this the baseline where there is none, or where it is better",
+        help="make this batch the baseline if there is none, or if it is better",
     )
-    parser.add_argument("--results-root", metavar="DIR", help="where run folders go")
-    parser.add_argument("--workers", type=int, metavar="N", help="how many run at once")
+    parser.add_argument(
+        "--results-root", metavar="DIR", help="the folder that gets the run folders"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="how many runs execute at once")
     parser.set_defaults(handler=benchmark)
 
 
 def benchmark(args: argparse.Namespace) -> int:
-    """Run it; the exit code is the verdict."""
+    """Run the benchmark; the exit code is its verdict."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.cli.prefect import using_prefect
     from argus_tasks.planning.resolve import resolve
@@ -45,7 +48,7 @@ def benchmark(args: argparse.Namespace) -> int:
     from argus_tasks.results.stats.min_effect import min_effect_of
 
     needs_scipy()
-    # What is wrong is said before a server is started.
+    # Bad input is reported before a server is started.
     asked = resolve(args.file, results_root=args.results_root, workers=args.workers)
     check_baseline(asked.results_root, args.baseline, may_make=args.move_baseline)
     if args.min_effect is not None:

@@ -12,10 +12,10 @@ from argus_tasks.workers.attempts.attempt import numbers_of
 
 
 class Best:
-    """Keeps the best of the runs it is shown.
+    """Keeps the best run of a sweep so far.
 
-    Without a metric, the first number of the first result is taken; without a direction, what the
-    metric's name suggests, else less is better.
+    Without a metric it takes the first number of the first result; without a direction, the one
+    that the metric's name suggests, else less is better.
     """
 
     def __init__(self, metric: str | None, direction: str | None) -> None:
@@ -26,17 +26,17 @@ class Best:
 
     def consider(self, news: EndedRun) -> None:
         """Look at a run that has ended."""
-        self._look(news.run.name, news.outcome.metrics)
+        self._compare(news.run.name, news.outcome.metrics)
 
     def consider_known(self, name: str, run_dir: Path) -> None:
-        """Look at a run that had succeeded before."""
+        """Compare a run that succeeded in an earlier session."""
         try:
             metrics = numbers_of(read_json(run_dir / METRICS_JSON))
         except (OSError, ValueError, AttributeError):
             return
-        self._look(name, metrics)
+        self._compare(name, metrics)
 
-    def _look(self, name: str, metrics: dict[str, float]) -> None:
+    def _compare(self, name: str, metrics: dict[str, float]) -> None:
         if self._metric is None and metrics:
             self._metric = next(iter(metrics))
         if self._metric is None or self._metric not in metrics:
@@ -47,7 +47,7 @@ class Best:
             self._value, self._name = value, name
 
     def text(self) -> str:
-        """`MSE 0.1234 (ridge-nile-s1)`, or nothing yet."""
+        """A text such as `MSE 0.1234 (ridge-nile-s1)`; empty while there is no result."""
         if self._value is None:
             return ""
         return f"{self._metric} {self._value:.4g} ({self._name})"

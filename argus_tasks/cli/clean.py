@@ -1,4 +1,4 @@
-"""`argus-tasks clean`: take run folders away, by status, age and score; dry unless told."""
+"""`argus-tasks clean`: delete run folders by status, age or metric; `--apply` deletes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "clean",
-        help="delete run folders by status, age or score; says what, and deletes with --apply",
-        description="Delete the run folders that fit all that is given. Without --apply it only"
-        " says which. What runs, or is claimed, is never deleted; what is deleted is run again by"
-        " the next start of its sweep.",
+        help="delete run folders by status, age or metric; without --apply only list them",
+        description="Delete the run folders that match all the given conditions. Without --apply"
+        " they are only listed. Runs that are running or claimed are never deleted; the next"
+        " start of a sweep runs its deleted configs again.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the results root")
     parser.add_argument(
@@ -30,29 +30,33 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="append",
         default=[],
         choices=_STATUSES,
-        help="such runs (running: whose process is gone); repeatable",
+        help="runs with this status (running: those whose process is gone); repeatable",
     )
-    parser.add_argument("--older-than", metavar="AGE", help="ended so long ago: 30m, 12h, 7d, 2w")
-    parser.add_argument("--metric", metavar="M", help="a metric, for --above and --below")
-    parser.add_argument("--above", type=float, metavar="X", help="whose metric is greater")
-    parser.add_argument("--below", type=float, metavar="X", help="whose metric is less")
-    parser.add_argument("--apply", action="store_true", help="delete them")
+    parser.add_argument(
+        "--older-than", metavar="AGE", help="runs that ended longer ago than this: 30m, 12h, 7d, 2w"
+    )
+    parser.add_argument("--metric", metavar="M", help="the metric that --above and --below compare")
+    parser.add_argument(
+        "--above", type=float, metavar="X", help="runs whose metric is greater than X"
+    )
+    parser.add_argument("--below", type=float, metavar="X", help="runs whose metric is less than X")
+    parser.add_argument("--apply", action="store_true", help="delete the folders")
     parser.set_defaults(handler=clean)
 
 
 def clean(args: argparse.Namespace) -> int:
-    """Say what fits; delete it where told to."""
-    from argus_tasks.runs.ledger.cleaning import Wanted, removable, remove, size_of
+    """List the matching run folders; with `--apply`, delete them."""
+    from argus_tasks.runs.ledger.cleaning import RunFilter, removable, remove, size_of
 
     root: Path = args.folder.expanduser().absolute()
     if not root.is_dir():
         raise BadInput(f"there is no folder {root}; expected a results root.")
     if not (args.status or args.older_than or args.metric):
-        raise BadInput("nothing is chosen; expected --status, --older-than or --metric.")
+        raise BadInput("no condition is given; expected --status, --older-than or --metric.")
     if (args.metric is None) != (args.above is None and args.below is None):
         raise BadInput("--metric goes with --above or --below.")
     age = _age(args.older_than) if args.older_than else None
-    runs = removable(root, Wanted(args.status, age, args.metric, args.above, args.below))
+    runs = removable(root, RunFilter(args.status, age, args.metric, args.above, args.below))
     megabytes = sum(size_of(run) for run in runs) / 1e6
     for run in runs:
         say(f"{run.run_id}  {run.status:<9}  {run.record.get('job_id') or ''}")
@@ -63,8 +67,8 @@ def clean(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _age(said: str) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", said.strip())
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text.strip())
     if found is None:
-        raise BadInput(f"--older-than is '{said}'; expected a number and m, h, d or w, such as 7d.")
+        raise BadInput(f"--older-than is '{text}'; expected a number and m, h, d or w, such as 7d.")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})

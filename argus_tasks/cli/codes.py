@@ -11,6 +11,6 @@ EXIT_INTERRUPTED = 130
 
 
 def exit_code_after(number: int | None) -> int:
-    """That of a sweep that was stopped: 128 and the signal's number, as shells have it; as after a
-    Ctrl-C where there was no signal."""
+    """The exit code of a stopped sweep: 128 plus the signal's number, as in shells; without a
+    signal, that of Ctrl-C."""
     return 128 + (signal.SIGINT if number is None else number)

@@ -1,4 +1,4 @@
-"""`argus-tasks compare`."""
+"""`argus-tasks compare A B`: whether batch B is better or worse than batch A."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "compare",
-        help="is one batch better or worse than another",
-        description="Compare two batches cell by cell: better, worse, no evidence, or not"
-        " comparable. A and B are each a baseline's name, a batch id, a folder of runs, or a"
-        " baseline's file.",
-        epilog="exit codes: 0 better or no evidence, 1 worse, 2 bad input, 3 nothing comparable",
+        help="say whether one batch is better or worse than another",
+        description="Compare two batches for each cell (the runs that differ only in their"
+        " seed): better, worse, no evidence, or not comparable. A and B are each a baseline's"
+        " name, a batch id, a results root, or a baseline's file.",
+        epilog="exit codes: 0 better or no evidence, 1 worse, 2 bad input, 3 nothing can be"
+        " compared",
     )
-    parser.add_argument("before", metavar="A", help="what to compare with")
-    parser.add_argument("after", metavar="B", help="what is compared")
+    parser.add_argument("before", metavar="A", help="the batch to compare with")
+    parser.add_argument("after", metavar="B", help="the batch that is judged")
     add_comparing(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     add_root(parser)
@@ -30,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    """`--results-root`."""
+    """Add `--results-root`."""
     parser.add_argument(
         "--results-root",
         type=Path,
@@ -40,24 +41,26 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 
 
 def add_comparing(parser: argparse.ArgumentParser) -> None:
-    """What a comparison goes by."""
-    parser.add_argument("--metric", metavar="M", help="default: the first of metrics.json")
+    """Add the options of a comparison."""
+    parser.add_argument(
+        "--metric", metavar="M", help="the metric to compare (default: the first of metrics.json)"
+    )
     parser.add_argument(
         "--direction",
         choices=("min", "max"),
-        help="whether less or more is better (default: what the metric's name tells)",
+        help="whether less or more is better (default: guessed from the metric's name)",
     )
     parser.add_argument(
         "--min-effect",
         metavar="X",
-        help="smaller changes are left out: 2%% of the value before, or 0.01 as such (default: 0;"
-        " of time and memory 5%%)",
+        help="ignore smaller changes: 2%% of A's value, or 0.01 in the metric's own unit"
+        " (default: 0; for time and memory 5%%)",
     )
     parser.add_argument(
         "--allow",
         metavar="WHAT",
         default="",
-        help="what may differ between the sides, with commas: host, data, code",
+        help="what may differ between A and B, separated by commas: host, data, code",
     )
 
 

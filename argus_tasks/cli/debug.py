@@ -1,4 +1,4 @@
-"""`argus-tasks debug FILE --config N`: one config in this very process, a debugger at hand."""
+"""`argus-tasks debug FILE --config N`: run one config in this process, with a debugger."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "debug",
         help="run one config in this process, ready for a debugger",
         description="Run one config of a sweep file in this process: breakpoint() works, and on"
-        " a terminal an exception opens the debugger where it was raised. No Prefect, no worker;"
-        " the run folder is made in a temporary place.",
+        " a terminal an exception opens the debugger where it was raised. Neither Prefect nor a"
+        " worker process is used; the run folder is in a temporary folder.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
     parser.add_argument(
-        "--config", default="0", metavar="N", help="its number in the plan, or its name"
+        "--config",
+        default="0",
+        metavar="N",
+        help="the config's number in the plan, or its name (default: 0)",
     )
     parser.set_defaults(handler=debug)
 
@@ -69,19 +72,19 @@ def debug(args: argparse.Namespace) -> int:
     return EXIT_SOME_FAILED if ending.status == "failed" else EXIT_OK
 
 
-def _chosen(plan: Plan, said: str) -> PlannedRun:
+def _chosen(plan: Plan, wanted: str) -> PlannedRun:
     for run in plan.runs:
-        if said in (str(run.index), run.name):
+        if wanted in (str(run.index), run.name):
             return run
-    near = did_you_mean(said, [run.name for run in plan.runs])
+    near = did_you_mean(wanted, [run.name for run in plan.runs])
     raise BadInput(
-        f"--config is '{said}'; expected a number from 0 to {len(plan.runs) - 1}"
+        f"--config is '{wanted}'; expected a number from 0 to {len(plan.runs) - 1}"
         f" or a config's name.{near}"
     )
 
 
 def _with_debugger(function: ExperimentFunction) -> ExperimentFunction:
-    """The function, with a debugger where it raises if somebody is there to use it."""
+    """The function; on a terminal, an exception in it opens the debugger."""
 
     def call(ctx: object) -> ExperimentResult:
         try:

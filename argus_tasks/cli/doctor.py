@@ -1,4 +1,4 @@
-"""`argus-tasks doctor`: what is set up, what is missing, and what to do about it."""
+"""`argus-tasks doctor`: check the set-up, and say what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "doctor",
         help="check the set-up: versions, monitor, token, clock, outbox, Prefect's server",
-        description="Looks, changes nothing. Exit code 1 where something is broken.",
+        description="Check the set-up and change nothing. Exit code 1 if something is broken.",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=_doctor)
 
 
@@ -35,8 +35,8 @@ def checks() -> list[Callable[[], list[CheckResult]]]:
 
 
 def prefect_server() -> list[CheckResult]:
-    """What the Prefect server that is configured would lose or delay; without one, the embedded
-    server is used, which is set as it must be."""
+    """Settings of the configured Prefect server that would lose or delay records. Without one the
+    embedded server is used, which is set up correctly."""
     from argus_tasks.reporting.checks import CheckResult
     from argus_tasks.server.profile import configured_api_url
 
@@ -49,11 +49,11 @@ def prefect_server() -> list[CheckResult]:
 
     shown = without_login(url)
     try:
-        said, access = findings(), access_findings()
+        sentences, access = findings(), access_findings()
     except ArgusTasksError as error:
         return [CheckResult("broken", "Prefect", f"PREFECT_API_URL is '{shown}'; {error}")]
-    found = [CheckResult("warning", "Prefect", sentence) for sentence in said]
-    if not said:
+    found = [CheckResult("warning", "Prefect", sentence) for sentence in sentences]
+    if not sentences:
         found = [CheckResult("good", "Prefect", f"{shown} loses and delays nothing")]
     return found + [CheckResult("warning", "Prefect's login", sentence) for sentence in access]
 
@@ -73,7 +73,7 @@ def _embedded_server() -> list[CheckResult]:
 
 
 def hooks() -> list[CheckResult]:
-    """What of Prefect's insides is made use of, and whether this Prefect is as we know it."""
+    """Whether each hook into Prefect's undocumented parts works with the installed version."""
     from argus_tasks.reporting.checks import CheckResult
 
     command = [sys.executable, "-m", "argus_tasks.prefect_compat.all_hooks"]

@@ -1,4 +1,4 @@
-"""`argus-tasks history`."""
+"""`argus-tasks history`: a metric over the batches of a sweep."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "history",
-        help="a metric over the batches of a sweep",
-        description="Print how a metric went over the batches of one sweep, cell by cell, and where"
-        " its level has changed.",
+        help="show how a metric changed over the batches of a sweep",
+        description="Print a metric over the batches of one sweep, for each cell (the runs that"
+        " differ only in their seed), and the batches at which its level changed.",
     )
     parser.add_argument("metric", metavar="METRIC")
     parser.add_argument("--name", help="the sweep's name (default: the only one)")
     parser.add_argument("--last", metavar="N", type=int, help="only the newest N batches")
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write it as a page with plots, too"
-    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
     add_root(parser)
     parser.set_defaults(handler=show)
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print it."""
+    """Print the history."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.results.read.needs import needs_plotting, needs_scipy
 

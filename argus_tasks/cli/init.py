@@ -1,4 +1,4 @@
-"""`argus-tasks init [DIR]`: a sweep to start from."""
+"""`argus-tasks init [DIR]`: write an example sweep to start from."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "init",
-        help="write a sweep to start from",
-        description=f"Write {' and '.join(_FILES)} into a folder; overwrites nothing.",
+        help="write an example sweep to start from",
+        description=f"Write {' and '.join(_FILES)} into a folder. Files that exist are never"
+        " overwritten.",
     )
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path(), metavar="DIR", help="default: here"
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path(),
+        metavar="DIR",
+        help="default: the working folder",
     )
     parser.set_defaults(handler=init)
 
@@ -30,7 +36,7 @@ def init(args: argparse.Namespace) -> int:
     folder: Path = args.folder
     for name in _FILES:
         if (folder / name).exists():
-            raise BadInput(f"DIR is '{folder}', where there is a {name} already; nothing written.")
+            raise BadInput(f"DIR is '{folder}', which already has a {name}; nothing is written.")
     folder.mkdir(parents=True, exist_ok=True)
     templates = files("argus_tasks") / "templates"
     for name in _FILES:

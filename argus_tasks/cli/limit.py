@@ -1,4 +1,4 @@
-"""`argus-tasks limit show | set N | auto`: how many experiments may run at once on this host."""
+"""`argus-tasks limit show | set N | auto`: how many runs mode `dynamic` executes at once."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "limit",
-        help="see and set how many experiments of mode dynamic may run at once",
-        description="The limit on Prefect's server that holds the starts of mode `dynamic`. Sweeps"
-        " write there what the CPU has room for; once a person has set it, here or in Prefect's"
-        " UI, they leave it alone until `auto`.",
+        help="show or set how many runs of mode dynamic may execute at once",
+        description="Mode `dynamic` starts runs within a concurrency limit on Prefect's server."
+        " Sweeps set it to what the CPU has room for. Once a person has set it, here or in"
+        " Prefect's UI, sweeps do not change it until `auto`.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
-    shown = actions.add_parser("show", help="its value and whose it is (the default)")
-    given = actions.add_parser("set", help="set it; 0 is a pause")
-    given.add_argument("value", type=int, metavar="N", help="how many may run at once")
-    auto = actions.add_parser("auto", help="leave it to the controller again")
+    shown = actions.add_parser("show", help="show its value and who has set it (the default)")
+    given = actions.add_parser("set", help="set it; with 0 nothing new starts")
+    given.add_argument("value", type=int, metavar="N", help="how many runs may execute at once")
+    auto = actions.add_parser("auto", help="let sweeps set it again")
     for each in (parser, shown, given, auto):
         each.add_argument(
             "--name",
             metavar="LIMIT",
             default=argparse.SUPPRESS,
-            help="another limit than this host's, as cpu_limit in a sweep file names it",
+            help="the limit's name, if a sweep file sets cpu_limit (default: this host's limit)",
         )
     parser.set_defaults(handler=limit)
 
@@ -57,12 +57,12 @@ def limit(args: argparse.Namespace) -> int:
 
 
 def show(server: LimitServer, name: str) -> None:
-    """Print a limit: its value, whose that is, and how much is in use."""
+    """Print a limit: its value, who has set it, and how many slots are taken."""
     from argus_tasks.orchestration.limits.limits import NEVER, written_by_sweeps
 
     found = server.read(name)
     if found is None:
-        say(f"{name}: there is none; the next sweep of mode dynamic makes it")
+        say(f"{name}: there is none; the next sweep of mode dynamic creates it")
         return
     written = written_by_sweeps(server, name)
     whose = "a person's"

@@ -1,4 +1,4 @@
-"""`argus-tasks logs RUN`: what a run has logged and printed."""
+"""`argus-tasks logs RUN`: print a run's log and output."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "logs",
         help="print a run's log",
-        description="Print what a run has logged and printed; with -f, go on until it ends.",
+        description="Print what a run has logged and printed; with -f, follow it until the run"
+        " ends.",
     )
     parser.add_argument(
-        "run", metavar="RUN", help="a run folder, or the start of a run's id or job's name"
+        "run", metavar="RUN", help="a run folder, or the beginning of a run id or job id"
     )
     parser.add_argument(
         "--results-root",
         type=Path,
         metavar="DIR",
-        help="where to look for a run's id (default: results/ here or in git's top folder)",
+        help="the results root to search (default: results/ here or in git's top folder)",
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="follow the log until the run ends"
+    )
     parser.set_defaults(handler=logs)
 
 
@@ -60,23 +63,23 @@ def logs(args: argparse.Namespace) -> int:
             time.sleep(_FOLLOW_EVERY_S)
 
 
-def find_run(said: str, results_root: Path | None) -> Path:
-    """The newest run folder that this names. Errors: BadInput where there is none."""
+def find_run(wanted: str, results_root: Path | None) -> Path:
+    """The newest run folder that matches. Errors: BadInput where there is none."""
     from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.runs.ledger.catalogue import known_runs
     from argus_tasks.runs.record.layout import RUN_LOG
 
-    if (Path(said) / RUN_LOG).is_file():
-        return Path(said)
+    if (Path(wanted) / RUN_LOG).is_file():
+        return Path(wanted)
     root = results_root or results_root_here()
     found = [
         run
         for run in known_runs(root)
-        if run.run_id.startswith(said) or str(run.record.get("job_id")).startswith(said)
+        if run.run_id.startswith(wanted) or str(run.record.get("job_id")).startswith(wanted)
     ]
     if not found:
         raise BadInput(
-            f"RUN is '{said}'; expected a run folder, or the start of a run's id or job's name"
+            f"RUN is '{wanted}'; expected a run folder, or the beginning of a run id or job id"
             f" under {root}."
         )
     return Path(max(found, key=lambda run: str(run.record.get("started_at"))).run_dir)

@@ -1,4 +1,4 @@
-"""`argus-tasks`: one parser, one module a command.
+"""The `argus-tasks` command line: one parser, and one module for each command.
 
 A command's module has `register(commands)`, which adds its parser and sets `handler`: a function
 of the parsed arguments that returns the exit code. Modules import nothing heavy at their top, so
@@ -52,13 +52,13 @@ COMMANDS = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="argus-tasks",
-        description="Run experiment sweeps: every config a Prefect task run, every run a folder.",
-        epilog="exit codes: 0 all good, 1 some runs failed or a rule stopped the sweep,"
-        " 2 bad input, 130 stopped by Ctrl-C, the stop button or a cancel, 143 by SIGTERM,"
-        " 129 by SIGHUP",
+        description="Run experiment sweeps. Each config is a Prefect task run and leaves a folder.",
+        epilog="exit codes: 0 success, 1 some runs failed or a rule stopped the sweep, 2 bad"
+        " input, 130 stopped by Ctrl-C, the stop button or a cancel, 143 stopped by SIGTERM, 129"
+        " by SIGHUP",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")

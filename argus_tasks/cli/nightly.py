@@ -1,4 +1,4 @@
-"""`argus-tasks nightly on | off | status`."""
+"""`argus-tasks nightly on | off | status`: the schedule of the nightly benchmark."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "nightly",
         help="switch the schedule of benchmark/nightly on or off",
-        description="Set the schedule of the deployment benchmark/nightly on the Prefect server"
-        " that is configured, else on our own, which `make serve` starts.",
+        description="Switch the schedule of the deployment benchmark/nightly on or off, on the"
+        " configured Prefect server, else on the embedded one, which `make serve` starts.",
     )
     parser.add_argument(
-        "action", choices=("on", "off", "status"), nargs="?", default="status", help="or how it is"
+        "action",
+        choices=("on", "off", "status"),
+        nargs="?",
+        default="status",
+        help="default: status",
     )
     parser.set_defaults(handler=nightly)
 
 
 def nightly(args: argparse.Namespace) -> int:
-    """Switch it, and say how it is then."""
+    """Switch the schedule, and print its state."""
     from argus_tasks.cli.prefect import use_running_prefect
 
     use_running_prefect()

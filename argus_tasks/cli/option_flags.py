@@ -27,7 +27,7 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options that were given, by their names, to be checked by `spec.options.override`."""
+    """The options given on the command line, by name; `spec.options.override` checks them."""
     return {
         name.removeprefix(_PREFIX): value
         for name, value in vars(args).items()
@@ -94,7 +94,7 @@ def _value(text: str, kinds: set[type]) -> Any:
 
 
 def _kinds(annotation: Any) -> set[type]:
-    """The plain types that values of an option have."""
+    """The plain types that an option takes."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _kinds(get_args(annotation)[0])
@@ -109,7 +109,7 @@ def _kinds(annotation: Any) -> set[type]:
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    """The values of an option that has a few; empty where it takes others, too."""
+    """The values of an option that takes only a few; empty for any other option."""
     if get_origin(annotation) is Annotated:
         return _choices(get_args(annotation)[0])
     return get_args(annotation) if get_origin(annotation) is Literal else ()

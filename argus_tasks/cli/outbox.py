@@ -1,4 +1,4 @@
-"""`argus-tasks outbox`: what waits for the monitor, and what to do about it."""
+"""`argus-tasks outbox`: the events that wait for the monitor."""
 
 from __future__ import annotations
 
@@ -18,30 +18,50 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "outbox",
         help="events that wait for the monitor: list, send, retry, show, drop",
-        description="Without an action: what waits, for which server, since when and why; and each "
-        "batch's account: emitted = delivered + waiting + set aside + dropped.",
+        description="Without an action, show the events that wait, for which server, since when"
+        " and why; and for each batch: emitted = delivered + waiting + set aside + dropped.",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(handler=_list)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
-    send = actions.add_parser("send", help="send what waits, now")
+    send = actions.add_parser("send", help="send the waiting events now")
     send.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
-    send.add_argument("--all", action="store_true", help="every outbox, each to its own server")
-    send.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (60)")
+    send.add_argument(
+        "--all", action="store_true", help="send every outbox, each to its own server"
+    )
+    send.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="give up after this many seconds (default: 60)",
+    )
     send.set_defaults(handler=_send)
-    retry = actions.add_parser("retry", help="send again what was set aside")
-    retry.add_argument("event_ids", nargs="*", metavar="EVENT_ID", help="only these")
+    retry = actions.add_parser("retry", help="send again the events that were set aside")
+    retry.add_argument(
+        "event_ids", nargs="*", metavar="EVENT_ID", help="only these events (default: all)"
+    )
     retry.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
-    retry.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds (60)")
+    retry.add_argument(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="give up after this many seconds (default: 60)",
+    )
     retry.set_defaults(handler=_retry)
-    show = actions.add_parser("show", help="one event, where it is and why")
+    show = actions.add_parser("show", help="print one event, where it is and why")
     show.add_argument("event_id")
     show.set_defaults(handler=_show)
-    drop = actions.add_parser("drop", help="give up events that were set aside, or that wait")
-    drop.add_argument("event_ids", nargs="*", metavar="EVENT_ID", help="only these")
-    drop.add_argument("--reason", required=True, help="kept in the account")
-    drop.add_argument("--waiting", action="store_true", help="also everything that waits")
-    drop.add_argument("--url", help="only this server's outbox")
+    drop = actions.add_parser("drop", help="delete events that were set aside, or that wait")
+    drop.add_argument(
+        "event_ids", nargs="*", metavar="EVENT_ID", help="only these events (default: all)"
+    )
+    drop.add_argument(
+        "--reason", required=True, help="the reason, which is kept in the batch's counts"
+    )
+    drop.add_argument("--waiting", action="store_true", help="also delete all events that wait")
+    drop.add_argument("--url", help="only the outbox of this server")
     drop.set_defaults(handler=_drop)
 
 
@@ -53,7 +73,7 @@ def _list(args: argparse.Namespace) -> int:
         say(json.dumps(pages, indent=2))
         return 0
     if not pages:
-        say("no outbox: nothing was ever emitted on this host")
+        say("no outbox: no event was ever emitted on this host")
     for page in pages:
         _print_page(page)
     return 0
@@ -64,7 +84,7 @@ def _page(outbox: Outbox) -> dict[str, Any]:
     from argus_tasks.delivery.sender_state import read_state
     from argus_tasks.delivery.uploads import queued
 
-    oldest = min((_stamp(line) for _segment, line in outbox.waiting_events()), default=None)
+    oldest = min((_timestamp(line) for _segment, line in outbox.waiting_events()), default=None)
     sender = read_state(outbox.folder)
     counted = accounts(outbox)
     return {
@@ -84,13 +104,13 @@ def _page(outbox: Outbox) -> dict[str, Any]:
     }
 
 
-def _stamp(line: bytes) -> str:
+def _timestamp(line: bytes) -> str:
     event = _event(line)
     return str(event.get("timestamp", "")) if isinstance(event, dict) else ""
 
 
 def _event(line: bytes) -> Any:
-    """An event's line; where it is damaged, as text."""
+    """An event's line as JSON; a damaged line as text."""
     try:
         return json.loads(line)
     except ValueError:
@@ -116,9 +136,12 @@ def _print_page(page: dict[str, Any]) -> None:
             f" + {sum(batch['dropped'].values())} dropped{f' ({dropped})' if dropped else ''}"
         )
         if batch["unordered"]:
-            say(f"          {batch['unordered']} of them went before what should go first")
+            say(
+                f"          {batch['unordered']} of them were sent before events that should come"
+                " first"
+            )
         if batch["missing"]:
-            say(f"          the sum does not meet: {batch['missing']} events are missing")
+            say(f"          the sum does not match: {batch['missing']} events are missing")
     say()
 
 
@@ -176,7 +199,7 @@ def _retry(args: argparse.Namespace) -> int:
         raise BadInput("no server: give --url or set ARGUS_URL.")
     outbox = Outbox(folder_for(url))
     waiting = send_again(outbox, set(args.event_ids) or None)
-    say(f"{waiting} that were set aside wait again")
+    say(f"{waiting} events that were set aside wait again")
     if args.event_ids and not waiting:
         return 1
     return 1 if waiting and _send_one(outbox, url, args.timeout, args.url) else 0
@@ -205,7 +228,7 @@ def _show(args: argparse.Namespace) -> int:
                 say(json.dumps({**found, "event": event}, indent=2))
                 return 0
     raise BadInput(
-        f"event {args.event_id!r} is neither waiting nor set aside; what is delivered is on the"
+        f"event {args.event_id!r} is neither waiting nor set aside; delivered events are on the"
         " server only."
     )
 
@@ -225,5 +248,5 @@ def _drop(args: argparse.Namespace) -> int:
         dropped += outbox.set_aside.drop(wanted, args.reason)
         if args.waiting:
             dropped += give_up_waiting(outbox, args.reason)
-    say(f"{dropped} given up: {args.reason}")
+    say(f"dropped {dropped} of the events: {args.reason}")
     return 0 if dropped or not wanted else 1

@@ -1,4 +1,4 @@
-"""`argus-tasks plan FILE`: what a run would do; starts and writes nothing."""
+"""`argus-tasks plan FILE`: show what a run would do; starts and writes nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "plan",
-        help="say what a run would do, without doing it",
-        description="Say how many configs a sweep file makes, what is done already and what is"
+        help="show what a run would do, without doing it",
+        description="Show how many configs a sweep file makes, how many are done and how many are"
         " left. Starts and writes nothing.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the sweep file, YAML or JSON")
-    parser.add_argument("--fresh", action="store_true", help="plan a new batch")
+    parser.add_argument(
+        "--fresh", action="store_true", help="show the plan of a new batch, which reuses nothing"
+    )
     parser.add_argument("--all", action="store_true", help="list every config")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_option_flags(parser)
@@ -63,11 +65,11 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
         say(f"search     {_search_text(request.search)}")
     say(f"configs    {len(made.runs)}")
     if made.duplicates:
-        say(f"           {made.duplicates} equal ones were made one")
+        say(f"           {made.duplicates} more are duplicates, and run once")
     for action, word in (
         (Action.REUSE, "succeeded already, reused"),
         (Action.LEAVE, "skipped already, left"),
-        (Action.RESUME, "cut off, taken up again"),
+        (Action.RESUME, "stopped or killed, to resume"),
         (Action.RUN, "to run"),
     ):
         failed = len(made.left_failed) if action is Action.LEAVE else 0

@@ -1,4 +1,4 @@
-"""Prefect's server, for commands that look at it or put it right."""
+"""Prefect's server, for commands that read or repair what it has recorded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from argus_tasks.base.errors import BadInput
 
 @contextmanager
 def using_prefect(notice: Callable[[str], None]) -> Iterator[str]:
-    """Have PREFECT_API_URL name the configured server, or the embedded one, which is held up to the
-    end of this context and started where it is not up. Gives the name under which sessions note it.
+    """Set PREFECT_API_URL to the configured server, else start the embedded one, and keep it
+    running until the context ends. Yields the server's name as sessions record it.
 
     Enter it before Prefect is imported. Errors: BadInput where the configured server does not
     answer; ArgusTasksError where the embedded server does not start.
@@ -31,9 +31,9 @@ def using_prefect(notice: Callable[[str], None]) -> Iterator[str]:
 
 
 def use_running_prefect() -> None:
-    """Have PREFECT_API_URL name the configured server, or the embedded one that is up.
+    """Set PREFECT_API_URL to the configured server, or to the embedded one that is running.
 
-    Call it before Prefect is imported. Errors: BadInput where there is none that answers.
+    Call it before Prefect is imported. Errors: BadInput where no server answers.
     """
     from argus_tasks.server import control
 
@@ -41,8 +41,8 @@ def use_running_prefect() -> None:
         running = control.status()
         if running is None:
             raise BadInput(
-                "no Prefect server is configured (PREFECT_API_URL) and none of ours is running;"
-                " start one by a sweep, `make serve` or `argus-tasks server start`."
+                "PREFECT_API_URL is not set and no embedded server is running; start one with a"
+                " sweep, `make serve` or `argus-tasks server start`."
             )
         os.environ.update(running.environment)
 

@@ -1,4 +1,4 @@
-"""`argus-tasks release`: free what a sweep that is known to be dead has claimed."""
+"""`argus-tasks release`: free the claims of a dead sweep."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "release",
-        help="free configs that a dead sweep of another host has claimed",
-        description="List the claims of a results root, or free some. A dead process's claims on"
-        " this host need no freeing, another host's are free after 15 minutes: only where you know"
-        " that a sweep is dead, and cannot wait, free its claims by hand. One that lives after all"
-        " stops when it sees that.",
+        help="free the claims of a dead sweep on another host",
+        description="List the claims of a results root, or free some. A claim keeps other sweeps"
+        " from running the same config. Claims of a dead process on this host are freed by"
+        " themselves, claims of another host 15 minutes after its death. Free them by hand only"
+        " if you know that the sweep is dead. If it is alive after all, it stops when it sees"
+        " that.",
     )
     parser.add_argument(
-        "what", nargs="*", metavar="BATCH|RUN|DIGEST", help="a digest's beginning will do"
+        "what",
+        nargs="*",
+        metavar="BATCH|RUN|DIGEST",
+        help="whose claims to free; the beginning of a digest is enough (default: list all)",
     )
     add_results_root(parser)
     parser.set_defaults(handler=release)
@@ -29,12 +33,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def release(args: argparse.Namespace) -> int:
     """List or free claims."""
+    from argus_tasks.runs.ledger.claims import read_claims, seems_dead
     from argus_tasks.runs.ledger.claims import release as free
-    from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
-    from argus_tasks.runs.record.close_abandoned import close_lost
+    from argus_tasks.runs.record.close_abandoned import close_lost_run
 
     root = results_root(args)
-    claims = standing_claims(root)
+    claims = read_claims(root)
     for said in args.what:
         if not any(_is_meant(claim.batch_id, claim.run_id, claim.digest, said) for claim in claims):
             raise BadInput(f"no claim under {root} is of '{said}'.")
@@ -45,7 +49,7 @@ def release(args: argparse.Namespace) -> int:
             say(f"{line}{'  (dead)' if seems_dead(claim) else ''}")
         elif any(_is_meant(claim.batch_id, claim.run_id, claim.digest, said) for said in args.what):
             free(claim)
-            close_lost(f"{root}/{claim.run_id}", owner_gone=True)
+            close_lost_run(f"{root}/{claim.run_id}", owner_gone=True)
             say(f"freed {line}")
     if not claims:
         say(f"nothing is claimed under {root}")

@@ -1,4 +1,4 @@
-"""`argus-tasks report`."""
+"""`argus-tasks report`: write one HTML page on a results root."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "report",
-        help="one HTML file that says what won, and why",
+        help="write an HTML page: what is best, and by how much",
         description="Read the run folders in DIR and write a report: one HTML file that needs no"
-        " network. It asks no server, and also works while a sweep runs.",
+        " network. It needs no server, and also works while a sweep runs.",
     )
     parser.add_argument(
         "folder",
@@ -23,27 +23,37 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="DIR",
         help="the results root (default: results/ here or in git's top folder)",
     )
-    parser.add_argument("--batch", metavar="ID", help="only this batch, with what it has reused")
+    parser.add_argument(
+        "--batch", metavar="ID", help="only the runs of this batch, and those that it has reused"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: DIR/report.html; of a batch DIR/report-ID.html",
+        help="the page's file (default: DIR/report.html; with --batch DIR/report-ID.html)",
     )
-    parser.add_argument("--metric", metavar="M", help="compare by this one (default: the first)")
+    parser.add_argument("--metric", metavar="M", help="compare by this metric (default: the first)")
     parser.add_argument(
         "--direction",
         choices=("min", "max"),
         help="whether less or more is better (default: guessed from the metric's name)",
     )
-    parser.add_argument("--model", metavar="KEY", help="the config key of what competes")
-    parser.add_argument("--dataset", metavar="KEY", help="the config key of what it competes on")
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument(
+        "--model",
+        metavar="KEY",
+        help="the config key that names what is compared (default: found from the configs)",
+    )
+    parser.add_argument(
+        "--dataset",
+        metavar="KEY",
+        help="the config key that names the data (default: found from the configs)",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.set_defaults(handler=write)
 
 
 def write(args: argparse.Namespace) -> int:
-    """Write the report; print its answer and its path."""
+    """Write the report; print its conclusions and its path."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
     from argus_tasks.results.read.load import load_batch

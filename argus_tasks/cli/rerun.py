@@ -1,4 +1,4 @@
-"""`argus-tasks rerun`: run chosen configs of a sweep again, whatever has become of them."""
+"""`argus-tasks rerun`: run chosen configs of a sweep again."""
 
 from __future__ import annotations
 
@@ -20,33 +20,41 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "rerun",
-        help="run what failed, is missing, or matches, once more",
+        help="run configs again that failed, are missing, or match",
         description="Run chosen configs of a sweep again. Nothing is deleted: a new run names the"
-        " one before as its parent; what was cut off is taken up in its folder.",
+        " earlier one as its parent; a stopped or killed run is resumed in its folder.",
     )
     parser.add_argument(
         "what", type=Path, metavar="DIR_OR_FILE", help="a results root, or a sweep file"
     )
-    parser.add_argument("--batch", metavar="ID", help="in DIR: which one (default: the newest)")
-    parser.add_argument("--failed", action="store_true", help="whose last run failed")
-    parser.add_argument("--missing", action="store_true", help="not run, stopped or cut off")
-    parser.add_argument("--skipped", action="store_true", help="whose last run was skipped")
+    parser.add_argument("--batch", metavar="ID", help="which batch of DIR (default: the newest)")
+    parser.add_argument("--failed", action="store_true", help="configs whose last run failed")
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="configs that were not run, or whose run was stopped or killed",
+    )
+    parser.add_argument("--skipped", action="store_true", help="configs whose last run was skipped")
     for name, metavar, text in (
-        ("cause", "CAUSE", "failed by this cause: OOM, timeout, 'signal SIGSEGV', ..."),
-        ("exception", "CLASS", "failed with this exception: ValueError, ..."),
-        ("where", "KEY=VALUE", "only configs that have this value; keys may be dotted"),
-        ("digest", "DIGEST", "only this config; the beginning of its digest will do"),
+        (
+            "cause",
+            "CAUSE",
+            "configs that failed with this cause: OOM, timeout, 'signal SIGSEGV', ...",
+        ),
+        ("exception", "CLASS", "configs that failed with this exception: ValueError, ..."),
+        ("where", "KEY=VALUE", "only configs with this value; a nested key is written with dots"),
+        ("digest", "DIGEST", "only this config; the beginning of its digest is enough"),
     ):
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar=metavar, help=f"{text}; repeatable"
         )
-    parser.add_argument("--results-root", type=Path, metavar="DIR", help="of a sweep file")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be run")
+    parser.add_argument("--results-root", type=Path, metavar="DIR", help="the results root of FILE")
+    parser.add_argument("--dry-run", action="store_true", help="only list the configs")
     parser.set_defaults(handler=rerun)
 
 
 def rerun(args: argparse.Namespace) -> int:
-    """Choose, and run."""
+    """Choose the configs, and run them."""
     from argus_tasks.cli.run import run_request
     from argus_tasks.planning.run_selection import RunSelection
     from argus_tasks.session.prepared_sweep import make_plan
@@ -63,7 +71,7 @@ def rerun(args: argparse.Namespace) -> int:
     )
     plan = make_plan(request)
     if plan.reason_nothing_reused:
-        raise BadInput(f"{plan.reason_nothing_reused}: what became of its configs is not known.")
+        raise BadInput(f"{plan.reason_nothing_reused}: how its configs ended is not known.")
     known = [run for run in plan.runs if run.trial is None or run.digest]
     chosen = choice.select(known)
     say(f"{len(chosen)} of {len(known)} configs of {request.name} are to be run again")
@@ -83,7 +91,9 @@ def _request(args: argparse.Namespace) -> SweepRequest:
     if args.what.is_dir():
         return load_request(find_batches(args.what.absolute(), args.batch)[-1])
     if args.batch is not None:
-        raise BadInput("--batch is for a results root; a sweep file goes on with its own batch.")
+        raise BadInput(
+            "--batch is for a results root; a sweep file always continues its own batch."
+        )
     return resolve(args.what, results_root=args.results_root)
 
 

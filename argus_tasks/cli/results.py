@@ -1,4 +1,4 @@
-"""`argus-tasks results`."""
+"""`argus-tasks results`: print the leaderboard of a results root, or write it to files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "results",
-        help="the leaderboard of a folder of runs",
-        description="Read the run folders in DIR and print the leaderboard: runs that differ in "
-        "nothing but their seed are one row, with mean and standard deviation. Of several runs of "
-        "one config the newest counts.",
+        help="print the leaderboard of a results root",
+        description="Read the run folders in DIR and print the leaderboard. Runs that differ"
+        " only in their seed are one row, with mean and standard deviation. Of several runs of"
+        " one config the newest counts.",
     )
     parser.add_argument(
         "folder",
@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="DIR",
         help="the results root (default: results/ here or in git's top folder)",
     )
-    parser.add_argument("--metric", metavar="M", help="sort by this one (default: the first)")
+    parser.add_argument("--metric", metavar="M", help="sort by this metric (default: the first)")
     parser.add_argument(
         "--direction",
         choices=("min", "max"),
@@ -47,8 +47,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--pivot",
         metavar="K1,K2",
-        help="a matrix of the metric by two config keys, such as model,dataset; * is the best of"
-        " a column, ! the worst",
+        help="print a matrix of the metric by two config keys, such as model,dataset; * marks the"
+        " best of a column, ! the worst",
     )
     for form, name in FORMS.items():
         parser.add_argument(
@@ -63,7 +63,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print and write what was asked for."""
+    """Print the table, and write the files asked for."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
     from argus_tasks.planning.defaults import results_root_here

@@ -39,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sweep; the exit code says how it went."""
+    """Run the sweep; returns the exit code."""
     from argus_tasks.planning.resolve import resolve
 
     request = resolve(args.file, fresh=args.fresh, **given_options(args))
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_request(request: SweepRequest, metric: str | None, direction: str | None) -> int:
-    """Run a sweep, its progress on the terminal; the exit code says how it went."""
+    """Run a sweep and show its progress on the terminal; returns the exit code."""
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
@@ -56,7 +56,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.runs.ledger.summary import SweepStopped
     from argus_tasks.runs.ledger.sweep_folder import find_batch
 
-    # Prefect's own lines would tear the progress; its log on the server keeps them.
+    # Prefect's own lines would break up the progress bar; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     if request.search is not None and metric is None:
         metric, direction = request.search.metric, request.search.direction
@@ -87,8 +87,11 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
 
 
 def _leave(session: SweepSession) -> None:
-    """Whatever hangs: the folders are whole, as after a kill."""
+    """End the process though something hangs; the folders are complete, as after a kill."""
     from argus_tasks.cli.say import say
 
-    say("something hangs: left without waiting for it; the next start puts right what is open")
+    say(
+        "something hangs, so this process ends without waiting for it; the next start repairs"
+        " what is left open"
+    )
     os._exit(exit_code_after(session.stops.signal))

@@ -9,9 +9,9 @@ from argus_tasks.base.visible import visible
 
 
 def say(text: str = "", *, end: str = "\n", error: bool = False) -> None:
-    """Print a text, with `error` on standard error; nothing in it moves the terminal.
+    """Print a text, or with `error` write it to standard error; control characters are escaped.
 
-    A reader that has gone (`| head`) does not end a sweep.
+    A closed pipe (`| head`) does not end a sweep.
     """
     stream = sys.stderr if error else sys.stdout
     try:

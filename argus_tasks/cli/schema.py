@@ -1,4 +1,4 @@
-"""`argus-tasks schema`."""
+"""`argus-tasks schema`: print the JSON schema of the sweep file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "schema",
         help="print the JSON schema of the sweep file",
-        description="Print the JSON schema (draft 2020-12) of the sweep file, for editors: "
-        "argus-tasks schema > sweep.schema.json, and in the sweep file's first line "
+        description="Print the JSON schema (draft 2020-12) of the sweep file, for editors: run "
+        "argus-tasks schema > sweep.schema.json, and make the sweep file's first line "
         "# yaml-language-server: $schema=sweep.schema.json",
     )
     parser.set_defaults(handler=show)

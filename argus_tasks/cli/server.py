@@ -1,4 +1,4 @@
-"""`argus-tasks server start | stop | status | profile`: the embedded Prefect server, by hand."""
+"""`argus-tasks server start | stop | status | profile`: the embedded Prefect server."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "server",
-        help="keep Prefect's embedded server up, end it, or look at it",
-        description="Sweeps start Prefect's server by themselves, share it, and it ends after the "
-        "last of them. These commands are for who sweeps all day and wants the UI.",
+        help="start, stop or show the embedded Prefect server",
+        description="Sweeps start a Prefect server when none is configured, and share it; it"
+        " ends after the last of them. Use these commands to keep it and its UI between sweeps.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     for action, handler, what in (
-        ("start", _start, "start the server and keep it up; prints the export line"),
-        ("stop", _stop, "end it, once everything is recorded and no sweep uses it"),
-        ("status", _status, "where it is, its login, who uses it (exit code 1: none runs)"),
+        (
+            "start",
+            _start,
+            "start the server and keep it running; prints the export line for other shells",
+        ),
+        ("stop", _stop, "end the server, once everything is recorded and no sweep uses it"),
+        (
+            "status",
+            _status,
+            "show its address, its login and who uses it (exit code 1: it is not running)",
+        ),
         ("profile", _profile, "write the Prefect profile 'argus-tasks', for `prefect` commands"),
     ):
         actions.add_parser(action, help=what, description=what).set_defaults(handler=handler)
@@ -31,7 +39,7 @@ def _start(_args: argparse.Namespace) -> int:
     with embedded.hold(notice=_say) as server:
         server.keep()
         server.wait_healthy(timeout_s=180)
-        _say("it stays up until: argus-tasks server stop")
+        _say("it keeps running until: argus-tasks server stop")
         say(server.export_line())
     return 0
 
@@ -48,14 +56,14 @@ def _status(_args: argparse.Namespace) -> int:
 
     found = control.status()
     if found is None:
-        say("no server of ours is running")
+        say("no embedded server is running")
         return 1
     users = ", ".join(f"process {pid}" for pid in found.holders) or "nobody"
     until = "`argus-tasks server stop`" if found.kept else "10 s after its last user has gone"
     size_mb = found.database.stat().st_size / 1e6 if found.database.exists() else 0.0
     say(f"api       {found.api_url}")
     say(f"ui        {found.api_url.removesuffix('/api')}")
-    say(f"login     in {found.login_file}" if found.login_file else "login     none is asked for")
+    say(f"login     in {found.login_file}" if found.login_file else "login     none")
     say(f"process   {found.pid}")
     say(f"used by   {users}")
     say(f"stays up  until {until}")
@@ -72,10 +80,11 @@ def _profile(_args: argparse.Namespace) -> int:
     found = control.status()
     if found is None:
         raise BadInput(
-            "no server of ours is running; start one by `argus-tasks server start` or `make serve`."
+            "no embedded server is running; start one with `argus-tasks server start` or `make"
+            " serve`."
         )
     path = write_profile(found.environment)
-    _say(f"the profile is in {path}, and holds for as long as this server runs; use it as in")
+    _say(f"wrote the profile to {path}; it is valid while this server runs; use it as in")
     say("prefect --profile argus-tasks deployment ls")
     return 0
 

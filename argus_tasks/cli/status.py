@@ -1,4 +1,4 @@
-"""`argus-tasks status`: how the sweeps of a results root stand, read from their files."""
+"""`argus-tasks status`: how far the sweeps of a results root have come, read from their files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.batch_choice import add_results_root
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
@@ -17,35 +18,64 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "status",
-        help="how sweeps stand, also while they run",
-        description="Say how the sweeps of a results root stand, from their files alone; with"
-        " --repair, also close what killed processes have left as running on Prefect's server.",
+        help="show how far sweeps have come, also while they run",
+        description="Show how many configs of each sweep have succeeded, failed or not started,"
+        " read from the files of a results root. With --repair, also close the task runs and jobs"
+        " that killed processes have left as running on Prefect's server and the monitor.",
     )
-    parser.add_argument("batch", nargs="?", metavar="BATCH", help="one batch (default: all)")
     parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="default: results/ here or in git's top folder",
+        "what",
+        nargs="?",
+        metavar="DIR|BATCH",
+        help="the results root (default: results/ here or in git's top folder), or a batch id",
     )
-    parser.add_argument("--repair", action="store_true", help="put Prefect's server right")
+    parser.add_argument("--batch", metavar="ID", help="only this batch")
+    add_results_root(parser)
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="correct Prefect's server and the monitor where they differ from the files",
+    )
     parser.set_defaults(handler=status)
 
 
 def status(args: argparse.Namespace) -> int:
-    """Print how things stand."""
-    from argus_tasks.planning.defaults import results_root_here
+    """Print each batch."""
     from argus_tasks.runs.ledger.sweep_folder import batches
 
-    root: Path = args.results_root or results_root_here()
-    found = [folder for folder in batches(root) if args.batch in (None, folder.batch_id)]
+    root, batch = _where(args)
+    found = [folder for folder in batches(root) if batch in (None, folder.batch_id)]
     found.sort(key=lambda folder: str((folder.state() or {}).get("created_at")))
     if not found:
-        wanted = f"batch '{args.batch}'" if args.batch else "sweep"
-        raise BadInput(f"there is no {wanted} under {root}.")
+        raise BadInput(f"there is no {_wanted(args, batch)} under {root}.")
     for folder in found:
         _print_batch(folder)
     return _repair(root) if args.repair else 0
+
+
+def _where(args: argparse.Namespace) -> tuple[Path, str | None]:
+    """The results root, and the batch; None for all of them. Errors: BadInput."""
+    from argus_tasks.planning.defaults import results_root_here
+
+    root: Path | None = args.results_root
+    batch: str | None = args.batch
+    if args.what is not None and Path(args.what).is_dir():
+        if root is not None:
+            raise BadInput("DIR and --results-root are both given; expected one results root.")
+        root = Path(args.what)
+    elif args.what is not None:
+        if batch is not None:
+            raise BadInput(
+                f"BATCH and --batch are both given, and '{args.what}' is no folder; expected one."
+            )
+        batch = args.what
+    return root or results_root_here(), batch
+
+
+def _wanted(args: argparse.Namespace, batch: str | None) -> str:
+    if batch is None:
+        return "sweep"
+    return f"batch '{batch}'" if args.batch else f"folder and no batch '{batch}'"
 
 
 def _print_batch(folder: SweepFolder) -> None:
@@ -55,13 +85,13 @@ def _print_batch(folder: SweepFolder) -> None:
     state = folder.state() or {}
     counts, total = _counts(folder)
     say(f"{folder.batch_id}  {state.get('name')} (project {state.get('project')})")
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    say(f"  {total} configs: {told}")
+    counted = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    say(f"  {total} configs: {counted}")
     for session in sessions[-1:]:
         if session.get("closed_at"):
             how = f"ended {session['closed_at'][:19]}: {session.get('how')}"
         elif folder.is_over(session):
-            how = "its process is gone; the same command goes on where it was"
+            how = "its process is gone; the same command continues the sweep"
         else:
             process = session.get("process") or {}
             how = f"running: process {process.get('pid')} on {process.get('host')}"
@@ -73,7 +103,8 @@ def _print_batch(folder: SweepFolder) -> None:
 
 
 def _counts(folder: SweepFolder) -> tuple[dict[str, int], int]:
-    """How many configs of the last plan stand how, by the results root's folders."""
+    """How many configs of the last plan have each status, by their run folders; and how many
+    configs there are."""
     from argus_tasks.runs.ledger.catalogue import newest_by_digest
 
     known = newest_by_digest(folder.path.parents[1])

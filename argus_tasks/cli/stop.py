@@ -1,4 +1,4 @@
-"""`argus-tasks stop`: stop a sweep that runs elsewhere, from any shell that sees its results."""
+"""`argus-tasks stop`: stop a running sweep from any shell that can write its results root."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from argus_tasks.cli.say import say
 if TYPE_CHECKING:
     from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
-_HEARD_WITHIN_S = 5.0
+_ANSWER_LIMIT_S = 5.0
 _LOOK_S = 0.1
 
 
@@ -29,20 +29,28 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "stop",
         help="stop a running sweep from another shell",
-        description="Ask a running sweep to stop, and wait until it has: nothing new starts,"
-        " experiments are told and get stop_grace_s to end. The same command goes on later.",
+        description="Ask a running sweep to stop, and wait until it has. No new run starts, and"
+        " running experiments get stop_grace_s seconds to end. The sweep's own command continues"
+        " it later.",
     )
     parser.add_argument(
-        "batch", nargs="?", metavar="BATCH", help="its id or name (default: the one that runs)"
+        "batch",
+        nargs="?",
+        metavar="BATCH",
+        help="the batch's id or the sweep's name (default: the one that is running)",
     )
     add_results_root(parser)
     parser.add_argument("--now", action="store_true", help="give experiments no time to end")
-    parser.add_argument("--no-wait", action="store_true", help="return once it has heard")
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="return as soon as the sweep has received the request",
+    )
     parser.set_defaults(handler=stop)
 
 
 def stop(args: argparse.Namespace) -> int:
-    """Ask, and say what became of it."""
+    """Ask the sweep to stop, and print how it ended."""
     from argus_tasks.base.processes import user_at_host
     from argus_tasks.runs.ledger.stop_request import request_stop, stop_is_requested
 
@@ -55,11 +63,11 @@ def stop(args: argparse.Namespace) -> int:
         request_stop(path, user_at_host(), now=args.now)
     except OSError as error:
         raise ArgusTasksError(f"{path} cannot be written: {error.strerror}.") from error
-    deadline = time.monotonic() + _HEARD_WITHIN_S
+    deadline = time.monotonic() + _ANSWER_LIMIT_S
     while stop_is_requested(path):
         if time.monotonic() > deadline:
             raise ArgusTasksError(
-                f"{folder.batch_id} has not heard within {_HEARD_WITHIN_S:g} s: process"
+                f"{folder.batch_id} has not answered within {_ANSWER_LIMIT_S:g} s: process"
                 f" {process.get('pid')} on {process.get('host')} may hang."
             )
         time.sleep(_LOOK_S)

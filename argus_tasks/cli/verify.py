@@ -1,4 +1,4 @@
-"""`argus-tasks verify`: whether the files, the monitor's and Prefect's side tell one true story."""
+"""`argus-tasks verify`: check that files, events and Prefect's server agree."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "verify",
-        help="prove that a results root is whole",
-        description="Compute every checksum of a results root again, and hold plan, ledger, run"
-        " folders, events and Prefect's server against each other. Changes nothing. Exit code 1"
-        " where something is wrong; each finding names its file.",
+        help="check that a results root is complete and unchanged",
+        description="Compute every checksum of a results root again, and compare plan, ledger, run"
+        " folders, events and Prefect's server with each other. Changes nothing. Exit code 1"
+        " if something is wrong; each finding names its file.",
     )
     parser.add_argument(
         "folder",
@@ -41,8 +41,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--prefect",
         action=argparse.BooleanOptionalAction,
-        help="compare with Prefect's server, too; the embedded one is started for it"
-        " (default: where PREFECT_API_URL is set)",
+        help="also compare with Prefect's server, and start the embedded one for it"
+        " (default: if PREFECT_API_URL is set)",
     )
     parser.set_defaults(handler=verify)
 
@@ -71,15 +71,15 @@ def verify(args: argparse.Namespace) -> int:
 
 def _print_counts(verdict: VerifyResult) -> None:
     for batch_id, counts in verdict.outcomes.items():
-        told = ", ".join(f"{count} {word}" for word, count in counts.items())
-        say(f"{batch_id}: {sum(counts.values())} configs: {told or 'none'}")
+        counted = ", ".join(f"{count} {word}" for word, count in counts.items())
+        say(f"{batch_id}: {sum(counts.values())} configs: {counted or 'none'}")
     say(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
     if verdict.unchecked:
-        say(f"{verdict.unchecked} runs that no ledger has checksums of: only looked at")
+        say(f"{verdict.unchecked} runs have no checksums in a ledger: only read")
 
 
 def _events(batch_ids: Iterable[str]) -> list[str]:
-    """Emitted = delivered + waiting + set aside + dropped, of each batch that was told of."""
+    """Print each batch's count of events: emitted = delivered + waiting + set aside + dropped."""
     from argus_tasks.delivery.outbox_counts import accounts
     from argus_tasks.delivery.outbox_folder import outboxes
 
@@ -87,7 +87,7 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
     asked = tuple(batch_ids)
     for outbox in outboxes():
         for account in accounts(outbox):
-            # A batch that is done goes on as ID.2, ID.3 on the monitor.
+            # A batch that is done continues as ID.2, ID.3 on the monitor.
             if account.batch_id.partition(".")[0] not in asked or not account.emitted:
                 continue
             dropped = sum(account.dropped.values())
@@ -99,13 +99,13 @@ def _events(batch_ids: Iterable[str]) -> list[str]:
             if missing:
                 wrong.append(
                     f"{outbox.folder}: {missing} of {account.emitted} events of"
-                    f" {account.batch_id} are nowhere"
+                    f" {account.batch_id} are missing"
                 )
     return wrong
 
 
 def _still_missing(outbox: Outbox, batch_id: str) -> int:
-    """Events that are nowhere: a sender that moves them just now is given the time to."""
+    """How many events are nowhere; looks again, for a sender may be moving them right now."""
     from argus_tasks.delivery.outbox_counts import account
 
     missing = 0
@@ -123,7 +123,7 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
 
     wanted = args.prefect if args.prefect is not None else configured_api_url() is not None
     if not wanted:
-        say("Prefect's side is not compared (--prefect does)")
+        say("not compared with Prefect's server (--prefect does)")
         return []
     wrong, sessions, right = [], 0, 0
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
@@ -137,9 +137,9 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
     except ArgusTasksError as error:
         if args.prefect:
             raise  # it was asked for
-        say(f"Prefect's side is not compared: {error}")
+        say(f"not compared with Prefect's server: {error}")
         return []
-    say(f"Prefect's server shows {right} task runs of {sessions} sessions as the ledgers do")
+    say(f"Prefect's server agrees with the ledgers on {right} task runs of {sessions} sessions")
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""A sweep's progress on the terminal: a live bar where stdout is one, plain lines where not."""
+"""A sweep's progress: a live bar on a terminal, plain lines in a log or pipe."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def watching(
         over = threading.Event()
 
         def update() -> None:
-            with suppress(OSError):  # its terminal is gone
+            with suppress(OSError):  # the terminal is gone
                 for news in session.progress.take_news():
                     best.consider(news)
-                    show.tell(news)
+                    show.run_ended(news)
                 show.draw(session.progress.snapshot(), best.text())
 
         def loop() -> None:
@@ -74,7 +74,7 @@ def duration_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def expected(shot: ProgressSnapshot) -> str:
+def eta_text(shot: ProgressSnapshot) -> str:
     """When the end is expected; `starting` while workers and Prefect's server get ready."""
     if shot.eta_s is None and not shot.running and shot.reused == shot.done < shot.total:
         return "starting"
@@ -93,7 +93,7 @@ def failure_line(news: EndedRun) -> str:
 
 
 def _holding(session: SweepSession, before: str = "") -> str:
-    """Why nothing more starts, where that is so."""
+    """Why no more runs start; empty where runs may start."""
     reasons = () if session.stopping else session.admission.holding
     return f"{before}holding: {'; '.join(reasons)}" if reasons else ""
 
@@ -107,7 +107,7 @@ def _at_the_end(shot: ProgressSnapshot, before: str = "") -> str:
 
 
 class _Plain:
-    """A line for each failure, and one every few seconds, for logs and pipes."""
+    """A line for each failed run, and a line on the progress every few seconds."""
 
     def __init__(self, session: SweepSession) -> None:
         self._session = session
@@ -116,7 +116,7 @@ class _Plain:
         self._said_wait = False
         self._best = ""
 
-    def tell(self, news: EndedRun) -> None:
+    def run_ended(self, news: EndedRun) -> None:
         if news.outcome.ending.status == FAILED:
             say(failure_line(news))
 
@@ -139,14 +139,14 @@ class _Plain:
         say(
             f"{shot.done} of {shot.total} done, {shot.running} running, {shot.failed} failed,"
             f" elapsed {duration_text(shot.elapsed_s)}"
-            f"{'' if stopping else f', {expected(shot)}'}"
+            f"{'' if stopping else f', {eta_text(shot)}'}"
             f"{self._best and f', best {self._best}'}{stopping}{_holding(self._session, ', ')}"
             f"{_at_the_end(shot, ', ')}"
         )
 
 
 class _Live:
-    """One bar that is drawn over; failures scroll by above it."""
+    """A progress bar on a terminal, with failed runs in lines above it."""
 
     def __init__(self, session: SweepSession) -> None:
         from rich.console import Console
@@ -158,7 +158,7 @@ class _Live:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            # What does not fit is cut here, not in the bar and the count.
+            # Only this text is cut on a narrow terminal, not the bar and the count.
             TextColumn(
                 "{task.fields[counts]}",
                 markup=False,
@@ -173,7 +173,7 @@ class _Live:
         )
         self._progress.start()
 
-    def tell(self, news: EndedRun) -> None:
+    def run_ended(self, news: EndedRun) -> None:
         if news.outcome.ending.status == FAILED:
             console = self._progress.console
             line = failure_line(news)
@@ -183,7 +183,7 @@ class _Live:
         running = ", ".join(snapshot.running_names[:_SHOWN_NAMES])
         more = len(snapshot.running_names) - _SHOWN_NAMES
         parts = [
-            "stopping" if self._session.stopping else expected(snapshot),
+            "stopping" if self._session.stopping else eta_text(snapshot),
             f"{snapshot.failed} failed" if snapshot.failed else "",
             _holding(self._session),
             f"best {best}" if best else "",

@@ -9,7 +9,7 @@ from typing import Any
 
 from argus_tasks.monitoring.orphaned_jobs import OpenJob, open_jobs
 from argus_tasks.planning.sweep_plan import Action, Plan
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
 _NUMBERED = re.compile(r"\.(\d+)$")
@@ -31,7 +31,7 @@ class MonitorBatch:
     batch_id: str
     n_total: int
     labels: dict[str, Any] = field(default_factory=dict)
-    ended: tuple[ToldEnd, ...] = ()
+    ended: tuple[JobEnd, ...] = ()
     orphaned: Mapping[str, OpenJob] = field(default_factory=dict)
 
 
@@ -48,7 +48,7 @@ def monitor_batch_for(plan: Plan, folder: SweepFolder) -> MonitorBatch | None:
     Returns:
         None where there is nothing to report.
     """
-    known = ToldFile(folder.path).read()
+    known = MonitorJournal(folder.path).read()
     labels: dict[str, Any] = {"sweep": plan.identity.name}
     if known.batch_id is None or known.closed == "done":
         if not plan.to_do:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base.files import read_json
 from argus_tasks.base.ids import job_suffix
 from argus_tasks.reporting.target import configured
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile, ToldSoFar
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal, MonitorState
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 from argus_tasks.runs.record.causes import PARENT_LOST
 from argus_tasks.runs.record.layout import ERROR_LOG, METRICS_JSON, RUNNING, SKIPPED, SUCCEEDED
@@ -51,7 +51,7 @@ class ClosedBatch:
     jobs: int
 
 
-def open_jobs(folder: SweepFolder, known: ToldSoFar) -> dict[str, OpenJob]:
+def open_jobs(folder: SweepFolder, known: MonitorState) -> dict[str, OpenJob]:
     """The jobs of the last reported batch whose ends have not been reported.
 
     Args:
@@ -72,7 +72,7 @@ def open_jobs(folder: SweepFolder, known: ToldSoFar) -> dict[str, OpenJob]:
     return {name: job for name, job in found.items() if not _is_reported(job, known)}
 
 
-def report_job_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
+def report_job_end(batch: BatchReporter, file: MonitorJournal, job: OpenJob) -> None:
     """Report the end of a job as its run folder has it. A job that is running according to the
     folder has lost its process, and is reported as failed.
 
@@ -83,7 +83,7 @@ def report_job_end(batch: BatchReporter, file: ToldFile, job: OpenJob) -> None:
     """
     data, failed = _end_of(job)
     batch.end(job.name, data, failed=failed, after=None)
-    file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+    file.ended(job.run_id, JobEnd(job.name, job.attempt, failed=failed))
 
 
 def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -> list[ClosedBatch]:
@@ -105,7 +105,7 @@ def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -
     ]
 
 
-def _is_reported(job: OpenJob, known: ToldSoFar) -> bool:
+def _is_reported(job: OpenJob, known: MonitorState) -> bool:
     end = known.ends.get(job.run_id)
     return end is not None and end.attempt >= job.attempt
 
@@ -120,7 +120,7 @@ def _is_orphaned(folder: SweepFolder, flow_run_id: str | None) -> bool:
 def _close(folder: SweepFolder) -> tuple[str, int] | None:
     from argus_tasks.reporting.batch_reporter import BatchReporter
 
-    file = ToldFile(folder.path)
+    file = MonitorJournal(folder.path)
     known = file.read()
     if known.batch_id is None or known.closed is not None:
         return None
@@ -138,7 +138,7 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
     return known.batch_id, len(jobs)
 
 
-def not_in_outbox(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> list[OpenJob]:
+def not_in_outbox(batch: BatchReporter, file: MonitorJournal, jobs: list[OpenJob]) -> list[OpenJob]:
     """The jobs whose last event is not in the outbox yet.
 
     A process can be killed after it has written an event and before it has recorded that. Call
@@ -159,7 +159,7 @@ def not_in_outbox(batch: BatchReporter, file: ToldFile, jobs: list[OpenJob]) -> 
         if failed is None:
             left.append(job)
         else:
-            file.ended(job.run_id, ToldEnd(job.name, job.attempt, failed=failed))
+            file.ended(job.run_id, JobEnd(job.name, job.attempt, failed=failed))
     return left
 
 

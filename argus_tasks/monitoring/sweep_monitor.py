@@ -19,7 +19,7 @@ from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_for
 from argus_tasks.monitoring.orphaned_jobs import not_in_outbox, report_job_end
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.reporting.target import configured
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal
 from argus_tasks.runs.record.layout import FAILED, SKIPPED
 from argus_tasks.session.observer import SessionObserver
 from argus_tasks.session.sweep_session import SweepSession
@@ -51,7 +51,7 @@ class MonitorObserver(SessionObserver):
         from argus_tasks.reporting.batch_reporter import BatchReporter
 
         self._session = session
-        self._file = ToldFile(session.folder.path)
+        self._file = MonitorJournal(session.folder.path)
         self._lock = threading.Lock()
         self._jobs: dict[int, _Job] = {}
         self._closed = self._left = False
@@ -170,9 +170,7 @@ class MonitorObserver(SessionObserver):
                 if ending.status == SKIPPED:
                     data["reason"] = ending.error_message
         self._batch.end(run.name, data, failed=failed, after=after)
-        self._file.ended(
-            assignment.key.run_id, ToldEnd(run.name, assignment.attempt, failed=failed)
-        )
+        self._file.ended(assignment.key.run_id, JobEnd(run.name, assignment.attempt, failed=failed))
 
     def _why_failed(self, error: BaseException | None) -> str | None:
         session = self._session

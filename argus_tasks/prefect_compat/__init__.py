@@ -1,1 +1,1 @@
-"""Every use of what Prefect, SQLAlchemy or httpx do not promise."""
+"""Hooks: every use of undocumented parts of Prefect, SQLAlchemy or httpx, one module for each."""

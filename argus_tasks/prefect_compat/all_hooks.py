@@ -25,12 +25,12 @@ _MODULES = (
 
 
 def all_hooks() -> list[Hook]:
-    """Those of the flow's process first, those of the embedded server's last."""
+    """All hooks: those of the flow's process first, those of the embedded server last."""
     return [import_module(f"{__package__}.{name}").HOOK for name in _MODULES]
 
 
 def report() -> list[dict[str, str | None]]:
-    """What is known of each, and why it stands back."""
+    """Each hook's description, and why it is not used."""
     return [
         {
             "name": hook.name,

@@ -1,4 +1,4 @@
-"""How long a client of Prefect's tries and waits, changed while it is open."""
+"""Changes the retries and time limits of an open Prefect client."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 
 def connect_once(client: object) -> None:
-    """Ask once instead of four times over a second and a half. Nothing happens where the client's
-    inside has changed."""
+    """Connect once instead of four times over 1.5 seconds. Nothing happens where Prefect's client
+    has changed inside."""
     pool = _pool_of(client)
     if pool is not None:
         pool._retries = 0
 
 
 def answer_within(client: object, limit_s: float) -> None:
-    """Wait so long for each answer from now on. Nothing happens where the client's inside has
-    changed."""
+    """Set the time limit of each further answer. Nothing happens where Prefect's client has changed
+    inside."""
     http: Any = getattr(client, "_client", None)
     if hasattr(http, "timeout"):
         http.timeout = limit_s
@@ -27,7 +27,8 @@ def answer_within(client: object, limit_s: float) -> None:
 
 @contextmanager
 def same_patience_afterwards(client: object) -> Iterator[None]:
-    """Undo `answer_within` and `connect_once`: a flow and the sweep within share a client."""
+    """At the end, undo `answer_within` and `connect_once`: a sweep within a flow shares its
+    client."""
     http: Any = getattr(client, "_client", None)
     timeout = getattr(http, "timeout", None)
     pool = _pool_of(client)

@@ -1,4 +1,4 @@
-"""How Prefect's own clients reach the server while a sweep runs."""
+"""Makes Prefect's own clients reach a server on this machine without a proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CLIENTS = ("PrefectHttpxAsyncClient", "PrefectHttpxSyncClient")
 
 @contextmanager
 def reached_directly() -> Iterator[None]:
-    """Have Prefect's clients use no proxy for a server on this machine.
+    """A context in which Prefect's clients use no proxy for a server on this machine.
 
     Some that an environment may name (`socks://`, a NO_PROXY with IPv6) keep its HTTP library from
     making any client at all. Everybody else in this process keeps its proxies. Where this Prefect
@@ -45,12 +45,12 @@ def _direct(prefects: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def fresh_log_service() -> Iterator[None]:
-    """Let Prefect's log service go at the end: it would keep the login of this server for the next
-    one at the same address, which has another. What it has not sent yet it still sends."""
+    """At the end, discard Prefect's log service, which would keep this server's login for the next
+    server at the same address. It still sends the lines that it has not sent yet."""
     try:
         yield
     finally:
-        # on a thread: on that of a running loop Prefect hands out a coroutine instead
+        # on a thread: on a thread with a running event loop Prefect returns a coroutine instead
         ending = threading.Thread(target=APILogWorker.drain_all, kwargs={"timeout": 0})
         ending.start()
         ending.join()

@@ -23,8 +23,8 @@ TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 
 @dataclass(slots=True)
 class Item:
-    """An event, or the change of state that it is to be made of, and the context in which it was
-    emitted: what it is related to is found from that (None where that has been done)."""
+    """An event, or the state change that it is made from, and the context in which it was emitted,
+    from which its related resources are found (None where they have been found)."""
 
     event: Event | StateChange
     context: Context | None = None
@@ -35,11 +35,11 @@ class _Held:
     since: float
     item: Item
     dropped: dict[UUID, UUID | None]
-    """Events of this run that nobody will see, each with the one it followed."""
+    """Events of this run that are dropped, each with the event that it followed."""
 
 
 class Coalescer:
-    """Takes every event, gives back those to send. Not thread-safe: one thread uses it."""
+    """Takes every event and returns those to send. Not thread-safe: one thread uses it."""
 
     def __init__(self, hold_s: float = HOLD_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
@@ -52,7 +52,7 @@ class Coalescer:
         return len(self._runs)
 
     def take(self, item: Item) -> Item | None:
-        """The item itself where it is to be sent now; None where it is held for a while."""
+        """The item itself where it is to be sent now; None where it is held back for a while."""
         event = item.event
         run = _run_of(event)
         if run is None:
@@ -66,7 +66,7 @@ class Coalescer:
         else:
             dropped = self._sent_runs.pop(run, {})
             since = self._clock()
-        # an event that follows one nobody has seen would be kept waiting by the server
+        # the server would hold back an event that follows one it has never received
         while event.follows in dropped:
             event.follows = dropped[event.follows]
         if _state_type(event) in TERMINAL:
@@ -75,13 +75,13 @@ class Coalescer:
         return None
 
     def due(self) -> list[Item]:
-        """What has been held long enough."""
+        """The items that have been held long enough."""
         latest = self._clock() - self._hold_s
         runs = [run for run, held in self._runs.items() if held.since <= latest]
         return [self._release(run) for run in runs]
 
     def flush(self) -> list[Item]:
-        """All that is held."""
+        """All items that are held."""
         return [self._release(run) for run in list(self._runs)]
 
     def _release(self, run: UUID | str) -> Item:
@@ -92,7 +92,7 @@ class Coalescer:
 
 
 def _run_of(event: Event | StateChange) -> UUID | str | None:
-    """Which task run it is a change of state of; None where it is none."""
+    """The task run whose state changed; None for any other event."""
     if isinstance(event, StateChange):
         return event.task_run.id
     if not event.event.startswith("prefect.task-run."):

@@ -1,4 +1,4 @@
-"""Prefect's events go through a relay of ours.
+"""The relay: sends Prefect's events in place of Prefect's own events worker.
 
 Prefect sends three events for each task run, one by one, through three threads of the flow's
 process; and when the server is gone, it tries each for seven seconds at exit. The relay takes them
@@ -47,7 +47,7 @@ _active: Relay | None = None
 
 
 class Relay:
-    """The relay of this process. Made by `Relay.install()`."""
+    """The relay of this process; `Relay.install()` makes it."""
 
     def __init__(self) -> None:
         self._users = 0
@@ -67,7 +67,7 @@ class Relay:
 
     @classmethod
     def install(cls) -> Relay | None:
-        """Take over this process's Prefect events; the same relay for all who do so at once.
+        """Take over this process's Prefect events; callers at the same time share one relay.
 
         None, with one line in the log, where this Prefect does not offer the way in or there is no
         server: then Prefect's own client sends them. Call it before the flow's first task; each
@@ -86,31 +86,33 @@ class Relay:
 
     @property
     def sent(self) -> int:
-        """Events the server was sent, each counted once."""
+        """How many events were sent to the server, each counted once."""
         return self._shipper.sent
 
     @property
     def dropped(self) -> int:
-        """Events that a later one of the same task run has made superfluous."""
+        """How many events were dropped because a later one of the same task run replaces them."""
         return self._coalescer.dropped
 
     @property
     def lost(self) -> int:
-        """Events given up because too many waited for a server that was away."""
+        """How many events were lost because too many waited for a server that could not be
+        reached."""
         return self._shipper.lost
 
     @property
     def away_since(self) -> float | None:
-        """When the server was found gone (by time.monotonic()); None while it can be reached."""
+        """When the server stopped answering (by time.monotonic()); None while it can be reached."""
         return self._shipper.away_since
 
     @property
     def waiting(self) -> int:
-        """Events taken in and not sent yet, those included that are held back on purpose."""
+        """How many events are not sent yet, including those held back on purpose."""
         return len(self._inbox) + len(self._coalescer) + len(self._shipper.waiting)
 
     def drain(self, timeout_s: float) -> bool:
-        """Send all that has been taken in, held back or not; True where the server has it all."""
+        """Send all events, also those held back; returns whether the server has received them
+        all."""
         deadline = time.monotonic() + timeout_s
         if self._forwarded:
             self._wait_for_prefects_worker(timeout_s)
@@ -125,8 +127,8 @@ class Relay:
             return self._drains_done >= mine
 
     def uninstall(self, timeout_s: float = EXIT_LIMIT_S) -> None:
-        """Give Prefect's own client back, when the last user has called this; what is left is sent
-        within the time. Returns when that is done or the time is over."""
+        """Restore Prefect's own client, once every caller of `install` has called this; waiting
+        events are sent within the time limit. Returns when that is done or the time is over."""
         global _active
         with _guard:
             self._users -= 1
@@ -137,12 +139,12 @@ class Relay:
         self._end(timeout_s)
 
     def put(self, message: tuple[str, Event]) -> None:
-        """An event from Prefect's forwarding client, with what it is related to."""
+        """Take an event from Prefect's forwarding client, with its related resources."""
         self._forwarded = True
         self._inbox.append(Item(message[1]))
 
     def _send(self, item: Event) -> None:
-        """An event straight from where it was emitted: the way through Prefect's worker, with its
+        """Take an event where it is emitted: the way through Prefect's events worker, with its
         three threads, costs the flow's process more than a whole task run."""
         self._inbox.append(Item(item, copy_context()))
 
@@ -153,7 +155,7 @@ class Relay:
         validated_state: State[Any],
         follows: Event | StateChange | None = None,
     ) -> StateChange:
-        """A change of state from Prefect's engine, before an event is made of it."""
+        """Take a state change from Prefect's engine, before an event is made from it."""
         change = state_change(task_run, initial_state, validated_state, follows)
         self._inbox.append(Item(change, copy_context()))
         return change
@@ -161,7 +163,10 @@ class Relay:
     def _hook_in(self) -> bool:
         reason = HOOK.stands_back()
         if reason is not None:
-            log.warning("no relay for Prefect's events: this Prefect has no way in (%s)", reason)
+            log.warning(
+                "no relay for Prefect's events: this version of Prefect does not allow it (%s)",
+                reason,
+            )
             return False
         try:
             from prefect.events.worker import EventsWorker, ProcessPoolForwardingEventsClient
@@ -170,7 +175,7 @@ class Relay:
                 log.warning("no relay for Prefect's events: there is no PREFECT_API_URL")
                 return False
             if EventsWorker._client_override is not None:
-                log.warning("no relay for Prefect's events: somebody else has taken them over")
+                log.warning("no relay for Prefect's events: another library has taken them over")
                 return False
             EventsWorker.set_client_override(ProcessPoolForwardingEventsClient, event_queue=self)
             worker = EventsWorker.instance()
@@ -178,7 +183,10 @@ class Relay:
                 EventsWorker.set_client_override(None)
                 raise AttributeError("the override is not used")
         except (ImportError, AttributeError, TypeError) as error:
-            log.warning("no relay for Prefect's events: this Prefect has no way in (%s)", error)
+            log.warning(
+                "no relay for Prefect's events: this version of Prefect does not allow it (%s)",
+                error,
+            )
             return False
         logging.getLogger(PREFECTS_LOGGER).addFilter(_not_the_relay)
         worker.send = self._send  # type: ignore[method-assign]
@@ -241,7 +249,7 @@ class Relay:
 
 
 def _not_the_relay(record: logging.LogRecord) -> bool:
-    """Prefect's client warns at each attempt to connect; the relay says it once."""
+    """A log filter: Prefect's client warns at each attempt to connect; the relay warns once."""
     return record.threadName != THREAD_NAME
 
 
@@ -252,7 +260,7 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The thread stays behind in the parent: in the child Prefect's own client sends."""
+    """The relay's thread exists in the parent only: in the child Prefect's own client sends."""
     global _guard, _active
     _guard = threading.Lock()
     relay, _active = _active, None
@@ -263,7 +271,7 @@ def _after_fork_in_child() -> None:
 def _probe() -> str | None:
     worker = import_module("prefect.events.worker")
     if not hasattr(worker.ProcessPoolForwardingEventsClient, "_emit"):
-        return "its forwarding client forwards otherwise"
+        return "its forwarding client works differently"
     needed = ("set_client_override", "_client_override", "send", "wait_until_empty")
     missing = [name for name in needed if not hasattr(worker.EventsWorker, name)]
     return f"its events worker has no {', '.join(missing)}" if missing else None

@@ -1,4 +1,4 @@
-"""Sends events to Prefect's server on the loop that runs it: reconnects, resends, never gives up.
+"""Sends events to Prefect's server: reconnects, sends again, and never gives up.
 
 Only the relay's thread comes in here.
 """
@@ -27,13 +27,13 @@ LONGEST_PAUSE_S = 5.0
 BATCH = 50
 GATHER = 100
 GATHER_S = 1.0
-"""The server writes what comes together together: an event by itself costs it several times as much
-as one of a hundred, and of quick experiments none needs to be seen sooner."""
+"""Seconds that events wait to be sent together: the server needs several times as much CPU for
+single events as for events in batches of a hundred."""
 MAX_WAITING = 20_000
 
 
 class EventShipper:
-    """What waits to be sent, and the connection it goes through."""
+    """The events that wait to be sent, and the connection that sends them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -46,14 +46,14 @@ class EventShipper:
         self._emptying = False
         self._pause_s = FIRST_PAUSE_S
         self._next_try = 0.0
-        self._told = False
+        self._warned = False
         self._related = RelatedResources()
         self.away_since: float | None = None
-        """When the server was found gone (by time.monotonic()); None while it can be reached."""
+        """When the server stopped answering (by time.monotonic()); None while it can be reached."""
 
     def add(self, item: Item) -> None:
-        """Send it when its turn comes. Past `MAX_WAITING` the oldest is lost, and counted: the
-        mirror is settled at the end, memory is not without end."""
+        """Queue an item. Beyond `MAX_WAITING` the oldest is dropped and counted, to bound memory;
+        the end of the sweep corrects what the server then lacks."""
         if not self.waiting:
             self._first_at, self._emptying = self._clock(), False
         self.waiting.append(item)
@@ -62,17 +62,17 @@ class EventShipper:
             self.lost += 1
 
     def due(self) -> bool:
-        """Whether enough waits, or has waited for long enough; then true until all is sent."""
+        """Whether enough items wait, or have waited long enough; then True until all are sent."""
         if len(self.waiting) >= GATHER or self._clock() - self._first_at >= GATHER_S:
             self._emptying = True
         return bool(self.waiting) and self._emptying
 
     def paused(self) -> bool:
-        """Whether the server was away a moment ago."""
+        """Whether the server could not be reached a moment ago."""
         return self._clock() < self._next_try
 
     async def ship(self) -> None:
-        """Send the next batch, unless the server is away and was asked a moment ago."""
+        """Send the next batch, unless the server could not be reached a moment ago."""
         if not self.waiting or self.paused():
             return
         try:
@@ -81,11 +81,11 @@ class EventShipper:
             await self._lost_connection(error)
         else:
             self._pause_s = FIRST_PAUSE_S
-            self._told = False
+            self._warned = False
             self.away_since = None
 
     async def confirm(self) -> bool:
-        """Whether the server has taken all that was sent: the connection ends in good order."""
+        """Close the connection in order; returns whether the server has received everything."""
         client, self._client = self._client, None
         if client is None:
             return not self.waiting
@@ -98,7 +98,7 @@ class EventShipper:
         return not self.waiting
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self.confirm()
         await self._related.close()
 
@@ -126,8 +126,8 @@ class EventShipper:
             self.sent += 1
 
     async def _lost_connection(self, error: Exception) -> None:
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning(
                 "Prefect's server cannot be reached (%s); %d events wait, and are sent when it is "
                 "back",
@@ -136,8 +136,8 @@ class EventShipper:
             )
         if self.away_since is None:
             self.away_since = self._clock()
-        # the client confirms every CHECKPOINT_EVERY events, so what is unsure is among the last of
-        # them; the server knows events by their ids and takes none twice
+        # the client confirms every CHECKPOINT_EVERY events, so only the last of them may be lost;
+        # the server knows events by their ids and stores none twice
         while self._unsure:
             self.waiting.appendleft(self._unsure.pop())
             self.sent -= 1
@@ -152,7 +152,7 @@ class EventShipper:
 
 
 def _made(item: Item) -> Event | None:
-    """The item's event; None where none can be made of it, which is logged."""
+    """The item's event; None where it cannot be made, which is logged."""
     if isinstance(item.event, StateChange):
         try:
             item.event = item.event.event()

@@ -1,4 +1,4 @@
-"""A hook: one place where a sweep relies on what Prefect, SQLAlchemy or httpx do not promise.
+"""A hook: a place where a sweep relies on an undocumented part of Prefect, SQLAlchemy or httpx.
 
 Each says what it gains and what happens without it. Before it is used it is probed: where the
 foreign library is not as we know it, the hook stands back, everything works without it, and
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What is known of a hook.
+    """The description of a hook.
 
     Attributes:
         name: what it is called in messages.
@@ -33,10 +33,10 @@ class Hook:
     probe: Callable[[], str | None]
 
     def stands_back(self) -> str | None:
-        """Why it is not used with the installed versions; None where it is."""
+        """Why the hook is not used with the installed versions; None where it is used."""
         try:
             return self.probe()
-        except Exception as error:  # noqa: BLE001 - whatever has changed there
+        except Exception as error:  # noqa: BLE001 - any change there may raise anything
             return f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""The lines that Prefect has logged and not sent yet, when a sweep is over."""
+"""Sends the log lines that Prefect has not sent yet when a sweep ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from argus_tasks.prefect_compat.hook import Hook
 
 @guarded(default=None)
 def send_the_last_lines(limit_s: float) -> None:
-    """Wait so long until Prefect's server has them. What it has not then, is given up: Prefect
+    """Wait at most this long until Prefect's server has them. The rest is discarded: Prefect
     itself waits at the exit of the process, for minutes where the server hangs. Nothing happens
-    where its inside has changed."""
+    where Prefect's log service has changed inside."""
     if HOOK.stands_back() is not None:
         return
     workers = [each for each in list(_instances().values()) if isinstance(each, APILogWorker)]

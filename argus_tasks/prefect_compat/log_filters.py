@@ -1,4 +1,4 @@
-"""Prefect's own log lines that say nothing new, or the same over and over."""
+"""Filters for log lines of Prefect that repeat what is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def is_transport_error(error: BaseException) -> bool:
-    """Whether this says that a server cannot be reached; it is Prefect's HTTP client's error."""
+    """Whether an error of Prefect's HTTP client means that the server cannot be reached."""
     return any(
         kind.__name__ == "TransportError" and kind.__module__.startswith("httpx")
         for kind in type(error).__mro__
@@ -17,8 +17,8 @@ def is_transport_error(error: BaseException) -> bool:
 
 @contextmanager
 def quiet_task_runs() -> Iterator[None]:
-    """Have Prefect log of task runs only what is wrong, instead of three lines each that all go to
-    the server; a run has its log in its folder."""
+    """A context in which Prefect logs only warnings of task runs, instead of three lines for each,
+    all of which go to the server; a run has its own log in its folder."""
     loggers = [logging.getLogger(name) for name in ("prefect.task_runs", "prefect.task_engine")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -32,8 +32,8 @@ def quiet_task_runs() -> Iterator[None]:
 
 @contextmanager
 def quiet_about_a_gone_server() -> Iterator[None]:
-    """Keep back the stack of a hundred lines with which Prefect says that a flow run's last state
-    could not be set: the mirror has said in one line that the server is gone."""
+    """A context without the stack trace of a hundred lines that Prefect logs when a flow run's last
+    state could not be set: one line has said already that the server cannot be reached."""
     logger = logging.getLogger("prefect.flow_runs")
     logger.addFilter(_no_transport_error)
     try:

@@ -1,4 +1,4 @@
-"""What an event is related to (its flow run, flow, deployment), asked once for each flow run.
+"""The related resources of events (flow run, flow, deployment), requested once for each flow run.
 
 It is Prefect's own answer: its events worker asks for it anew for each event.
 """
@@ -22,11 +22,11 @@ from argus_tasks.prefect_compat.settings_override import client_settings
 
 CALL_LIMIT_S = 10.0
 MOST = 100
-"""How many an event may have where Prefect's settings do not say."""
+"""The most related resources of an event where Prefect's settings do not say."""
 
 
 class RelatedResources:
-    """Adds to events what they are related to."""
+    """Adds related resources to events."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], list[RelatedResource]] = {}
@@ -35,8 +35,8 @@ class RelatedResources:
         self._unknown = HOOK.stands_back() is not None
 
     async def attach(self, event: Event, context: Context) -> None:
-        """Add them to the event, unless it says that they do not belong there, and no more than an
-        event may have: one with more is refused."""
+        """Add them to the event, unless the event excludes them, and no more than the server
+        accepts: it refuses an event with more."""
         if "prefect.resource.lineage-group" in event.resource:
             return
         key = context.run(_place, event)
@@ -56,15 +56,15 @@ class RelatedResources:
         event.related = [*event.related, *known[:room]]
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         try:
             await asyncio.wait_for(self._stack.aclose(), 1)
-        except Exception:  # noqa: BLE001, S110 - nothing depends on it
+        except Exception:  # noqa: BLE001, S110 - the connection is no longer needed
             pass
 
 
 def most_related() -> int:
-    """How many resources Prefect's schema lets an event be related to."""
+    """The most related resources that Prefect's schema allows for an event."""
     events = getattr(get_current_settings().server, "events", None)
     return int(getattr(events, "maximum_related_resources", MOST))
 
@@ -79,7 +79,7 @@ async def _ask(client: PrefectClient, event: Event, context: Context) -> list[Re
 
 
 def _place(event: Event) -> tuple[object, ...] | None:
-    """All that the related resources of an event depend on; None outside of any run."""
+    """A key of everything that an event's related resources depend on; None outside any run."""
     flow_context = FlowRunContext.get()
     task_context = TaskRunContext.get()
     flow_run = flow_context.flow_run if flow_context else None
@@ -106,7 +106,7 @@ def _prefects() -> tuple[Any, Any]:
 def _probe() -> str | None:
     ask, _ = _prefects()
     if not {"client", "exclude"} <= inspect.signature(ask).parameters.keys():
-        return "its question for related resources takes something else"
+        return "its function for related resources takes other arguments"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Has the embedded server read events for its automations only while there are any.
+"""Makes the embedded server read events for automations only while there are any.
 
 Prefect parses each event and puts it in order for automations, whether one exists or not.
 """
@@ -32,7 +32,7 @@ def watch_only_if_wanted() -> bool:
         async with watch(*args, **words) as handle:
 
             async def handle_if_wanted(message: Any) -> None:
-                # looked up each time: Prefect may put another table in its place
+                # looked up each time, for Prefect may replace the table
                 if watching.automations_by_id:
                     await handle(message)
 
@@ -45,7 +45,7 @@ def watch_only_if_wanted() -> bool:
 def _probe() -> str | None:
     watching: Any = import_module(TRIGGERS)
     if not callable(getattr(watching, "consumer", None)):
-        return "its automations watch events in another way"
+        return "its automations read events differently"
     if not isinstance(getattr(watching, "automations_by_id", None), dict):
         return "it keeps its automations elsewhere"
     return None

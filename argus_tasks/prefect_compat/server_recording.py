@@ -1,4 +1,4 @@
-"""Has the embedded server write down sooner what its recorder of task runs has gathered.
+"""Makes the embedded server's recorder of task runs write to the database more often.
 
 Prefect cuts its setting for that to whole seconds, so every sweep waited half a second on average
 at its end. Where nothing has been gathered, nothing is done, however often it is looked at.
@@ -38,7 +38,7 @@ def record_sooner(flush_s: float = FLUSH_S) -> bool:
 def _probe() -> str | None:
     recorder: Any = import_module(RECORDER)
     if not callable(getattr(recorder, "consumer", None)):
-        return "its recorder of task runs gathers in another way"
+        return "its recorder of task runs works differently"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Has the embedded server write many rows by one prepared statement.
+"""Makes the embedded server write many rows with one prepared statement.
 
 Prefect writes a batch of task runs, states or events as one INSERT whose text holds every value:
 SQLAlchemy builds that text anew for each batch. Writing so took more than half of the server's time
@@ -43,7 +43,7 @@ def write_by_rows() -> bool:
     from sqlalchemy.orm import Session
 
     class RowsInsert(Insert):
-        """An INSERT that keeps the rows beside its text."""
+        """An INSERT that keeps its rows apart from its SQL text."""
 
         inherit_cache = False
         rows: Sequence[Mapping[str, Any]] = ()
@@ -62,10 +62,10 @@ def write_by_rows() -> bool:
         connection = state.session.connection(bind_arguments={"clause": statement})
         plain: Any = statement._generate()
         plain.rows = ()
-        if plain._returning:  # of all rows at once, as only one text with all of them can
+        if plain._returning:  # RETURNING for all rows needs one statement with all of them
             return state.session.execute(Insert.values(plain, list(statement.rows)))
         if plain._post_values_clause is None and not plain._prefixes:
-            plain = insert(statement.table)  # SQLAlchemy keeps its text; not so with ON CONFLICT
+            plain = insert(statement.table)  # SQLAlchemy caches its SQL; not so with ON CONFLICT
         with _all_or_none(connection):
             return connection.execute(plain, statement.rows)
 
@@ -77,7 +77,7 @@ def write_by_rows() -> bool:
 
 
 def _are_rows(value: Any) -> bool:
-    """Whether they can be run one after another by the text of the first."""
+    """Whether all rows can use the SQL text of the first."""
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return False
     columns = value[0].keys()
@@ -106,14 +106,15 @@ def _all_or_none(connection: Connection) -> Iterator[None]:
 
 
 def _keep_journals_in_memory(connection: Any, record: Any) -> None:  # noqa: ARG001
-    """What SQLite would need to take one row back; it went to a file once it had 64 KiB."""
+    """Keep SQLite's statement journal in memory; it would go to a file beyond 64 KiB."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA temp_store = memory")
     cursor.close()
 
 
 def _convert_only_what_needs_it(json_type: Any, time_type: Any) -> None:
-    """Prefect takes each JSON value apart and each time to UTC, where most need neither."""
+    """Skip conversions that most values do not need: Prefect parses each JSON value again and
+    converts each time to UTC."""
     prefects_json, prefects_time = json_type.process_bind_param, time_type.process_bind_param
 
     def json_value(self: Any, value: Any, dialect: Dialect) -> Any:
@@ -142,9 +143,9 @@ def _probe() -> str | None:
     types = import_module(TYPES)
     for kind in (types.JSON, types.Timestamp):
         if not callable(getattr(kind, "process_bind_param", None)):
-            return "its types are bound otherwise"
+            return "its column types work differently"
     if not callable(getattr(statements, "insert", None)) or not issubclass(Insert, Generative):
-        return "its statements are made otherwise"
+        return "its statements are built differently"
     plain = insert(_a_table())
     needed = ("_returning", "_post_values_clause", "_prefixes", "_generate")
     missing = [name for name in needed if not hasattr(plain, name)]
@@ -159,8 +160,8 @@ def _a_table() -> Any:
 
 HOOK = Hook(
     name="server: rows",
-    does="has the embedded server write many rows by one prepared statement",
-    without="it makes the text of each batch anew",
+    does="makes the embedded server write many rows with one prepared statement",
+    without="it builds the SQL text of each batch again",
     gain="1 ms of the server's CPU a run (3.8.8)",
     proven=PROVEN,
     probe=_probe,

@@ -1,4 +1,5 @@
-"""Prefect's settings for a while, without reading the environment and the profiles again."""
+"""Changes single settings of Prefect for a while, without reading environment and profiles
+again."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 
 def with_settings(changes: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """A context in which Prefect's settings are those of here but for `changes`, by their paths
+    """A context in which Prefect's settings are the current ones with `changes`, by their paths
     ("client.max_retries").
 
     Prefect's `temporary_settings` does the same in some 40 ms, for it makes them all anew.
@@ -31,7 +32,7 @@ def with_settings(changes: Mapping[str, Any]) -> AbstractContextManager[Any]:
 
 
 def _changed(model: Any, path: list[str], value: Any) -> Any:
-    """The model with another value; as it is where this Prefect has no such setting."""
+    """A copy of the model with another value; unchanged where this Prefect has no such setting."""
     name, *rest = path
     if name not in type(model).model_fields:
         return model
@@ -41,8 +42,8 @@ def _changed(model: Any, path: list[str], value: Any) -> Any:
 
 
 def client_settings(timeout_s: float) -> dict[str, Any]:
-    """What Prefect's clients take as `httpx_settings`. Where nothing is encrypted no certificates
-    are loaded, which takes 40 ms for each client; on this machine there is no proxy."""
+    """The `httpx_settings` of Prefect's clients. Without encryption no certificates are loaded,
+    which saves 40 ms for each client; for a server on this machine no proxy is used."""
     settings: dict[str, Any] = {"timeout": timeout_s}
     url = str(PREFECT_API_URL.value())
     if url.startswith("http://"):
@@ -64,9 +65,9 @@ def _probe() -> str | None:
     context = get_settings_context()
     changed = _changed(context.settings, ["client", "max_retries"], 0)
     if changed.client.max_retries != 0:
-        return "its settings are made otherwise"
+        return "its settings are built differently"
     if not {"profile", "settings"} <= SettingsContext.model_fields.keys():
-        return "its context of settings holds something else"
+        return "its settings context has other fields"
     return None
 
 

@@ -1,4 +1,4 @@
-"""A task run's change of state, of which Prefect's event is made only if it is sent.
+"""A task run's state change, from which Prefect's event is made only if it is sent.
 
 Of a quick task run's three events one is sent (`coalescing`), and making one costs Prefect about
 as much as all else that it does for a change of state.
@@ -23,12 +23,12 @@ from prefect.states import Completed
 from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 FOLLOWS_LIMIT_S = 300.0
-"""Prefect names the event before only where that was within this time."""
+"""Seconds within which Prefect names the event that came before."""
 
 
 @dataclass(slots=True, eq=False)
 class StateChange:
-    """What Prefect's engine has given for its event, as far as that was not yet made of it."""
+    """The arguments with which Prefect's engine would make its event."""
 
     task_run: TaskRun
     initial: State[Any] | None
@@ -46,7 +46,7 @@ class StateChange:
         return self.state.timestamp
 
     def event(self) -> Event:
-        """Prefect's own event of it."""
+        """Prefect's own event of this state change."""
         facts: dict[str, Any] = _facts_function()(self.task_run, self.initial, self.state)
         facts["follows"] = self.follows
         return Event(**facts)
@@ -58,7 +58,7 @@ def state_change(
     validated_state: State[Any],
     follows: Event | StateChange | None = None,
 ) -> StateChange:
-    """Takes what `emit_task_run_state_change_event` takes."""
+    """A StateChange from the arguments of `emit_task_run_state_change_event`."""
     before = None
     if follows is not None:
         apart_s = validated_state.timestamp.timestamp() - follows.occurred.timestamp()
@@ -67,12 +67,12 @@ def state_change(
 
 
 def stand_in(emit: Any) -> None:
-    """Have the engine call `emit` for each change of state."""
+    """Make the engine call `emit` for each state change."""
     setattr(task_engine, _NAME, emit)
 
 
 def stand_back() -> None:
-    """Give the engine Prefect's own again."""
+    """Restore Prefect's own function in the engine."""
     original = _prefects_own()
     if original is not None:
         setattr(task_engine, _NAME, original)
@@ -87,7 +87,7 @@ def _prefects_own() -> Any:
 
 @cache
 def _facts_function() -> Any:
-    """Prefect's function, but for its last line: what would be sent is returned instead."""
+    """Prefect's function with its last line changed: it returns the event instead of sending it."""
     original = _prefects_own()
     return FunctionType(
         original.__code__,
@@ -102,14 +102,14 @@ def _probe() -> str | None:
     if not inspect.isfunction(original):
         return f"there is no function {_NAME}"
     if vars(task_engine).get(_NAME) != original:
-        return "its engine emits by another function, or somebody else stands in for it"
+        return "its engine emits with another function, or another library has replaced it"
     wanted = ["task_run", "initial_state", "validated_state", "follows"]
     if list(inspect.signature(original).parameters) != wanted:
-        return f"{_NAME} takes something else"
+        return f"{_NAME} takes other arguments"
     if "emit_event" not in original.__code__.co_names:
-        return f"{_NAME} sends in another way"
+        return f"{_NAME} sends differently"
     facts = _facts_function()(TaskRun(task_key="t", dynamic_key="0"), None, Completed())
-    return None if isinstance(facts, dict) and "resource" in facts else "its event is another"
+    return None if isinstance(facts, dict) and "resource" in facts else "its event has other fields"
 
 
 HOOK = Hook(

@@ -1,4 +1,4 @@
-"""Prefect's task engine, less what a config's task run has no use for.
+"""Prefect's task engine without the parts that a config's task run does not need.
 
 A config's task hands no assets on, caches and stores no result, and is no transaction: its result
 is a folder. Prefect prepares all of that for every task run and every try, which costs the flow's
@@ -29,7 +29,7 @@ ConfigTask = Task[[int, str], State[Any]]
 
 
 class ConfigTaskRunner(ThreadPoolTaskRunner[Any]):
-    """The flow's task runner: a thread of this process for each task run under way."""
+    """The flow's task runner: a thread of this process for each open task run."""
 
     def __init__(self, *args: Any, **words: Any) -> None:
         super().__init__(*args, **words)
@@ -37,14 +37,14 @@ class ConfigTaskRunner(ThreadPoolTaskRunner[Any]):
 
     @classmethod
     def current(cls) -> ConfigTaskRunner:
-        """That of the flow run that this is called in. Errors: ArgusTasksError where the flow was
-        given another."""
+        """The task runner of the current flow run. Errors: ArgusTasksError where the flow was given
+        another one."""
         context = FlowRunContext.get()
         runner = context.task_runner if context else None
         if not isinstance(runner, cls):
             raise ArgusTasksError(
-                f"the sweep's flow has {type(runner).__name__} as its task runner; leave its own:"
-                " where experiments run is what `mode` says."
+                f"the sweep's flow has {type(runner).__name__} as its task runner; do not change"
+                " it: where experiments run is set by `mode`."
             )
         return runner
 
@@ -64,7 +64,8 @@ class ConfigTaskRunner(ThreadPoolTaskRunner[Any]):
 
 
 def runner_of(task: ConfigTask) -> Callable[[int, str], State[Any]]:
-    """What runs a config's task run in the thread that it is called in; the state it ends in."""
+    """A function that runs a config's task run on the calling thread and returns its final
+    state."""
     if HOOK.stands_back() is not None:
         return partial(task, return_state=True)
     return partial(_run, task)
@@ -77,7 +78,7 @@ def _run(task: ConfigTask, index: int, name: str) -> State[Any]:
 
 @cache
 def _engine() -> Any:
-    """The engine, made of Prefect's."""
+    """A subclass of Prefect's engine."""
     engine: Any = import_module("prefect.task_engine").SyncTaskRunEngine
     task_run_logger = import_module("prefect.logging.loggers").task_run_logger
     get_result_store = import_module("prefect.results").get_result_store
@@ -88,7 +89,7 @@ def _engine() -> Any:
         """The engine of a task that returns its own state, or raises."""
 
         def run(self) -> State[Any]:
-            """Run the task until no try is left or wanted; the state it ends in."""
+            """Run the task until it needs no further attempt; returns the final state."""
             with self.start(task_run_id=new_id()):
                 while self.is_running():
                     self.wait_until_ready()
@@ -106,7 +107,7 @@ def _engine() -> Any:
 
         @contextmanager
         def setup_run_context(self, client: Any = None) -> Generator[None]:
-            """The context of the task run, made once for all of its tries."""
+            """The context of the task run, made once for all its attempts."""
             context = TaskRunContext.get()
             if context is not None and context.task_run is self.task_run:
                 yield
@@ -129,7 +130,8 @@ def _engine() -> Any:
 
 
 def _slots_context() -> Callable[[], AbstractContextManager[Any]]:
-    """What gives back the slots of a `prefect.concurrency` within the task that was cut short."""
+    """A context that releases the slots of a `prefect.concurrency` that was cancelled within the
+    task."""
     try:
         made: Any = import_module("prefect.concurrency.context").ConcurrencyContext
     except (ImportError, AttributeError):
@@ -144,14 +146,14 @@ def _probe() -> str | None:
     if missing:
         return f"its engine has no {', '.join(missing)}"
     if inspect.iscoroutinefunction(engine.wait_until_ready):
-        return "its engine waits for a retry in another way"
+        return "its engine waits for retries differently"
     fields = inspect.signature(engine).parameters
     if not {"task", "parameters"} <= fields.keys():
-        return "its engine is made otherwise"
+        return "its engine is built differently"
     if not {"task_run_id"} <= inspect.signature(engine.start).parameters.keys():
-        return "its engine is started otherwise"
+        return "its engine is started differently"
     if "self.setup_run_context" not in inspect.getsource(engine):
-        return "its engine makes the run's context otherwise"
+        return "its engine builds the run's context differently"
     _engine()
     return None
 

@@ -84,7 +84,7 @@ class Pruning:
         with self._lock:
             running = dict(self._running)
         for number, (run_id, reader) in running.items():
-            news = reader.news()
+            news = reader.new_reports()
             for step, value in news:
                 self._study.report(number, step, value)
                 if number not in self._pruned and self._study.should_prune(number):

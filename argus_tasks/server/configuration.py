@@ -1,4 +1,4 @@
-"""How the embedded server is set: the environment of its process."""
+"""The settings of the embedded server: the environment of its process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from argus_tasks.server.folder import Folder
 
-# A stock server writes each event by itself: 17 to 22 ms of CPU a task run, ten times what the flow
-# pays, and what its broker cannot hold it drops. Written by the hundred it keeps up.
+# With its defaults the server writes each event separately: 17 to 22 ms of CPU for each task run,
+# ten times what the flow needs, and it drops events that its queue cannot hold. In batches of 100
+# it keeps up.
 _BATCHING = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
@@ -27,7 +28,7 @@ def prefect_version() -> str:
 
 
 def base_environment(folder: Folder) -> dict[str, str]:
-    """The environment for a process that runs Prefect on our own home folder.
+    """The environment for a process that runs Prefect with our own PREFECT_HOME.
 
     The user's own PREFECT_ settings are meant for other servers and do not come along; neither do
     tokens of the monitor.
@@ -52,8 +53,8 @@ def base_environment(folder: Folder) -> dict[str, str]:
 
 
 def server_environment(folder: Folder, port: int) -> dict[str, str]:
-    """The environment of the server's process. What depends on the state of the database is added
-    there, before Prefect is imported."""
+    """The environment of the server's process. The process itself adds what depends on its
+    database, before it imports Prefect."""
     return {
         **base_environment(folder),
         **_BATCHING,
@@ -70,5 +71,5 @@ def server_environment(folder: Folder, port: int) -> dict[str, str]:
 
 
 def python_command(*words: str) -> list[str]:
-    """This Python, not looking for modules in the working folder."""
+    """The command of this Python, which does not import modules from the working folder."""
     return [sys.executable, "-P", *words]

@@ -1,4 +1,4 @@
-"""Look at the embedded server and stop it: what `argus-tasks server` does beside starting one."""
+"""The status of the embedded server, and stopping it, for `argus-tasks server`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from argus_tasks.server.watcher import LIMIT_S
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """The embedded server as it is now.
+    """The embedded server's current state.
 
     Attributes:
         environment: what os.environ must hold in a process that uses it.
@@ -37,7 +37,7 @@ class ServerStatus:
 
 
 def status() -> ServerStatus | None:
-    """The server that is up; None where none is."""
+    """The running server; None where none is running."""
     folder = Folder.of_this_host()
     record = embedded.running(folder)
     if record is None:
@@ -58,7 +58,7 @@ def status() -> ServerStatus | None:
 
 
 def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
-    """Keep the server no longer; end it now, everything recorded, where no sweep uses it.
+    """End the server once everything is recorded, unless a sweep uses it; it then ends after that.
 
     Returns what happened, as a sentence. Errors: ArgusTasksError where it does not end in time.
     """
@@ -66,12 +66,12 @@ def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
     record = embedded.running(folder)
     folder.keep_no_more()
     if record is None:
-        return "no server of ours is running"
+        return "no embedded server is running"
     with locks.exclusive(folder.start_lock):
         if locks.HoldProbe(folder.hold_lock).held():
-            users = ", ".join(map(str, locks.holders(folder.hold_lock))) or "another one"
-            return f"process {users} still uses it; it ends by itself after the last of them"
-        # who comes now starts another, which waits for this one
+            users = ", ".join(map(str, locks.holders(folder.hold_lock))) or "another process"
+            return f"process {users} still uses it; it ends by itself after its last user"
+        # a process that needs a server now starts another, which waits for this one
         folder.withdraw(record.instance, unused=True)
     alive = folder.alive(record.instance)
     deadline = time.monotonic() + timeout_s

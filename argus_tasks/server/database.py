@@ -1,4 +1,4 @@
-"""The server's database: always whole, and at the head of the Prefect version that opens it.
+"""The server's database: always complete, and migrated to the Prefect version that opens it.
 
 Each Prefect version has its own file. It is never migrated in place: a copy is, and takes the name
 when it is done, so a migration that is cut off leaves nothing behind but a file to be removed. A
@@ -26,7 +26,8 @@ from argus_tasks.server.folder import Folder
 
 MIGRATION_LIMIT_S = 600.0
 
-# `prefect server database upgrade -y`, a tenth sooner: it makes and keeps a million objects.
+# `prefect server database upgrade -y`, 10 % faster: without garbage collection of a million
+# objects.
 _UPGRADE = """
 import gc, runpy, sys
 gc.disable()
@@ -47,20 +48,20 @@ class Database:
 
     @property
     def url(self) -> str:
-        """What Prefect calls it."""
+        """The database's URL, as Prefect's settings have it."""
         return f"sqlite+aiosqlite:///{self.path}"
 
     def is_ready(self) -> bool:
-        """Whether it is known to be at this version's head, so that the server need not look."""
+        """Whether it is known to be fully migrated, so that the server need not check."""
         head = self._read_state().get("head")
         return bool(head) and self.path.is_file() and revision(self.path) == head
 
     def has_template(self) -> bool:
-        """Whether an empty database of this version can be copied instead of made."""
+        """Whether there is an empty database of this version to copy."""
         return self._template.is_file()
 
     def prepare(self) -> list[str]:
-        """Put it right where it is not ready; what was done, as sentences for the log.
+        """Create or migrate the database where it is not ready. Returns sentences for the log.
 
         The database lock must be held. Errors: ArgusTasksError where Prefect cannot make one.
         """
@@ -68,7 +69,7 @@ class Database:
             return []
         for leftover in self.folder.home.glob("*.migrating*"):
             leftover.unlink(missing_ok=True)
-        told = []
+        sentences = []
         for source in self._sources():
             work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
             try:
@@ -76,33 +77,34 @@ class Database:
                 _drop_leftovers(work)
                 self._upgrade(work)
             except (sqlite3.Error, OSError, ArgusTasksError) as error:
-                told.append(f"{source} cannot be used by Prefect {self.version}: {error}")
+                sentences.append(f"{source} cannot be used by Prefect {self.version}: {error}")
                 _remove_database(work)
                 continue
-            told.append(f"{self.path} made from {source}, with all that it held")
+            sentences.append(f"{self.path} made from {source}, with all its content")
             self._put_in_place(work)
-            return told
+            return sentences
         work = self.folder.home / f"{self.path.name}.{os.getpid()}.migrating"
         try:
             make_private(self._template.parent)
             shutil.copyfile(self._template, work)
-        except OSError:  # there is none yet, or no cache folder of ours
+        except OSError:  # there is no template yet, or the cache folder is not ours
             _remove_database(work)
             self._upgrade(work)
-            told += self._keep_template(work)
+            sentences += self._keep_template(work)
         self._put_in_place(work)
-        return told
+        return sentences
 
     def _sources(self) -> list[Path]:
-        """Databases to start from, best first: this version's own, then the newest of others
-        (those set aside too: we may have been cut off before the new one was in its place)."""
+        """Databases to start from, best first: this version's own, then the newest of other
+        versions, including those set aside by a migration that was interrupted."""
         others = [*self.folder.home.glob("prefect-*.db"), *self.folder.home.glob("prefect-*.aside")]
         others = [path for path in others if path != self.path]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         return [path for path in (self.path, *others) if path.is_file()]
 
     def _keep_template(self, empty: Path) -> list[str]:
-        """Keep a copy for the next first start; what kept it from that, for the log."""
+        """Keep a copy as the template of later first starts. Returns sentences for the log, on
+        failure."""
         work = self._template.with_name(f"{self._template.name}.{os.getpid()}.migrating")
         try:
             make_private(self._template.parent)
@@ -111,7 +113,7 @@ class Database:
         except OSError as error:
             with suppress(OSError):
                 work.unlink(missing_ok=True)
-            return [f"no copy is kept for the next first start: {error}"]
+            return [f"the template for later first starts cannot be written: {error}"]
         return []
 
     def _upgrade(self, work: Path) -> None:
@@ -138,7 +140,7 @@ class Database:
                 + done.stdout.strip()[-2000:]
             )
         with _connected(work) as connection:
-            # what still lies in the write-ahead log would be missing from a copy of the file
+            # a copy of the file would lack what is still in the write-ahead log
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _put_in_place(self, work: Path) -> None:
@@ -151,7 +153,7 @@ class Database:
 
     def _set_aside(self) -> None:
         stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
-        for ending in ("-wal", "-shm", ""):  # its log goes with it, and never into another file
+        for ending in ("-wal", "-shm", ""):  # the write-ahead log must stay with its database
             path = Path(f"{self.path}{ending}")
             if path.exists():
                 path.rename(f"{self.path}.{stamp}.aside{ending}")
@@ -165,7 +167,7 @@ class Database:
 
 
 def revision(path: Path) -> str | None:
-    """The migration that a Prefect database stands at; None where it is none, or cannot be read."""
+    """The last migration of a Prefect database; None where it is not one, or cannot be read."""
     try:
         with _connected(path) as connection:
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
@@ -180,7 +182,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _drop_leftovers(path: Path) -> None:
-    """A migration that was cut off leaves half-filled tables, and fails on them the next time."""
+    """Drop the temporary tables of an interrupted migration, on which the next one would fail."""
     with _connected(path) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_alembic_tmp_*'"

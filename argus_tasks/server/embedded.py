@@ -32,12 +32,12 @@ Notice = Callable[[str], None]
 
 PORT_LIMIT_S = 0.5
 ROOM_BYTES = 8_000_000
-"""An empty database and its log need so much; with less the server dies as it starts."""
+"""Free disk space that an empty database and its log need; with less the server cannot start."""
 ASK_AGAIN_S = 5.0
 
 
 class HeldServer:
-    """The embedded server, kept up until `release()` or the end of this process."""
+    """The embedded server, kept running until `release()` or the end of this process."""
 
     def __init__(self, folder: Folder, record: Record, idle_s: float, limit_s: float) -> None:
         self._folder = folder
@@ -48,7 +48,7 @@ class HeldServer:
 
     @property
     def api_url(self) -> str:
-        """What PREFECT_API_URL must be before Prefect is imported."""
+        """The value of PREFECT_API_URL, to be set before Prefect is imported."""
         return self._record.api_url
 
     @property
@@ -68,33 +68,33 @@ class HeldServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process; None in the moment before it has told."""
+        """The pid of the server's process; None until the process has written it."""
         return self._folder.pid_of(self._record.instance)
 
     @property
     def login(self) -> str:
-        """What PREFECT_API_AUTH_STRING must be; empty where the server asks for none."""
+        """The value of PREFECT_API_AUTH_STRING; empty where the server requires no login."""
         return self._login
 
     def environment(self) -> dict[str, str]:
-        """What os.environ must hold in a process that uses the server: where it is, and the login.
-        For processes that run experiments, `address()` is enough."""
+        """The environment variables of a process that uses the server: its address and login. A
+        process that runs experiments needs only `address()`."""
         return {**self.address(), AUTH_STRING: self._login}
 
     def address(self) -> dict[str, str]:
-        """PREFECT_API_URL, the mark that it is ours and not the user's, and, where there is a
-        proxy, an exception from it."""
+        """PREFECT_API_URL, a mark that it is the embedded server's, and, where a proxy is set, an
+        exception from it."""
         return address(self._record)
 
     def export_line(self) -> str:
-        """What a shell must run before `prefect` commands. It has the login's place, not the login,
-        so that it may be printed and logged."""
+        """The shell command to run before `prefect` commands. It names the login's file and not the
+        login itself, so that it may be printed and logged."""
         words = [f"{name}={shlex.quote(value)}" for name, value in self.address().items()]
         words.append(f'{AUTH_STRING}="$(cat {shlex.quote(str(self._folder.login_file))})"')
         return f"export {' '.join(words)}"
 
     def is_alive(self) -> bool:
-        """Whether the server's process lives (it may still be starting)."""
+        """Whether the server's process is alive (it may still be starting)."""
         return locks.is_locked(self._folder.alive(self._record.instance))
 
     def wait_healthy(
@@ -110,9 +110,9 @@ class HeldServer:
             if stopping() or _healthy(self._record.port, min(ASK_AGAIN_S, remaining_s)):
                 return
             if not self.is_alive():
-                raise ArgusTasksError(self._told("has ended before it answered"))
+                raise ArgusTasksError(self._failure("has ended before it answered"))
             time.sleep(min(0.1, remaining_s))
-        raise ArgusTasksError(self._told(f"has not answered within {timeout_s:.0f} s"))
+        raise ArgusTasksError(self._failure(f"has not answered within {timeout_s:.0f} s"))
 
     def revive(self, notice: Notice | None = None) -> bool:
         """Start the server again where it has died, if possible at its old address.
@@ -125,11 +125,11 @@ class HeldServer:
         return self.api_url == before
 
     def keep(self) -> None:
-        """Keep it up after the last release too, until `stop()`."""
+        """Keep the server running after its last user too, until `stop()`."""
         self._folder.keep(self._record.instance)
 
     def release(self) -> None:
-        """Use it no longer. A second call does nothing."""
+        """Stop using the server. A second call does nothing."""
         if not self._released:
             self._released = True
             locks.drop_hold(self._folder.hold_lock)
@@ -145,7 +145,7 @@ class HeldServer:
     ) -> None:
         self.release()
 
-    def _told(self, what: str) -> str:
+    def _failure(self, what: str) -> str:
         return (
             f"Prefect's server ({self.api_url}) {what}; its log is {self.log_path}, "
             "which ends with\n" + self._folder.log_tail()
@@ -172,7 +172,7 @@ def hold(
 
 
 def running(folder: Folder) -> Record | None:
-    """The server that is up (or starting) and may be used; None where there is none."""
+    """The server that is running or starting and may be used; None where there is none."""
     record = folder.read()
     return record if record and _usable(folder, record) else None
 
@@ -188,39 +188,39 @@ def address(record: Record) -> dict[str, str]:
 
 
 def login(folder: Folder, record: Record) -> str:
-    """What the server asks for; empty where it asks for nothing."""
+    """The login that the server requires; empty where it requires none."""
     return folder.login() if record.has_login else ""
 
 
 def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s: float) -> Record:
-    tell = notice or _silent
+    notice = notice or _silent
     with locks.exclusive(folder.start_lock):
         record = running(folder)
         if record is not None and not record.has_login and _retire(folder, record):
             record = None
         if record is not None:
             if not record.has_login:
-                tell(
-                    "Prefect's server that runs already is from an earlier version and asks nobody"
-                    " for a password; it is replaced once no sweep uses it"
+                notice(
+                    "the running Prefect server is from an earlier version and requires no"
+                    " password; it is replaced once no sweep uses it"
                 )
-            tell(f"using Prefect's server that runs already, {_ui(record)}")
+            notice(f"using the running Prefect server, {_ui(record)}")
             return record
-        return _start(folder, tell, idle_s, limit_s)
+        return _start(folder, notice, idle_s, limit_s)
 
 
 def _retire(folder: Folder, record: Record) -> bool:
-    """End a server without a login, unless somebody else uses it; True where it ends."""
+    """End a server without a login, unless a process uses it; returns whether it ends."""
     if any(pid != os.getpid() for pid in locks.holders(folder.hold_lock)):
         return False
     pid = folder.pid_of(record.instance)
     folder.withdraw(record.instance, unused=True)
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)  # the next one waits until it has written down everything
+        os.kill(pid, signal.SIGTERM)  # the next server waits until this one has recorded everything
     return True
 
 
-def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Record:
+def _start(folder: Folder, notice: Notice, idle_s: float, limit_s: float) -> Record:
     version = configuration.prefect_version()
     database = Database(folder, version)
     if shutil.disk_usage(folder.root).free < ROOM_BYTES:
@@ -229,18 +229,20 @@ def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Recor
     listening = _listening_socket(last_port)
     port = listening.getsockname()[1]
     if port != last_port or not folder.login():
-        folder.make_login()  # else sweeps are left that have the last one
+        folder.make_login()  # otherwise sweeps are still using the last one
     record = Record(uuid.uuid4().hex[:12], port, version, has_login=True)
     first = (
         ""
         if database.is_ready() or database.has_template()
         else (" (first time with this version: makes its database, some 10 s)")
     )
-    tell(f"starting Prefect's server{first}, {_ui(record)}")
+    notice(f"starting Prefect's server{first}, {_ui(record)}")
     _remove_dead(folder)
     alive = locks.lock_file(folder.alive(record.instance))
     try:
-        folder.write(record)  # before the process: whoever is killed in between leaves a dead lock
+        folder.write(
+            record
+        )  # before the process starts: a kill in between leaves a lock that is known to be dead
         if folder.log.exists():
             folder.log.replace(folder.earlier_log)
         command = configuration.python_command("-m", "argus_tasks.server.host")
@@ -248,8 +250,8 @@ def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Recor
         command += ["--socket-fd", str(listening.fileno()), "--alive-fd", str(alive)]
         command += ["--idle-s", str(idle_s), "--limit-s", str(limit_s)]
         with folder.log.open("ab") as log:
-            # by way of a shell that ends at once: the server is nobody's child, so it costs its
-            # starter no wait() and does not count among the processes of a sweep
+            # started by a shell that ends at once: the server is then no child of this process,
+            # which need not wait() for it, and it does not count among the processes of a sweep
             subprocess.run(
                 ["/bin/sh", "-c", '"$@" &', "sh", *command],
                 env=configuration.server_environment(folder, record.port),
@@ -268,8 +270,8 @@ def _start(folder: Folder, tell: Notice, idle_s: float, limit_s: float) -> Recor
 
 
 def _listening_socket(port: int) -> socket.socket:
-    """On this port, if it is or soon becomes free (a killed process leaves it a moment later than
-    its locks), else on any."""
+    """A listening socket on this port, if it is free or soon will be (a killed process frees it a
+    moment later than its locks), else on any port."""
     deadline = time.monotonic() + (PORT_LIMIT_S if port else 0.0)
     while True:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

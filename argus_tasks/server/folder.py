@@ -20,30 +20,31 @@ LOG_TAIL_LINES = 15
 
 @dataclass(frozen=True)
 class Record:
-    """What is written down of the server that runs, or last ran."""
+    """The record of the server that is running, or ran last."""
 
     instance: str
     port: int
     prefect_version: str
     has_login: bool = False
-    """False for a server that an earlier version of this package has started."""
+    """False for a server that was started by an earlier version of this package."""
 
     @property
     def api_url(self) -> str:
-        """What PREFECT_API_URL must be to use it."""
+        """The value of PREFECT_API_URL to use it."""
         return f"http://127.0.0.1:{self.port}/api"
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The paths below the state folder. A home folder that several hosts share has one of these
-    for each of them: a server listens on its own host only, and locks may not reach further."""
+    """The paths below the state folder. A home folder that several hosts share has one state folder
+    for each host: a server listens on its own host only, and locks may work on that host only."""
 
     root: Path
 
     @classmethod
     def of_this_host(cls) -> Folder:
-        """The folder of this user and host, made where it is not there, and closed to others.
+        """The folder of this user and host, created where it is missing, with access for this user
+        only.
 
         Errors: ArgusTasksError where it is somebody else's.
         """
@@ -66,27 +67,28 @@ class Folder:
 
     @property
     def hold_lock(self) -> Path:
-        """Every user of the server holds a shared record lock on it."""
+        """The file on which every process that uses the server holds a shared record lock."""
         return self.root / "hold.lock"
 
     @property
     def start_lock(self) -> Path:
-        """Held while somebody looks for the server and starts one, and while one decides to end."""
+        """The lock held while a process finds or starts the server, and while the server decides to
+        end."""
         return self.root / "start.lock"
 
     @property
     def database_lock(self) -> Path:
-        """Held by the one server that may have the database open."""
+        """The lock of the one server that may have the database open."""
         return self.root / "database.lock"
 
     @property
     def login_file(self) -> Path:
-        """The name and password that the server asks for: `argus-tasks:PASSWORD`."""
+        """The file with the name and password that the server requires: `argus-tasks:PASSWORD`."""
         return self.root / "login"
 
     @property
     def log(self) -> Path:
-        """The log of the server started last."""
+        """The log of the last server that was started."""
         return self.root / "server.log"
 
     @property
@@ -95,7 +97,7 @@ class Folder:
         return self.root / "server.earlier.log"
 
     def alive(self, instance: str) -> Path:
-        """Locked for as long as the process of this server lives; holds its pid."""
+        """The file with the server's pid, locked as long as its process lives."""
         return self.root / f"alive-{instance}.lock"
 
     def read(self) -> Record | None:
@@ -116,10 +118,10 @@ class Folder:
         write_json(self.root / "server.json", asdict(record))
 
     def withdraw(self, instance: str, *, unused: bool) -> None:
-        """No new user for this server, where it is still the one to use. The start lock must be
-        held. Its port is remembered: the next server takes it where it can, so that processes
-        that still have the old URL find the new server there. Its login is theirs as well;
-        where the server is unused, it ends here."""
+        """Let no new process use this server, where it is still the one to use. The start lock must
+        be held. Its port is remembered: the next server takes it where it can, so that processes
+        that still have the old URL find the new server there. Its login is theirs as well; where
+        the server is unused, it ends here."""
         record = self.read()
         if record is not None and record.instance == instance:
             (self.root / "last-port").write_text(str(record.port))
@@ -128,19 +130,19 @@ class Folder:
                 self.login_file.unlink(missing_ok=True)
 
     def login(self) -> str:
-        """What `PREFECT_API_AUTH_STRING` must be; empty where there is none."""
+        """The value of `PREFECT_API_AUTH_STRING`; empty where there is no login."""
         try:
             return self.login_file.read_text().strip()
         except OSError:
             return ""
 
     def make_login(self) -> None:
-        """A new login for the server that is about to start. The start lock must be held."""
+        """Write a new login for the server that is about to start. The start lock must be held."""
         text = f"{LOGIN_NAME}:{secrets.token_urlsafe(24)}\n"
         write_text_whole(self.login_file, text, mode=0o600)
 
     def last_port(self) -> int:
-        """The port of the server before; 0 where there was none."""
+        """The port of the previous server; 0 where there was none."""
         record = self.read()
         if record is not None:
             return record.port
@@ -150,23 +152,23 @@ class Folder:
             return 0
 
     def kept_instance(self) -> str:
-        """The server that `argus-tasks server start` keeps up; empty where there is none."""
+        """The server that `argus-tasks server start` keeps running; empty where there is none."""
         try:
             return (self.root / "keep").read_text().strip()
         except OSError:
             return ""
 
     def keep(self, instance: str) -> None:
-        """Keep this server up although nobody holds it."""
+        """Keep this server running although no process uses it."""
         (self.root / "keep").write_text(instance)
 
     def keep_no_more(self) -> None:
-        """Let the server end when nobody holds it."""
+        """Let the server end when no process uses it."""
         (self.root / "keep").unlink(missing_ok=True)
 
     def pid_of(self, instance: str) -> int | None:
-        """The process of a server; None before it has told, and where its pid means another process
-        here: it runs in another container."""
+        """The pid of a server's process; None before the process has written it, and where the
+        server runs in another container, in which pids have another meaning."""
         try:
             pid, _, namespace = self.alive(instance).read_text().partition(" ")
             return int(pid) if namespace in ("", str(pid_namespace(os.getpid()))) else None

@@ -27,7 +27,7 @@ from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
-from argus_tasks.server.request_filter import Boundary
+from argus_tasks.server.request_filter import RequestFilter
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S, Watcher
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SHUTDOWN_LIMIT_S = 4.0
 
 
 def main() -> None:
-    """Serve until the watcher ends it."""
+    """Serve until the watcher ends the server."""
     args = _arguments()
     for descriptor in (args.socket_fd, args.alive_fd):
         os.set_inheritable(descriptor, False)
@@ -51,7 +51,7 @@ def main() -> None:
 
     preparing = _Preparing(database)
     preparing.start()
-    config = _load_application()  # takes seconds, as does a migration: side by side
+    config = _load_application()  # takes seconds, as a migration does: both at once
     for hook, active in (
         ("recording", record_sooner()),
         ("rows", write_by_rows()),
@@ -67,7 +67,7 @@ def main() -> None:
     import uvicorn
 
     class DrainingServer(uvicorn.Server):
-        """A signal does not end it before everything is recorded."""
+        """A server that a signal ends only once everything is recorded."""
 
         watcher: Watcher
 
@@ -88,7 +88,7 @@ def main() -> None:
     watcher.start()
     server.run(sockets=[socket.socket(fileno=args.socket_fd)])
     folder.alive(args.instance).unlink(missing_ok=True)
-    os._exit(0)  # everything is recorded; threads of Prefect's need not be waited for
+    os._exit(0)  # everything is recorded; Prefect's threads need no time to end
 
 
 def _load_application() -> uvicorn.Config:
@@ -101,9 +101,9 @@ def _load_application() -> uvicorn.Config:
         access_log=False,
         timeout_graceful_shutdown=2,
     )
-    gc.disable()  # an import makes much that stays and nothing to collect: a fifth of its time
+    gc.disable()  # an import leaves nothing to collect, and the search takes a fifth of its time
     config.load()
-    config.loaded_app = Boundary(config.loaded_app)
+    config.loaded_app = RequestFilter(config.loaded_app)
     gc.freeze()
     gc.enable()
     return config
@@ -119,16 +119,16 @@ class _Preparing(threading.Thread):
         try:
             for sentence in self._database.prepare():
                 _say(sentence)
-        except Exception as error:  # noqa: BLE001 - told in the log by the main thread
+        except Exception as error:  # noqa: BLE001 - the main thread logs it
             self.error = error
 
 
 def _wait_for_predecessor(folder: Folder) -> None:
-    """A server that is about to end still has the database open: two at once lose task runs."""
+    """Wait until the previous server has closed the database: two at once would lose task runs."""
     deadline = time.monotonic() + PREDECESSOR_LIMIT_S
     while True:
         try:
-            locks.lock_file(folder.database_lock)  # never closed: ours until we are gone
+            locks.lock_file(folder.database_lock)  # never closed: held until this process ends
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ArgusTasksError(

@@ -1,4 +1,4 @@
-"""Which Prefect server the user has chosen, read the way Prefect reads it, without importing it."""
+"""The Prefect server that the user has configured, read as Prefect does, without importing it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OUR_TABLE = re.compile(rf"(?m)^\[profiles\.{LOGIN_NAME}\]\n(?:[^\[\n].*\n|\n)*"
 
 
 def configured_api_url() -> str | None:
-    """The API URL that the user has set, or None: then the embedded server is to be used.
+    """The API URL that the user has configured; None where the embedded server is to be used.
 
     Looked for in Prefect's order: the environment, `.env`, `prefect.toml` and `pyproject.toml` of
     the working folder, the active profile. What the embedded server's own `environment()`, its
@@ -35,7 +35,8 @@ def configured_api_url() -> str | None:
 
 
 def configured_login() -> str | None:
-    """What the user has set for that server to ask for (PREFECT_API_AUTH_STRING), or None."""
+    """The login that the user has configured (PREFECT_API_AUTH_STRING); None where there is
+    none."""
     return _configured(AUTH_STRING, "auth_string")
 
 
@@ -92,8 +93,8 @@ def _profiles_path() -> Path:
 
 
 def _table(path: Path, *keys: str) -> dict[str, Any]:
-    """A table of a TOML file; empty where file or table are not there or cannot be read (Prefect
-    itself then says what is wrong with the file)."""
+    """A table of a TOML file; empty where the file or table is missing or cannot be read (Prefect
+    itself then reports what is wrong with the file)."""
     try:
         data = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,5 @@
-"""The locks that keep one server, and keep it up: all of them gone with the processes they tell of.
+"""The locks of the embedded server: one server at a time, running while a process uses it. All of
+them end with the processes that hold them.
 
 Two kinds. A *record lock* belongs to a process: no child inherits it, whatever forks. A *flock*
 belongs to an open file: handed on to a child with its descriptor, it has no moment without owner.
@@ -25,7 +26,7 @@ class _Hold:
 
 
 def take_hold(path: Path) -> None:
-    """Hold the file for this process (a shared record lock), once more where it does already.
+    """Hold the file for this process (a shared record lock); a process may hold it several times.
 
     Closing any descriptor of a file drops all of the process's record locks on it: hence one
     descriptor for each file, never closed, counted here.
@@ -57,7 +58,7 @@ def drop_hold(path: Path) -> None:
 
 
 class HoldProbe:
-    """Asks whether anybody holds a file, from a process that never holds it itself."""
+    """Tests whether any process holds a file, from a process that never holds it itself."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
@@ -77,7 +78,7 @@ class HoldProbe:
 
 
 def holders(path: Path) -> list[int]:
-    """The processes that hold the file, as far as the system tells (Linux does)."""
+    """The pids of the processes that hold the file; empty on systems that do not list them."""
     try:
         inode = f":{path.stat().st_ino}"
         lines = Path("/proc/locks").read_text().splitlines()
@@ -93,7 +94,7 @@ def holders(path: Path) -> list[int]:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Only one process or thread at a time in here; waits for its turn."""
+    """A context for one process or thread at a time; waits for its turn."""
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -118,13 +119,14 @@ def lock_file(path: Path) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody has the file's flock."""
+    """Whether a process holds the file's flock."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who ask do not meet
+        # Shared, so that two processes may test at once.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:

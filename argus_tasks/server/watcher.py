@@ -1,4 +1,4 @@
-"""Decides when the embedded server ends: inside the server's own process, on a thread."""
+"""Decides when the embedded server ends, on a thread of the server's own process."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from argus_tasks.server import server_locks as locks
 from argus_tasks.server.folder import Folder
 
 IDLE_S = 10.0
-"""Nobody has held the server for so long: it ends when everything is recorded ..."""
+"""Seconds without a user after which the server ends, once everything is recorded."""
 LIMIT_S = 60.0
-"""... and after so long in any case."""
+"""Seconds without a user after which the server ends in any case."""
 QUIET_S = 3.0
-"""Nothing has been written for so long (three flushes): everything is recorded."""
+"""Seconds without a write (three flushes) after which everything counts as recorded."""
 TICK_S = 0.5
 MAX_LOG_BYTES = 5_000_000
 
 
 class RecordedProbe:
-    """Whether the server has written down all that it was sent."""
+    """Tests whether the server has recorded everything that was sent to it."""
 
     def __init__(self, database: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -34,7 +34,8 @@ class RecordedProbe:
         self._since = clock()
 
     def recorded(self) -> bool:
-        """True where no event waits and the tables have not grown for `QUIET_S`; ask repeatedly."""
+        """True where no event waits and the tables have not grown for `QUIET_S`; call it
+        repeatedly."""
         now = self._clock()
         seen = self._written()
         if seen != self._seen:
@@ -55,8 +56,8 @@ class RecordedProbe:
 
 
 def waiting_events() -> int:
-    """Events in the queues of Prefect's in-memory broker; 0 where this Prefect has no such thing
-    (then the tables alone tell)."""
+    """The number of events in Prefect's in-memory broker; 0 where this Prefect has no such broker
+    (the tables alone then decide)."""
     broker = sys.modules.get("prefect.server.utilities.messaging.memory")
     try:
         topics = list(broker.Topic._topics.values())  # type: ignore[union-attr]
@@ -70,7 +71,7 @@ def waiting_events() -> int:
 
 
 class Watcher(threading.Thread):
-    """Calls `end` once: when nobody holds the server any more, or when it was asked to stop."""
+    """Calls `end` once: when no process uses the server any more, or when it was asked to stop."""
 
     def __init__(
         self,
@@ -92,11 +93,11 @@ class Watcher(threading.Thread):
         self._stop_asked = threading.Event()
 
     def ask_to_stop(self) -> None:
-        """End it although somebody may hold it, as soon as everything is recorded."""
+        """End the server as soon as everything is recorded, also while a process uses it."""
         self._stop_asked.set()
 
     def run(self) -> None:
-        """Look, twice a second."""
+        """Check twice a second whether to end."""
         holds: locks.HoldProbe | None = None
         with suppress(OSError):
             holds = locks.HoldProbe(self._folder.hold_lock)
@@ -122,8 +123,8 @@ class Watcher(threading.Thread):
         self._end()
 
     def _withdrawn(self, unless: Callable[[], bool], *, unused: bool) -> bool:
-        """Take the server out of its folder, so that nobody new comes; False where somebody came
-        while we decided. Out of a folder that has vanished, or is full, nobody comes."""
+        """Remove the server's record, so that no new process uses it; returns False where one
+        started to use it meanwhile. A folder that has vanished or is full counts as removed."""
         try:
             with locks.exclusive(self._folder.start_lock):
                 if unless():
@@ -141,7 +142,7 @@ class Watcher(threading.Thread):
 
 
 def _shorten(log: Path) -> None:
-    """Keep the log small: it is open for appending, so what is written next starts it anew."""
+    """Empty the log to keep it small; it is open for appending, so the next line starts at 0."""
     try:
         if log.stat().st_size > MAX_LOG_BYTES:
             os.truncate(log, 0)

@@ -14,7 +14,7 @@ from argus_tasks.base.ids import new_run_id
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_run
 from argus_tasks.runs.ledger.claims import Claim, Claims, shared_files
-from argus_tasks.runs.record.close_abandoned import close_lost
+from argus_tasks.runs.record.close_abandoned import close_lost_run
 from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
 from argus_tasks.session.prepared_sweep import PreparedSweep
@@ -202,7 +202,7 @@ class ConfigClaims:
         assert self._claims is not None
         before = self._claims.taken_over(digest)
         owner_gone = before is not None and before.run_id == known.run_id
-        lost = close_lost(known.run_dir, owner_gone=owner_gone)
+        lost = close_lost_run(known.run_dir, owner_gone=owner_gone)
         if lost is None:
             return None
         now = known_run(self._root, known.run_id)

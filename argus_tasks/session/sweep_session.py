@@ -181,7 +181,7 @@ class SweepSession:
         self.stops.deadline.begin()
         self.environment.close(0.2 if self.stopping else self.stops.deadline.left_s())
         self.admission.gate.close()
-        self.folder.make_room()
+        self.folder.free_reserved_space()
         self.ledger.close()
         self.claims.close()
         if self.session_id:

@@ -196,7 +196,7 @@ class SearchTrials(Trials):
     ) -> None:
         number = _number(run)
         try:
-            for step, reported in ReportReader(known.run_dir).news() if known else ():
+            for step, reported in ReportReader(known.run_dir).new_reports() if known else ():
                 self._study.report(number, step, reported)
             self._study.tell(number, state, value)
         except Exception:

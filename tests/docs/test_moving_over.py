@@ -219,7 +219,7 @@ def test_the_folders_that_ztxexp_wrote_are_read_by_what_the_page_names(
 
     # What the page says it cannot do.
     said = argus_tasks_says(tmp_path, "verify", "results")
-    assert "12 runs that no ledger has checksums of" in said
+    assert "12 runs have no checksums in a ledger" in said
     for words in (("status",), ("history", "loss"), ("rerun", "results", "--failed")):
         assert "there " in argus_tasks_says(tmp_path, *words, code=2)
 

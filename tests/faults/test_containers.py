@@ -12,8 +12,8 @@ import pytest
 
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import Action
-from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
-from argus_tasks.runs.ledger.cleaning import Wanted, removable
+from argus_tasks.runs.ledger.claims import read_claims, seems_dead
+from argus_tasks.runs.ledger.cleaning import RunFilter, removable
 from argus_tasks.runs.ledger.other_sessions import Neighbours
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.server.folder import Folder
@@ -80,9 +80,9 @@ def test_a_live_sweep_of_another_container_is_left_alone_and_a_dead_one_taken_up
 
     def seen() -> dict[str, object]:
         return {
-            "claims": [seems_dead(claim) for claim in standing_claims(results_root)],
+            "claims": [seems_dead(claim) for claim in read_claims(results_root)],
             "session": batch.is_over(batch.sessions()[-1]),
-            "to be cleaned": len(removable(results_root, Wanted(["running"]))),
+            "to be cleaned": len(removable(results_root, RunFilter(["running"]))),
             "watched": bool(Neighbours(results_root)._watched),
         }
 

@@ -50,7 +50,7 @@ def test_status_repair_closes_what_was_left_running(api_url: str, tmp_path: Path
     told = argus(api_url, "status", "--results-root", root)
     assert told.returncode == 0, told.stderr
     assert "6 configs: 2 running, 4 not started" in told.stdout
-    assert "its process is gone; the same command goes on where it was" in told.stdout
+    assert "its process is gone; the same command continues the sweep" in told.stdout
     repaired = argus(api_url, "status", "--results-root", root, "--repair")
     assert repaired.returncode == 0, repaired.stderr
     assert "3 task runs" in repaired.stdout

@@ -178,7 +178,7 @@ def test_prefects_server_goes_and_then_the_sweep(
     assert_told_whole(torture, monitor)
     out = torture.command("verify", str(torture.results), "--prefect")
     assert "all is whole" in out
-    assert "of 2 sessions as the ledgers do" in out
+    assert "task runs of 2 sessions" in out
 
 
 def test_the_monitor_goes_and_comes_back_when_all_is_over(api_url: str, tmp_path: Path) -> None:

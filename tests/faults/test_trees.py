@@ -165,7 +165,7 @@ def test_a_killed_keeper_costs_what_was_running_and_no_more(
 
 def test_a_live_owners_run_is_not_closed(results_root: Path, tmp_path: Path) -> None:
     from argus_tasks.base.processes import this_process
-    from argus_tasks.runs.record.close_abandoned import close_lost
+    from argus_tasks.runs.record.close_abandoned import close_lost_run
 
     folder = tmp_path / "run"
     folder.mkdir()
@@ -178,7 +178,7 @@ def test_a_live_owners_run_is_not_closed(results_root: Path, tmp_path: Path) -> 
         ({}, True),
     ):
         (folder / "run.json").write_text(json.dumps({**record, "owner": owner}))
-        assert (close_lost(str(folder)) is not None) is closed, owner
+        assert (close_lost_run(str(folder)) is not None) is closed, owner
         after = json.loads((folder / "run.json").read_text())
         assert (after["status"], after.get("cause"), after.get("resumable")) == (
             ("failed", "parent lost", True) if closed else ("running", None, None)

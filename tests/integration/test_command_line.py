@@ -181,7 +181,7 @@ def test_init_gives_a_sweep_that_runs(tmp_path: Path, api_url: str) -> None:
     assert "12 runs: 12 succeeded" in done.stdout
     again = command(tmp_path, "init", "mine")
     assert again.returncode == 2
-    assert "there is a sweep.yaml already" in again.stderr
+    assert "already has a sweep.yaml" in again.stderr
 
 
 def test_debug_runs_one_config_here_and_leaves_the_results_alone(lab: Path) -> None:

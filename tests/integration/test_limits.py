@@ -190,7 +190,7 @@ def test_the_command_sets_a_limit_and_leaves_it_to_the_controller_again(
         show(server, name)
         return capsys.readouterr().out
 
-    assert shown() == f"{name}: there is none; the next sweep of mode dynamic makes it\n"
+    assert shown() == f"{name}: there is none; the next sweep of mode dynamic creates it\n"
     with sweep(results_root, cpu_limit=name) as one:
         assert one.admission.cpu is not None
         within(lambda: one.start_all() >= 4)

@@ -208,7 +208,7 @@ def test_the_command_says_so_and_its_code_is_1(api_url: str, tmp_path: Path, mar
     done = call("run", str(file), "--fail-fast", "--order", "shuffle")
     assert done.returncode == 1, done.stderr
     assert "stopped by fail_fast: A-x" in done.stdout
-    assert "run the same command again to go on where this stopped" in done.stdout
+    assert "run the same command again to continue the sweep" in done.stdout
     told = call("status", "--results-root", str(tmp_path / "results"))
     assert "stopped by fail_fast: A-x" in told.stdout
     wrong = call("run", str(file), "--max-failures", "ten")

@@ -61,7 +61,7 @@ def sweep(spec: dict[str, Any], root: Path, mode: Any) -> dict[str, dict[str, An
     for record in found.values():
         log = (record["dir"] / "run.log").read_text()
         assert "Tracker" not in log, log
-        assert "given up" not in log, log
+        assert "not called again" not in log, log
         assert "failed: " not in log or record["config"]["kind"] == "fail", log
     return found
 

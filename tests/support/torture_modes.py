@@ -24,7 +24,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.ledger.claims import standing_claims
+from argus_tasks.runs.ledger.claims import read_claims
 from argus_tasks.runs.ledger.verification import verify
 from tests.argus_server import ArgusServer
 from tests.support.monitor_rows import assert_reported_well
@@ -225,7 +225,7 @@ class ModeTorture:
         assert began == Counter({x: 1 + self.extra[x] for x in done}), (
             "each ran once, but for those"
         )
-        assert standing_claims(self.results) == []
+        assert read_claims(self.results) == []
         self.command("outbox", "send")
         assert "all is whole" in self.command("verify", str(self.results), "--prefect")
         self._assert_prefect()

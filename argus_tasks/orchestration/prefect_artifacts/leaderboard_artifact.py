@@ -15,7 +15,7 @@ from argus_tasks.base.redact import known_secrets, redact_value
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.results.read.direction import Direction, guess_direction
 from argus_tasks.results.tables.leaderboard import SEED
-from argus_tasks.results.tables.table import telling_keys, value_text
+from argus_tasks.results.tables.table import distinguishing_keys, value_text
 from argus_tasks.runs.record.layout import METRICS_JSON, SUCCEEDED
 from argus_tasks.session.sweep_session import SweepSession
 from argus_tasks.workers.attempts.attempt import numbers_of
@@ -92,7 +92,7 @@ class RunningLeaderboard:
             for key in known
             if len(best) == 1 or len({canonical_json(place.config.get(key)) for place in best}) > 1
         ]
-        keys = telling_keys(differ, [place.config for place in best])
+        keys = distinguishing_keys(differ, [place.config for place in best])
         return [
             {
                 "#": rank,

@@ -1,1 +1,1 @@
-"""Batches beside each other: baselines, verdicts, history."""
+"""Comparing batches: baselines, verdicts, history."""

@@ -1,4 +1,4 @@
-"""Named baselines: what a batch came to, kept under `.sweep/baselines/`, whole without its runs."""
+"""Named baselines: copies of a batch's results under `.sweep/baselines/`, kept without its runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A named side, and since when it has the name (ISO 8601 UTC)."""
+    """A baseline: its name, its runs, and when it was set (ISO 8601 UTC)."""
 
     name: str
     set_at: str
@@ -31,18 +31,19 @@ class Baseline:
 
 
 def set_baseline(root: Path, name: str, side: Side, *, move: bool = False) -> Path:
-    """Keep the side under the name; returns the file.
+    """Store a side as a baseline; returns its file.
 
-    Errors: BadInput for a name that cannot be a file's, for a side without a success, and for a
-    name that is taken, unless `move` says that it shall point to something else now.
+    Errors: BadInput for a name that cannot be a file's, for a side without a succeeded run, and for
+        a
+    name that is taken, unless `move` is True.
     """
     path = _path(root, name)
     if not any(row.status == "succeeded" for row in side.rows):
-        raise BadInput(f"{side.label!r} has no run that succeeded; a baseline needs some.")
+        raise BadInput(f"{side.label!r} has no run that succeeded; a baseline needs at least one.")
     if path.exists() and not move:
         before = read_baseline(root, name).side
         raise BadInput(
-            f"there is a baseline {name!r} already, of {before.label!r}; to move it, say --move."
+            f"there is a baseline {name!r} already, of {before.label!r}; to replace it, add --move."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     value = {
@@ -59,7 +60,7 @@ def set_baseline(root: Path, name: str, side: Side, *, move: bool = False) -> Pa
 
 
 def read_baseline(root: Path, name: str) -> Baseline:
-    """The baseline of that name. Errors: BadInput, where there is none or it cannot be read."""
+    """The baseline of this name. Errors: BadInput where there is none, or it cannot be read."""
     path = _path(root, name)
     if not path.exists():
         known = baseline_names(root)
@@ -71,9 +72,9 @@ def read_baseline(root: Path, name: str) -> Baseline:
 
 
 def check_baseline(root: Path, name: str, *, may_make: bool) -> None:
-    """Raise BadInput for what is no name, and for one that is not there while others are: it is
-    mistyped, unless the caller is to make it (`may_make`). Where there is none at all, it is the
-    first that is to be.
+    """Raise BadInput for an impossible name, and for an unknown one while there are other
+    baselines: it is probably mistyped, unless the caller is to make it (`may_make`). Where there is
+    no baseline at all, it will be the first.
     """
     path = _path(root, name)
     if baseline_names(root) and not path.exists() and not may_make:
@@ -81,7 +82,7 @@ def check_baseline(root: Path, name: str, *, may_make: bool) -> None:
 
 
 def baseline_from(path: Path) -> Baseline:
-    """The baseline in a file. Errors: BadInput, where it cannot be read as one."""
+    """The baseline in a file. Errors: BadInput where the file is not a readable baseline."""
     try:
         value = read_json(path)
         names = [field.name for field in fields(Row)]
@@ -90,15 +91,15 @@ def baseline_from(path: Path) -> Baseline:
             for run in value["runs"]
         )
         ignored = tuple(value["of"].get("ignore_keys") or ())
-        told = {key: value["of"].get(key) for key in _SIDE_KEYS}
-        side = Side(**{**told, "ignore_keys": ignored}, rows=rows)
+        facts = {key: value["of"].get(key) for key in _SIDE_KEYS}
+        side = Side(**{**facts, "ignore_keys": ignored}, rows=rows)
         return Baseline(value["name"], value["set_at"], side)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{str(path)!r} cannot be read as a baseline: {error!r}.") from None
 
 
 def remove_baseline(root: Path, name: str) -> None:
-    """Take the name away; the runs stay. Errors: BadInput, where there is none."""
+    """Delete a baseline; the runs stay. Errors: BadInput where there is none."""
     read_baseline(root, name)
     _path(root, name).unlink()
 
@@ -115,9 +116,10 @@ def baselines(root: Path) -> Iterator[Baseline]:
 
 
 def side_of(text: str, root: Path) -> Side:
-    """What is meant by a baseline's name, a batch id, a baseline's file, or a folder of runs.
+    """The runs that a text names: a baseline's name, a batch id, a baseline's file, or a results
+    root.
 
-    Errors: BadInput, where it is none of these.
+    Errors: BadInput where it names none of these.
     """
     if text in baseline_names(root):
         return read_baseline(root, text).side

@@ -18,16 +18,16 @@ from argus_tasks.results.tables.leaderboard import RESOURCES, Spread, numbers_of
 from argus_tasks.runs.ledger.sweep_folder import batches
 
 CHANGE_ALPHA = 0.01
-"""How often a level that never changes is said to have changed, each cell for itself."""
+"""The rate at which a change is reported for a cell whose level never changes."""
 LEAST_LEVEL = 2
-"""A new level is one when so many batches have it: a single bad night is the verdict's business."""
+"""Batches that a new level must last; a single bad night is found by the verdict."""
 CONFIRMATION = "-confirmation"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new level: the batch (by its place) that has it first, and how much above the old one it
-    is, as a share of it (as a difference where values are not all above zero)."""
+    """A new level: the index of its first batch, and by how much it is above the old level, as a
+    share of that (as a difference where not all values are above zero)."""
 
     at: int
     change: float
@@ -35,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One cell over the batches; None for a batch where it has no number."""
+    """A cell's mean in each batch; None for a batch without a number."""
 
     key: str
     config: dict[str, Any]
@@ -57,7 +57,7 @@ class History:
 def history(root: Path, metric: str, name: str | None = None, last: int | None = None) -> History:
     """The history of a metric over the batches of the sweep of that name (by default the only one).
 
-    `last`: only so many batches, the newest. Errors: BadInput, where there is no such sweep, no
+    `last`: only this many of the newest batches. Errors: BadInput where there is no such sweep, no
     batch, or no run with the metric.
     """
     states = [(folder.batch_id, state) for folder in batches(root) if (state := folder.state())]
@@ -71,7 +71,8 @@ def history(root: Path, metric: str, name: str | None = None, last: int | None =
     if name is None:
         if len(names) != 1:
             raise BadInput(
-                f"there are several sweeps under {root}: {', '.join(names)}; say --name."
+                f"there are several sweeps under {root}: {', '.join(names)}; choose one with"
+                " --name."
                 if names
                 else f"there are no batches under {root}."
             )
@@ -92,8 +93,8 @@ def history(root: Path, metric: str, name: str | None = None, last: int | None =
 
 
 def change_points(points: Sequence[Spread | None], *, relative: bool) -> list[Change]:
-    """Where a series' level changes: split in two where that explains most, as long as it explains
-    more than noise does, and each part again."""
+    """Where a series' level changes. It is split where that explains most of the variance, as long
+    as that is more than noise explains; each part is then split again."""
     have = [(place, point) for place, point in enumerate(points) if point is not None]
     values = [math.log(point.mean) if relative else point.mean for _, point in have]
     errors = [_error(point, relative) for _, point in have]
@@ -107,7 +108,7 @@ def _place(change: Change) -> int:
 
 
 def _error(point: Spread, relative: bool) -> float:
-    """The variance of a batch's mean, as its repeats tell it."""
+    """The variance of a batch's mean, estimated from its repeats."""
     if point.std is None:
         return 0.0
     return (point.std / (point.mean if relative else 1.0)) ** 2 / point.n
@@ -144,7 +145,7 @@ def _t_of(first: Sequence[float], second: Sequence[float], errors: Sequence[floa
         return 0.0
     squares = math.fsum([(value - one) ** 2 for value in first])
     squares += math.fsum([(value - two) ** 2 for value in second])
-    # What repeats tell of a mean's noise is the least that nights can differ by.
+    # The noise estimated from repeats is the least by which nights can differ.
     variance = max(squares / (len(first) + len(second) - 2), _mean(errors), rounding**2)
     return (two - one) / math.sqrt(variance * (1 / len(first) + 1 / len(second)))
 

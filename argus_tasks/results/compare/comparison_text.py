@@ -1,4 +1,4 @@
-"""A comparison in words: one sentence, a table, and values for other programs."""
+"""A comparison as text: one sentence, a table, and JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from argus_tasks.results.tables.leaderboard import Spread
 from argus_tasks.results.tables.render import plain_lines
 from argus_tasks.results.tables.table import (
     Column,
+    distinguishing_keys,
     number_specs,
-    telling_keys,
     titles_of,
     value_text,
 )
@@ -28,7 +28,7 @@ _MOST_NAMES = 8
 def sentence(found: Comparison) -> str:
     """`worse: mse by 12.3% in ridge nile; 1 of 12 cells worse, 11 no evidence`."""
     counts = [f"{len(cells)} {verdict}" for verdict in _ORDER if (cells := found.those(verdict))]
-    told = ""
+    largest = ""
     if found.verdict in (Verdict.WORSE, Verdict.BETTER):
         names = cell_names(found)
         cells = found.those(found.verdict)
@@ -36,8 +36,8 @@ def sentence(found: Comparison) -> str:
             f"{names[cell.key]} ({change_text(cell.change, found)})" for cell in cells[:_MOST_NAMES]
         ]
         more = f" and {len(cells) - _MOST_NAMES} more" if len(cells) > _MOST_NAMES else ""
-        told = f" {found.metric} of {', '.join(texts)}{more};"
-    return f"{found.verdict}:{told} of {plural(len(found.cells), 'cell')} {', '.join(counts)}"
+        largest = f" {found.metric} of {', '.join(texts)}{more};"
+    return f"{found.verdict}:{largest} of {plural(len(found.cells), 'cell')} {', '.join(counts)}"
 
 
 def comparison_lines(found: Comparison) -> list[str]:
@@ -99,7 +99,7 @@ def change_text(change: float | None, found: Comparison) -> str:
 
 
 def json_value(found: Comparison) -> dict[str, Any]:
-    """The comparison for other programs."""
+    """The comparison as JSON values."""
     value = to_jsonable(
         {
             "verdict": found.verdict,
@@ -134,7 +134,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _keys(cells: Sequence[Cell]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The dotted keys that tell the cells apart, and the cells' configs by dotted key."""
+    """The dotted keys by which the cells differ, and the cells' configs by dotted key."""
     configs = [flatten(cell.config) for cell in cells]
     known = dict.fromkeys(key for config in configs for key in config)
     differ = [
@@ -142,7 +142,7 @@ def _keys(cells: Sequence[Cell]) -> tuple[list[str], list[dict[str, Any]]]:
         for key in known
         if any(config.get(key, MISSING) != configs[0].get(key, MISSING) for config in configs)
     ]
-    return telling_keys(differ, configs), configs
+    return distinguishing_keys(differ, configs), configs
 
 
 def _means(title: str, found: Sequence[Spread | None]) -> Column:

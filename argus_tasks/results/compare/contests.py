@@ -1,4 +1,4 @@
-"""Who won on each dataset, by how much, and whether that is more than the seeds' noise.
+"""The best model on each dataset, by how much it leads, and whether that exceeds seed noise.
 
 Needs SciPy.
 """
@@ -22,19 +22,19 @@ ALPHA = 0.05
 
 
 class Noise(StrEnum):
-    """What a lead is beside the spread over seeds."""
+    """How a lead compares with the spread over seeds."""
 
     BEYOND = "more than seed noise"
     WITHIN = "within seed noise"
     NONE = "seeds change nothing"
     TIE = "a tie"
-    UNKNOWN = "too few seeds to tell"
+    UNKNOWN = "too few seeds"
     ALONE = "nothing to compare with"
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The best on one dataset beside the best of its rivals.
+    """The best model or config on one dataset, and the second best.
 
     Attributes:
         dataset: the dataset's value; None where the runs have no dataset key that varies.
@@ -46,7 +46,7 @@ class Contest:
         share: the lead as a share of the rival's mean; None where that is 0.
         low: lower end of the lead's interval (95 % for all contests together); None without noise.
         high: its upper end.
-        noise: what the lead is worth.
+        noise: how the lead compares with seed noise.
     """
 
     dataset: Any
@@ -62,12 +62,13 @@ class Contest:
 
 
 def contests(board: Leaderboard, axes: Axes) -> tuple[Contest, ...]:
-    """One contest a dataset, in the order of the runs.
+    """One contest for each dataset, in the order of the runs.
 
-    A model's best config stands for it. The best two are compared by Welch's t-test, two-sided, in
-    which four contests or more learn from each other's noise (see `results.stats.tests`), with
-    Holm's correction for their number. That the two were picked as the best makes the test more
-    careful, not less: the gap between neighbours in a ranking is smaller than that of any two.
+    A model is represented by its best config. The best two are compared by Welch's t-test,
+    two-sided, in which four contests or more share their noise estimates (see
+    `results.stats.tests`), with Holm's correction for their number. That the two were picked as the
+    best makes the test more careful, not less: the gap between neighbours in a ranking is smaller
+    than that of any two.
     """
     if board.metric is None:
         return ()
@@ -120,7 +121,7 @@ def _of(group: Group, board: Leaderboard) -> Spread:
 
 
 def _judged(found: Sequence[Contest], metric: str) -> Iterable[Contest]:
-    """The contests with what their tests say."""
+    """The contests with the results of their tests."""
     judged = list(found)
     noisy: list[int] = []
     for index, contest in enumerate(found):
@@ -143,7 +144,7 @@ def _judged(found: Sequence[Contest], metric: str) -> Iterable[Contest]:
     ]
     effects = np.array([judged[index].lead for index in noisy]) / scales
     variance, df = np.array(tests).T
-    # The leads are of the better one by choice, so the one-sided tests have half of the level each.
+    # A lead is positive by construction, so each one-sided test gets half of the level.
     ruled = judge(effects, variance, df, np.ones_like(variance), ALPHA / 2)
     for place, index in enumerate(noisy):
         judged[index] = replace(
@@ -156,10 +157,10 @@ def _judged(found: Sequence[Contest], metric: str) -> Iterable[Contest]:
 
 
 def _scales(found: Sequence[Contest], metric: str) -> Floats:
-    """What each contest's numbers are divided by, so that noise may be learnt from the others'.
+    """The scale of each contest, by which its numbers are divided so that noise can be compared.
 
-    1 where all are of one size, as skills and accuracies are; else the rival's mean, as squared
-    errors of different series need it.
+    1 where all numbers are of one size, such as accuracies; else the rival's mean, for example for
+    squared errors of different series.
     """
     means = [
         abs(contest.second_group.metrics[metric].mean)

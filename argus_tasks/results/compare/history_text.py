@@ -10,7 +10,7 @@ from argus_tasks.results.read.direction import guess_direction
 from argus_tasks.results.read.rows import codes_of
 from argus_tasks.results.tables.leaderboard import Spread
 from argus_tasks.results.tables.render import plain_lines
-from argus_tasks.results.tables.table import Column, number_specs, telling_keys, value_text
+from argus_tasks.results.tables.table import Column, distinguishing_keys, number_specs, value_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -35,14 +35,14 @@ def history_lines(found: History) -> list[str]:
 
 
 def batch_columns(found: History) -> list[Column]:
-    """A line a batch: id, date, code, runs, and the cells that have a new level from it on."""
-    told: dict[int, list[str]] = {}
+    """A line for each batch: id, date, code, runs, and the cells whose level changes at it."""
+    changed: dict[int, list[str]] = {}
     for name, each in zip(series_names(found), found.series, strict=True):
         for change in each.changes:
-            told.setdefault(change.at, []).append(f"{name} {level_text(each, change.change)}")
+            changed.setdefault(change.at, []).append(f"{name} {level_text(each, change.change)}")
     sides = found.batches
     codes = [",".join(codes_of(side.rows)) for side in sides]
-    levels = ["; ".join(told.get(place, [])) for place in range(len(sides))]
+    levels = ["; ".join(changed.get(place, [])) for place in range(len(sides))]
     return [
         Column("", tuple(str(place + 1) for place in range(len(sides)))),
         Column("batch", tuple(str(side.batch_id) for side in sides), is_text=True),
@@ -75,7 +75,7 @@ def series_names(found: History) -> list[str]:
         for key in known
         if any(config.get(key, MISSING) != configs[0].get(key, MISSING) for config in configs)
     ]
-    keys = telling_keys(differ, configs)
+    keys = distinguishing_keys(differ, configs)
     return [
         " ".join(value_text(config[key]) for key in keys if key in config) or "all"
         for config in configs

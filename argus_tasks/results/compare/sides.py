@@ -1,4 +1,4 @@
-"""The two sides of a comparison: a batch, a baseline or a folder, as the runs that count there."""
+"""The sides of a comparison: the runs of a batch, a baseline or a results root that count."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Side:
     """Runs to compare.
 
     Attributes:
-        label: how it was asked for.
+        label: the text by which it was chosen.
         batch_id: the batch; None for a folder's runs.
-        name: the sweep's name, where that is known.
-        experiment: the experiment's import path, where that is known.
-        created_at: ISO 8601 UTC, of the batch.
-        rows: of each config the run that counts.
-        ignore_keys: top-level config keys that the sweep said do not count.
+        name: the sweep's name, where it is known.
+        experiment: the experiment's import path, where it is known.
+        created_at: when the batch was made, ISO 8601 UTC.
+        rows: the run that counts of each config.
+        ignore_keys: the sweep's `ignore_keys`: top-level config keys that make no difference.
     """
 
     label: str
@@ -40,21 +40,21 @@ class Side:
     ignore_keys: tuple[str, ...] = ()
 
     def cells(self, ignore: Collection[str]) -> dict[str, list[Row]]:
-        """The runs by cell: those whose configs differ in nothing but seed, data version and the
-        keys to `ignore`, which are those of both sides where two are compared."""
+        """The runs by cell. Runs of a cell differ only in seed, data version and the keys in
+        `ignore`, which are those of both sides in a comparison."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
             found.setdefault(canonical_json(cell_config(row.config, ignore)), []).append(row)
         return found
 
     def only(self, keys: Collection[str], ignore: Collection[str]) -> Side:
-        """This side with the cells of these keys and no others; `ignore` as for `cells`."""
+        """This side with only the cells of these keys; `ignore` as for `cells`."""
         cells = self.cells(ignore)
         return replace(self, rows=tuple(row for key in cells if key in keys for row in cells[key]))
 
 
 def cell_config(config: dict[str, Any], ignore: Collection[str]) -> dict[str, Any]:
-    """The config without what tells the repeats of one cell apart, and without what is ignored."""
+    """The config without seed, data version and ignored keys: equal for all repeats of a cell."""
     return {
         key: config[key]
         for key in config
@@ -65,8 +65,8 @@ def cell_config(config: dict[str, Any], ignore: Collection[str]) -> dict[str, An
 def batch_side(root: Path, batch_id: str, rows: tuple[Row, ...] | None = None) -> Side:
     """The runs of a batch: its own, and those of earlier batches that it has reused.
 
-    `rows` are the runs under the root, where they have been read already. Errors: BadInput, where
-    there is no such batch.
+    `rows`: the runs under the root, if they have been read already. Errors: BadInput where there is
+    no such batch.
     """
     folder = SweepFolder(root, batch_id)
     state = folder.state()
@@ -92,7 +92,7 @@ def batch_side(root: Path, batch_id: str, rows: tuple[Row, ...] | None = None) -
 
 
 def folder_side(folder: Path, label: str) -> Side:
-    """All runs of a folder that count. Errors: BadInput, where there is no such folder."""
+    """The runs of a results root that count. Errors: BadInput where there is no such folder."""
     rows = newest_rows(load_rows(folder).rows)
     if not rows:
         raise BadInput(f"there are no runs in {str(folder)!r}.")
@@ -118,7 +118,8 @@ def _ignored(state: dict[str, Any]) -> tuple[str, ...]:
 def _reused(
     folder: SweepFolder, state: dict[str, Any], own: list[Row], every: tuple[Row, ...]
 ) -> list[Row]:
-    """For each config of the plan without a run in this batch: the success that was taken over."""
+    """For each config of the plan without a run in this batch: the succeeded run that was
+    reused."""
     missing = {line.get("digest") for line in folder.plan()} - {row.digest for row in own} - {None}
     if not missing:
         return []

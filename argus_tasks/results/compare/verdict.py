@@ -1,4 +1,5 @@
-"""Better, worse, no evidence, or not comparable: two sides, cell by cell and over all."""
+"""The verdict on two sides, for each cell and overall: better, worse, no evidence, not
+comparable."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ from argus_tasks.results.stats.tests import ALPHA, judge
 from argus_tasks.results.tables.leaderboard import RESOURCES, SEED, Spread, numbers_of, spread
 
 LEAST_REPEATS = 3
-"""With fewer on one side, noise cannot be told from a change (two do where there is no noise)."""
+"""Repeats that each side needs to separate a change from noise (two are enough without noise)."""
 ROUNDING = 1e-6
-"""Numbers that differ by less than this share of themselves are the same."""
+"""Numbers that differ by less than this share are equal."""
 CHECKS = ("host", "data", "code")
-"""What must agree for two cells to be compared, and can be allowed to differ."""
+"""What must be equal in two cells to compare them, unless it is allowed to differ."""
 
 
 class Verdict(StrEnum):
-    """One word for a cell, and for a whole comparison."""
+    """The verdict on a cell, or on a whole comparison."""
 
     WORSE = "worse"
     BETTER = "better"
@@ -37,21 +38,21 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One config on both sides, its repeats taken together.
+    """One config on both sides, with all its repeats.
 
     Attributes:
-        key: what the cell is found by: its config as canonical JSON.
-        config: the config, without seed, data version and what either side ignores.
-        verdict: the word.
+        key: its config as canonical JSON, which identifies the cell.
+        config: the config without seed, data version and the keys that either side ignores.
+        verdict: the verdict on this cell.
         reason: why it is not comparable; empty otherwise.
         before: mean, spread and number of the first side's values; None where it has none.
-        after: of the second side's.
-        change: how much the second is above the first: a share of it, or, where the comparison is
-            not `relative`, in the metric's unit; None where not comparable.
+        after: the same of the second side.
+        change: how much the second mean is above the first: a share of it, or, where the comparison
+            is not `relative`, a difference in the metric's unit; None where not comparable.
         low: lower end of the interval around `change`, corrected for the number of cells.
         high: its upper end.
-        p: the adjusted p-value of the verdict; of no evidence the smaller one.
-        pairs: how many pairs were compared; 0 where the sides were taken as two samples.
+        p: the adjusted p-value of the verdict; for no evidence the smaller of the two.
+        pairs: how many pairs of equal seeds were compared; 0 where the sides are two samples.
     """
 
     key: str
@@ -69,8 +70,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides by one metric. `verdict` is worse where any cell is; not comparable where none is
-    comparable; better where any cell is and none is worse."""
+    """A comparison of two sides by one metric. `verdict` is worse if any cell is worse, better if
+    any cell is better and none is worse, and not comparable if no cell is comparable."""
 
     metric: str
     direction: Direction
@@ -88,7 +89,7 @@ class Comparison:
 
     @property
     def ignore_keys(self) -> frozenset[str]:
-        """The config keys that do not count, as either side says."""
+        """The config keys that either side ignores."""
         return frozenset((*self.before.ignore_keys, *self.after.ignore_keys))
 
     def those(self, verdict: Verdict) -> tuple[Cell, ...]:
@@ -106,7 +107,7 @@ class _Evidence:
     df: float
     share: float
     pairs: int
-    is_change: bool | None  # without any variance: whether it is one
+    is_change: bool | None  # for a cell without variance: whether it is a change
 
 
 def compare(
@@ -119,14 +120,14 @@ def compare(
     allow: Collection[str] = (),
     alpha: float = ALPHA,
 ) -> Comparison:
-    """Say of each cell, and over all, whether `after` is better or worse than `before`.
+    """Decide for each cell, and overall, whether `after` is better or worse than `before`.
 
-    Where nothing has changed, at most a share of `alpha` of comparisons say worse anywhere, and as
-    many say better. `metric`: by default the first of the runs'; `direction`: by default what its
-    name tells; `min_effect`: smaller differences are nobody's business (by default all count, and
-    5 % of time and memory); `allow`: of CHECKS, what
-    may differ. Errors: BadInput, for a metric that no run has or a direction that its name does not
-    tell.
+    If nothing has changed, at most a share `alpha` of comparisons find any cell worse, and as many
+    find any better. `metric`: by default the first metric of the runs. `direction`: by default
+    guessed from the metric's name. `min_effect`: smaller differences are ignored (by default none;
+    for time and memory, differences under 5 %). `allow`: which of CHECKS may differ. Errors:
+    BadInput for a metric that no run has, and where the direction is not given and cannot be
+    guessed.
     """
     for name in allow:
         if name not in CHECKS:
@@ -137,7 +138,7 @@ def compare(
     chosen = direction or guess_direction(metric)
     if chosen is None:
         raise BadInput(
-            f"whether less or more of {metric!r} is better, its name does not tell; say"
+            f"whether less or more of {metric!r} is better cannot be guessed from its name; add"
             " --direction min or max."
         )
     ignored = {*before.ignore_keys, *after.ignore_keys}
@@ -196,7 +197,7 @@ class _Ruling:
 
 
 def _judge(evidence: Sequence[_Evidence], alpha: float) -> dict[int, _Ruling]:
-    """Test what has noise; what has none needs no test."""
+    """Test the cells that have noise; the others need no test."""
     rulings = {
         found.index: _Ruling(
             found,
@@ -306,7 +307,7 @@ def _other_experiment(before: Side, after: Side) -> str:
 def _obstacle(
     first: Sequence[Row], second: Sequence[Row], metric: str, allow: Collection[str]
 ) -> str:
-    """Why the cell's two sides cannot be compared, whatever their numbers are."""
+    """Why the two sides of a cell cannot be compared; empty where they can."""
     for rows, where in ((first, "first"), (second, "second")):
         if not rows:
             return f"not in the {where}"
@@ -370,8 +371,8 @@ def _evidence(index: int, first: _Values, second: _Values, *, relative: bool) ->
 
 
 def _pairs(first: _Values, second: _Values) -> list[Any]:
-    """The seeds that both sides have, where the comparison is to be of pairs: each seed is there
-    once, and those in common are all, or most of them and enough."""
+    """The seeds of both sides, if they are to be compared in pairs: each seed occurs once, and the
+    common ones are all, or most of them and enough."""
     if any(len(found) != 1 for side in (first, second) for found in side.values()):
         return []
     common = [seed for seed in first if seed in second]

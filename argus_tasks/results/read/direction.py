@@ -1,4 +1,4 @@
-"""Whether less or more of a metric is better, as far as its name tells."""
+"""Guesses from a metric's name whether less or more of it is better."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _TURNED = frozenset({"neg", "negative", "minus"})
 
 
 def guess_direction(metric: str) -> Direction | None:
-    """`"min"` or `"max"` where the name has a word that is known; else None.
+    """`"min"` or `"max"` if the name has a known word; else None.
 
-    Of several known words the last counts (`error_score` is a score); `neg_` turns it round.
+    Of several known words the last counts (`error_score` is a score); `neg_` reverses it.
     """
     words = [word for word in re.split(r"[^a-z0-9]+", metric.lower()) if word]
     found: Direction | None = None
@@ -46,5 +46,5 @@ def guess_direction(metric: str) -> Direction | None:
 
 
 def _known(word: str, known: frozenset[str]) -> bool:
-    """The word itself, or one that ends in a long enough known one: `valloss`."""
+    """The known word that this word is or ends in (`valloss` ends in `loss`)."""
     return word in known or any(len(end) >= 4 and word.endswith(end) for end in known)

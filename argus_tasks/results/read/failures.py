@@ -1,4 +1,4 @@
-"""Failed runs grouped by cause, with the last lines of what they left."""
+"""Failed runs grouped by cause, with the last lines of their logs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TAIL_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The runs that failed for one cause.
+    """The runs that failed with one cause.
 
     Attributes:
-        cause: the label, as everywhere.
+        cause: the label (`runs.record.causes`).
         rows: the runs, the oldest first.
-        messages: what they said, each once with how often, the most frequent first.
-        shown: the run whose last lines these are; the newest that left some.
-        log: the name of the file that they are from; empty where no run left any.
-        last_lines: the lines.
+        messages: their error messages with counts, the most frequent first.
+        shown: the run of `last_lines`: the newest that has a log.
+        log: the name of the log file; empty where no run has one.
+        last_lines: the last lines of that log.
     """
 
     cause: str
@@ -64,8 +64,7 @@ def _most(messages: Counter[str]) -> tuple[tuple[str, int], ...]:
 
 
 def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
-    """The last lines of a run's log, which may be large, without secrets; none where there is no
-    such file."""
+    """The last lines of a run's log, without secrets; empty where there is no such file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What only some commands need, and the base install does not bring."""
+"""Checks for packages that only some commands need and that the base install does not include."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argus_tasks.base.errors import ArgusTasksError
 
 
 def needs_scipy() -> None:
-    """Raise ArgusTasksError, with how to install it, where SciPy is not there."""
+    """Raise ArgusTasksError where SciPy is not installed; the message says how to install it."""
     if find_spec("scipy") is None:
         raise ArgusTasksError(
             "comparing needs SciPy, which is not installed: pip install 'argus-tasks[stats]'"
@@ -16,7 +16,7 @@ def needs_scipy() -> None:
 
 
 def needs_plotting() -> None:
-    """Raise ArgusTasksError, with how to install it, where matplotlib or SciPy is not there."""
+    """Raise ArgusTasksError where matplotlib or SciPy is not installed; the message says how."""
     missing = [name for name in ("matplotlib", "scipy") if find_spec(name) is None]
     if missing:
         raise ArgusTasksError(

@@ -1,4 +1,4 @@
-"""Which runs count: of the runs of one config, the newest."""
+"""Chooses the runs that count: the newest run of each config."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from argus_tasks.results.read.rows import Row
 def newest_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows that count, the oldest first.
 
-    Runs with the same digest (without one: the same config) are one thing tried again, and the
-    newest counts: one that names another as its parent is newer than that, whatever the clock said.
-    Within one batch, runs with different job ids are different things even with
-    equal configs, unless one names the other as its parent; of such, all of the newest run's batch
-    count. A run without a digest, which another tool has made, counts until one of ours has its
-    config.
+    Of runs with the same digest (without a digest: the same config) the newest counts. A run is
+    newer than the run that it names as its parent, whatever the clock said. Within one batch, runs
+    with different job ids and equal configs all count, unless one names the other as its parent. A
+    run without a digest, made by another tool, counts until a run of argus-tasks has its config.
     """
     by_age = sorted(rows, key=_age)
     theirs = {id(row): canonical_json(row.config) for row in by_age if not row.digest}

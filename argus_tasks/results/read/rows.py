@@ -1,4 +1,4 @@
-"""The runs under a results root, each read from its own folder and from nothing else."""
+"""Reads the runs under a results root, each from its own folder only."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run. Times are ISO 8601 UTC as written; `metrics` is empty where the run left none.
-    Secrets are masked, also in `config`: what is read here is shown, exported and sent on.
+    """One run. Times are ISO 8601 UTC; `metrics` is empty where the run has none. Secrets are
+    masked, also in `config`, for rows are shown and exported.
 
-    `peak_ram_mb` is the most memory it held, in MB; `code` which code it ran: twelve digits of
-    HEAD, and what told the work tree from it (`base.repo.code_of`); `host_kind` what machine it ran
-    on; `data_version` its data's. What a folder does not say is None: much of it in folders that
-    other tools wrote.
+    `peak_ram_mb` is its peak memory in megabytes; `code` the version of its code: twelve digits of
+    git's HEAD, and a hash of what differs from it (`base.repo.code_of`); `host_kind` the kind of
+    machine; `data_version` the version of its data. What a folder does not have is None: in folders
+    of other tools that is much.
     """
 
     run_id: str
@@ -52,13 +52,13 @@ class Row:
 
 
 def codes_of(rows: Iterable[Row]) -> list[str]:
-    """The codes that the runs ran, each once."""
+    """The code versions of the runs, each once."""
     return list(dict.fromkeys(row.code for row in rows if row.code))
 
 
 @dataclass(frozen=True, slots=True)
 class OddFolder:
-    """A run folder that cannot be read as one, or not whole, and why."""
+    """A run folder that cannot be read completely, and why."""
 
     path: Path
     sentence: str
@@ -66,17 +66,17 @@ class OddFolder:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All runs, by run id (which begins with the time), and the folders that are odd."""
+    """All runs, sorted by run id (which begins with the time), and the unreadable folders."""
 
     rows: tuple[Row, ...]
     odd: tuple[OddFolder, ...]
 
 
 def load_rows(root: str | os.PathLike[str]) -> Rows:
-    """The runs directly under the root; links, and names that begin with a dot, are passed over.
+    """The runs directly under the root, without symbolic links and names that begin with a dot.
 
-    A folder that is no run folder (another name, no `run.json`) is passed over too; one that is
-    half written or damaged is told in `odd`. Errors: BadInput, where there is no such folder.
+    A folder that is not a run folder (another name, no `run.json`) is left out too; an incomplete
+    or damaged one is listed in `odd`. Errors: BadInput where there is no such folder.
     """
     folder = os.fspath(root)
     try:
@@ -102,7 +102,9 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         run = _read_mapping(f"{path}/run.json")
     except FileNotFoundError:
         if _RUN_ID.fullmatch(name):
-            odd.append(OddFolder(Path(path), "it has no run.json: it was killed as it began."))
+            odd.append(
+                OddFolder(Path(path), "it has no run.json: the run was killed as it started.")
+            )
         return None
     except (OSError, ValueError) as error:
         odd.append(OddFolder(Path(path), f"its run.json cannot be read: {_reason(error)}."))
@@ -151,7 +153,7 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
 
 
 def _read_meta(path: str) -> dict[str, Any]:
-    """What `meta.json` says; a run without it, or with a damaged one, is a run all the same."""
+    """The content of `meta.json`; empty where it is missing or damaged."""
     try:
         return _read_mapping(f"{path}/meta.json")
     except (OSError, ValueError):

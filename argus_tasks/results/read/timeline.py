@@ -1,4 +1,4 @@
-"""When each attempt ran, beside how many others, and what the machine did meanwhile."""
+"""When each attempt ran, how many ran at once, and how busy the machine was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BREAK_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One attempt: its lane, when it began and ended (seconds on the timeline), how it ended."""
+    """An attempt: its lane, its start and end (seconds on the timeline), and its status."""
 
     lane: int
     begin_s: float
@@ -33,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class MachineUsage:
-    """What the machine did at one moment (seconds on the timeline), in percent."""
+    """The machine's usage at one moment (seconds on the timeline), in percent."""
 
     at_s: float
     cpu_percent: float
@@ -42,9 +42,9 @@ class MachineUsage:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Attempts on lanes; times without runs are cut out, at `breaks`.
+    """Attempts on lanes; long times without runs are cut out, at `breaks`.
 
-    A lane is not a certain worker: each attempt is in the first lane that was free.
+    A lane does not stand for a worker: each attempt is in the first lane that was free.
     """
 
     bars: tuple[Bar, ...]
@@ -63,28 +63,28 @@ class _Attempt:
 
 
 def timeline(root: Path, rows: Sequence[Row], now: datetime) -> Timeline | None:
-    """The timeline of the rows' batches; None where nothing says when it ran.
+    """The timeline of the rows' batches; None where no run has a time.
 
-    A batch's ledger tells of every attempt; without one, each run's folder tells of its last.
-    `now` is where the bar of a run that is still running ends.
+    A batch's ledger has every attempt; without a ledger, the last attempt is read from each run
+    folder. `now` is where the bar of a running attempt ends.
     """
     batches = list(dict.fromkeys(row.batch_id for row in reversed(rows) if row.batch_id))
     batches = batches[:_MOST_BATCHES]
     running = {row.run_id for row in rows if row.status == RUNNING}
     attempts: list[_Attempt] = []
     usage: list[tuple[float, float, float]] = []
-    told: set[str | None] = set()
+    from_ledger: set[str | None] = set()
     for batch_id in batches:
         folder = SweepFolder(root, batch_id)
         found = list(_of_ledger(folder.facts(), running, now.timestamp()))
         if found:
-            told.add(batch_id)
+            from_ledger.add(batch_id)
             attempts += found
         usage += _usage(folder.path / USAGE_JSONL)
     attempts += [
         attempt
         for row in rows
-        if row.batch_id not in told and (attempt := _of_row(row, now.timestamp()))
+        if row.batch_id not in from_ledger and (attempt := _of_row(row, now.timestamp()))
     ]
     if not attempts:
         return None
@@ -121,7 +121,7 @@ def _of_ledger(
             open_[key] = at, session
         elif fact.get("event") == "ended" and key in open_:
             begin, its_session = open_.pop(key)
-            # Of a session that died the next one writes the ends, maybe days later.
+            # The next session writes the ends of a dead one, perhaps days later.
             end = at if session == its_session else last[its_session]
             status = CUT_OFF if fact.get("cause") == PARENT_LOST else str(fact.get("status"))
             yield _Attempt(begin, max(end, begin), status)

@@ -1,4 +1,4 @@
-"""The smallest difference that anybody is to be told of: `2%` of the first, or `0.01` as such."""
+"""The smallest difference that counts: `2%` of the first side, or `0.01` in the metric's unit."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class MinEffect:
 
 ANY_EFFECT = MinEffect(0.0, relative=True)
 RESOURCE_EFFECT = MinEffect(0.05, relative=True)
-"""Time and memory are those of an hour and a machine: they move together by a little, always."""
+"""Time and memory always differ a little between one hour and the next."""
 
 
 def min_effect_of(text: str | float) -> MinEffect:
-    """From `2%` or `0.01`. Errors: BadInput."""
+    """Parse `2%` or `0.01`. Errors: BadInput."""
     words = str(text).strip()
     try:
         if words.endswith("%"):

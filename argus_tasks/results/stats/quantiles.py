@@ -14,10 +14,10 @@ _TABLE = (
 
 
 def t_975(df: int) -> float:
-    """What 97.5 % of Student's t with `df` degrees of freedom (1 or more) lie below."""
+    """The 97.5 % quantile of Student's t with `df` degrees of freedom (1 or more)."""
     if df <= len(_TABLE):
         return _TABLE[df - 1]
-    # The expansion of Cornish and Fisher: from here on off by less than 1e-5.
+    # The Cornish-Fisher expansion: from here on its error is below 1e-5.
     z = NormalDist().inv_cdf(0.975)
     return (
         z

@@ -1,4 +1,4 @@
-"""Which of many small differences are real: one-sided t tests, corrected for their number.
+"""One-sided t tests of many cells at once, corrected for their number.
 
 All arrays are (..., cells): one comparison has one row of cells, a simulation has thousands. An
 `effect` is a mean difference, `variance` that of a single difference (or value) with `df` degrees
@@ -22,14 +22,15 @@ from scipy import special, stats
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
-"""How often, in each direction, unchanged code is called changed: over all cells together."""
+"""The rate, in each direction, at which unchanged code is called changed, over all cells
+together."""
 LEAST_CELLS = 4
-"""With fewer cells than this nothing can be learnt from the others' noise."""
+"""Cells that are needed to estimate noise from the other cells, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the tests say of each cell.
+    """The tests' results for each cell.
 
     Attributes:
         p_up: adjusted p-value of "it has not gone up": at most ALPHA where it has.
@@ -63,14 +64,14 @@ def judge(
 
 
 def shared_variance(variance: Floats, df: Floats) -> tuple[Floats, Floats]:
-    """Each cell's variance with what the other cells tell of it, and its degrees of freedom."""
+    """Each cell's variance, estimated with the other cells, and its degrees of freedom."""
     cells = variance.shape[-1]
     df = np.broadcast_to(df, variance.shape).astype(float)
     if cells < LEAST_CELLS:
         return variance, df
     logs = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
     centre = logs.mean(axis=-1, keepdims=True)
-    # What the logarithms differ by beyond what so few degrees of freedom explain.
+    # The variance of the logarithms beyond what the few degrees of freedom explain.
     beyond = logs.var(axis=-1, ddof=1, keepdims=True) - special.polygamma(1, df / 2).mean(
         axis=-1, keepdims=True
     )
@@ -85,7 +86,7 @@ def shared_variance(variance: Floats, df: Floats) -> tuple[Floats, Floats]:
 
 
 def holm(p: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Holm's correction: adjusted p-values, and the level that each cell was held to."""
+    """Holm's correction: adjusted p-values, and the level of each cell's test."""
     cells = p.shape[-1]
     order = np.argsort(p, axis=-1)
     ascending = np.take_along_axis(p, order, axis=-1)

@@ -1,4 +1,4 @@
-"""Which config keys say what competes (the model) and on what (the dataset)."""
+"""Finds the config keys that name the model and the dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DATASETS = (
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Dotted config keys that vary; None where no key is known for it."""
+    """The dotted config keys of model and dataset, which vary; None where no such key is known."""
 
     model: str | None
     dataset: str | None
@@ -54,7 +54,7 @@ def _usual(keys: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def group_names(board: Leaderboard, without: str | None = None) -> dict[int, str]:
-    """A short name for each group, by `id(group)`: the values of the telling keys."""
+    """A short name for each group, by `id(group)`: the values of the distinguishing keys."""
     keys = [key for key in keys_shown(board) if key != without]
     titles = titles_of(keys)
     return {id(group): _name(group, keys, titles) for group in board.groups}

@@ -1,4 +1,4 @@
-"""Learning curves from `metrics.jsonl`, the mean over seeds, for those that lead."""
+"""Learning curves of the best configs from `metrics.jsonl`: the mean over seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ Series = dict[str, dict[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A config's curve: the mean over its runs at each step, thinned to what can be seen."""
+    """A config's curve: the mean over its runs at each step, with no more points than a plot
+    shows."""
 
     name: str
     steps: tuple[float, ...]
@@ -44,7 +45,7 @@ class CurvePanel:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Panels, and how many datasets and configs with curves found no room."""
+    """Panels, and how many datasets and configs with curves are left out."""
 
     panels: tuple[CurvePanel, ...]
     metric: str
@@ -116,13 +117,13 @@ def learning_curves(board: Leaderboard, axes: Axes, metric: str | None = None) -
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """By what to sort so that d2 comes before d10."""
+    """A sort key by which d2 comes before d10."""
     parts = re.split(r"(\d+)", text)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _telling(names: Iterable[str]) -> str:
-    """The first name that is of held-out data; else the first."""
+    """The first name of a metric on held-out data; else the first name."""
     known = list(names)
     for name in known:
         words = name.lower().replace("(", "_").replace(")", "_").replace(" ", "_").split("_")

@@ -1,4 +1,4 @@
-"""What each config key does to the metric, and how much of the differences it explains.
+"""The effect of each config key on the metric, and the share of variance that it explains.
 
 Needs SciPy.
 """
@@ -20,15 +20,16 @@ from argus_tasks.results.tables.leaderboard import Group, Leaderboard
 from argus_tasks.results.tables.table import keys_shown, value_text
 
 MOST_LEVELS = 8
-"""A number with more values than this is cut into quarters; of other keys the rest is left out."""
+"""A numeric key with more values than this is cut into quarters; of other keys the rarest values
+are left out."""
 _QUARTERS = 4
 ALPHA = 0.05
 
 METHOD = (
     "Share of the metric's variance between configs that a key explains beyond all other keys"
     " (analysis of variance without interactions, type II; epsilon squared: corrected for what"
-    " chance explains; F test at 5 %). A number with many values counts in quarters. What keys do"
-    " only together is not seen."
+    " chance explains; F test at 5 %). A numeric key with many values is cut into quarters. Effects"
+    " of keys in combination are not included."
 )
 _LEAST_DF = 3
 
@@ -44,10 +45,10 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a key does.
+    """The effect of a key.
 
-    `importance` is from 0 to 1, None where there are too few configs; `is_chance` where the F test
-    does not tell it from chance.
+    `importance` is from 0 to 1, None where there are too few configs; `is_chance` where it is
+    not significant by the F test.
     """
 
     key: str
@@ -69,7 +70,7 @@ class Effects:
 
 
 def effects(board: Leaderboard, axes: Axes) -> Effects:
-    """The effects of the keys that tell the configs apart, the dataset's excepted."""
+    """The effects of the keys by which configs differ, except the dataset's."""
     groups = [group for group in board.groups if board.metric in group.metrics]
     keys = [key for key in keys_shown(board) if key != axes.dataset]
     if len(groups) < 2 or not keys:
@@ -168,7 +169,7 @@ def _is_number(value: Any) -> bool:
 
 
 class _Model:
-    """The values as a sum of what each key's levels add, fitted by least squares."""
+    """A linear model: each value is a sum of one term for each key, fitted by least squares."""
 
     def __init__(
         self, values: NDArray[np.float64], keys: Sequence[Sequence[str | None]], blocks: int
@@ -182,7 +183,7 @@ class _Model:
         self._df = len(values) - self._full_rank - (blocks - 1)
 
     def importance(self, place: int) -> tuple[float | None, bool]:
-        """Epsilon squared of a key, and whether the F test cannot tell it from chance."""
+        """Epsilon squared of a key, and whether it is not significant by the F test."""
         others = self._designs[:place] + self._designs[place + 1 :]
         rest, rank, df = self._full_rest, self._full_rank, self._df
         if df < _LEAST_DF:  # too few configs for all keys at once: each by itself
@@ -204,7 +205,7 @@ class _Model:
         return min(share, 1.0), p > ALPHA
 
     def _fit(self, designs: Sequence[NDArray[np.float64]]) -> tuple[float, int]:
-        """The sum of squares that is left, and the rank with the mean's."""
+        """The residual sum of squares, and the rank of the model with its mean."""
         columns = np.hstack([np.ones((len(self._values), 1)), *designs])
         solved, _, rank, _ = np.linalg.lstsq(columns, self._values, rcond=1e-10)
         return float(((self._values - columns @ solved) ** 2).sum()), int(rank)

@@ -1,4 +1,4 @@
-"""The leaderboard for other programs: CSV and JSON, every digit as in the run folders."""
+"""The leaderboard as CSV and JSON, with every digit of the run folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def csv_text(board: Leaderboard) -> str:
     mean's 95 % interval and n.
 
     Where a metric's name is a config key's too, the config's column is named `config.<key>`. A text
-    that a spreadsheet would calculate has an apostrophe before it.
+    that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     keys = [*board.constants, *board.keys]
     metrics = [name + end for name in board.metrics for end in ("", "_std", "_low", "_high", "_n")]
@@ -47,7 +47,7 @@ def csv_text(board: Leaderboard) -> str:
 
 
 def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
-    """The leaderboard, the runs it is made of, and the odd folders."""
+    """The leaderboard, its runs, and the unreadable folders."""
     value = to_jsonable(
         {
             "metric": board.metric,
@@ -103,12 +103,12 @@ def _cell(value: Any) -> Any:
 
 
 def _inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula, and no terminal for a command."""
+    """A text without a spreadsheet's formulas and a terminal's control characters."""
     try:
         float(text)
     except ValueError:
         pass
     else:
-        return text  # "-0.5" is a number, whoever reads it
+        return text  # "-0.5" is a number, not a formula
     text = visible(text)
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULAS) else text

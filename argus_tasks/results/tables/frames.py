@@ -1,4 +1,4 @@
-"""Runs as a table of plain values: dicts, a DataFrame, Parquet."""
+"""Runs as a table: a list of dicts, a DataFrame, a Parquet file."""
 
 from __future__ import annotations
 
@@ -23,23 +23,31 @@ KINDS: tuple[Kind, ...] = ("pandas", "polars", "rows")
 def results(
     path: str | os.PathLike[str], batch: str | None = None, kind: Kind | None = None
 ) -> Any:
-    """The runs under a results root, one row each: config, metrics, cause, time, memory, code.
+    """Read the runs under a results root as a table: a row for each run.
+
+    Example:
+        >>> from argus_tasks import ExpRunner, results
+        >>> _ = ExpRunner([{"lr": 0.5}], "results", lambda ctx: {"loss": 0.25}).run()
+        >>> (row,) = results("results", kind="rows")
+        >>> row["status"], row["lr"], row["loss"]
+        ('succeeded', 0.5, 0.25)
 
     Args:
         path: the results root.
-        batch: only the runs of this batch; else of each config the newest run.
+        batch: a batch id, for the runs of that batch only; by default the newest run of each
+            config.
         kind: `pandas` or `polars` for a DataFrame, `rows` for a list of dicts; by default the first
             of these that is installed.
 
     Returns:
-        A DataFrame, or a list of dicts. Columns are `run_id` and `status`, the config's and the
-        metrics' keys, nested ones dotted, and what the run's record says: `cause`, `started_at`,
-        `duration_sec`, `peak_ram_mb`, `attempt`, `batch_id`, `path` and so on. A key that has the
-        name of another column is `config.<key>` or `metric.<key>`.
+        A DataFrame, or a list of dicts. Columns are `run_id`, `status`, the keys of configs and
+        metrics (nested keys joined with dots), and keys of the run's record: `cause`, `started_at`,
+        `duration_sec` (seconds), `peak_ram_mb` (megabytes), `attempt`, `batch_id`, `path` and so
+        on. A key with the name of another column is `config.<key>` or `metric.<key>`.
 
     Raises:
-        BadInput: no such folder, no runs in it, or no such kind.
-        ArgusTasksError: the package asked for is not installed.
+        BadInput: there is no such folder, batch or kind, or the folder has no runs.
+        ArgusTasksError: pandas or polars is asked for and not installed.
     """
     chosen: str = kind or next(name for name in KINDS if name == "rows" or find_spec(name))
     if chosen not in KINDS:
@@ -58,28 +66,32 @@ def results(
 
 
 def records(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Each run as one flat dict: its config and metrics by dotted key, then what its record says.
+    """Each run as one flat dict: config and metrics by dotted key, then the keys of its record.
 
     A config key or a metric that has the name of another column is `config.<key>`, `metric.<key>`.
     """
     parts = [(flatten(row.config), flatten(row.metrics), _facts(row)) for row in rows]
-    configs = {key for config, _, _ in parts for key in config}
-    metrics = {key for _, found, _ in parts for key in found}
-    facts = {key for _, _, found in parts for key in found}
+    config_keys = {key for config, _, _ in parts for key in config}
+    metric_names = {name for _, metrics, _ in parts for name in metrics}
+    fact_names = {name for _, _, facts in parts for name in facts}
     return [
         {
-            "run_id": told["run_id"],
-            "status": told["status"],
-            **_named(config, "config", metrics | facts),
-            **_named(found, "metric", configs | facts),
-            **told,
+            "run_id": facts["run_id"],
+            "status": facts["status"],
+            **_named(config, "config", metric_names | fact_names),
+            **_named(metrics, "metric", config_keys | fact_names),
+            **facts,
         }
-        for config, found, told in parts
+        for config, metrics, facts in parts
     ]
 
 
 def write_parquet(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """The runs as a Parquet file. Errors: ArgusTasksError without pyarrow; BadInput."""
+    """Write the runs to a Parquet file.
+
+    Errors: ArgusTasksError where pyarrow is not installed; BadInput where the file cannot be
+    written.
+    """
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -96,7 +108,7 @@ def write_parquet(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
 
 
 def typed_columns(found: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The records by column, each of one type: what is mixed or no plain value is JSON text."""
+    """The records by column, each of one type: mixed or nested values become JSON text."""
     return {name: _alike([record.get(name) for record in found]) for name in _names(found)}
 
 
@@ -109,12 +121,12 @@ def _named(values: dict[str, Any], prefix: str, taken: set[str]) -> dict[str, An
 
 
 def _facts(row: Row) -> dict[str, Any]:
-    told = {
+    facts = {
         name: getattr(row, name)
         for name in Row.__dataclass_fields__
         if name not in ("config", "metrics")
     }
-    return told | {"path": str(row.path)}
+    return facts | {"path": str(row.path)}
 
 
 def _alike(values: list[Any]) -> list[Any]:

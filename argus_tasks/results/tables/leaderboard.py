@@ -1,4 +1,4 @@
-"""Runs grouped over their seeds, and put in the order of a metric."""
+"""The leaderboard: runs grouped over their seeds, sorted by a metric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from argus_tasks.results.stats.quantiles import t_975
 
 SEED = "seed"
 RESOURCES = ("duration_sec", "peak_ram_mb")
-"""What the run's record says of it, and can be compared like a metric."""
+"""Keys of a run's record that can be compared like a metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs whose configs differ in nothing but their seed, or that share the keys asked for.
+    """Runs that differ only in their seed, or that have the same values of the given keys.
 
-    `config` has the values of the leaderboard's `keys`; a key that the config lacks is not there.
-    `metrics` holds only what at least one run has as a finite number.
+    `config` has the values of the leaderboard's `keys`, without keys that the config lacks.
+    `metrics` has only metrics that are a finite number in at least one run.
     """
 
     config: dict[str, Any]
@@ -57,7 +57,7 @@ class Group:
 
     @property
     def codes(self) -> list[str]:
-        """Which codes the runs that succeeded ran."""
+        """The code versions of the runs that succeeded."""
         return codes_of(row for row in self.rows if row.status == "succeeded")
 
     def count(self, status: str) -> int:
@@ -67,7 +67,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """Groups, the best first; those without the metric last.
+    """Groups sorted by a metric, the best first; groups without it are last.
 
     `keys` are the dotted config keys that vary, `constants` the values of those that do not.
     `metric` is None where no run has a number to show.
@@ -83,7 +83,7 @@ class Leaderboard:
 
     @property
     def has_codes(self) -> bool:
-        """Whether the runs were made by different code."""
+        """Whether the runs were made by different versions of the code."""
         return len({code for group in self.groups for code in group.codes}) > 1
 
     def rank(self, index: int) -> int | None:
@@ -99,10 +99,9 @@ def leaderboard(
 ) -> Leaderboard:
     """The leaderboard of the rows.
 
-    `metric`: a dotted key of `metrics.json`, or one of RESOURCES; without it the first that a run
-    has. `direction`:
-    without it, guessed from the metric's name. `group_by`: dotted config keys; without it, all but
-    the seed. Errors: BadInput, where no run has the metric or a key.
+    `metric`: a dotted key of `metrics.json`, or one of RESOURCES; by default the first metric of a
+    run. `direction`: by default guessed from the metric's name. `group_by`: dotted config keys; by
+    default all but the seed. Errors: BadInput where no run has the metric or a key.
     """
     configs = [flatten(row.config) for row in rows]
     numbers = [numbers_of(row, metric) for row in rows]

@@ -19,10 +19,10 @@ from argus_tasks.results.tables.table import Column, number_specs, value_text
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """A metric where the values of two config keys meet.
+    """A metric for each combination of the values of two config keys.
 
     `cells[i][j]` belongs to `row_values[i]` and `column_values[j]`; None where no run has a number.
-    `over` names the config keys beside the seed in which runs of one cell differ.
+    `over` has the config keys other than the seed in which runs of one cell differ.
     """
 
     metric: str
@@ -35,12 +35,12 @@ class Pivot:
     over: tuple[str, ...]
 
     def best(self, column: int) -> frozenset[int]:
-        """The rows with the best mean of a column: several where they are equal, none where there
-        are not two to tell apart."""
+        """The rows with the best mean of a column: several if they are equal, none if all are equal
+        or there is only one."""
         return self._end(column, min if self.direction == "min" else max)
 
     def worst(self, column: int) -> frozenset[int]:
-        """The rows with the worst mean, likewise."""
+        """The rows with the worst mean of a column, in the same way."""
         return self._end(column, max if self.direction == "min" else min)
 
     def _end(self, column: int, end: Callable[[Iterable[float]], float]) -> frozenset[int]:
@@ -85,7 +85,7 @@ def pivot_of_best(board: Leaderboard, axes: Axes) -> Pivot | None:
 
 
 def _pivot(board: Leaderboard, row_key: str, column_key: str) -> Pivot:
-    """Of several groups that share both values the best."""
+    """The best of several groups that have the same two values."""
     assert board.metric is not None
     keys = (row_key, column_key)
     found: dict[tuple[str, ...], Group] = {}
@@ -108,7 +108,7 @@ def _pivot(board: Leaderboard, row_key: str, column_key: str) -> Pivot:
 
 
 def _differing(groups: Iterable[Group]) -> tuple[str, ...]:
-    """The config keys beside the seed in which runs of one group differ."""
+    """The config keys other than the seed in which runs of one group differ."""
     found: dict[str, None] = {}
     for group in groups:
         first = flatten(group.rows[0].config)

@@ -1,4 +1,4 @@
-"""The leaderboard on a terminal, and as plain text everywhere else."""
+"""Prints tables: in colours on a terminal, as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def print_leaderboard(
     top: int | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Print the leaderboard with what belongs around it.
+    """Print the leaderboard, with a summary above and notes below.
 
     `loaded` are the rows that count, `superseded` how many older ones do not, `top` how many
     groups are shown. Colours and the terminal's width where `out` is a terminal.

@@ -1,4 +1,4 @@
-"""The leaderboard as text cells: which columns, how many digits, and what is said around it."""
+"""The leaderboard as text: its columns, digits, summary and notes."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ class Column:
 
 
 def keys_shown(board: Leaderboard) -> list[str]:
-    """The config keys that get a column: see `telling_keys`. CSV and JSON have all."""
-    return telling_keys(board.keys, [group.config for group in board.groups])
+    """The config keys that get a column: see `distinguishing_keys`. CSV and JSON have all keys."""
+    return distinguishing_keys(board.keys, [group.config for group in board.groups])
 
 
-def telling_keys(keys: Sequence[str], configs: Sequence[dict[str, Any]]) -> list[str]:
-    """The keys by which a reader tells the configs (by dotted key) apart.
+def distinguishing_keys(keys: Sequence[str], configs: Sequence[dict[str, Any]]) -> list[str]:
+    """The dotted keys that are needed to distinguish the configs.
 
-    Not those that would be columns of gaps: a key that some configs lack (a setting of one model)
-    and whose value follows from a text that all have (the model).
+    Left out is a key that some configs lack (a setting of one model) and whose value follows from a
+    text that all configs have (the model): its column would be mostly empty.
     """
-    # Text names a kind of thing; a number that no two groups share (a draw) would tell anything.
+    # Only texts are used for this: a number that is different in each group would explain every
+    # key.
     kinds = [key for key in keys if all(isinstance(config.get(key), str) for config in configs)]
     return [
         key
@@ -56,10 +57,10 @@ def telling_keys(keys: Sequence[str], configs: Sequence[dict[str, Any]]) -> list
 
 
 def _follows(key: str, kind: str, configs: Sequence[dict[str, Any]]) -> bool:
-    told: dict[str, str] = {}
+    implied: dict[str, str] = {}
     for config in configs:
         value = canonical_json([config[key]] if key in config else [])
-        if told.setdefault(config[kind], value) != value:
+        if implied.setdefault(config[kind], value) != value:
             return False
     return True
 
@@ -102,7 +103,7 @@ def _width(columns: Sequence[Column]) -> int:
 
 
 def left_out(board: Leaderboard, columns: Sequence[Column]) -> list[str]:
-    """The metrics for which there was no room."""
+    """The metrics that do not fit."""
     shown = {column.title for column in columns}
     return [name for name in board.metrics if name not in shown]
 
@@ -110,7 +111,7 @@ def left_out(board: Leaderboard, columns: Sequence[Column]) -> list[str]:
 def head_lines(
     board: Leaderboard, rows: Sequence[Row], superseded: int, root: str, width: int
 ) -> list[str]:
-    """What stands above the table."""
+    """The lines above the table."""
     counts = Counter(_word(row) for row in rows)
     states = ", ".join(f"{counts[word]} {word}" for word in (*STATUSES, PRUNED) if counts[word])
     older = f" ({superseded} older of the same configs left out)" if superseded else ""
@@ -138,14 +139,14 @@ def foot_lines(
     hidden: int,
     width: int,
 ) -> list[str]:
-    """What stands below the table: what it does not show, failures, odd folders."""
+    """The lines below the table: what it does not show, failures, unreadable folders."""
     lines = []
     if hidden:
         lines.append(f"{_plural(hidden, 'more row')}: without --top")
     shown = keys_shown(board)
-    told = [key for key in board.keys if key not in shown]
-    if told:
-        lines += _wrapped(f"more config keys, in --csv and --json: {', '.join(told)}", width)
+    unshown = [key for key in board.keys if key not in shown]
+    if unshown:
+        lines += _wrapped(f"more config keys, in --csv and --json: {', '.join(unshown)}", width)
     more = left_out(board, columns)
     if more:
         lines += _wrapped(f"more metrics, in --csv and --json: {', '.join(more)}", width)
@@ -169,7 +170,7 @@ def foot_lines(
 
 
 def code_text(group: Group) -> str:
-    """Which code a group's runs ran; of several, how many: their mean is of unlike things."""
+    """The code version of a group's runs; with several versions, how many."""
     codes = group.codes
     return f"{len(codes)} codes" if len(codes) > 1 else "".join(codes)
 
@@ -196,7 +197,7 @@ def _config_column(title: str, key: str, groups: Sequence[Group], limit: int) ->
 
 
 def titles_of(keys: Sequence[str]) -> list[str]:
-    """The last part of each dotted key, where that is enough to tell it from the others."""
+    """The last part of each dotted key, if that is unique; else the whole key."""
     last = Counter(key.rpartition(".")[2] for key in keys)
     return [visible(short if last[short := key.rpartition(".")[2]] == 1 else key) for key in keys]
 
@@ -218,10 +219,10 @@ def _metric_column(name: str, groups: Sequence[Group], *, with_std: bool) -> Col
 
 
 def number_specs(numbers: Sequence[float]) -> list[str]:
-    """How each number of a column is written.
+    """The format of the numbers of a column.
 
-    All alike, with four digits of the largest, where that leaves the smallest two; else each with
-    four digits of its own. Whole numbers stay whole.
+    One format with four digits of the largest number, if the smallest keeps two of them; else four
+    digits for each number. Integers are written in full.
     """
     if all(number == int(number) and abs(number) < 1e7 for number in numbers):
         return [".0f"] * len(numbers)

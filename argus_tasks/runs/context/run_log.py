@@ -1,4 +1,4 @@
-"""`run.log`: the logger's lines of a run, and what the run prints."""
+"""`run.log`: the lines of a run's logger, and what the run prints."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _FORMAT = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)
 
 
 class RunLog(logging.Handler):
-    """One open file a run; each record is one write, so lines of many threads stay whole.
+    """The open file of one run; each record is one write call, so lines of several threads never
+    mix.
 
-    Records are written without secrets, those of the run's config among them. What the run prints
-    goes by its descriptor, as it is.
+    Records are written without secrets, those of the run's config included. What the run prints is
+    written through the file descriptor, unchanged.
     """
 
     def __init__(self, path: str, config: Mapping[str, Any]) -> None:
@@ -32,7 +33,7 @@ class RunLog(logging.Handler):
         self.descriptor = os.open(path, flags, 0o666)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append the record; one that finds no room on the disk is lost, and costs no run."""
+        """Append the record; on a full disk it is lost, and the run goes on."""
         text = redact(self.format(record), secrets_of(self._config))
         with suppress(OSError):
             os.write(self.descriptor, (text + "\n").encode("utf-8", "replace"))
@@ -46,15 +47,16 @@ class RunLog(logging.Handler):
 
 
 def run_logger(run_id: str, log: RunLog) -> logging.Logger:
-    """A run's own logger: not kept by `logging` after the run, and heard by nobody else."""
+    """A run's own logger: `logging` does not keep it after the run, and no other handler gets its
+    lines."""
     logger = logging.Logger(f"argus_tasks.run.{run_id}", logging.INFO)
     logger.addHandler(log)
     return logger
 
 
 class StandardStreams:
-    """Descriptors 0, 1, 2 and the working folder of a worker process, which runs one experiment
-    after another: whatever one has closed, replaced or removed, the next one finds as it was."""
+    """Restores descriptors 0, 1, 2 and the working folder of a worker process after each
+    experiment, whatever it has closed, replaced or removed."""
 
     def __init__(self) -> None:
         self._home = [_copy_of(number) for number in range(3)]
@@ -64,7 +66,7 @@ class StandardStreams:
 
     @contextmanager
     def captured(self, log: RunLog) -> Iterator[None]:
-        """Send descriptors 1 and 2, whoever writes to them, to the run's log."""
+        """Redirect descriptors 1 and 2 to the run's log."""
         _flush()
         for number in (1, 2):
             os.dup2(log.descriptor, number)
@@ -75,7 +77,7 @@ class StandardStreams:
             self._restore()
 
     def _restore(self) -> None:
-        with suppress(OSError):  # an experiment that closes what it does not know
+        with suppress(OSError):  # an experiment has closed descriptors that are not its own
             for number, copy in enumerate(self._home):
                 os.dup2(copy, number)
             os.fchdir(self._folder)
@@ -86,7 +88,7 @@ class StandardStreams:
                 stream = open(number, "r" if reads else "w", closefd=False)  # noqa: SIM115
                 self._streams[name] = stream
             if number and isinstance(stream, io.TextIOWrapper) and not stream.line_buffering:
-                # What is printed before a death is in the log.
+                # What is printed before a crash must be in the log.
                 stream.reconfigure(line_buffering=True, errors="backslashreplace")
             setattr(sys, name, stream)
 
@@ -107,9 +109,9 @@ def _open_folder() -> int:
 
 @contextmanager
 def copied_streams(log: RunLog) -> Iterator[None]:
-    """Copy what Python code prints to the run's log and let it through to the screen.
+    """Write what Python code prints to the run's log as well as to the screen.
 
-    For the caller's own process, where descriptors are not ours to take.
+    For the caller's own process, whose descriptors must not be redirected.
     """
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _Copy(out, log), _Copy(err, log)

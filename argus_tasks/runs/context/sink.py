@@ -1,4 +1,4 @@
-"""Where a run's context tells a monitor what happens. `reporting` has one that does."""
+"""The interface by which a run's context emits events to a monitor; `reporting` implements it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Protocol
 
 
 class RunSink(Protocol):
-    """What a monitor is told from inside an experiment. Never raises, never waits."""
+    """Takes the events of an experiment for the monitor. Its methods never raise and never wait."""
 
     def epoch(self, epoch: int, numbers: Mapping[str, Any]) -> None:
-        """A point of the run's curves."""
+        """An epoch's numbers."""
 
     def log(self, message: str, level: str) -> None:
         """A line for the log view."""
 
     def upload(self, path: Path, *, glob: str) -> int:
-        """Send a file, or a folder's files that match; how many were taken."""
+        """Queue a file, or a folder's files that match; returns how many."""
         ...
 
 
 class NoMonitor:
-    """Nobody is told."""
+    """The sink of a run without a monitor."""
 
     def epoch(self, epoch: int, numbers: Mapping[str, Any]) -> None:
         """Nothing happens."""
@@ -31,5 +31,5 @@ class NoMonitor:
         """Nothing happens."""
 
     def upload(self, path: Path, *, glob: str) -> int:  # noqa: ARG002 - a RunSink's
-        """Nothing is taken."""
+        """Nothing is queued."""
         return 0

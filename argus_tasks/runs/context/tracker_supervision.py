@@ -1,6 +1,7 @@
-"""A tracker under supervision: what raises costs a log line, what hangs costs one and is left out.
+"""Supervises a tracker: an exception in it becomes a log line, and one that hangs is not called
+again.
 
-Its calls are made on a thread of its own, one after the other, while the run waits for each for a
+Its calls are made on a thread of its own, one after the other; the run waits for each call for a
 limited time.
 """
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from argus_tasks.runs.record.metadata import RunMetadata
 
 CALL_LIMIT_S = 5.0
-"""How long a call may take; a tracker that needs longer has an attribute `limit_s`."""
+"""Seconds that a call may take; a tracker that needs longer has an attribute `limit_s`."""
 MAKING_LIMIT_S = 60.0
-"""How long one that is given by name may take to be made: what it imports, what it connects to."""
+"""Seconds that a tracker given by name may take to be created: to import and to connect."""
 
 
-class Supervised:
-    """Calls a tracker, which is made when the first run starts, and tells of what goes wrong."""
+class SupervisedTracker:
+    """Calls a tracker, which it creates when the first run starts, and logs its errors."""
 
     def __init__(
         self, name: str, make: Callable[[], Tracker], making_limit_s: float = MAKING_LIMIT_S
@@ -35,27 +36,30 @@ class Supervised:
         self._make = make
         self._making_limit_s = making_limit_s
         self._tracker: Tracker | None = None
-        # Shared with forks of this process: what hangs in one run is not tried in the next.
+        # Shared with forks of this process: a tracker that hangs in one run is not called in the
+        # next.
         self._given_up = mmap.mmap(-1, 1)
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         self._making = threading.Lock()
         self._starting = threading.Lock()
         self._thread: _Calls | None = None
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
-        """Make the tracker, if that is not done, and tell it."""
+        """Create the tracker, if that is not done, and call it."""
         if self._is_given_up():
-            ctx.logger.warning("%s is not told of this run: it was given up before", self._name)
+            ctx.logger.warning(
+                "%s is not called in this run: it did not answer in time before", self._name
+            )
         self._call(ctx, "on_run_start", lambda tracker: tracker.on_run_start(ctx, meta))
 
     def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
-        """Tell it."""
+        """Call the tracker."""
         self._call(ctx, "on_metric", lambda tracker: tracker.on_metric(ctx, event))
 
     def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """Tell it."""
+        """Call the tracker."""
         self._call(ctx, "on_run_end", lambda tracker: tracker.on_run_end(ctx, summary))
-        self._told = {told for told in self._told if told[0] != ctx.run_id}
+        self._logged = {one for one in self._logged if one[0] != ctx.run_id}
 
     def _call(self, ctx: RunContext, method: str, call: Callable[[Tracker], None]) -> None:
         if self._is_given_up():
@@ -84,19 +88,19 @@ class Supervised:
         call: Callable[[], None],
         limit_s: float,
     ) -> bool:
-        """Whether it went well."""
+        """Make a call on the tracker's thread; returns whether it succeeded."""
         try:
             calls.do(call, limit_s, self._is_given_up)
         except _Hangs:
             self._given_up[0] = 1
             ctx.logger.warning(
-                "%s is given up: %s has not returned within %g s", self._name, what, limit_s
+                "%s is not called again: %s has not returned within %g s", self._name, what, limit_s
             )
             return False
         except Exception as error:  # noqa: BLE001 - a tracker never ends a run
-            # The first of a run's is enough: each of its metrics may fail alike.
-            if (ctx.run_id, what) not in self._told:
-                self._told.add((ctx.run_id, what))
+            # Once for each run: all calls for its metrics may fail in the same way.
+            if (ctx.run_id, what) not in self._logged:
+                self._logged.add((ctx.run_id, what))
                 ctx.logger.warning("%s.%s failed: %r", self._name, what, error)
             return False
         return True
@@ -105,7 +109,7 @@ class Supervised:
         return self._given_up[0] != 0
 
     def _calls(self) -> _Calls:
-        """The thread; another one in a process that was forked since."""
+        """The tracker's thread; a new one in a process that was forked since."""
         with self._starting:
             if self._thread is None or self._thread.process != os.getpid():
                 self._thread = _Calls(self._name)
@@ -134,10 +138,10 @@ class _Calls:
         self._thread.start()
 
     def do(self, call: Callable[[], None], limit_s: float, over: Callable[[], bool]) -> None:
-        """Have it call, and wait.
+        """Make a call on the thread, and wait for it.
 
-        Errors: what it raises; _Hangs where it takes longer than the limit, from when it began, or
-        where it is `over` before that.
+        Errors: what the call raises; _Hangs where it takes longer than the limit, from when it
+        began, or where `over` returns True before that.
         """
         if threading.current_thread() is self._thread:  # a tracker that logs a metric itself
             call()
@@ -157,13 +161,13 @@ class _Calls:
             job.began = time.monotonic()
             try:
                 job.call()
-            except BaseException as error:  # noqa: BLE001 - it is the waiting thread's to see
+            except BaseException as error:  # noqa: BLE001 - raised in the waiting thread
                 job.error = error
             job.done.set()
 
 
 class TrackerExited(Exception):
-    """A tracker has raised what would end a process."""
+    """A tracker has raised an exception that would end the process, such as SystemExit."""
 
 
 def _exits(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Trackers: objects that are told of a run's start, its metrics and its end."""
+"""The built-in JSONL tracker, and how trackers are made from `tracker_specs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput, MissingExtra, did_you_mean
 from argus_tasks.base.files import append_line, dumps
 from argus_tasks.base.jsonable import to_jsonable
-from argus_tasks.runs.context.tracker_supervision import Supervised
+from argus_tasks.runs.context.tracker_supervision import SupervisedTracker
 from argus_tasks.runs.record.layout import EVENTS_JSONL
 
 if TYPE_CHECKING:
@@ -24,24 +24,49 @@ JSONL = "jsonl"
 
 
 class JsonlTracker:
-    """Writes `run_start`, `metric` and `run_end` lines into the run folder.
+    """Writes a run's start, metrics and end as JSON lines into its folder; every run has one.
 
-    `events_filename` is the file's name in the run folder.
+    Example:
+        >>> from argus_tasks import ExpRunner, JsonlTracker
+        >>> trackers = [JsonlTracker("my_events.jsonl")]
+        >>> _ = ExpRunner([{"lr": 1}], "results", lambda ctx: None).run(trackers=trackers)
+        >>> from pathlib import Path
+        >>> (file,) = Path("results").glob("*/my_events.jsonl")
+        >>> len(file.read_text().splitlines())
+        2
+
+    Args:
+        events_filename: the file's name in the run folder.
     """
 
     def __init__(self, events_filename: str = EVENTS_JSONL) -> None:
         self.events_filename = events_filename
 
     def on_run_start(self, ctx: RunContext, meta: RunMetadata) -> None:
-        """Write a `run_start` line."""
+        """Write a `run_start` line.
+
+        Args:
+            ctx: the run.
+            meta: the run's metadata.
+        """
         self._write(ctx, "run_start", timestamp=utc_now_iso(), meta=meta.to_json())
 
     def on_metric(self, ctx: RunContext, event: MetricEvent) -> None:
-        """Write a `metric` line."""
+        """Write a `metric` line.
+
+        Args:
+            ctx: the run.
+            event: step, time and numbers.
+        """
         self._write(ctx, "metric", payload=event.to_dict())
 
     def on_run_end(self, ctx: RunContext, summary: dict[str, object]) -> None:
-        """Write a `run_end` line."""
+        """Write a `run_end` line.
+
+        Args:
+            ctx: the run.
+            summary: the run's status and error.
+        """
         self._write(ctx, "run_end", timestamp=utc_now_iso(), summary=summary)
 
     def _write(self, ctx: RunContext, event: str, **fields: Any) -> None:
@@ -52,8 +77,8 @@ class JsonlTracker:
 def check_specs(specs: Sequence[Mapping[str, Any]] | None) -> None:
     """Raise BadInput for a tracker spec that cannot be built, before anything is started.
 
-    A factory may have a method `check`, without arguments, that raises what keeps it from being
-    used: MissingExtra for a package that is not installed.
+    A factory may have a method `check`, without arguments, that raises MissingExtra when a package
+    that the tracker needs is not installed.
     """
     for index, spec in enumerate(specs or ()):
         key = f"tracker_specs[{index}]"
@@ -83,9 +108,10 @@ def check_specs(specs: Sequence[Mapping[str, Any]] | None) -> None:
 def build_trackers(
     specs: Iterable[Mapping[str, Any]] | None, live: Iterable[Tracker] | None
 ) -> list[Tracker]:
-    """The trackers of a worker or caller: live ones first, and a jsonl one unless one was given.
+    """The trackers of a process: the given objects first, and a JsonlTracker unless one was given.
 
-    All but the jsonl ones are supervised, and those given by name made when the first run starts.
+    All but the JSONL trackers are supervised; those given by name are created when the first run
+    starts.
     """
     built: list[Tracker] = [_supervised(tracker) for tracker in live or ()]
     for spec in specs or ():
@@ -93,7 +119,7 @@ def build_trackers(
         if spec["type"].lower() == JSONL:
             built.append(make())
         else:
-            built.append(Supervised(str(spec["type"]), make))
+            built.append(SupervisedTracker(str(spec["type"]), make))
     if not any(isinstance(tracker, JsonlTracker) for tracker in built):
         built.append(JsonlTracker())
     return built
@@ -102,13 +128,13 @@ def build_trackers(
 def _supervised(tracker: Tracker) -> Tracker:
     if isinstance(tracker, JsonlTracker):
         return tracker
-    return Supervised(type(tracker).__name__, lambda: tracker)
+    return SupervisedTracker(type(tracker).__name__, lambda: tracker)
 
 
 def _factory(name: str) -> Callable[..., Tracker]:
     if name.lower() == JSONL:
         return JsonlTracker
-    from importlib.metadata import entry_points  # it takes a tenth of what a worker loads
+    from importlib.metadata import entry_points  # slow to import: a tenth of a worker's start
 
     known = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name.lower() not in known:

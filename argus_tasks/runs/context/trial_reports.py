@@ -1,7 +1,7 @@
-"""What a trial of a search says of itself while it runs, and hears: files, from whatever host.
+"""Intermediate reports of a trial and its pruning, exchanged by files, from any host.
 
-The trial appends a line to `reports.jsonl` in its folder for each intermediate value. Whoever
-searches reads them, and puts a file where the trial looks for one once it is given up.
+The trial appends a line to `reports.jsonl` in its folder for each intermediate value. The search
+reads them, and creates a file that the trial looks for when it prunes the trial.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from argus_tasks.runs.record.layout import REPORTS_JSONL
 
 @dataclass(frozen=True, slots=True)
 class TrialLink:
-    """How a trial hears of its end.
+    """How a trial and its search communicate.
 
     Attributes:
-        metric: the name of what it reports.
-        prune_file: there once the trial is given up; None where none ever is.
+        metric: the name of the metric that the trial reports.
+        prune_file: the file that exists once the trial is pruned; None where no trial is pruned.
     """
 
     metric: str
@@ -32,17 +32,17 @@ class TrialLink:
 
 
 class TrialSide(Protocol):
-    """A run as a trial of a search."""
+    """A run's connection to the search, where it is a trial."""
 
     @property
     def metric(self) -> str | None:
-        """What is reported; None where it is no trial."""
+        """The name of the metric that is reported; None where the run is not a trial."""
 
     def report(self, step: int, value: float) -> None:
-        """Tell an intermediate value."""
+        """Report an intermediate value."""
 
     def should_prune(self) -> bool:
-        """Whether the trial has been given up."""
+        """Whether the trial has been pruned."""
         ...
 
     def last(self) -> tuple[str, int, float] | None:
@@ -50,26 +50,26 @@ class TrialSide(Protocol):
         ...
 
     def close(self) -> None:
-        """The run has ended."""
+        """Called when the run has ended."""
 
 
 class NoSearch:
-    """The run is no trial: nobody is told, and nobody gives it up."""
+    """The connection of a run that is not a trial: reports go nowhere, and it is never pruned."""
 
     @property
     def metric(self) -> str | None:
-        """There is none."""
+        """None."""
         return None
 
     def report(self, step: int, value: float) -> None:
         """Nothing happens."""
 
     def should_prune(self) -> bool:
-        """Never."""
+        """False."""
         return False
 
     def last(self) -> tuple[str, int, float] | None:
-        """There has been none."""
+        """None."""
         return None
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class NoSearch:
 
 
 class SearchTrial:
-    """The run is a trial."""
+    """The connection of a run that is a trial."""
 
     def __init__(self, run_dir: str, link: TrialLink) -> None:
         self._path = f"{run_dir}/{REPORTS_JSONL}"
@@ -87,11 +87,11 @@ class SearchTrial:
 
     @property
     def metric(self) -> str | None:
-        """As the search says."""
+        """The search's metric."""
         return self._link.metric
 
     def report(self, step: int, value: float) -> None:
-        """Append a line, in one write."""
+        """Append a line to `reports.jsonl`, in one write call."""
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o666)
@@ -102,12 +102,12 @@ class SearchTrial:
         self._last = (self._link.metric, step, value)
 
     def should_prune(self) -> bool:
-        """Look for the file: a microsecond or two."""
+        """Look for the prune file: takes one or two microseconds."""
         file = self._link.prune_file
         return file is not None and os.access(file, os.F_OK)
 
     def last(self) -> tuple[str, int, float] | None:
-        """As this attempt has reported."""
+        """The last report of this attempt."""
         return self._last
 
     def close(self) -> None:
@@ -124,9 +124,9 @@ class ReportReader:
         self._path = f"{run_dir}/{REPORTS_JSONL}"
         self._offset = 0
 
-    def news(self) -> list[tuple[int, float]]:
-        """Step and value of each whole line since the last call; what is no report is passed
-        over."""
+    def new_reports(self) -> list[tuple[int, float]]:
+        """Step and value of each complete line since the last call; lines that are not reports are
+        left out."""
         try:
             if os.stat(self._path).st_size <= self._offset:  # noqa: PTH116 - many times a second
                 return []

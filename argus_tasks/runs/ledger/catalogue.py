@@ -1,4 +1,4 @@
-"""What lies under a results root: every run folder's record, and the newest run of each digest."""
+"""The runs under a results root: each run folder's record, and the newest run of each digest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_tasks.runs.record.layout import RUN_JSON, is_plain
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
-    """A run folder as its `run.json` tells it."""
+    """A run folder's record, read from `run.json`."""
 
     run_id: str
     run_dir: str
@@ -26,8 +26,8 @@ class KnownRun:
 
 
 def known_run(results_root: Path, run_id: str) -> KnownRun | None:
-    """The run of this id; None where its record cannot be read, or its folder is a link, or the
-    id is a path."""
+    """The run with this id; None where its record cannot be read, its folder is a symbolic link, or
+    the id is a path."""
     folder = f"{results_root}/{run_id}"
     if not is_plain(run_id) or os.path.islink(folder):  # noqa: PTH114
         return None
@@ -55,8 +55,8 @@ def _read(run_id: str, folder: str) -> KnownRun | None:
 
 
 def known_runs(results_root: Path) -> Iterator[KnownRun]:
-    """Every run under the root, oldest name first; a folder whose record is unreadable is none,
-    nor is a link."""
+    """Every run under the root, oldest name first; without folders that have no readable record,
+    and without symbolic links."""
     try:
         with os.scandir(results_root) as found:
             names = sorted(one.name for one in found if one.name[0] != "." and not one.is_symlink())
@@ -69,7 +69,7 @@ def known_runs(results_root: Path) -> Iterator[KnownRun]:
 
 
 def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
-    """For each digest the run that says how things stand: a success, else the newest one.
+    """For each digest the run that counts: one that succeeded, else the newest one.
 
     A run is newer than the one of the same digest that it names as its parent, whatever the clock
     said when they were made.
@@ -86,6 +86,6 @@ def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
 
 
 def _rank(run: KnownRun, *, followed: bool) -> tuple[bool, bool, str, str]:
-    """Names tell runs apart by the second they were made in; within it, their start does."""
+    """Run ids order runs by the second in which they were made; within one, their start does."""
     second = run.run_id.rpartition("_")[0]
     return run.status == "succeeded", not followed, second, str(run.record.get("started_at"))

@@ -1,4 +1,4 @@
-"""Files read with their checksums held against them; what is wrong is collected."""
+"""Reads files, checks their checksums, and collects what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from argus_tasks.runs.ledger.sweep_folder import TORN, line_holds
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a file, or with what the files say together."""
+    """Something wrong with a file, or a contradiction between files."""
 
     path: str
     sentence: str
@@ -22,14 +22,14 @@ class Finding:
 
 @dataclass(slots=True)
 class VerifyResult:
-    """What was looked at and found.
+    """The result of a verification.
 
     Attributes:
         findings: everything that is wrong.
-        outcomes: how the configs of the plans stand, by batch: how many of each.
-        runs: run folders that were looked into.
-        files: files whose content was compared with a checksum.
-        unchecked: run folders that no ledger knows the files of.
+        outcomes: for each batch, how many configs of its plan ended in which way.
+        runs: how many run folders were checked.
+        files: how many files were compared with a checksum.
+        unchecked: how many run folders have no checksums in a ledger.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -40,18 +40,18 @@ class VerifyResult:
 
 
 class CheckedFiles:
-    """Reads files for a verdict; one that is not there is empty."""
+    """Reads files and adds findings; a missing file counts as empty."""
 
     def __init__(self, verdict: VerifyResult) -> None:
         self._verdict = verdict
 
     def find(self, path: Path, sentence: str) -> None:
-        """Note what is wrong with a file."""
+        """Add a finding."""
         self._verdict.findings.append(Finding(os.fspath(path), sentence))
 
     def lines(self, path: Path) -> Iterator[dict[str, Any]]:
-        """A file's lines whose checksum is right; of the others, all are told but those that a
-        crash tore off: at the file's end, or before the line in which the next session says so.
+        """The lines whose checksum is right. Each other line is a finding, except one that a crash
+        cut short: at the file's end, or before the line in which the next session records that.
         """
         data = self._bytes(path)
         if data is None:
@@ -78,7 +78,7 @@ class CheckedFiles:
         try:
             return json.loads(text)
         except ValueError:
-            self.find(path, "is not whole JSON")
+            self.find(path, "is not complete JSON")
             return None
 
     def text(self, path: Path) -> str | None:

@@ -1,10 +1,10 @@
-"""Who is to run a config: a claim is a file a digest under `.sweep/claims/`.
+"""Claims: which session runs a config. A claim is a file for each digest under `.sweep/claims/`.
 
-It is written whole beside and put in place by `link()`, which one of many wins, on network disks
-too. Where the file system has no links (exFAT, many drives in the cloud), it is made in place, by a
-create that fails where the file is there; one that is read before it is whole is nobody's, and
-stands for 15 minutes. A claim outlives whoever is killed; a dead owner's is taken over by renaming
-it away first.
+A claim is written to a temporary file and put in place by `link()`, which only one of several
+processes can do, also on a network disk. Where the file system has no hard links (exFAT, many cloud
+drives), it is created in place with O_EXCL; one that is read before it is complete has no owner and
+holds for 15 minutes. A claim outlives a killed owner; a dead owner's claim is taken over by
+renaming it away first.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from argus_tasks.runs.ledger.sweep_folder import checked_line, is_gone
 from argus_tasks.runs.record.layout import CLAIMS_FOLDER, STARTS_JSONL, SWEEP_FOLDER, is_plain
 
 RENEW_S = 60.0
-"""How often an owner touches its claims, for those who watch from other hosts."""
+"""Seconds between an owner's updates of its claims' times, which other hosts look at."""
 DEAD_AFTER_S = 900.0
-"""After so long untouched, another host's claim is a dead one's."""
+"""Seconds without an update after which the owner of another host's claim counts as dead."""
 
 _OWNER_KEYS = ("host", "boot_id", "pid_namespace", "pid", "pid_started")
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK})
 _TAKE_OVER = ".take-over"
-# Those who claim in this process: a claim of a closed one is dead though its process lives.
+# The open claimants of this process: a claim of a closed one is dead though its process lives.
 _here: set[str] = set()
 
 log = logging.getLogger("argus_tasks")
@@ -44,7 +44,7 @@ log = logging.getLogger("argus_tasks")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim as its file has it; `owner` is a `this_process()`."""
+    """The content of a claim's file; `owner` is the result of `this_process()`."""
 
     path: str
     digest: str
@@ -53,8 +53,8 @@ class Claim:
     claimant: str
     owner: Mapping[str, Any]
 
-    def stands(self) -> bool:
-        """Whether the file still says this; where it cannot be read, it is taken to."""
+    def is_current(self) -> bool:
+        """Whether the file still holds this claim; also True where the file cannot be read."""
         try:
             said = read_json(self.path)
         except FileNotFoundError:
@@ -86,19 +86,23 @@ class Claims:
         self._lock = threading.Lock()
 
     def open(self) -> None:
-        """Make the folder; claims that this process has left open before are dead from now on."""
+        """Create the folder; earlier claims that this process left open count as dead from now
+        on."""
         os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103
         _here.add(self._claimant)
         now = self._now()
-        for name in os.listdir(self._folder):  # noqa: PTH208 - what the killed have left half made
+        for name in os.listdir(self._folder):  # noqa: PTH208 - temporary files of killed processes
             path = f"{self._folder}/{name}"
             if name.startswith((".claimant-", ".dead-")) and now - _touched(path) > DEAD_AFTER_S:
                 with suppress(FileNotFoundError):
                     os.unlink(path)  # noqa: PTH108
 
     def take(self, digest: str, run_id: str) -> Claim | None:
-        """Claim a digest for a run; None where somebody who may live has it, and at once the same
-        claim where it is ours already."""
+        """Claim a digest for a run.
+
+        Returns the claim, also where this session already has it; None where another session that
+        may be alive has it.
+        """
         with self._lock:
             if digest in self._mine:
                 return self._mine[digest]
@@ -125,27 +129,27 @@ class Claims:
             return claim
 
     def mine(self, digest: str) -> Claim | None:
-        """The claim that this session has taken of a digest."""
+        """This session's claim of a digest; None where it has none."""
         return self._mine.get(digest)
 
     def taken_over(self, digest: str) -> Claim | None:
-        """The dead owner's claim that stood where ours is now."""
+        """The dead owner's claim that this session's claim of a digest has replaced."""
         return self._taken_over.get(digest)
 
     def give_back(self, digest: str) -> None:
-        """Let a digest go; one that another has taken over stays."""
+        """Release the claim of a digest; a claim that another session has taken over stays."""
         with self._lock:
             claim = self._mine.pop(digest, None)
-            if claim is not None and claim.stands():
+            if claim is not None and claim.is_current():
                 with suppress(FileNotFoundError):
                     os.unlink(claim.path)  # noqa: PTH108
 
     def renew(self) -> list[Claim]:
-        """Touch what is ours; returns the claims that others have taken over."""
+        """Update the times of this session's claims; returns those that others have taken over."""
         with self._lock:
             lost = []
             for claim in self._mine.values():
-                if claim.stands():
+                if claim.is_current():
                     with suppress(OSError):
                         os.utime(claim.path)
                 else:
@@ -153,20 +157,20 @@ class Claims:
             return lost
 
     def close(self) -> None:
-        """Let everything go."""
+        """Release all claims of this session."""
         for digest in list(self._mine):
             with suppress(OSError):
                 self.give_back(digest)
         _here.discard(self._claimant)
 
     def is_dead(self, claim: Claim) -> bool:
-        """Whether a claim's owner is known to be no more."""
+        """Whether a claim's owner is known to be dead."""
         return _known_dead(claim) or (
             not shares_pid_space(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
         )
 
     def _now(self) -> float:
-        """The file system's own time, in seconds: that of a file that is touched now."""
+        """The file system's own time, in seconds: the time of a file that is written now."""
         probe = f"{self._beside}-clock"
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
         try:
@@ -176,7 +180,7 @@ class Claims:
             os.unlink(probe)  # noqa: PTH108
 
     def _put(self, claim: Claim) -> bool:
-        """Put the claim in place; False where one stands there."""
+        """Put the claim in place; False where there is one already."""
         try:
             if self._links:
                 os.link(self._beside, claim.path)
@@ -193,7 +197,7 @@ class Claims:
         return True
 
     def _put_away(self, path: str) -> None:
-        """Remove a dead owner's claim. Only who has the lock does, so a live one is never met."""
+        """Remove a dead owner's claim, under a lock: so nobody removes a claim made meanwhile."""
         with locked(f"{self._folder}/{_TAKE_OVER}"):
             found = read_claim(path)
             if found is not None and self.is_dead(found):
@@ -202,7 +206,7 @@ class Claims:
 
 
 def _write(path: str, claim: Claim) -> None:
-    """A new file each time: one that is linked must never be written again."""
+    """Write the claim to a new file: a file that is linked must never be written again."""
     text = checked_line(
         {
             **{key: claim.owner.get(key) for key in _OWNER_KEYS},
@@ -231,19 +235,19 @@ def _remove(path: str, who: str) -> None:
 
 
 def claims_folder(results_root: Path) -> str:
-    """Where the claims of a results root lie."""
+    """The folder of the claims of a results root."""
     return f"{results_root}/{SWEEP_FOLDER}/{CLAIMS_FOLDER}"
 
 
 def shared_files(results_root: Path) -> list[str]:
-    """What every session writes to, whose ever it is."""
+    """The files and folders that sessions of all users write to."""
     claims = claims_folder(results_root)
     starts = f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}"
     return [os.fspath(results_root), claims, f"{claims}/{_TAKE_OVER}", starts]
 
 
 def read_claim(path: str) -> Claim | None:
-    """The claim of a file; None where there is none. One that does not parse has no owner."""
+    """The claim in a file; None where there is no file. A damaged one has no owner."""
     try:
         return _read(path)
     except FileNotFoundError:
@@ -252,7 +256,7 @@ def read_claim(path: str) -> Claim | None:
         return Claim(path, os.path.basename(path), "", "", "", {})  # noqa: PTH119
 
 
-def standing_claims(results_root: Path) -> list[Claim]:
+def read_claims(results_root: Path) -> list[Claim]:
     """Every claim under a results root."""
     folder = claims_folder(results_root)
     try:
@@ -264,14 +268,14 @@ def standing_claims(results_root: Path) -> list[Claim]:
 
 
 def seems_dead(claim: Claim) -> bool:
-    """Whether a claim's owner is no more; another host's by this host's clock."""
+    """Whether a claim's owner is dead; for another host's claim, by this host's clock."""
     return _known_dead(claim) or (
         not shares_pid_space(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
     )
 
 
 def release(claim: Claim) -> None:
-    """Free a claim by hand, whoever has it."""
+    """Free a claim, whoever has it."""
     _remove(claim.path, new_batch_id("release"))
 
 

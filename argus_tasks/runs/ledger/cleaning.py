@@ -1,4 +1,4 @@
-"""Taking run folders away: which ones, and so that a crash leaves none half there."""
+"""Deleting run folders: which ones, and in a way that a crash leaves none half deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import append_line, read_json
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
-from argus_tasks.runs.ledger.claims import seems_dead, standing_claims
+from argus_tasks.runs.ledger.claims import read_claims, seems_dead
 from argus_tasks.runs.ledger.sweep_folder import REMOVED, checked_line, is_gone
 from argus_tasks.runs.record.layout import (
     LEDGER_JSONL,
@@ -25,12 +25,12 @@ from argus_tasks.runs.record.layout import (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which runs are to go: those that fit all that is given.
+class RunFilter:
+    """Which runs to delete: those that match all conditions.
 
     Attributes:
-        statuses: failed, skipped, succeeded; empty: any.
-        older_than: ended so long ago, at least.
+        statuses: failed, skipped, succeeded or running; empty for any.
+        older_than: the run ended at least this long ago.
         metric: a name in `metrics.json`, for `above` and `below`.
         above: the metric is greater.
         below: the metric is less.
@@ -42,8 +42,8 @@ class Wanted:
     above: float | None = None
     below: float | None = None
 
-    def fits(self, run: KnownRun, now: datetime) -> bool:
-        """Whether a run that has ended is one of them."""
+    def matches(self, run: KnownRun, now: datetime) -> bool:
+        """Whether a run that has ended matches."""
         if self.statuses and run.status not in self.statuses:
             return False
         if self.older_than is not None and not _ended_before(run, now - self.older_than):
@@ -58,9 +58,9 @@ class Wanted:
         )
 
 
-def removable(results_root: Path, wanted: Wanted) -> list[KnownRun]:
-    """The runs that fit, and that neither run nor are claimed by anybody who may live."""
-    held = [claim for claim in standing_claims(results_root) if not seems_dead(claim)]
+def removable(results_root: Path, wanted: RunFilter) -> list[KnownRun]:
+    """The runs that match and are neither running nor claimed by a process that may be alive."""
+    held = [claim for claim in read_claims(results_root) if not seems_dead(claim)]
     digests, run_ids = {claim.digest for claim in held}, {claim.run_id for claim in held}
     now = utc_now()
     return [
@@ -69,12 +69,12 @@ def removable(results_root: Path, wanted: Wanted) -> list[KnownRun]:
         if not _lives(results_root, run)
         and run.digest not in digests
         and run.run_id not in run_ids
-        and wanted.fits(run, now)
+        and wanted.matches(run, now)
     ]
 
 
 def size_of(run: KnownRun) -> int:
-    """The bytes of its files."""
+    """The size of the run's files, in bytes."""
     total = 0
     for folder, _, names in os.walk(run.run_dir):
         for name in names:
@@ -84,7 +84,7 @@ def size_of(run: KnownRun) -> int:
 
 
 def remove(results_root: Path, run: KnownRun) -> None:
-    """Take a run away: out of the results root at once, then off the disk; its ledger says so.
+    """Delete a run: move its folder out of the results root, record it in the ledger, delete it.
 
     Errors: OSError.
     """
@@ -98,7 +98,7 @@ def remove(results_root: Path, run: KnownRun) -> None:
         facts = {"at": at, "digest": run.digest, "run_id": run.run_id, "event": REMOVED}
         append_line(ledger, checked_line({**facts, "status": run.status}))
     shutil.rmtree(away / run.run_id)
-    with suppress(OSError):  # another one may be at it, too
+    with suppress(OSError):  # another process may be using it, too
         away.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""What the ledgers of a results root say of each run: its attempts, their ends, its last word."""
+"""The runs as the ledgers of a results root record them: attempts, their ends, the last line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from argus_tasks.runs.ledger.sweep_folder import REMOVED
 
 ENDS = ("ended", "closed")
-"""The events of an attempt's end; `closed` is the second, where its folder could be told later."""
+"""The events of an attempt's end; `closed` is a second one, written once the folder could be
+closed."""
 
 
 @dataclass(slots=True)
@@ -25,13 +26,13 @@ class Attempt:
 
 @dataclass(slots=True)
 class LedgerRun:
-    """A run, as its lines in all ledgers tell it.
+    """A run, by its lines in all ledgers.
 
     Attributes:
         digest: SHA-256 of experiment and config.
-        attempts: in the order of their lines.
-        last: the line that says how it stands now.
-        removed: a line says that its folder was deleted.
+        attempts: its attempts, in the order of their lines.
+        last: the line with its current status.
+        removed: True where a line records that its folder was deleted.
     """
 
     digest: str | None
@@ -43,16 +44,17 @@ class LedgerRun:
 
     @property
     def over(self) -> bool:
-        """Its last attempt has ended."""
+        """Whether its last attempt has ended."""
         return self.last.get("event") in ENDS
 
     @property
     def session(self) -> str:
-        """The session that has started it last."""
+        """The session that started its last attempt."""
         return self.attempts[-1].session if self.attempts else ""
 
-    def take_in(self, batch_id: str, fact: Mapping[str, Any]) -> str | None:
-        """Take in the next line about it; what is wrong with that line, where something is."""
+    def add_line(self, batch_id: str, fact: Mapping[str, Any]) -> str | None:
+        """Add the next line about the run. Returns what is wrong with the line; None where nothing
+        is."""
         event, number = fact.get("event"), int(fact.get("attempt") or 1)
         wrong = None
         if event == REMOVED:
@@ -74,17 +76,18 @@ class LedgerRun:
             self._ends[number] = str(fact.get("at"))
         else:
             return f"a line of {fact.get('run_id')} says {event!r}"
-        # One that was taken over has lines in two ledgers: attempts say which is the last.
+        # A run that was taken over has lines in two ledgers: the attempt number says which is the
+        # last.
         rank = (number, event != "started")
         if rank >= self._rank:
             self._rank, self.last = rank, dict(fact)
         return wrong
 
     def wrong_attempts(self, run_id: str, closed_sessions: set[str]) -> Iterator[tuple[str, str]]:
-        """What is wrong with its attempts, all lines read: the batch, and a sentence.
+        """What is wrong with its attempts, once all lines are read: batch ids and sentences.
 
-        Each has its end once its session has, none is there twice in one session, and none beside
-        another of another batch.
+        An attempt must have ended where its session has; a session must not start it twice; and
+        attempts of two batches must not overlap.
         """
         seen: set[tuple[str, int]] = set()
         self.attempts.sort(key=lambda attempt: attempt.number)

@@ -1,9 +1,8 @@
-"""What a batch's monitor has been told: `.sweep/<batch_id>/monitor.jsonl`, a line each end.
+"""`.sweep/<batch_id>/monitor.jsonl`: which ends of jobs and batches have been sent to the monitor.
 
-The lines have checksums as the ledger's have.
-
-A line is written after its event is on the disk. So what has a line was told; what has none is told
-by the next session. Without a monitor there is no such file.
+A line is written after its event is in the outbox. An end that has no line is sent by the next
+session. The lines have checksums, as the ledger's lines do. Without a monitor there is no such
+file.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ MONITOR_JSONL = "monitor.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class ToldEnd:
-    """The end of a job that the monitor was told of."""
+class JobEnd:
+    """The end of a job, as it was sent to the monitor."""
 
     name: str
     attempt: int
@@ -32,24 +31,24 @@ class ToldEnd:
 
 
 @dataclass(slots=True)
-class ToldSoFar:
-    """What the monitor knows of the batch that was told of last.
+class MonitorState:
+    """What has been sent to the monitor about the last batch.
 
     Attributes:
-        batch_id: its id on the monitor; None where nothing was told ever.
+        batch_id: its id on the monitor; None where nothing was ever sent.
         closed: done or failed; None where it is open.
-        sessions: the sweep's sessions that told of it.
-        ends: by run id, the last end that was told.
+        sessions: the sweep's sessions that have opened it.
+        ends: by run id, the last end that was sent.
     """
 
     batch_id: str | None = None
     closed: str | None = None
     sessions: set[str] = field(default_factory=set)
-    ends: dict[str, ToldEnd] = field(default_factory=dict)
+    ends: dict[str, JobEnd] = field(default_factory=dict)
 
 
-class ToldFile:
-    """The file of one batch; made by the first line."""
+class MonitorJournal:
+    """The journal file of one batch; the first line creates it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = os.fspath(folder / MONITOR_JSONL)
@@ -57,49 +56,49 @@ class ToldFile:
         self._lock = threading.Lock()
 
     def opened(self, batch_id: str, session: str) -> None:
-        """The batch is open, under this id."""
+        """Record that the batch was opened on the monitor under this id."""
         self._append(event="opened", batch_id=batch_id, session=session)
 
-    def ended(self, run_id: str, end: ToldEnd) -> None:
-        """A job has ended."""
+    def ended(self, run_id: str, end: JobEnd) -> None:
+        """Record that a job's end was sent."""
         self._append(
             event="ended", run_id=run_id, name=end.name, attempt=end.attempt, failed=end.failed
         )
 
     def closed(self, batch_id: str, how: str) -> None:
-        """The batch is closed: done or failed. The last line of a session."""
+        """Record that the batch was closed as done or failed: the last line of a session."""
         self._append(event="closed", batch_id=batch_id, how=how)
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def read(self) -> ToldSoFar:
-        """What was told so far."""
-        told = ToldSoFar()
+    def read(self) -> MonitorState:
+        """What has been sent so far."""
+        sent = MonitorState()
         with suppress(OSError):
             for line in read_json_lines(self._path):
                 event = line.get("event")
                 if event == "opened":
-                    if line.get("batch_id") != told.batch_id:
-                        told = ToldSoFar(batch_id=str(line.get("batch_id")))
-                    told.closed = None
-                    told.sessions.add(str(line.get("session")))
+                    if line.get("batch_id") != sent.batch_id:
+                        sent = MonitorState(batch_id=str(line.get("batch_id")))
+                    sent.closed = None
+                    sent.sessions.add(str(line.get("session")))
                 elif event == "closed":
-                    told.closed = str(line.get("how"))
+                    sent.closed = str(line.get("how"))
                 elif event == "ended":
-                    told.ends[str(line["run_id"])] = ToldEnd(
+                    sent.ends[str(line["run_id"])] = JobEnd(
                         str(line.get("name")), int(line["attempt"]), bool(line.get("failed"))
                     )
-        return told
+        return sent
 
     def _append(self, **facts: Any) -> None:
         line = checked_line({"at": utc_now_iso(), **facts}) + "\n"
-        # On a full disk a line may be missing: the next session then tells again.
+        # On a full disk a line may be missing: the next session then sends the event again.
         with self._lock, suppress(OSError):
             if self._descriptor < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC

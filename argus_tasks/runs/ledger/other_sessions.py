@@ -1,7 +1,6 @@
-"""What other sessions have done under a results root since this one looked: read off their ledgers.
+"""Reads from the ledgers what other sessions have run since this session made its plan.
 
-A plan is as old as its look at the run folders. Whoever claims a config afterwards asks here
-whether somebody has run it in the meantime.
+A session that claims a config asks here whether another one has run it in the meantime.
 """
 
 from __future__ import annotations
@@ -19,13 +18,15 @@ from argus_tasks.runs.record.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOL
 
 @dataclass(slots=True)
 class _Tail:
-    """How far a file has been read, whole lines only."""
+    """A file that is read line by line as it grows; `read` is the offset after the last whole
+    line."""
 
     path: str
     read: int = 0
 
     def lines(self) -> list[dict[str, Any]]:
-        """The lines that are new. The file is opened each time: a network disk then looks anew."""
+        """The new lines. The file is opened each time, for a network disk shows new content only
+        then."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -49,10 +50,10 @@ class _Tail:
 
 
 class Neighbours:
-    """The other batches of a results root, from the moment this is made; not for many threads.
+    """What other batches of a results root do after this object is made. Not thread-safe.
 
-    Sessions note their start in `.sweep/starts.jsonl`, so that nothing but that file needs to be
-    looked at while nobody else is there.
+    Sessions record their start in `.sweep/starts.jsonl`, so only that file is read while no other
+    session runs.
     """
 
     def __init__(self, results_root: Path) -> None:
@@ -71,7 +72,8 @@ class Neighbours:
                 self._watched.add(folder.batch_id)
 
     def note_start(self, batch_id: str) -> None:
-        """Tell the others that a session of this batch starts, which is no neighbour of its own.
+        """Record the start of a session of this batch, for the other sessions; its own batch is
+        ignored.
 
         Errors: OSError.
         """
@@ -92,7 +94,8 @@ class Neighbours:
             os.close(descriptor)
 
     def last_run(self, digest: str) -> str | None:
-        """The run id that others last started or ended for a digest since this was made."""
+        """The run of a digest that another session last started or ended since this object was
+        made."""
         for line in self._starts.lines():
             batch_id = line.get("batch_id")
             if is_plain(batch_id) and batch_id != self._batch_id:

@@ -1,4 +1,4 @@
-"""Whether each config of a batch's plan has one outcome, or a reason why it has none."""
+"""Checks that each config of a batch's plan has one outcome, or a reason why it has none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from argus_tasks.runs.record.layout import FAILED, PLAN_JSONL, RUNNING, SKIPPED,
 
 
 class PlanCheck:
-    """Holds plans against what the ledgers and the folders say of the runs.
+    """Compares plans with the runs in ledgers and run folders.
 
     Args:
-        files: where what is wrong is noted.
-        runs: what the ledgers say, by run id.
-        statuses: what the folders say, by run id.
-        live_sessions: the sessions that run.
+        files: collects the findings.
+        runs: the runs of the ledgers, by run id.
+        statuses: the statuses in the run folders, by run id.
+        live_sessions: ids of the running sessions.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class PlanCheck:
         self._live_sessions = live_sessions
 
     def check(self, folder: SweepFolder, sessions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """How many configs of the batch's plan stand how."""
+        """How many configs of the batch's plan ended in which way."""
         by_digest: dict[str, list[str]] = {}
         for run_id, run in self._runs.items():
             if run.digest:
@@ -67,8 +67,8 @@ class PlanCheck:
         sessions: Sequence[Mapping[str, Any]],
         counts: dict[str, int],
     ) -> None:
-        """A search's plan grows while it runs: it has every trial that was run, and all there are
-        to be, or a reason why not."""
+        """Check a search's plan, which grows while it runs: it must have every trial that was run,
+        and all trials of the search, or a reason why not."""
         searches = {each.get("id") for each in sessions if _trials_of(each)}
         session = (sessions or [{}])[-1]
         ran = {
@@ -95,7 +95,7 @@ class PlanCheck:
         counts[word or "lost"] = counts.get(word or "lost", 0) + left
 
     def _outcome(self, run_ids: list[str]) -> str | None:
-        """The word of a config's runs: of a success, else of the newest."""
+        """The outcome of a config's runs: of one that succeeded, else of the newest."""
         words = [self._word(run_id) for run_id in sorted(run_ids)]
         known = [word for word in words if word is not None]
         if SUCCEEDED in known:
@@ -118,7 +118,7 @@ class PlanCheck:
 
 
 def _trials_of(session: Mapping[str, Any]) -> int:
-    """How many trials the session's search was to have; 0 where it was none."""
+    """The number of trials of the session's search; 0 where it is not a search."""
     recipe = session.get("recipe")
     search = recipe.get("search") if isinstance(recipe, Mapping) else None
     return int(search.get("trials") or 0) if isinstance(search, Mapping) else 0

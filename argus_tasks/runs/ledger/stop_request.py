@@ -1,4 +1,4 @@
-"""Asking a running sweep to stop, from wherever its results root is seen: a file in its folder."""
+"""A request to stop a running sweep: a file in its batch folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from argus_tasks.runs.record.layout import STOP_FILE
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Who asks, and whether running experiments get no time to end."""
+    """Who asks; `now`: running experiments get no time to end."""
 
     who: str
     now: bool
 
 
 def request_stop(folder: str, who: str, *, now: bool) -> None:
-    """Ask the session of this batch folder to stop; it takes the file away when it has heard.
+    """Ask the session of this batch folder to stop; it deletes the file when it has read it.
 
     Errors: OSError.
     """
@@ -29,12 +29,12 @@ def request_stop(folder: str, who: str, *, now: bool) -> None:
 
 
 def stop_is_requested(folder: str) -> bool:
-    """Whether a request stands that nobody has heard yet."""
+    """Whether there is a request that no session has read yet."""
     return os.path.exists(f"{folder}/{STOP_FILE}")  # noqa: PTH110
 
 
 def take_stop_request(folder: str) -> StopRequest | None:
-    """Hear a request: the file is gone then. None where there is none."""
+    """Read a request and delete its file; None where there is none."""
     path = f"{folder}/{STOP_FILE}"
     try:
         said = read_json(path)

@@ -1,4 +1,4 @@
-"""What a sweep came to."""
+"""The counts at a sweep's end, and the exceptions that carry them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from argus_tasks.base.errors import ArgusTasksError
 
 @dataclass(slots=True)
 class RunSummary:
-    """What a sweep came to, counted in configs.
+    """How many configs of a sweep succeeded, failed, were skipped or not started.
+
+    Example:
+        >>> from argus_tasks import RunSummary
+        >>> summary = RunSummary(total=3, succeeded=2, failed=1, skipped=0, duration_sec=8.5)
+        >>> summary.ok
+        False
+        >>> summary.sentence()
+        '2 of 3 succeeded, 1 failed'
 
     Attributes:
-        total: every config of the sweep.
-        succeeded: those that succeeded, now or (`reused`) in an earlier session.
-        failed: those whose last attempt failed; the stopped ones among them.
-        skipped: those that raised `SkipRun`.
+        total: all configs of the sweep.
+        succeeded: configs that succeeded, now or (`reused`) in an earlier session.
+        failed: configs whose last attempt failed or was stopped.
+        skipped: configs whose experiment raised `SkipRun`, and trials that were pruned.
         duration_sec: wall-clock seconds of this session.
-        failed_run_ids: the folders' names of the failed ones.
+        failed_run_ids: run ids (which are folder names) of the failed configs.
         reused: how many of `succeeded` had succeeded before and were not run again.
-        not_started: those that a stop, or the breaker, left without a try.
-        stopped: how many of `failed` were ended by a stop; the next start takes them up.
-        unmirrored: task runs that Prefect's server could not be made to know.
-        held: how many of `not_started` the breaker has held back.
-        stopped_by: the rule that stopped the sweep (`max_failures`); empty where none has.
-        reasons: a line for that rule, and one for each value that the breaker holds back.
+        not_started: configs that were never tried, because of a stop or of the breaker.
+        stopped: how many of `failed` were ended by a stop; the next start resumes them.
+        unmirrored: task runs whose end Prefect's server could not be made to record.
+        held: how many of `not_started` the breaker has left unstarted.
+        stopped_by: the rule that stopped the sweep (such as `max_failures`); empty where none has.
+        reasons: a line for that rule, and a line for each value that the breaker has stopped.
     """
 
     total: int
@@ -48,11 +56,19 @@ class RunSummary:
         return self.succeeded + self.skipped == self.total
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary as a dict."""
+        """The summary as a dict.
+
+        Returns:
+            Every attribute by its name.
+        """
         return asdict(self)
 
     def sentence(self) -> str:
-        """The summary in one line: `21 of 24 succeeded (4 reused), 3 failed`."""
+        """The summary in one line.
+
+        Returns:
+            A text such as `21 of 24 succeeded (4 reused), 3 failed`.
+        """
         reused = f" ({self.reused} reused)" if self.reused else ""
         parts = [f"{self.succeeded} of {self.total} succeeded{reused}"]
         if self.failed - self.stopped:
@@ -70,7 +86,11 @@ class RunSummary:
 
 
 class SweepFailed(ArgusTasksError):
-    """Some configs of a sweep failed; `summary` says what it came to."""
+    """Some configs of a sweep failed; raised by `sweep_flow(..., raise_on_failure=True)`.
+
+    Attributes:
+        summary: the counts of the sweep.
+    """
 
     def __init__(self, summary: RunSummary) -> None:
         super().__init__(summary.sentence())
@@ -78,13 +98,14 @@ class SweepFailed(ArgusTasksError):
 
 
 class SweepStopped(KeyboardInterrupt):
-    """A sweep was stopped before its end, and all is settled; `summary` says what it came to.
+    """A sweep was stopped before its end; every run and the batch have been recorded.
 
     It is a KeyboardInterrupt, so that a script that is interrupted does not go on.
 
     Attributes:
-        summary: what it came to.
-        signal: the signal that stopped it (SIGINT, SIGTERM, SIGHUP); None where none did.
+        summary: the counts of the sweep.
+        signal: the signal that stopped it (SIGINT, SIGTERM, SIGHUP); None after a cancel, the
+            monitor's stop button or `argus-tasks stop`.
     """
 
     def __init__(self, by: str, summary: RunSummary, signal: int | None = None) -> None:

@@ -1,6 +1,6 @@
-"""What belongs to a whole sweep: `.sweep/<batch_id>/` with `sweep.json`, the plan and the ledger.
+"""A batch's folder `.sweep/<batch_id>/`: `sweep.json`, the plan and the ledger.
 
-The ledger is append only, a line a fact, each with a checksum of its own.
+The ledger is append-only: each line is one event with its own checksum.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from argus_tasks.runs.record.layout import (
 
 SWEEP_SCHEMA_VERSION = 1
 REMOVED = "removed"
-"""The event of a line that says that a run's folder was deleted by somebody."""
+"""The event of a ledger line that records the deletion of a run folder."""
 TORN = "torn"
-"""The event of a line that says that the one before was torn off by a crash."""
+"""The event of a ledger line that records that a crash cut the line before it short."""
 
 _RESERVE_BYTES = 1 << 17
 _STATE_LOCK = "sweep.lock"
@@ -57,7 +57,7 @@ log = logging.getLogger("argus_tasks")
 
 @dataclass(frozen=True, slots=True)
 class SweepIdentity:
-    """What makes two starts the same sweep on one results root."""
+    """What makes two starts the same sweep under one results root."""
 
     project: str
     name: str
@@ -65,7 +65,7 @@ class SweepIdentity:
 
 
 class SweepFolder:
-    """`.sweep/<batch_id>/` of one batch; made by the first write."""
+    """The folder `.sweep/<batch_id>/` of one batch; the first write creates it."""
 
     def __init__(self, results_root: Path, batch_id: str) -> None:
         self.batch_id = batch_id
@@ -74,14 +74,14 @@ class SweepFolder:
         self._alone = ProcessLock(str(self.path / _BATCH_LOCK))
         self._session = ""
         self._unwritten = b""
-        self._told = False
+        self._reported = False
         self._reserve = self.path / "reserve"
         self._lock = threading.Lock()
 
     def take(self) -> None:
-        """Have the batch for this process, until `close` or its death.
+        """Lock the batch for this process, until `close` or the process ends.
 
-        Errors: BadInput where another process of this host has it.
+        Errors: BadInput where another process of this host has locked it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._alone.take():
@@ -99,8 +99,10 @@ class SweepFolder:
         created_by: str,
         recipe: Mapping[str, Any] | None = None,
     ) -> str:
-        """Note in `sweep.json` that a session starts, and how it is run (`recipe`, JSON); returns
-        the session's id."""
+        """Record in `sweep.json` that a session starts, and its saved request (`recipe`, JSON).
+
+        Returns the session's id.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         session = self._session = new_batch_id("session")
         with self._changing_state():
@@ -129,7 +131,7 @@ class SweepFolder:
             self._write_state(state)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o666)
-        self._keep_room()
+        self._reserve_space()
         end = os.lseek(self._ledger, 0, os.SEEK_END)
         if end and os.pread(self._ledger, 1, end - 1) != b"\n":
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
@@ -137,12 +139,12 @@ class SweepFolder:
         return session
 
     def close_session(self, session: str, how: str, reasons: Sequence[str] = ()) -> None:
-        """Note in `sweep.json` how a session ended, and which rules had it end so; on a full disk,
-        only the log has it."""
+        """Record in `sweep.json` how a session ended, and which rules stopped it. On a full disk it
+        is only logged."""
         self.note_session(session, closed_at=utc_now_iso(), how=how, reasons=list(reasons))
 
     def note_session(self, session: str, **facts: Any) -> None:
-        """Note facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server
+        """Record facts of a session in `sweep.json`: `flow_run` is its flow run on a Prefect server
         (`id`, `server`, and `mirrored`: whether that server is known to agree with the ledger)."""
         try:
             with self._changing_state():
@@ -171,7 +173,7 @@ class SweepFolder:
         append_line(self.path / PLAN_JSONL, checked_line(plain))
 
     def sessions(self) -> list[dict[str, Any]]:
-        """The batch's sessions so far, as `sweep.json` has them."""
+        """The batch's sessions, from `sweep.json`."""
         state = self.state()
         return list(state["sessions"]) if state else []
 
@@ -181,7 +183,7 @@ class SweepFolder:
         return bool(session.get("closed_at")) or is_gone(root, self.batch_id, process)
 
     def facts(self) -> Iterator[dict[str, Any]]:
-        """The ledger's lines, those of all sessions; one whose run id is a path is passed over."""
+        """The ledger's lines of all sessions; a line whose run id is a path is left out."""
         for line in read_json_lines(self.path / LEDGER_JSONL):
             if isinstance(line, dict) and is_plain(line.get("run_id", "none")):
                 yield line
@@ -193,19 +195,20 @@ class SweepFolder:
     def plan(self) -> Iterator[dict[str, Any]]:
         """The configs of the batch's last session: index, digest, job_id, config.
 
-        Errors: BadInput where they hold secrets, and are another user's.
+        Errors: BadInput where the plan holds secrets and belongs to another user.
         """
         try:
             yield from read_json_lines(self.path / PLAN_JSONL)
         except PermissionError:
             raise BadInput(
-                f"{self.path / PLAN_JSONL} is for its owner to read: its configs hold secrets."
+                f"{self.path / PLAN_JSONL} can be read by its owner only, because its configs"
+                " hold secrets."
             ) from None
 
     def note(self, **facts: Any) -> None:
-        """Append a fact to the open session's ledger: one line, one write call.
+        """Append an event to the ledger of the open session: one line, one write call.
 
-        What finds no room on the disk is written with the next fact, or at the end.
+        A line that does not fit on a full disk is written with the next one, or at the end.
         """
         if self._ledger is None:
             return
@@ -214,8 +217,8 @@ class SweepFolder:
             self._unwritten += line.encode()
             self._write()
 
-    def make_room(self) -> None:
-        """Nothing runs any more: give back the room that was kept for what is still to be said."""
+    def free_reserved_space(self) -> None:
+        """Free the disk space that was reserved for the last lines; call it when no run is left."""
         with self._lock:
             if self._ledger is not None:
                 self._reserve.unlink(missing_ok=True)
@@ -231,8 +234,7 @@ class SweepFolder:
         self._alone.give_back()
 
     def open_attempts(self) -> dict[str, dict[str, Any]]:
-        """The attempts that have started and, as far as this ledger knows, not ended: the line of
-        the start, by run id."""
+        """The attempts that have started and not ended, by this ledger: run id and start line."""
         found: dict[str, dict[str, Any]] = {}
         for fact in self.facts():
             if fact.get("event") == "started":
@@ -242,8 +244,10 @@ class SweepFolder:
         return found
 
     def _changing_state(self) -> AbstractContextManager[None]:
-        """Hold this around reading `sweep.json` to change it: other sessions, and who repairs past
-        ones, change it too. Errors: OSError."""
+        """The lock for changing `sweep.json`, which other sessions and repairs change, too.
+
+        Errors: OSError.
+        """
         return locked(str(self.path / _STATE_LOCK))
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
@@ -256,14 +260,14 @@ class SweepFolder:
         try:
             while self._unwritten:
                 self._unwritten = self._unwritten[os.write(self._ledger, self._unwritten) :]
-            self._told = False
+            self._reported = False
         except OSError as error:
-            if not self._told:
-                self._told = True
+            if not self._reported:
+                self._reported = True
                 log.warning("%s/%s cannot be written yet: %s", self.path, LEDGER_JSONL, error)
 
-    def _keep_room(self) -> None:
-        """On a disk that runs full the session's last words must find some."""
+    def _reserve_space(self) -> None:
+        """Reserve disk space, so that the last lines can be written when the disk is full."""
         with suppress(OSError):
             descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
             try:
@@ -275,7 +279,7 @@ class SweepFolder:
                 os.close(descriptor)
 
     def state(self) -> dict[str, Any] | None:
-        """`sweep.json`; None where there is none that can be read."""
+        """The content of `sweep.json`; None where it is missing or unreadable."""
         try:
             state = read_json(self.path / SWEEP_JSON)
         except (OSError, ValueError):
@@ -284,9 +288,10 @@ class SweepFolder:
 
 
 def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bool:
-    """Whether a process that had a batch is known to be no more.
+    """Whether the process that ran a batch is known to have ended.
 
-    Of another container on this machine, whose pids say nothing here, the batch's lock tells.
+    A process in another container of this machine is checked by the batch's lock, for its pid means
+    nothing here.
     """
     return is_dead(process) or (
         process.get("boot_id") == boot_id() is not None
@@ -297,7 +302,7 @@ def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bo
 
 
 def _is_private(line: Mapping[str, Any]) -> bool:
-    """Whether a line of the plan is for its owner only: its config holds secrets."""
+    """Whether a line of the plan may be read by its owner only: its config holds secrets."""
     return holds_secrets(line.get("config"))
 
 
@@ -308,7 +313,7 @@ def batches(results_root: Path) -> list[SweepFolder]:
 
 
 def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
-    """The newest batch of this sweep on this results root, whatever the code is now."""
+    """The newest batch of this sweep under this results root, also if the code has changed."""
     found: tuple[str, str] | None = None
     for path in sorted((results_root / SWEEP_FOLDER).glob(f"*/{SWEEP_JSON}")):
         try:
@@ -326,10 +331,10 @@ def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
 
 @contextmanager
 def first_start(results_root: Path, identity: SweepIdentity, batch_id: str) -> Iterator[None]:
-    """Hold this from before a new batch is taken until its session is open: of many starts of one
-    sweep at once the first one makes the batch.
+    """A lock to hold from before a new batch is locked until its session is open: of several starts
+    of one sweep at the same time, only the first makes a batch.
 
-    Errors: BadInput where another start has made one since; OSError.
+    Errors: BadInput where another start has made a batch meanwhile; OSError.
     """
     (results_root / SWEEP_FOLDER).mkdir(parents=True, exist_ok=True)
     with locked(str(results_root / SWEEP_FOLDER / _START_LOCK)):
@@ -338,25 +343,27 @@ def first_start(results_root: Path, identity: SweepIdentity, batch_id: str) -> I
             folder = SweepFolder(results_root, str(made))
             folder.take()
             folder.close()
-            raise BadInput(f"batch {made} was started a moment ago; start again to go on with it.")
+            raise BadInput(
+                f"batch {made} was started a moment ago; run the command again to continue it."
+            )
         yield
 
 
 def checked_line(facts: Mapping[str, Any]) -> str:
-    """A ledger line: the facts as JSON, and `check`, the CRC-32 of that JSON without it."""
+    """A ledger line: the facts as JSON, with `check`, the CRC-32 of that JSON without `check`."""
     text = dumps(facts)
     return f'{text[:-1]},"check":"{zlib.crc32(text.encode("utf-8")):08x}"}}'
 
 
 def checked_json(value: Mapping[str, Any]) -> str:
-    """JSON for people to read, its last key `check` the CRC-32 of the text without it."""
+    """Indented JSON whose last key `check` is the CRC-32 of the text without `check`."""
     facts = {key: item for key, item in value.items() if key != "check"}
     text = json.dumps(facts, ensure_ascii=False, allow_nan=False, indent=2)
     return f'{text[:-2]},\n  "check": "{zlib.crc32(text.encode("utf-8")):08x}"\n}}\n'
 
 
 def json_holds(text: str) -> bool:
-    """True where the checksum of a text of `checked_json` is right."""
+    """Whether the checksum in a text made by `checked_json` is right."""
     body, found, tail = text.rpartition(',\n  "check": "')
     if not found or len(tail) != 12 or tail[8:] != '"\n}\n':
         return False
@@ -364,7 +371,7 @@ def json_holds(text: str) -> bool:
 
 
 def line_holds(line: str) -> bool:
-    """True where a ledger line's checksum is that of its facts."""
+    """Whether the checksum of a ledger line is right."""
     body, found, tail = line.rstrip("\n").rpartition(',"check":"')
     if not found or not tail.endswith('"}'):
         return False

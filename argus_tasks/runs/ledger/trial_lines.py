@@ -1,4 +1,4 @@
-"""The plan of a search, held against what was run."""
+"""Checks the plan of a search against the trials that were run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class TrialLines:
 
     @property
     def count(self) -> int:
-        """How many trials have been asked."""
+        """How many trials the plan has."""
         return len(self._numbers)
 
     def wrong(self, ran: Mapping[str, str]) -> Iterator[str]:
-        """What is wrong with them; `ran`: the runs that were started, by digest."""
+        """What is wrong with the plan; `ran` has the run ids that were started, by digest."""
         if sorted(map(str, self._numbers)) != sorted(map(str, range(self.count))):
             yield f"its trials are not those from 0 to {self.count - 1}, each once"
         for digest, run_id in sorted(ran.items()):

@@ -1,7 +1,7 @@
-"""Whether the files of a results root tell one true story: `argus-tasks verify`.
+"""Checks that the files of a results root agree and are unchanged, for `argus-tasks verify`.
 
-Ledgers are the thread: every line has a checksum, and the last line of a run the SHA-256 of its
-files. Here all of it is computed again; nothing is changed.
+Every ledger line has a checksum, and the last line of a run has the SHA-256 of its files. All of
+them are computed again; nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.runs.ledger.checked_files import CheckedFiles, Finding, VerifyResult
-from argus_tasks.runs.ledger.claims import standing_claims
+from argus_tasks.runs.ledger.claims import read_claims
 from argus_tasks.runs.ledger.ledger_runs import LedgerRun
 from argus_tasks.runs.ledger.monitor_journal import MONITOR_JSONL
 from argus_tasks.runs.ledger.plan_check import PlanCheck
@@ -37,10 +37,10 @@ PAUSE_S = 0.25
 
 
 def verify(results_root: Path, batch_id: str | None = None) -> VerifyResult:
-    """Look at everything under a results root, or at what belongs to one batch.
+    """Check everything under a results root, or what belongs to one batch.
 
-    Beside a running sweep what is found is looked at again until it stands: it was there the last
-    time, and no line has come about its run since. What never stands still is in flight.
+    While a sweep is running, each finding is checked again. It is reported only if it is still
+    there and its run has no new line meanwhile; otherwise the sweep was just writing.
     """
     check = _Check(results_root, batch_id)
     check.everything()
@@ -69,7 +69,7 @@ class _Check:
         self._files = CheckedFiles(self.verdict)
 
     def everything(self) -> None:
-        """Ledgers first: what they say is what the folders are held to."""
+        """Read the ledgers, then compare the run folders and plans with them."""
         folders = list(self._batch_folders())
         for folder in folders:
             self._read_batch(folder)
@@ -87,8 +87,8 @@ class _Check:
         self._check_shared()
 
     def doubtful(self, before: _Check | None) -> list[Finding]:
-        """What may only have been in flight: sweeps run here, and it was not found before, or its
-        run has got on since."""
+        """Findings that a running sweep may have caused: not found before, or with new lines of
+        their run since."""
         now = {folder.batch_id: folder.sessions() for folder in batches(self._root)}
         if not self._live_sessions and now == self._sessions:
             return []
@@ -102,18 +102,18 @@ class _Check:
         ]
 
     def _last_of(self, finding: Finding) -> dict[str, Any] | None:
-        """The last line about the run that a finding is of."""
+        """The last line about the run of a finding."""
         run_id = Path(finding.path).relative_to(self._root).parts[0]
         run = self._runs.get(run_id)
         return run.last if run is not None else None
 
     def _batch_folders(self) -> Iterator[SweepFolder]:
-        """Every batch: other batches' ledgers may know of runs that one batch reuses."""
+        """Every batch, for a batch may reuse runs that are in another batch's ledger."""
         found = {folder.batch_id: folder for folder in batches(self._root)}
         base = self._root / SWEEP_FOLDER
         for path in sorted(base.glob(f"*/{LEDGER_JSONL}")):
             if path.parent.name not in found:
-                self._files.find(path.parent / SWEEP_JSON, "is missing, and its ledger is there")
+                self._files.find(path.parent / SWEEP_JSON, "is missing, but its ledger is there")
                 found[path.parent.name] = SweepFolder(self._root, path.parent.name)
         yield from found.values()
 
@@ -142,7 +142,7 @@ class _Check:
             self._files.find(path, "its checksum is wrong: it was changed, or damaged")
 
     def _check_environment(self, folder: SweepFolder, session: Mapping[str, Any]) -> None:
-        """What the session was started with is as it was written."""
+        """Check the files of the session's environment snapshot."""
         environment = session.get("environment")
         if not isinstance(environment, Mapping):
             return
@@ -157,12 +157,12 @@ class _Check:
             self._files.find(folder.path / LEDGER_JSONL, f"{run_id!r} is no run's id")
             return
         run = self._runs.setdefault(run_id, LedgerRun(fact.get("digest")))
-        wrong = run.take_in(folder.batch_id, fact)
+        wrong = run.add_line(folder.batch_id, fact)
         if wrong is not None:
             self._files.find(folder.path / LEDGER_JSONL, wrong)
 
     def _run_ids(self) -> list[str]:
-        """Every run folder, and every run that a ledger knows."""
+        """The ids of all run folders, and of all runs in a ledger."""
         there = {
             entry.name
             for entry in os.scandir(self._root)
@@ -187,9 +187,9 @@ class _Check:
             self._files.find(folder, "is a link, which is not followed")
             return
         if not folder.is_dir():
-            # Without files it failed before its folder could be made: no room, no rights.
+            # A run without files failed before its folder could be made: disk full, no permission.
             if run.over and (run.last.get("files") or run.last.get("status") != FAILED):
-                self._files.find(folder, "its folder is gone, and nothing says who removed it")
+                self._files.find(folder, "its folder is missing, and no ledger line deletes it")
             return
         record = self._record(folder)
         if record is not None:
@@ -198,10 +198,10 @@ class _Check:
             self._check_unknown(folder)
             return
         if record is not None:
-            self._check_last_word(folder, run, record)
+            self._check_record(folder, run, record)
         self._check_files(folder, run)
 
-    def _check_last_word(self, folder: Path, run: LedgerRun, record: Mapping[str, Any]) -> None:
+    def _check_record(self, folder: Path, run: LedgerRun, record: Mapping[str, Any]) -> None:
         last = run.last
         for key in ("status", "attempt", "cause"):
             if record.get(key) != last.get(key):
@@ -236,10 +236,10 @@ class _Check:
             return
         self.verdict.files += 1
         if found != said:
-            self._files.find(path, "is not what it was when it was written last")
+            self._files.find(path, "has changed since its run ended")
 
     def _check_unknown(self, folder: Path) -> None:
-        """Files that no ledger has a checksum of must at least be whole."""
+        """Files without a checksum in a ledger must at least be complete JSON."""
         for path in sorted(folder.glob("*.json")):
             self._files.json(path)
 
@@ -272,10 +272,10 @@ class _Check:
     def _check_shared(self) -> None:
         for _ in self._files.lines(self._root / SWEEP_FOLDER / STARTS_JSONL):
             pass
-        for claim in standing_claims(self._root):
+        for claim in read_claims(self._root):
             path = Path(claim.path)
             if not claim.claimant:
-                self._files.find(path, "is no claim that can be read")
+                self._files.find(path, "is not a readable claim")
             elif not line_holds(self._files.text(path) or ""):
                 self._files.find(
                     Path(claim.path), "its checksum is wrong: it was changed, or damaged"

@@ -1,6 +1,7 @@
-"""Causes of death: one label an attempt, the same in `run.json`, ledger, task state and retry.
+"""Causes: why an attempt failed, in one label, the same in `run.json`, ledger, task state and
+retry.
 
-A label is an exception's class name or one of those made here. `retry_on` and `not_on` take both.
+A label is an exception's class name or one of the labels below. `retry_on` and `not_on` take both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NODE_LOST = "node lost"
 CLAIM_LOST = "claim lost"
 UNLOADABLE = "experiment does not load"
 
-# Without those that nobody tries again: a skip, a stop.
+# Without the labels that are never retried: a skip, a stop.
 _LABELS = (TIMEOUT, OUT_OF_MEMORY, DISK_FULL, PARENT_LOST, NODE_LOST, UNLOADABLE)
 _NUMBERED = re.compile(r"exit \d+|signal \d+|signal SIG[A-Z0-9+]+")
 _CLASS = re.compile(r"[^\W\d]\w*")
@@ -30,11 +31,11 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class NamedFailure(ArgusTasksError):
-    """A failure that says its own cause.
+    """A failure with a cause of its own.
 
     Attributes:
         cause: the label.
-        evidence: what is to be read of it in place of a stack trace.
+        evidence: the text that `error.log` holds in place of a stack trace.
     """
 
     def __init__(self, cause: str, message: str, evidence: str) -> None:
@@ -47,7 +48,7 @@ class NamedFailure(ArgusTasksError):
 
 
 def stopped_by(who: str) -> str:
-    """The label of a run that a stop has cut."""
+    """The label of a run that was stopped."""
     return f"stopped by {who}"
 
 
@@ -62,7 +63,7 @@ def of_status(code: int) -> str:
 
 
 def of_exception(error: BaseException) -> str:
-    """What it says itself, else the class's name; `disk full` where a write found no room."""
+    """The cause of a NamedFailure, else the class's name; `disk full` for a full disk."""
     if isinstance(error, NamedFailure):
         return error.cause
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
@@ -71,7 +72,7 @@ def of_exception(error: BaseException) -> str:
 
 
 def check_names(key: str, names: Iterable[str]) -> None:
-    """Raise BadInput for what is neither an exception's class name nor a label."""
+    """Raise BadInput for a name that is neither an exception's class name nor a label."""
     for name in names:
         if isinstance(name, str) and (
             name in _LABELS or _CLASS.fullmatch(name) or _NUMBERED.fullmatch(name)

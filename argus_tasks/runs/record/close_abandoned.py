@@ -1,4 +1,4 @@
-"""Last words that a run's worker could not write: it died, or the disk was full, or all is gone."""
+"""Closes run folders that their worker could not close: it died, or the disk was full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.runs.record.run_record import Ending, RunKey, RunRecord, pretty, record_of
 
 
-def close_for_the_dead(
+def close_dead_attempt(
     key: RunKey,
     meta: RunMetadata,
     config: Mapping[str, Any],
@@ -25,17 +25,17 @@ def close_for_the_dead(
     *,
     retrying: bool = False,
 ) -> None:
-    """Write the last word of an attempt whose worker could not: it died, never had it, or found
-    the disk full. Where it is tried again (`retrying`), the evidence goes to the log."""
+    """Close an attempt whose worker could not: it died, never got the attempt, or found the disk
+    full. Before a retry (`retrying`), the evidence is appended to `run.log`."""
     record = RunRecord(key, meta)
     attempt = meta.attempt or 1
-    record.take_up()
+    record.resume()
     before = record_of(key.run_dir)
     if before is None:
         record.open(config)
         record.running()
     elif before.get("attempt") == attempt and before.get("finished_at"):
-        duration_s = 0.0  # it has been counted already
+        duration_s = 0.0  # its duration has been counted already
     if ending.status == FAILED and retrying:
         append_line(f"{key.run_dir}/{RUN_LOG}", evidence)
     elif ending.status == FAILED:
@@ -52,12 +52,12 @@ def close_for_the_dead(
         record.event("end", summary=summary)
 
 
-def close_lost(run_dir: str, *, owner_gone: bool = False) -> dict[str, Any] | None:
-    """Close a run that its owner has left as running and will never close: it is dead, as its
-    record or the caller (`owner_gone`) knows.
+def close_lost_run(run_dir: str, *, owner_gone: bool = False) -> dict[str, Any] | None:
+    """Close a run whose owner has died and left it as running; the record or the caller
+    (`owner_gone`) knows that the owner is dead.
 
-    Returns the record as it now is, resumable and with the cause `parent lost`; None where the run
-    is not running, or where its owner may be alive.
+    Returns the new record, resumable and with the cause `parent lost`; None where the run is not
+    running, or where its owner may be alive.
     """
     before = record_of(run_dir)
     if before is None or before.get("status") != RUNNING:

@@ -1,4 +1,4 @@
-"""SHA-256 of a run's files at its end: the ledger keeps them, `verify` compares."""
+"""SHA-256 of a run's files at its end: the ledger records them, `verify` compares them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from argus_tasks.runs.record.layout import (
     RUN_LOG,
 )
 
-# What is written by us and closed at the end; artifacts and checkpoints are the experiment's.
+# The files that argus-tasks writes; artifacts and checkpoints belong to the experiment.
 RUN_FILES = (
     CONFIG_JSON,
     RUN_JSON,
@@ -37,9 +37,10 @@ _CHUNK = 1 << 16
 
 
 def hashes_of(run_dir: str, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-    """SHA-256 (hex) of each of the run's files that are there; those that are `known` are not read.
+    """SHA-256 (hex) of each of the run's files that exist; files in `known` are not read.
 
-    `run.log` has `[SHA-256, bytes]`: a process that the experiment has left running may add to it.
+    `run.log` has `[SHA-256, bytes]`, for a process that the experiment left running may append to
+    it.
     """
     found: dict[str, Any] = {}
     for name in RUN_FILES:
@@ -55,7 +56,7 @@ def hashes_of(run_dir: str, known: Mapping[str, str] = MappingProxyType({})) -> 
 
 
 def hash_of(path: str, size: int | None = None) -> tuple[str, int]:
-    """SHA-256 (hex) of a file, or of its first `size` bytes, and how many bytes that were.
+    """SHA-256 (hex) of a file, or of its first `size` bytes, and the number of bytes read.
 
     Errors: OSError.
     """

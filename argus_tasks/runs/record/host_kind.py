@@ -1,4 +1,4 @@
-"""What kind of machine this is, in what does not change from one start to the next."""
+"""The kind of machine this is: properties that do not change from one start to the next."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _GPUS = "/proc/driver/nvidia/gpus"
 
 @lru_cache(maxsize=1)
 def host_kind() -> str:
-    """Such as `Linux x86_64, AMD EPYC 7B13, 2 CPUs, 1x NVIDIA A100`.
+    """A text such as `Linux x86_64, AMD EPYC 7B13, 2 CPUs, 1x NVIDIA A100`.
 
-    No name, address, kernel or load: two machines bought together are of one kind.
+    It has no host name, address or kernel version: identical machines are of one kind.
     """
     parts = [f"{platform.system()} {platform.machine()}"]
     processor = _named("/proc/cpuinfo") or platform.processor()

@@ -1,4 +1,4 @@
-"""Names inside a run folder and a results root (run directory protocol 2)."""
+"""Names of files and folders in a run folder and a results root (run directory protocol 2)."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ SKIPPED = "skipped"
 
 
 def is_plain(name: object) -> TypeGuard[str]:
-    """Whether an id read from a file is a name, and no path that leads elsewhere."""
+    """Whether an id read from a file is a plain name, not a path to another folder."""
     return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name

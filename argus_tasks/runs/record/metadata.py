@@ -1,4 +1,4 @@
-"""What is known about a run beside its config: who, where, which code (`meta.json`)."""
+"""A run's metadata (`meta.json`): who started it, on which machine, from which code."""
 
 from __future__ import annotations
 
@@ -20,27 +20,34 @@ from argus_tasks.runs.record.host_kind import host_kind
 
 @dataclass(slots=True)
 class RunMetadata:
-    """The keys of `meta.json`, all optional; what the caller leaves out is found out.
+    """The keys of `meta.json`, all optional; what is None is filled in where it can be found out.
+
+    Example:
+        >>> from argus_tasks import RunMetadata
+        >>> meta = RunMetadata(experiment_name="baseline", tags=["paper"], seed=7)
+        >>> meta.to_dict()["tags"]
+        ['paper']
 
     Attributes:
         experiment_name: the experiment's name.
         group: a label to group runs by.
-        tags: labels, as a dict or a list of texts.
+        tags: labels, as a dict or a list of strings.
         parent_run_id: the run that this one repeats or continues.
-        attempt: which try this is, from 1.
-        git_commit: HEAD's full SHA where the sweep was started.
+        attempt: the number of the attempt, from 1.
+        git_commit: the full SHA of git's HEAD where the sweep was started.
         python_version: such as `3.11.7`.
-        platform: the operating system, as `platform.platform()` says it.
-        hostname: where the run executes.
-        host_kind: what kind of machine that is: its system, processors and GPUs, as far as they
-            decide what may be compared.
+        platform: the operating system, as `platform.platform()` returns it.
+        hostname: the machine on which the run executes.
+        host_kind: the kind of that machine: system, processors and GPUs. Times are compared only
+            between machines of one kind.
         started_cmd: the command line that started the sweep, without secrets.
-        dataset_version: from the config's `dataset_version` or `data_version` unless given.
-        seed: from the config's `seed` where that is an integer, unless given.
+        dataset_version: by default the config's `dataset_version` or `data_version`.
+        seed: by default the config's `seed` where that is an integer.
         extras: anything else.
-        code: which code this is: HEAD's first twelve digits, and `+` with eight digits of a hash
-            of what differs from it.
-        env_snapshot: where in the results root lies what the sweep was started with.
+        code: the code's version: the first twelve digits of git's HEAD, and where files differ from
+            it, `+` and eight digits of a hash of the differences.
+        env_snapshot: the path, below the results root, of the snapshot of the environment that the
+            sweep was started in.
     """
 
     experiment_name: str | None = None
@@ -61,13 +68,21 @@ class RunMetadata:
     env_snapshot: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The metadata as a dict."""
+        """The metadata as a dict.
+
+        Returns:
+            Every attribute by its name; the caller may change the copy.
+        """
         facts = {name: getattr(self, name) for name in _NAMES}
         facts["tags"], facts["extras"] = deepcopy(self.tags), deepcopy(self.extras)
         return facts
 
     def to_json(self) -> dict[str, Any]:
-        """The metadata as JSON without secrets: what is written and sent."""
+        """The metadata as it is written to `meta.json` and sent to the monitor.
+
+        Returns:
+            JSON values by attribute name, with secrets removed.
+        """
         plain: dict[str, Any] = redact_value(to_jsonable(self.to_dict()), known_secrets())
         return plain
 
@@ -76,7 +91,7 @@ _NAMES = tuple(each.name for each in fields(RunMetadata))
 
 
 def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:
-    """The metadata with what holds for a whole sweep filled in: asked once, not once a run."""
+    """The metadata with git commit, host and Python version filled in, once for a whole sweep."""
     meta = replace(given) if given is not None else RunMetadata()
     repo = repo_of(folder)
     meta.git_commit = meta.git_commit or (repo.sha if repo else None)
@@ -91,7 +106,7 @@ def with_facts(given: RunMetadata | None, folder: Path) -> RunMetadata:
 
 
 def for_run(shared: RunMetadata, config: Mapping[str, Any], attempt: int) -> RunMetadata:
-    """The metadata of one attempt: what holds for the sweep, and what its config says."""
+    """The metadata of one attempt: the sweep's, with seed and dataset version of its config."""
     version = shared.dataset_version or config.get("dataset_version") or config.get("data_version")
     seed = shared.seed
     if seed is None:

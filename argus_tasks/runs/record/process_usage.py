@@ -1,4 +1,4 @@
-"""What a process that did a run's work has used of the machine."""
+"""The CPU time and memory that a run's processes used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """Of a process that has ended, and of those that it has waited for.
+    """The usage of a process that has ended, with its child processes.
 
     Attributes:
-        cpu_s: seconds of CPU time, of all of them together.
-        peak_mb: the most memory that the largest of them has held, in MB.
+        cpu_s: their CPU time together, in seconds.
+        peak_mb: the peak memory of the largest of them, in megabytes.
     """
 
     cpu_s: float

@@ -1,4 +1,4 @@
-"""The files of one run, written by who holds it."""
+"""Writes the files of one run."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from argus_tasks.runs.record.metadata import RunMetadata
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """Which run this is.
+    """The identity of a run.
 
     Attributes:
-        run_id: its id, and its folder's name.
-        run_dir: its folder, absolute.
+        run_id: its id, which is also its folder's name.
+        run_dir: its folder, an absolute path.
         job_id: its readable name within the batch.
         batch_id: the batch that it belongs to.
-        digest: SHA-256 of experiment and config; None where nothing may be reused.
-        owner: the sweep's process (`base.processes`): while it lives, the run is its own.
+        digest: SHA-256 of experiment and config; None where the run is never reused.
+        owner: the sweep's process (`base.processes`), which owns the run while it lives.
     """
 
     run_id: str
@@ -66,11 +66,10 @@ class Ending:
 
     Attributes:
         status: succeeded, failed or skipped.
-        cause: why it failed, one label, the same everywhere (`runs.record.causes`); None where it
-            succeeded.
+        cause: why it failed, in one label (`runs.record.causes`); None where it succeeded.
         error_type: the exception's class name, or the cause's.
         error_message: the exception's text.
-        resumable: the next start takes this run up where it was.
+        resumable: the next start resumes this run in its folder.
     """
 
     status: str
@@ -81,7 +80,7 @@ class Ending:
 
 
 def stopped_ending(by: str) -> Ending:
-    """The ending of a run that a stop has cut: not finished, and to be taken up again."""
+    """The ending of a run that was stopped: the next start resumes it."""
     cause = stopped_by(by)
     return Ending(FAILED, cause, "Stopped", cause, resumable=True)
 
@@ -91,7 +90,7 @@ class RunRecord:
     """`run.json` and `events.jsonl` of one run.
 
     Attributes:
-        last_words: SHA-256 (hex) of `metrics.json` and of the closed `run.json`, as written here.
+        hashes: SHA-256 (hex) of `metrics.json` and of the closed `run.json`.
     """
 
     key: RunKey
@@ -99,13 +98,13 @@ class RunRecord:
     started_at: str = field(default_factory=utc_now_iso)
     spent_s: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
-    last_words: dict[str, str] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
-        """Make the folder and write what is known before anything runs.
+        """Create the folder and write `config.json`, which only its owner may read if it has
+        secrets.
 
-        A config that holds secrets is for its owner to read.
-        Returns the config's values that JSON cannot say, by dotted path (written as null).
+        Returns the config's values that JSON cannot represent, by dotted path (written as null).
         """
         for folder in (self.key.run_dir, self._path(ARTIFACTS), self._path(CHECKPOINTS)):
             _make_folder(folder)
@@ -115,14 +114,14 @@ class RunRecord:
         write_text_whole(self._path(CONFIG_JSON), pretty(plain), mode=mode)
         return nonfinite
 
-    def take_up(self) -> None:
-        """Go on with the folder of an earlier attempt: its start and the seconds it has spent."""
+    def resume(self) -> None:
+        """Continue the folder of an earlier attempt, with its start time and the seconds it ran."""
         before = record_of(self.key.run_dir)
         if before is not None:
             self.started_at = str(before.get("started_at") or self.started_at)
             spent = before.get("duration_sec")
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
-        for name in (ERROR_LOG, METRICS_JSON):  # the earlier attempt's word, not this one's
+        for name in (ERROR_LOG, METRICS_JSON):  # they are the earlier attempt's
             Path(self._path(name)).unlink(missing_ok=True)
 
     def running(self) -> None:
@@ -132,13 +131,13 @@ class RunRecord:
         write_text_whole(self._path(META_JSON), pretty(self.meta.to_json()))
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
-        """Write `metrics.json`; returns the values that JSON cannot say, as `open` does."""
+        """Write `metrics.json`; returns the values that JSON cannot represent, as `open` does."""
         nonfinite: dict[str, str] = {}
-        self._last_word(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
+        self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
         return nonfinite
 
     def error(self, text: str) -> None:
-        """Write `error.log`: the stack, or what is known of a death."""
+        """Write `error.log`: the stack trace, or what is known of a crash."""
         write_text_whole(self._path(ERROR_LOG), text.rstrip("\n") + "\n")
 
     def event(self, event: str, **fields: Any) -> None:
@@ -147,7 +146,7 @@ class RunRecord:
         append_line(self._path(EVENTS_JSONL), dumps(to_jsonable(line)))
 
     def close(self, ending: Ending, duration_s: float) -> dict[str, object]:
-        """Write `run.json`'s last word (`duration_s` is this attempt's); returns the summary."""
+        """Write the final `run.json` (`duration_s` is this attempt's); returns the summary."""
         self.spent_s = round(self.spent_s + duration_s, 6)
         payload = self._payload(ending.status)
         payload |= {
@@ -159,7 +158,7 @@ class RunRecord:
             "resumable": ending.resumable,
             "resources": self.resources,
         }
-        self._last_word(RUN_JSON, pretty(to_jsonable(payload)))
+        self._write_hashed(RUN_JSON, pretty(to_jsonable(payload)))
         return {
             "run_id": self.key.run_id,
             "status": ending.status,
@@ -194,10 +193,10 @@ class RunRecord:
             "resumable": False,
         }
 
-    def _last_word(self, name: str, text: str) -> None:
+    def _write_hashed(self, name: str, text: str) -> None:
         data = text.encode("utf-8")
         write_bytes_whole(self._path(name), data)
-        self.last_words[name] = sha256(data).hexdigest()
+        self.hashes[name] = sha256(data).hexdigest()
 
     def _path(self, name: str) -> str:
         return f"{self.key.run_dir}/{name}"
@@ -215,12 +214,12 @@ def record_of(run_dir: str) -> dict[str, Any] | None:
 def _make_folder(path: str) -> None:
     try:
         os.mkdir(path)  # noqa: PTH102 - hot path, text paths
-    except OSError:  # it is there already; else the error is told again
+    except OSError:  # it exists already; any other error is raised again below
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
 
 
 def pretty(value: Json) -> str:
-    """JSON with one top-level key a line: quick to write, and still read by people."""
+    """JSON with one line for each top-level key: quick to write, and readable."""
     if not isinstance(value, dict) or not value:
         return dumps(value) + "\n"
     lines = ",\n".join(
@@ -230,7 +229,7 @@ def pretty(value: Json) -> str:
 
 
 def _item(value: Json) -> str:
-    """`dumps`, most of what stands in our files answered at once."""
+    """`dumps`, faster for the commonest values."""
     if type(value) is str:
         return encode_basestring(value)
     if value is None:

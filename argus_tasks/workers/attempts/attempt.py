@@ -95,7 +95,7 @@ def _attempt(
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
     if assignment.attempt > 1 or assignment.resumed:
-        record.take_up()
+        record.resume()
     nonfinite = record.open(assignment.config)
     record.running()
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def _attempt(
             outcome = outcome_of_exception(raised, duration_s, secrets_of(assignment.config))
         record.resources = used.taken()
         _close(record, assignment, ctx, outcome, trackers)
-    files = hashes_of(assignment.key.run_dir, record.last_words)
+    files = hashes_of(assignment.key.run_dir, record.hashes)
     return report.add_to(replace(outcome, files=files), ctx._epochs)
 
 

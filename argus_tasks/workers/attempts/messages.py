@@ -67,7 +67,7 @@ class Assignment:
     @property
     def lost(self) -> bool:
         """Whether another sweep has taken the config over; then nothing may be written any more."""
-        return self.claim is not None and not self.claim.stands()
+        return self.claim is not None and not self.claim.is_current()
 
     @property
     def attempt(self) -> int:

@@ -12,7 +12,7 @@ from argus_tasks.base.files import read_json
 from argus_tasks.base.redact import redact, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.runs.record import causes
-from argus_tasks.runs.record.close_abandoned import close_for_the_dead
+from argus_tasks.runs.record.close_abandoned import close_dead_attempt
 from argus_tasks.runs.record.hashes import hashes_of
 from argus_tasks.runs.record.layout import FAILED, METRICS_JSON, RUN_LOG, SUCCEEDED
 from argus_tasks.runs.record.run_record import Ending, record_of, stopped_ending
@@ -103,7 +103,7 @@ class RecordCloser:
         return [(one, outcome) for one, outcome in written if outcome.files]
 
     def _close(self, assignment: Assignment, outcome: Outcome) -> None:
-        close_for_the_dead(
+        close_dead_attempt(
             assignment.key,
             assignment.meta,
             assignment.config,

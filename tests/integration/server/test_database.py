@@ -78,7 +78,7 @@ def test_half_migrated_with_leftovers_keeps_what_it_held(database: Database) -> 
     )
     assert not database.is_ready()
     (told,) = database.prepare()
-    assert "with all that it held" in told
+    assert "with all its content" in told
     assert revision(database.path) == head
     assert flows(database.path) == [("what it held",)]
     with closing(sqlite3.connect(database.path)) as connection:

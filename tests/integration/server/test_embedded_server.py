@@ -315,7 +315,7 @@ def test_start_status_stop(bench: Bench) -> None:
     assert stopped.stdout.startswith("stopped Prefect's server"), stopped
     assert bench.servers() == {}
     assert bench.command("server", "status").returncode == 1
-    assert bench.command("server", "stop").stdout == "no server of ours is running\n"
+    assert bench.command("server", "stop").stdout == "no embedded server is running\n"
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ from benchmarks.curves import curves_of, growths_of
 from benchmarks.efficiency import efficiency_figures
 from benchmarks.figures import RATIO, SHARE, figure, meets, ratio_figure, shown
 from benchmarks.growth import growth, slope
+from benchmarks.harness import ROOT
 from benchmarks.overhead_round import Task
+from benchmarks.record import load_readings
 from benchmarks.resume import resume_figures
 from benchmarks.starting import BASE, starting_figures
 
@@ -108,12 +110,12 @@ def test_accepting_and_checking_from_files(
     measured("two", 1.0)
     words = ["--results", str(results)]
     assert check.main(words) == 0  # nothing accepted, nothing worse
-    check.accept(check.load_results(results))
+    check.accept(load_readings(results))
     measured("one", 1.3)
     assert check.main(words) == 1
     assert "worse: one.x is 1.30×" in capsys.readouterr().out
     (results / "two.json").unlink()
-    check.accept(check.load_results(results))
+    check.accept(load_readings(results))
     assert check.main(words) == 0
     kept = check.load_accepted()
     assert (kept["one.x"]["median"], kept["two.x"]["median"]) == (1.3, 1.0)
@@ -238,22 +240,22 @@ def test_resuming_is_put_over_ztxexps_where_it_was_asked() -> None:
             "Prefect client: events",
         ),
         (
-            "ship (~/orchestration/shipping.py:1);send (prefect/client.py:3)",
+            "ship (~/prefect_compat/event_shipping.py:1);send (prefect/client.py:3)",
             "Prefect client: events",
         ),
         (
-            "run (prefect/task_engine.py:1);config (~/orchestration/config_task.py:4)",
+            "run (prefect/task_engine.py:1);config (~/orchestration/tasks/config_task.py:4)",
             "sweep and flow",
         ),
-        ("config (~/x.py:4);take (~/runs/claims.py:1);w (~/base/files.py:2)", "claims"),
-        ("a (~/runs/ledger.py:1);dumps (json/__init__.py:1)", "ledger"),
-        ("a (~/sweep/isolation/pool.py:1);send (socket.py:1)", "IPC"),
-        ("a (~/sweep/admission/gate.py:1)", "admission"),
-        ("a (~/orchestration/hooks.py:1);b (~/delivery/link.py:3)", "events"),
-        ("a (~/runs/record.py:1)", "files"),
-        ("a (~/runs/catalogue.py:1)", "spec and plan"),
+        ("config (~/x.py:4);take (~/runs/ledger/claims.py:1);w (~/base/files.py:2)", "claims"),
+        ("a (~/runs/ledger/sweep_folder.py:1);dumps (json/__init__.py:1)", "ledger"),
+        ("a (~/workers/isolation/pool.py:1);send (socket.py:1)", "IPC"),
+        ("a (~/admission/gate.py:1)", "admission"),
+        ("a (~/orchestration/tasks/hooks.py:1);b (~/delivery/link.py:3)", "events"),
+        ("a (~/runs/record/run_record.py:1)", "files"),
+        ("a (~/runs/ledger/catalogue.py:1)", "spec and plan"),
         (
-            "main (benchmarks/contestants.py:1);f (~/api/sweep.py:1);p (prefect/flows.py:2)",
+            "main (benchmarks/contestants.py:1);f (~/api/sweep_flow.py:1);p (prefect/flows.py:2)",
             "Prefect client: engine",
         ),
         ("main (benchmarks/contestants.py:1);configs (benchmarks/jobs.py:1)", life.BEFORE),
@@ -263,6 +265,15 @@ def test_resuming_is_put_over_ztxexps_where_it_was_asked() -> None:
 )
 def test_each_stack_has_its_group(stack: str, group: str) -> None:
     assert life.group_of(stack.replace("~", "argus_tasks")) == group
+
+
+def test_every_group_names_modules_that_are_there() -> None:
+    ours = {f"{path}" for path in (ROOT / "argus_tasks").rglob("*.py")}
+    flows = {f"argus_tasks/{path.relative_to(ROOT)}" for path in (ROOT / "flows").glob("*.py")}
+    for name, parts in (*life.OWNERS, *life.GROUPS):
+        for part in parts:
+            if not part.startswith("prefect/"):
+                assert any(part in path for path in ours | flows), (name, part)
 
 
 def test_shares_leave_out_imports() -> None:

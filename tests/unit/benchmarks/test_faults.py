@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import pytest
 from benchmarks import faults
 from benchmarks.fault_acts import FAULTS
 from benchmarks.fault_round import CONTESTANTS
+from benchmarks.record import load_record
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_has_the_figures_of_the_record() -> None:
-    record = json.loads((ROOT / "benchmarks/results/faults.json").read_text())
+    record = load_record()["faults"]
     assert list(record["measured"]) == list(CONTESTANTS)
     assert all(list(found) == list(FAULTS) for found in record["measured"].values())
     page = (ROOT / "docs/compare.md").read_text()

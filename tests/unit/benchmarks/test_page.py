@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page
-from benchmarks.check import load_results
 from benchmarks.figures import RATIO, figure
 from benchmarks.readme_table import readme_table
+from benchmarks.record import load_record
 from benchmarks.targets import TARGETS
 
-MADE = "make bench-pages makes it again from benchmarks/results"
+MADE = "make bench-pages makes it again from benchmarks/record.json"
 
 
 def test_the_page_is_made_from_the_results() -> None:
-    assert page.PAGE.read_text(encoding="utf-8") == page.performance_page(load_results()), MADE
+    assert page.PAGE.read_text(encoding="utf-8") == page.performance_page(load_record()), MADE
 
 
 def test_the_readmes_table_is_made_from_the_results() -> None:
     text = page.README.read_text(encoding="utf-8")
-    assert text == page.put_between_marks(text, readme_table(load_results())), MADE
+    assert text == page.put_between_marks(text, readme_table(load_record())), MADE
 
 
 def test_every_plot_of_the_page_is_there() -> None:
@@ -62,7 +62,7 @@ def test_a_text_without_marks_is_told() -> None:
 def test_plots_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     from benchmarks import plots
 
-    results = load_results()
+    results = load_record()
     for turn in ("a", "b"):
         plots.write(results, tmp_path / turn)
     written = sorted(path.name for path in (tmp_path / "a").iterdir())

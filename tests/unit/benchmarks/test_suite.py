@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import check, suite
+from benchmarks import check, page, record, suite
 from benchmarks.figures import RATIO, figure
 from benchmarks.suite import Step
 
 
-def record(key: str, value: float) -> dict[str, Any]:
+def measured(key: str, value: float) -> dict[str, Any]:
     return {
         "started_at": "2026-01-01T00:00:00+00:00",
         "versions": {"git": "abc"},
@@ -24,7 +24,7 @@ def record(key: str, value: float) -> dict[str, Any]:
 
 def giving(key: str, *values: float) -> Callable[[], dict[str, Any]]:
     left: Iterator[float] = iter(values)
-    return lambda: record(key, next(left))
+    return lambda: measured(key, next(left))
 
 
 def broken() -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_a_check_fails_where_two_measurements_say_so(
     monkeypatch.setattr(
         check,
         "load_accepted",
-        lambda: record("a.x", 1.0)["figures"] | record("b.x", 1.0)["figures"],
+        lambda: measured("a.x", 1.0)["figures"] | measured("b.x", 1.0)["figures"],
     )
     steps = [
         Step("a", broken, giving("a.x", *readings)),
@@ -98,3 +98,25 @@ def test_an_unknown_step_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         suite.main(["--only", "overhed"])
     assert caught.value.code == 2
     assert "overhed" in capsys.readouterr().err
+
+
+def test_the_record_holds_figures_and_the_readings_stay_in_the_ignored_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert record.READINGS.relative_to(record.ROOT).parts[0] == "build"  # as .gitignore has it
+    committed, readings = tmp_path / "record.json", tmp_path / "readings"
+    machine = {"cpu": "x", "cores_usable": 2, "python": "3.11", "load_before": [0.5], "disk": "y"}
+    made = measured("b.x", 1.0) | {"machine": machine, "readings": {"x": [1.0, 1.0, 1.0]}}
+    monkeypatch.setattr(suite, "STEPS", (Step("b", lambda: made),))
+    monkeypatch.setattr(suite, "READINGS", readings)
+    monkeypatch.setattr(record.update_record, "__defaults__", (committed,))
+    monkeypatch.setattr(page, "write_all", lambda: None)
+    monkeypatch.setattr(page, "summary", list)
+    record.update_record({"a": made})
+    assert suite.main(["--only", "b"]) == 0
+    assert json.loads((readings / "b.json").read_text())["readings"] == made["readings"]
+    kept = record.load_record(committed)
+    assert list(kept) == ["a", "b"]  # what was not measured stays
+    assert kept["b"]["figures"] == made["figures"]
+    assert "readings" not in kept["b"]
+    assert "disk" not in kept["b"]["machine"]

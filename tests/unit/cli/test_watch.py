@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argus_tasks.cli.watch import expected
 from argus_tasks.session.progress import ProgressSnapshot
 
 
@@ -25,8 +24,8 @@ def shot(
 
 
 def test_before_the_first_run_begins_it_is_starting() -> None:
-    assert expected(shot(eta_s=None)) == "starting"
-    assert expected(shot(reused=4, eta_s=None)) == "starting"
-    assert expected(shot(running=1, eta_s=None)) == "eta ?"
-    assert expected(shot(reused=4, succeeded=1, eta_s=65.0)) == "eta 1:05"
-    assert expected(shot(reused=10, eta_s=None)) == "eta ?"
+    assert eta_text(shot(eta_s=None)) == "starting"
+    assert eta_text(shot(reused=4, eta_s=None)) == "starting"
+    assert eta_text(shot(running=1, eta_s=None)) == "eta ?"
+    assert eta_text(shot(reused=4, succeeded=1, eta_s=65.0)) == "eta 1:05"
+    assert eta_text(shot(reused=10, eta_s=None)) == "eta ?"

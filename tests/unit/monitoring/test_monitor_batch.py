@@ -10,7 +10,7 @@ import pytest
 from argus_tasks.monitoring.monitor_batch import MonitorBatch, monitor_batch_for
 from argus_tasks.monitoring.orphaned_jobs import open_jobs
 from argus_tasks.runs.context.run_context import RunContext
-from argus_tasks.runs.ledger.monitor_journal import ToldEnd, ToldFile
+from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.session.attempt_runner import AttemptRunner
 from argus_tasks.session.prepared_sweep import make_plan
@@ -54,9 +54,9 @@ def root(results_root: Path) -> Root:
     return Root(results_root)
 
 
-def report_all(session: SweepSession, session_id: str, *, but: int | None = None) -> ToldFile:
+def report_all(session: SweepSession, session_id: str, *, but: int | None = None) -> MonitorJournal:
     """As a monitor's file has it after this session; `but`: the end of this index is missing."""
-    file = ToldFile(session.folder.path)
+    file = MonitorJournal(session.folder.path)
     file.opened(session.plan.batch_id, session_id)
     for run in session.plan.to_do:
         outcome = session.results.outcomes.get(run.index)
@@ -65,7 +65,7 @@ def report_all(session: SweepSession, session_id: str, *, but: int | None = None
             run_dir = session.results.run_dir(run.index)
             assert run_dir is not None
             failed = outcome.ending.status == "failed"
-            file.ended(Path(run_dir).name, ToldEnd(run.name, 1, failed=failed))
+            file.ended(Path(run_dir).name, JobEnd(run.name, 1, failed=failed))
     return file
 
 
@@ -130,7 +130,7 @@ def test_an_end_that_was_not_reported(root: Root) -> None:
 
 def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
     session = root.run(1, 2)
-    ToldFile(session.folder.path).opened(session.plan.batch_id, "another session")
+    MonitorJournal(session.folder.path).opened(session.plan.batch_id, "another session")
     batch = root.batch(1, 2)
     assert batch is not None
     assert not batch.orphaned
@@ -138,10 +138,10 @@ def test_sessions_without_a_monitor_leave_nothing_to_tell(root: Root) -> None:
 
 def test_a_torn_or_missing_file_is_nothing_reported(root: Root) -> None:
     session = root.run(1)
-    assert ToldFile(session.folder.path).read().batch_id is None
+    assert MonitorJournal(session.folder.path).read().batch_id is None
     report_all(session, root.session).close()
     path = session.folder.path / "monitor.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    known = ToldFile(session.folder.path).read()
+    known = MonitorJournal(session.folder.path).read()
     assert known.batch_id == session.plan.batch_id
     assert not known.ends

@@ -54,7 +54,7 @@ def test_show_and_drop(server: ArgusServer, outbox: Path) -> None:
     assert shown["reason"] == "refused by the test"
     assert shown["event"]["data"]["epoch"] == 7
     code, out, _ = argus_tasks("outbox", "drop", event_id, "--reason", "known", outbox=outbox)
-    assert (code, out) == (0, "1 given up: known\n")
+    assert (code, out) == (0, "dropped 1 of the events: known\n")
     page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
     assert page["batches"][0]["dropped"] == {"known": 1}
     assert page["batches"][0]["missing"] == 0
@@ -70,7 +70,7 @@ def test_retry_sends_again_what_was_set_aside(server: ArgusServer, outbox: Path)
     (aside,) = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]["set_aside"]
     code, out, err = argus_tasks("outbox", "retry", outbox=outbox, url=server.url)
     assert code == 0, err
-    assert out.startswith("1 that were set aside wait again\n")
+    assert out.startswith("1 events that were set aside wait again\n")
     page = json.loads(argus_tasks("outbox", "--json", outbox=outbox)[1])[0]
     assert [one["event_id"] for one in page["set_aside"]] == [aside["event_id"]], "refused again"
     assert (page["batches"][0]["set_aside"], page["batches"][0]["missing"]) == (1, 0)

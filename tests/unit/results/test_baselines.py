@@ -115,7 +115,7 @@ def test_a_baseline_outlives_its_runs(
 
     code, out = run(capsys, "baseline", "set", "main", "tuesday", *root)
     assert code == 2
-    assert "there is a baseline 'main' already, of 'monday'; to move it, say --move." in out
+    assert "there is a baseline 'main' already, of 'monday'; to replace it, add --move." in out
     assert run(capsys, "baseline", "set", "main", "tuesday", "--move", *root)[0] == 0
     assert run(capsys, "compare", "main", "tuesday", *root)[0] == 0
     assert run(capsys, "baseline", "remove", "main", *root)[0] == 0

@@ -62,7 +62,7 @@ def test_the_table(results: str, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert lines[12].startswith("1 failed: ValueError: no [such] layer xxx")
     assert lines[13].startswith(f"  see {results}/20260101_000014_")
-    assert lines[14].endswith("00000abc: it has no run.json: it was killed as it began.")
+    assert lines[14].endswith("00000abc: it has no run.json: the run was killed as it started.")
     assert all(len(line) <= 100 for line in lines)
 
 

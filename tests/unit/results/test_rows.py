@@ -105,7 +105,7 @@ def test_odd_folders_are_told_and_the_others_read(
     (tmp_path / "notes.txt").write_text("x")
     loaded = load_rows(tmp_path)
     assert {folder.path: folder.sentence for folder in loaded.odd} == {
-        half: "it has no run.json: it was killed as it began.",
+        half: "it has no run.json: the run was killed as it started.",
         no_json: "its run.json cannot be read: it is not JSON.",
         no_config: "its config.json cannot be read: No such file or directory.",
         no_mapping: "its run.json cannot be read: it holds a list.",
@@ -131,7 +131,7 @@ def test_bad_folders(make_run: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there are no runs in"):
         load_batch(tmp_path)
     run = make_run({"a": 1})
-    with pytest.raises(BadInput, match="is a run itself; expected the folder above it"):
+    with pytest.raises(BadInput, match="is a run folder; expected the results root"):
         load_batch(run)
 
 

@@ -21,9 +21,9 @@ from argus_tasks.runs.ledger.claims import (
     Claims,
     claims_folder,
     read_claim,
+    read_claims,
     release,
     seems_dead,
-    standing_claims,
 )
 from tests.support.poor_disk import poor_disk
 
@@ -62,7 +62,7 @@ def test_one_takes_it_and_the_next_after_it_was_given_back(results_root: Path) -
     assert {key: said[key] for key in this_process()} == this_process()
     first.give_back(DIGEST)
     assert second.take(DIGEST, "run-2") is not None
-    assert [one.run_id for one in standing_claims(results_root)] == ["run-2"]
+    assert [one.run_id for one in read_claims(results_root)] == ["run-2"]
     second.close()
     first.close()
     assert list(Path(claims_folder(results_root)).iterdir()) == []
@@ -70,7 +70,7 @@ def test_one_takes_it_and_the_next_after_it_was_given_back(results_root: Path) -
 
 def test_a_dead_process_s_claim_is_taken_over(results_root: Path) -> None:
     claim_of_a_dead_process(results_root)
-    assert [seems_dead(one) for one in standing_claims(results_root)] == [True]
+    assert [seems_dead(one) for one in read_claims(results_root)] == [True]
     claims = opened(results_root)
     assert claims.take(DIGEST, "run-1") is not None
     taken_over = claims.taken_over(DIGEST)
@@ -151,7 +151,7 @@ def test_renewing_keeps_it_alive_and_tells_what_was_lost(results_root: Path) -> 
     age(claim.path, DEAD_AFTER_S + 20)
     assert here.take(DIGEST, "run-1") is not None
     assert there.renew() == [claim]
-    assert not claim.stands()
+    assert not claim.is_current()
     there.give_back(DIGEST)
     now = read_claim(claim.path)
     assert now is not None

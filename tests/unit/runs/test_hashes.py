@@ -20,9 +20,9 @@ def test_what_the_record_says_of_its_last_words_is_so(tmp_path: Path) -> None:
     record.close(Ending(SUCCEEDED), 1.0)
 
     read = hashes_of(run_dir)
-    assert set(record.last_words) == {METRICS_JSON, RUN_JSON}
-    assert record.last_words.items() <= read.items()
-    assert hashes_of(run_dir, record.last_words) == read
+    assert set(record.hashes) == {METRICS_JSON, RUN_JSON}
+    assert record.hashes.items() <= read.items()
+    assert hashes_of(run_dir, record.hashes) == read
 
 
 def test_what_an_experiment_has_written_over_is_read(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_what_an_experiment_has_written_over_is_read(tmp_path: Path) -> None:
     (run_dir / CONFIG_JSON).write_text("a model's own")
     record.close(Ending(SUCCEEDED), 1.0)
 
-    found = hashes_of(str(run_dir), record.last_words)
+    found = hashes_of(str(run_dir), record.hashes)
     assert found[CONFIG_JSON] == hashlib.sha256(b"a model's own").hexdigest()
 
 

@@ -15,7 +15,7 @@ def attempt(folder: Path, number: int) -> RunRecord:
     key = RunKey("r", str(folder), "job", "batch", "d")
     record = RunRecord(key, RunMetadata(attempt=number))
     if number > 1:
-        record.take_up()
+        record.resume()
     record.open({"x": 1})
     record.running()
     return record

@@ -15,7 +15,7 @@ import pytest
 from argus_tasks import sweep_flow
 from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.context.run_context import MetricEvent
-from argus_tasks.runs.context.tracker_supervision import Supervised
+from argus_tasks.runs.context.tracker_supervision import SupervisedTracker
 from argus_tasks.runs.context.trackers import build_trackers, check_specs
 from argus_tasks.session.sweep_session import new_session
 from tests.support.sessions import records, request_for, run_configs, run_session
@@ -96,8 +96,8 @@ def test_one_that_hangs_is_given_up(
     run_configs(configs, train, results_root, workers=1, trackers=[tracker], **options)
     assert notes.read_text().split() == ["on_run_start", "on_metric"]
     first, second = logs(results_root)
-    assert first.count("Odd is given up: on_metric has not returned within 0.3 s") == 1
-    assert second.count("Odd is not told of this run: it was given up before") == 1
+    assert first.count("Odd is not called again: on_metric has not returned within 0.3 s") == 1
+    assert second.count("Odd is not called in this run: it did not answer in time before") == 1
     assert len(list(results_root.glob("*/metrics.jsonl"))) == 2
 
 
@@ -121,16 +121,16 @@ EVENT = MetricEvent(0, "now", {"a": 1})
 
 def test_making_one_may_take_longer_but_not_for_ever() -> None:
     ctx, lines = context()
-    made = Supervised("late", lambda: time.sleep(600), 0.2)  # type: ignore[arg-type, return-value]
+    made = SupervisedTracker("late", lambda: time.sleep(600), 0.2)  # type: ignore[arg-type, return-value]
     made.on_run_start(ctx, None)  # type: ignore[arg-type]
     made.on_metric(ctx, EVENT)
-    assert lines == ["late is given up: made has not returned within 0.2 s"]
+    assert lines == ["late is not called again: made has not returned within 0.2 s"]
 
     def no_server() -> Any:
         raise ConnectionError("no server")
 
     ctx, lines = context()
-    made = Supervised("gone", no_server)
+    made = SupervisedTracker("gone", no_server)
     made.on_run_start(ctx, None)  # type: ignore[arg-type]
     made.on_metric(ctx, EVENT)
     assert lines == ["gone.made failed: ConnectionError('no server')"]
@@ -152,7 +152,7 @@ def test_one_that_many_wait_for_is_not_taken_for_one_that_hangs() -> None:
 
     called: list[str] = []
     ctx, lines = context()
-    tracker = Supervised("Slow", Slow)
+    tracker = SupervisedTracker("Slow", Slow)
     threads = [threading.Thread(target=tracker.on_metric, args=(ctx, EVENT)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -171,7 +171,7 @@ def test_one_that_logs_a_metric_itself() -> None:
 
     called: list[int] = []
     ctx, lines = context()
-    tracker = Supervised("Echo", lambda: Echo("/dev/null", "", ""))
+    tracker = SupervisedTracker("Echo", lambda: Echo("/dev/null", "", ""))
     tracker.on_metric(ctx, EVENT)
     assert (called, lines) == ([3, 2, 1, 0], [])
 
@@ -229,11 +229,11 @@ def test_one_of_an_installed_package_by_its_name(results_root: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("mine", r"tracker_specs\[0\] is 'mine'; expected a mapping"),
+        ("mine", r"trackers.0 is 'mine'; expected a mapping"),
         ({"type": "mien"}, "tracker type 'mien' is not known; .* Did you mean 'mine'"),
         (
             {"type": "mine", "kwargs": [1]},
-            r"tracker_specs\[0\].kwargs is \[1\]; expected a mapping",
+            r"trackers.0.kwargs is \[1\]; expected a mapping",
         ),
         ({"type": "mine"}, "tracker 'mine' cannot be made with them: missing a required argument"),
         (

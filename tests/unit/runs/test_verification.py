@@ -243,7 +243,7 @@ def test_the_command_says_it_and_exits_1(
     path.write_text(path.read_text().replace("kind", "kinD"))
     assert main(["verify", str(results_root)]) == 1
     out = capsys.readouterr().out
-    assert f"WRONG {record['run_id']}/config.json: is not what it was when" in out
+    assert f"WRONG {record['run_id']}/config.json: has changed since its run ended" in out
     assert main(["verify", str(results_root), "--batch", "nobody"]) == 2
 
 

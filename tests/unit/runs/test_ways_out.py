@@ -11,7 +11,7 @@ import pytest
 from argus_tasks.base.files import append_line
 from argus_tasks.results.read.rows import load_rows
 from argus_tasks.runs.ledger.catalogue import known_run, known_runs
-from argus_tasks.runs.ledger.cleaning import Wanted, removable, remove
+from argus_tasks.runs.ledger.cleaning import RunFilter, removable, remove
 from argus_tasks.runs.ledger.sweep_folder import batches, checked_line
 from argus_tasks.runs.ledger.verification import verify
 from argus_tasks.runs.record.layout import LEDGER_JSONL, RUN_JSON
@@ -29,7 +29,7 @@ def test_a_run_folder_that_is_a_link_is_not_followed(results_root: Path, tmp_pat
     assert known_run(results_root, run.run_id) is None
     assert list(known_runs(results_root)) == []
     assert load_rows(results_root).rows == ()
-    assert removable(results_root, Wanted(["succeeded"])) == []
+    assert removable(results_root, RunFilter(["succeeded"])) == []
     found = verify(results_root).findings
     assert any(finding.sentence == "is a link, which is not followed" for finding in found)
     assert run_configs([{"x": 1}], score, results_root).succeeded == 1
@@ -55,6 +55,6 @@ def test_an_id_with_a_path_leads_nowhere(results_root: Path, path: str) -> None:
     record = json.loads(Path(run.run_dir, RUN_JSON).read_text())
     batch_id = f"../{path}" if path else path
     Path(run.run_dir, RUN_JSON).write_text(json.dumps({**record, "batch_id": batch_id}))
-    (run,) = removable(results_root, Wanted(["succeeded"]))
+    (run,) = removable(results_root, RunFilter(["succeeded"]))
     remove(results_root, run)
     assert (elsewhere / LEDGER_JSONL).read_text() == ""

@@ -11,7 +11,7 @@ import pytest
 from argus_tasks.server import server_locks as locks
 
 HOLD_AND_WAIT = (
-    "import sys; from pathlib import Path; from argus_tasks.server import locks;"
+    "import sys; from pathlib import Path; from argus_tasks.server import server_locks as locks;"
     "locks.take_hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
 )
 
@@ -97,7 +97,8 @@ def test_a_forked_child_can_hold_for_itself(tmp_path: Path) -> None:
     locks.drop_hold(path)
     try:
         code = (
-            "import sys; from pathlib import Path; from argus_tasks.server import locks;"
+            "import sys; from pathlib import Path;"
+            "from argus_tasks.server import server_locks as locks;"
             "print(locks.HoldProbe(Path(sys.argv[1])).held())"
         )
         asked = [sys.executable, "-c", code, str(path)]

@@ -48,7 +48,7 @@ def test_what_another_sweep_has_done_since_the_plan_is_reused(results_root: Path
     assert (summary.succeeded, summary.reused, summary.not_started) == (3, 3, 0)
     assert len(records(results_root)) == 3
     assert late.progress.snapshot().reused == 3
-    assert standing_claims(results_root) == []
+    assert read_claims(results_root) == []
 
 
 def test_so_is_a_failure(results_root: Path) -> None:
@@ -117,7 +117,7 @@ if __name__ == "__main__":
         assert ours.action is Action.RESUME
         assert ours.run_id == record["run_id"]
         assert (record["status"], record["cause"]) == ("failed", "parent lost")
-        (claim,) = standing_claims(root)
+        (claim,) = read_claims(root)
         assert claim.run_id == record["run_id"]
     finally:
         two.close()
@@ -141,7 +141,7 @@ def test_who_has_lost_its_claim_writes_nothing_and_stops(results_root: Path) -> 
         thread = threading.Thread(target=AttemptRunner(session).run_one, args=(0, 1))
         thread.start()
         wait_for(lambda: list(results_root.glob("*/metrics.jsonl")))
-        (claim,) = standing_claims(results_root)
+        (claim,) = read_claims(results_root)
         said = json.loads(Path(claim.path).read_text())
         Path(claim.path).unlink()
         Path(claim.path).write_text(json.dumps({**said, "claimant": "another", "host": "there"}))
