@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from argus_tasks.base.files import write_text_whole
 from argus_tasks.base.ids import slug
 from argus_tasks.results.compare.sides import batch_side
 from argus_tasks.results.report import plots
-from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import standing_alone
 from argus_tasks.results.tables.axes import axes_of, group_names
 from argus_tasks.results.tables.curves import learning_curves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,26 +11,49 @@ from typing import Any
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import read_json
-from argus_tasks.results.compare.contests import Contest, contests
+from argus_tasks.results.compare.contests import Contest, Noise, contests
 from argus_tasks.results.compare.side_text import plural
 from argus_tasks.results.read.direction import Direction
 from argus_tasks.results.read.failures import failures
 from argus_tasks.results.read.rows import OddFolder, Row, codes_of
 from argus_tasks.results.read.timeline import timeline
-from argus_tasks.results.report import plots, tables
-from argus_tasks.results.report.headline import ended_sentence, won_sentences
-from argus_tasks.results.report.markup import Markup, fill, join
-from argus_tasks.results.report.shell import page
+from argus_tasks.results.report import plots
+from argus_tasks.results.report.headline import ended_sentence, lead_text, won_sentences
+from argus_tasks.results.report.page_template import render
 from argus_tasks.results.tables.axes import Axes, axes_of
 from argus_tasks.results.tables.curves import Curves, learning_curves
-from argus_tasks.results.tables.effects import effects
-from argus_tasks.results.tables.leaderboard import Leaderboard, leaderboard
+from argus_tasks.results.tables.effects import METHOD, effects
+from argus_tasks.results.tables.leaderboard import (
+    SEED,
+    Group,
+    Leaderboard,
+    Spread,
+    leaderboard,
+    spread,
+)
 from argus_tasks.results.tables.pivot import pivot_of_best
-from argus_tasks.results.tables.table import value_text
+from argus_tasks.results.tables.table import (
+    code_text,
+    keys_shown,
+    number_specs,
+    titles_of,
+    value_text,
+)
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
+MOST_GROUPS = 300
+_MOST_METRICS = 6
 _MOST_EFFECTS = 8
 _MOST_ODD = 20
+_DIGITS = 12
+_NOISE_CLASS = {
+    Noise.BEYOND: "yes",
+    Noise.NONE: "yes",
+    Noise.WITHIN: "no",
+    Noise.TIE: "no",
+    Noise.UNKNOWN: "unknown",
+    Noise.ALONE: "unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +99,40 @@ def make_report(request: ReportRequest, now: datetime | None = None) -> Report:
     axes = axes_of(board, request.model, request.dataset)
     found = contests(board, axes)
     sentences = [ended_sentence(rows), *won_sentences(board, axes, found)]
-    parts = [
-        ("winners", "Who won, and is it more than noise", _winners(board, axes, found)),
-        ("matrix", "Model by dataset", _matrix(board, axes)),
-        ("leaderboard", "Leaderboard", _leaderboard(board, request)),
-        ("failures", "Failures", _failures(request)),
-        ("effects", "What the parameters do", _effects(board, axes)),
-        ("curves", "Learning curves", _curves(learning_curves(board, axes))),
-        ("timeline", "Timeline", _timeline(request, now)),
-        ("notes", "Notes", _notes(board, request)),
-    ]
-    answer = [*sentences[1:], sentences[0]]
-    top = fill(
-        "{}{}{}",
-        _about(request),
-        join(fill("<p class=answer>{}</p>", sentence) for sentence in answer),
-        _verdict(request),
+    html = render(
+        "report.html",
+        now,
+        title=_title(request),
+        about=_about(request),
+        answer=[*sentences[1:], sentences[0]],
+        baseline=_verdict(request),
+        root=request.root,
+        board=board,
+        axes=axes,
+        failures=failures(rows),
+        notes=_notes(board, request),
+        code_text=code_text,
+        count_text=_count,
+        lead_text=lead_text,
+        rerun_command=rerun_command,
+        run_text=_run,
+        spread=spread,
+        titles_of=titles_of,
+        **_winners(board, axes, found),
+        **_matrix(board, axes),
+        **_leaderboard(board),
+        **_effects(board, axes),
+        **_curves(learning_curves(board, axes)),
+        **_timeline(request, now),
     )
-    return Report(page(_title(request), top, parts, now), tuple(sentences))
+    return Report(html, tuple(sentences))
+
+
+def rerun_command(root: Path, row: Row) -> str | None:
+    """What runs that run's config again; None for a run that has no digest."""
+    if not row.digest:
+        return None
+    return f"argus-tasks rerun {shlex.quote(str(root))} --digest {row.digest[:_DIGITS]}"
 
 
 def _title(request: ReportRequest) -> str:
@@ -110,7 +150,7 @@ def _states(request: ReportRequest) -> list[dict[str, Any]]:
     return [state for state in found if state]
 
 
-def _about(request: ReportRequest) -> Markup:
+def _about(request: ReportRequest) -> list[str]:
     rows = request.rows
     configs = len({row.digest or row.run_id for row in rows})
     parts = [f"{plural(len(rows), 'run')} of {plural(configs, 'config')}"]
@@ -133,165 +173,130 @@ def _about(request: ReportRequest) -> Markup:
     hosts = list(dict.fromkeys(row.host_kind for row in rows if row.host_kind))
     if hosts:
         parts.append(hosts[0] if len(hosts) == 1 else f"{len(hosts)} kinds of host")
-    return fill("<p class=small>{}</p>", " · ".join(parts))
+    return parts
 
 
 def _moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
-def _verdict(request: ReportRequest) -> Markup:
+def _verdict(request: ReportRequest) -> dict[str, Any] | None:
     """What the comparison with a baseline said, where the benchmark flow has left it."""
     if request.batch_id is None:
-        return Markup()
+        return None
     try:
         value = read_json(SweepFolder(request.root, request.batch_id).path / "verdict.json")
-        return fill(
-            "<p class=answer>Beside the baseline {}: {}</p>", value["baseline"], value["message"]
-        )
+        return {"baseline": value["baseline"], "message": value["message"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return Markup()
+        return None
 
 
-def _winners(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> Markup:
-    if not found:
-        return Markup()
-    model = f"; for each {axes.model} its best config counts" if axes.model else ""
-    return fill(
-        "{}<p class=small>The best beside the runner-up{}: mean ± standard deviation over seeds,"
-        " and the lead with an interval that holds for all lines together (Welch’s t-test with"
-        " Holm’s correction, 5 %).</p>",
-        tables.contests_table(board, axes, found),
-        model,
-    )
+def _winners(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> dict[str, Any]:
+    """A line a dataset: the winner, what its lead is worth, and the numbers that say so."""
+    metric = str(board.metric)
+    seconds = [c.second_group.metrics.get(metric) if c.second_group else None for c in found]
+    return {
+        "contests": found,
+        "dataset_title": titles_of([axes.dataset])[0] if axes.dataset else "",
+        "noise_classes": _NOISE_CLASS,
+        "best_texts": _texts([contest.group.metrics.get(metric) for contest in found]),
+        "second_texts": _texts(seconds),
+    }
 
 
-def _matrix(board: Leaderboard, axes: Axes) -> Markup:
+def _matrix(board: Leaderboard, axes: Axes) -> dict[str, Any]:
     found = pivot_of_best(board, axes)
-    if found is None:
-        return Markup()
-    return fill(
-        "{}<p class=small>{}: mean ± standard deviation over seeds of each {}’s best config; best"
-        " and worst of each column marked.</p>",
-        tables.matrix_table(found),
-        board.metric,
-        axes.model,
-    )
+    columns = range(len(found.column_values)) if found else ()
+    texts = [_texts([row[at] for row in found.cells]) for at in columns] if found else []
+    return {"pivot": found, "pivot_texts": texts}
 
 
-def _leaderboard(board: Leaderboard, request: ReportRequest) -> Markup:
-    hidden = len(board.groups) - tables.MOST_GROUPS
-    more = Markup()
-    if hidden > 0:
-        more = fill(
-            "<p>The best {} of {} rows; all of them: <code>argus-tasks results {} --csv</code></p>",
-            tables.MOST_GROUPS,
-            len(board.groups),
-            request.root,
-        )
-    return fill(
-        "<p class=small>Runs that differ in nothing but their seed are one row: the mean of n"
-        " runs, for the first metric with its standard deviation. Press a title to sort by"
-        " it.</p>{}{}",
-        tables.leaderboard_table(board, request.root),
-        more,
-    )
+def _leaderboard(board: Leaderboard) -> dict[str, Any]:
+    """The best groups; in the last column each run with the command that reruns it."""
+    groups = board.groups[:MOST_GROUPS]
+    others = [name for name in board.metrics if name != board.metric][:_MOST_METRICS]
+    metrics = [board.metric, *others] if board.metric else []
+    return {
+        "groups": groups,
+        "keys": keys_shown(board),
+        "metric_texts": {
+            name: _texts([each.metrics.get(name) for each in groups], with_std=name == board.metric)
+            for name in metrics
+        },
+        "has_memory": any(row.peak_ram_mb for group in groups for row in group.rows),
+    }
 
 
-def _failures(request: ReportRequest) -> Markup:
-    found = failures(request.rows)
-    return tables.failures_list(found, request.root) if found else Markup()
-
-
-def _effects(board: Leaderboard, axes: Axes) -> Markup:
+def _effects(board: Leaderboard, axes: Axes) -> dict[str, Any]:
     found = effects(board, axes)
-    if not found.effects:
-        return Markup()
     unit = f"{board.metric}" if found.within is None else f"{board.metric}, in sd of {found.within}"
-    words = "Each dot is a config (the mean over its seeds), the bar their mean."
-    if found.within is not None:
-        words += (
-            f" Values are differences from the mean of the same {found.within}, in units of its"
-            " standard deviation."
-        )
-    shown = found.effects[:_MOST_EFFECTS]
-    return fill(
-        "{}<div class=plots>{}</div><p class=small>{}</p>",
-        tables.importance_table(found),
-        join(fill("<figure>{}</figure>", plots.effect_plot(each, unit)) for each in shown),
-        words,
-    )
+    drawn = [plots.effect_plot(each, unit) for each in found.effects[:_MOST_EFFECTS]]
+    return {"effects": found, "effects_method": METHOD, "effect_plots": drawn}
 
 
-def _curves(found: Curves | None) -> Markup:
-    if found is None or not found.panels:
-        return Markup()
-    names = dict.fromkeys(curve.name for panel in found.panels for curve in panel.curves)
+def _curves(found: Curves | None) -> dict[str, Any]:
+    panels = found.panels if found else ()
+    names = dict.fromkeys(curve.name for panel in panels for curve in panel.curves)
     colours = {name: number for number, name in enumerate(names)}
-    words = f"{found.metric}, mean over seeds, of those that logged it."
-    others = [name for name in found.metrics if name != found.metric]
-    if others:
-        words += f" Logged too: {', '.join(others[:12])}."
-    if found.datasets_left_out:
-        words += f" {found.datasets_left_out} more datasets are not drawn."
-    return fill(
-        "<div class=plots>{}</div><p class=small>{}</p>",
-        join(
-            fill("<figure>{}</figure>", plots.curve_plot(panel, colours)) for panel in found.panels
-        ),
-        words,
-    )
+    return {"curves": found, "curve_plots": [plots.curve_plot(each, colours) for each in panels]}
 
 
-def _timeline(request: ReportRequest, now: datetime) -> Markup:
+def _timeline(request: ReportRequest, now: datetime) -> dict[str, Any]:
     found = timeline(request.root, request.rows, now)
-    if found is None:
-        return Markup()
-    words = (
-        f"{plural(len(found.bars), 'attempt')} from {found.began_at:%Y-%m-%d %H:%M} UTC on, at most"
-        f" {found.lanes} at once."
-    )
-    if len(found.bars) > plots.MOST_BARS:
-        words += " So many are drawn as their number at each moment."
-    else:
-        words += " A lane is not a certain worker: an attempt is in the first one that was free."
-    if found.breaks:
-        words += " Dashed lines: a pause is cut out."
-    if len(found.usage) > 1:
-        words += " Beneath: CPU and memory of the machine that ran the sweep."
-    return fill(
-        "<figure><div class='scroll wide' tabindex=0 role=region aria-label=Timeline>{}</div>"
-        "<figcaption>{}</figcaption></figure>",
-        plots.timeline_plot(found),
-        words,
-    )
+    drawn = plots.timeline_plot(found) if found else None
+    return {"timeline": found, "timeline_plot": drawn, "most_bars": plots.MOST_BARS}
 
 
-def _notes(board: Leaderboard, request: ReportRequest) -> Markup:
+def _notes(board: Leaderboard, request: ReportRequest) -> list[str]:
     notes = []
     if board.constants:
         same = ", ".join(f"{key}={value_text(value)}" for key, value in board.constants.items())
-        notes.append(fill("<li>All with {}.</li>", same))
+        notes.append(f"All with {same}.")
     if board.direction_is != "given" and board.metric is not None:
         better = "lower" if board.direction == "min" else "higher"
-        notes.append(
-            fill(
-                "<li>That {} is better is {}; else: --direction.</li>",
-                better,
-                "told by the metric’s name" if board.direction_is == "by its name" else "assumed",
-            )
-        )
+        why = "told by the metric’s name" if board.direction_is == "by its name" else "assumed"
+        notes.append(f"That {better} is better is {why}; else: --direction.")
     if request.superseded:
-        older = plural(request.superseded, "older run")
-        notes.append(fill("<li>{} of the same configs left out.</li>", older))
+        notes.append(f"{plural(request.superseded, 'older run')} of the same configs left out.")
     batches = dict.fromkeys(row.batch_id for row in request.rows if row.batch_id)
     if request.batch_id is None and len(batches) > 1:
         shown = ", ".join(list(batches)[:10])
-        notes.append(fill("<li>{} batches (one alone: --batch): {}.</li>", len(batches), shown))
-    notes += [
-        fill("<li>{}: {}</li>", folder.path.name, folder.sentence)
-        for folder in request.odd[:_MOST_ODD]
-    ]
+        notes.append(f"{len(batches)} batches (one alone: --batch): {shown}.")
+    notes += [f"{folder.path.name}: {folder.sentence}" for folder in request.odd[:_MOST_ODD]]
     if len(request.odd) > _MOST_ODD:
-        notes.append(fill("<li>and {} more odd folders.</li>", len(request.odd) - _MOST_ODD))
-    return fill("<ul>{}</ul>", join(notes)) if notes else Markup()
+        notes.append(f"and {len(request.odd) - _MOST_ODD} more odd folders.")
+    return notes
+
+
+def _run(row: Row, board: Leaderboard) -> str:
+    """A run in the leaderboard: its seed, its number or how it ended, its folder."""
+    parts = [] if row.config.get(SEED) is None else [f"seed {value_text(row.config[SEED])}"]
+    value = row.metrics.get(board.metric) if board.metric else None
+    if isinstance(value, int | float) and row.status == "succeeded":
+        parts.append(f"{value:.5g}")
+    else:
+        parts.append(": ".join(t for t in (row.status, row.cause or row.error_type) if t))
+    parts.append(row.path.name)
+    if board.has_codes and row.code:
+        parts.append(f"code {row.code}")
+    return ", ".join(parts)
+
+
+def _count(group: Group, metric: str | None) -> str:
+    have = group.metrics[metric].n if metric in group.metrics else 0
+    return str(have) if have == len(group.rows) else f"{have} of {len(group.rows)}"
+
+
+def _texts(found: Sequence[Spread | None], *, with_std: bool = True) -> list[str]:
+    """Means, and spreads, with as many digits as a column needs."""
+    have = [each for each in found if each]
+    specs = iter(number_specs([each.mean for each in have]) if have else [])
+    texts = []
+    for each in found:
+        if each is None:
+            texts.append("-")
+            continue
+        spec = next(specs)
+        std = "" if each.std is None or not with_std else f" ± {each.std:{spec}}"
+        texts.append(f"{each.mean:{spec}}{std}")
+    return texts

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from argus_tasks.results.compare.batch_history import History, Series
 from argus_tasks.results.read.timeline import CUT_OFF, Bar, Timeline
-from argus_tasks.results.report.markup import Markup
 from argus_tasks.results.report.svg import (
     BAD,
     GOOD,

@@ -7,11 +7,12 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from argus_tasks.results.report.markup import Markup, fill
+from markupsafe import Markup
+
+from argus_tasks.results.report.page_template import package_text, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,19 +95,15 @@ def svg_of(drawn: Figure, description: str) -> Markup:
     text = re.sub(r"\s*\n\s*", "\n", text)
     found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     assert found is not None
-    head = fill(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" xmlns:xlink="{}"',
-        found[1],
-        found[2],
-        description,
-        "http://www.w3.org/1999/xlink",
+    head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" xmlns:xlink="{}"').format(
+        found[1], found[2], shown(description), "http://www.w3.org/1999/xlink"
     )
-    return Markup(head + text[text.index(">") :])
+    return Markup(f"{head}{text[text.index('>') :]}")
 
 
 def standing_alone(drawn: Markup) -> str:
     """A figure of `svg_of` as a file of its own, in the page's light colours."""
-    css = files(__package__).joinpath("report.css").read_text("utf-8")
+    css = package_text("report.css")
     colours = css[: css.index("}") + 1]
     head, _, body = drawn.partition(">")
     return (

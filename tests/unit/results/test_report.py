@@ -5,16 +5,18 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from argus_tasks.cli.main import main
 from argus_tasks.results.read import needs
-from argus_tasks.results.report.markup import fill
+from argus_tasks.results.report.page_template import render
 
 HOSTILE = (
     "$\\bad{$<script>alert(1)</script>\"'><img src=http://evil.test/x onerror=alert(2)>"
@@ -157,10 +159,21 @@ def test_what_users_wrote_is_text(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_templates_escape_what_is_put_into_them() -> None:
-    inner = fill("<b>{}</b>", "<")
-    assert fill("<p title='{}'>{}{}</p>", "'\"", inner, 3) == (
-        "<p title='&#x27;&quot;'><b>&lt;</b>3</p>"
+    text = render(
+        "history.html",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        title="'\"<b>\u202e\ud800",
+        metric="<i>m</i>",
+        about=["a & b"],
+        changed=[],
+        plots=[Markup("<svg></svg>"), "<svg>"],
+        hidden=0,
+        columns=[],
+        rows=[],
     )
+    assert "<h1>&#39;&#34;&lt;b&gt;\\u202e?</h1>" in text
+    assert "&lt;i&gt;m&lt;/i&gt;, cell by cell" in text
+    assert "<figure><svg></svg></figure><figure>&lt;svg&gt;</figure>" in text
 
 
 def test_runs_without_any_number_have_a_report_too(make_run: MakeRun, tmp_path: Path) -> None:
