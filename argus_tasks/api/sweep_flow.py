@@ -42,6 +42,7 @@ def sweep_flow(
     timeout: str | None = None,
     fresh_process: bool | None = None,
     max_runs_per_worker: int | None = None,
+    nice: int | None = None,
     stop_grace_s: float | None = None,
     order: Order | None = None,
     max_failures: int | str | None = None,
@@ -92,6 +93,7 @@ def sweep_flow(
         timeout: `5x`: the same for so many times the median duration.
         fresh_process: give each attempt a process of its own.
         max_runs_per_worker: attempts after which a worker process is replaced.
+        nice: the niceness of worker processes, from 0 to 19; by default, nothing is added.
         stop_grace_s: seconds that experiments have to end by themselves after a stop or a timeout.
         order: `given`, `smoke_first` (a few that have each value once, then the longest first) or
             `shuffle`.

@@ -388,6 +388,12 @@ class Execution(Section):
         description="The number of attempts after which a worker process is replaced by a new one."
         " By default, workers are not replaced.",
     )
+    nice: Annotated[int, Field(ge=0, le=19), Expected("an integer from 0 to 19")] | None = Field(
+        None,
+        description="The niceness of worker processes, from 0 to 19: a higher value leaves more CPU"
+        " time to other processes. It is added to the niceness of the sweep's own process. By"
+        " default, nothing is added.",
+    )
     order: Order = Field(
         "given",
         description="The order in which configs are started: `given` as in the file; `smoke_first`"
