@@ -98,7 +98,7 @@ class SweepSpec(Section):
     name: Text | None = Field(
         None,
         description="The name of the sweep. By default, the name of the sweep file without its"
-        " suffix.",
+        " suffix; without a file, the name of the function or script.",
     )
     project: Text | None = Field(
         None,
@@ -112,9 +112,10 @@ class SweepSpec(Section):
     )
     results_root: FilePath | None = Field(
         None,
-        description="The folder that the run folders are written to, relative to the sweep file's"
-        " folder. By default, `results` in the Git repository's top folder, or in the"
-        " working folder outside of a repository.",
+        description="The folder that the run folders are written to. A relative path in a sweep"
+        " file is relative to the file's folder; in a call or on the command line, to the working"
+        " folder. By default, `results` in the Git repository's top folder, or in the working"
+        " folder outside of a repository.",
     )
     base: KeysAndValues = Field(
         default_factory=dict,
