@@ -1,1 +1,2 @@
-"""What a start needs besides a worker, and the one gate where it is asked for."""
+"""Decides when attempts start: the gate, and the resources that an attempt needs besides
+a worker."""

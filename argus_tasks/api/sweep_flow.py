@@ -42,6 +42,7 @@ def sweep_flow(
     timeout: str | None = None,
     fresh_process: bool | None = None,
     max_runs_per_worker: int | None = None,
+    nice: int | None = None,
     stop_grace_s: float | None = None,
     order: Order | None = None,
     max_failures: int | str | None = None,
@@ -83,55 +84,93 @@ def sweep_flow(
         configs: a list of mappings, a `SweepSpec`, or the path of a sweep file.
         experiment: a function `fn(ctx) -> dict | None`, or its path `package.module:function`; a
             command line `command:python train.py --lr {lr}`; a Hydra app `hydra:path/to/app.py`.
-        name: the sweep's name; by default the sweep file's stem or the function's name.
-        project: by default the name of git's top folder, else of the working folder.
-        results_root: the folder that gets the run folders; by default `results/` in git's top
-            folder, else in the working folder.
-        mode: sequential, process_pool (the default), joblib, dynamic, thread, dask or ray.
-        address: the cluster's address for modes `dask` and `ray`; by default a cluster is started
-            on this machine for this sweep.
-        workers: how many runs execute at once; by default as many as there are usable cores.
-        cpu_threshold: mode `dynamic` starts no new run while the CPU is busier than this, in
-            percent.
-        cpu_limit: the name of the concurrency limit on Prefect's server that shows and sets how
-            many runs execute at once in mode `dynamic`.
-        limits: other concurrency limits on Prefect's server that each run takes slots of:
-            `{"license": 2}`, or `{"license": {"limit": 2, "slots": 1, "where": {"model":
-            "patchtst"}}}` for some configs only.
-        max_attempts: how often a config is tried at most, the first attempt included.
-        retry_on: exception names and causes of failure (`timeout`, `out of memory`) after which a
-            run is tried again; `Exception` matches all.
-        not_on: exception names and causes of failure that are never retried.
-        delay_s: seconds before the second attempt.
-        backoff: the factor by which the delay grows with each further attempt.
-        timeout_s: seconds after which an attempt is ended.
-        timeout: a time limit that follows the runs: `5x` is five times their median duration.
-        fresh_process: start a new worker process for each attempt.
-        max_runs_per_worker: attempts after which a worker process is replaced.
-        stop_grace_s: seconds that experiments get to end by themselves after a stop or a timeout.
-        order: `given`; `smoke_first` (first a few configs in which every value occurs once, then
-            the longest runs first); or `shuffle`.
-        max_failures: stop the sweep when this many configs have failed: a count, or `5%` of all.
-        max_consecutive_failures: stop when this many have failed one after the other.
-        fail_fast: stop at the first failure.
-        max_runtime: stop the sweep after this time: seconds, or `2h`.
-        breaker: when this many configs that share a value have failed with the same cause, and
-            configs without that value have not, leave the other configs with that value unstarted.
-        min_free_memory: start no new run while less memory is free: `4GB`, or `10%`.
-        gpus: give each run a GPU of its own: `auto`, a list of GPU numbers, or 0 for none.
-        slots_per_gpu: how many runs share a GPU.
-        metadata: what `meta.json` says of every run.
-        tracker_specs: trackers by name: `{"type": ..., "kwargs": {...}}`.
-        trackers: tracker objects, for modes that run in this process.
-        experiment_type: a label that the monitor shows.
-        fresh: start a new batch and reuse nothing.
-        on_code_change: what to do with earlier results of other code: `warn` reuses them and says
-            so, `rerun` runs them again, `stop` refuses to start.
-        search: draw configs with Optuna while the sweep runs; a mapping as in a sweep file.
-            `configs` then holds at most one config, whose keys all trials have.
-        job: templates for the names of runs, models and datasets: `{"id": "{model}-s{seed}"}`.
-        ignore_keys: top-level keys that do not make a config a different one.
-        raise_on_failure: raise SweepFailed when any config has failed.
+        name: The name of the sweep. By default, the name of the sweep file without its suffix;
+            without a file, the name of the function or script.
+        project: The name of the project on the monitor. By default, the name of the Git
+            repository's top folder, or of the working folder outside of a repository.
+        results_root: The folder that the run folders are written to. A relative path in a sweep
+            file is relative to the file's folder; in a call or on the command line, to the working
+            folder. By default, `results` in the Git repository's top folder, or in the working
+            folder outside of a repository.
+        mode: Where experiments run: `process_pool` (also named `joblib`) in worker processes;
+            `dynamic` in worker processes, with new attempts held back while the CPUs are busy;
+            `thread` on threads of the calling process; `sequential` one after the other in the
+            calling process; `dask` or `ray` on a cluster. By default, `process_pool`.
+        address: Modes `dask` and `ray` only: the address of the cluster, such as
+            `tcp://10.0.0.1:8786`. By default, the sweep starts a cluster on this machine and ends
+            it afterwards.
+        workers: The largest number of runs at the same time. By default `auto`: one for each CPU
+            that this process may use, or one for each GPU slot where `gpus` is given.
+        cpu_threshold: Mode `dynamic` only: no attempt is started while the CPUs are busier than
+            this, in percent. By default, 80.
+        cpu_limit: Mode `dynamic` only: the name of the global concurrency limit on Prefect's server
+            that shows how many runs may be active at the same time, and where a person can set that
+            number. By default, `argus-sweep-cpu-` followed by the host's name.
+        limits: Global concurrency limits on Prefect's server that attempts take slots of, by name,
+            such as `license: 2`. Everything on the server that uses the same name shares the slots.
+            By default, none.
+        max_attempts: The largest number of attempts of a run, the first one included. By default 1:
+            a failed run is not retried.
+        retry_on: The failures after which a run is retried: names of exception classes (subclasses
+            are included) and of causes (`timeout`, `out of memory`, `disk full`, `node lost`, `exit
+            CODE`, `signal NAME`). By default `Exception`: every exception, and every death of a
+            worker process.
+        not_on: The failures after which a run is never retried, named as in `retry_on`, which they
+            overrule. By default, none.
+        delay_s: The time in seconds to wait before the second attempt. By default, 0.
+        backoff: The factor by which each wait is longer than the one before it. By default 1: all
+            waits are equally long.
+        timeout_s: The longest time that an attempt may take, in seconds. An attempt that takes
+            longer is ended, with the cause `timeout`. By default, there is no limit.
+        timeout: The longest time that an attempt may take, as a multiple of the median duration of
+            the attempts that have succeeded, such as `5x`. Where `timeout_s` is given as well, the
+            shorter limit counts. By default, there is no such limit.
+        fresh_process: Run each attempt in a new process. By default, a worker process runs one
+            attempt after the other.
+        max_runs_per_worker: The number of attempts after which a worker process is replaced by a
+            new one. By default, workers are not replaced.
+        nice: The niceness of worker processes, from 0 to 19: a higher value leaves more CPU time to
+            other processes. It is added to the niceness of the sweep's own process. By default,
+            nothing is added.
+        stop_grace_s: The time in seconds that a running attempt gets to end by itself after a stop
+            or at its time limit, before it is killed. By default, 2.
+        order: The order in which configs are started: `given` as in the file; `smoke_first` first a
+            few configs that together contain every value, then those that are expected to take
+            longest; `shuffle` at random. By default, `given`.
+        max_failures: Stop the sweep when this many configs have failed: a number, or a share of all
+            configs such as `5%`. By default, there is no such rule.
+        max_consecutive_failures: Stop the sweep when this many configs have failed one after the
+            other. By default, there is no such rule.
+        fail_fast: Stop the sweep when the first config has failed. By default, it goes on.
+        max_runtime: Stop the sweep when this much time has passed since its start: a number of
+            seconds, or a time such as `2h`, `90m` or `1h30m`. By default, there is no limit.
+        breaker: Start no more configs with a value once this many configs with that value have
+            failed in the same way, while configs without it succeed. By default, there is no such
+            rule.
+        min_free_memory: No attempt is started while less memory than this is free: an amount such
+            as `4GB`, or a share of the memory such as `10%`. By default, free memory is not
+            checked.
+        gpus: The GPUs that runs use, one for each run: `auto` for all GPUs of this machine, a list
+            of GPU numbers, or `0` for none. By default, GPUs are not assigned.
+        slots_per_gpu: The number of runs that share a GPU at the same time. By default, 1.
+        metadata: what to say of every run in `meta.json`.
+        tracker_specs: Experiment trackers that receive the start, the metrics and the end of each
+            run, such as `mlflow`. By default, none. Each is a mapping such as `{"type": "mlflow",
+            "kwargs": {...}}`.
+        trackers: live trackers.
+        experiment_type: The kind of experiment, shown on the monitor, such as `forecast`. By
+            default, `sweep`.
+        fresh: a new batch; nothing is reused.
+        on_code_change: What to do with earlier runs that were made by a different version of the
+            code: `warn` uses them and prints a warning, `rerun` runs them again, `stop` refuses to
+            start. By default, `warn`.
+        search: Draw the configs while the sweep runs, as trials of an Optuna study. By default, all
+            configs are made before the start. The keys are those of the sweep file's section;
+            `configs` then holds at most one config, the base of all trials.
+        job: Templates for the names of jobs, filled with the values of each config.
+        ignore_keys: Top-level keys of a config that do not count when configs are compared, such as
+            `device`: configs that differ only in them are equal. By default, all keys count.
+        raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:
         The counts of the sweep, whether configs failed or not; `summary.ok` is True where none has.

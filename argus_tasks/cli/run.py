@@ -79,7 +79,7 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
         say(f"batch: {batch_id}")
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
-        say("run the same command again to go on where this stopped")
+        say("run the same command again to continue the sweep")
     if waiting := undelivered_message():
         say(waiting)
     gc.freeze()  # at exit Python looks through all of Prefect: two seconds on a busy machine

@@ -1,1 +1,1 @@
-"""What can be run: a function, a command, a Hydra app."""
+"""The kinds of experiments: a function, a command, a Hydra app."""

@@ -1,1 +1,1 @@
-"""From options and folders to what a start of a sweep has to do."""
+"""Plans a start of a sweep: from options to a request, from a request and run folders to a plan."""

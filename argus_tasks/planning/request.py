@@ -18,7 +18,7 @@ from argus_tasks.spec.search_section import Search, check_search
 from argus_tasks.spec.sections import Execution
 from argus_tasks.spec.sweep_spec import SweepSpec
 
-ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker", "gpus")
+ISOLATION_KEYS = ("timeout_s", "timeout", "fresh_process", "max_runs_per_worker", "nice", "gpus")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.spec.options import SECTIONS
 
 # The options that are recorded; trackers are not, since they may contain secrets.
-_ON_RECORD = {
+_RECORDED = {
     *SECTIONS,
     "limits",
     "ignore_keys",
@@ -38,9 +38,9 @@ def request_record(request: SweepRequest) -> dict[str, Any]:
     Secrets are masked, except for those in the base config of a search.
     """
     options = request.spec.model_dump(
-        mode="json", by_alias=True, exclude_none=True, include=_ON_RECORD
+        mode="json", by_alias=True, exclude_none=True, include=_RECORDED
     )
-    recipe = {
+    record = {
         "file": str(request.spec.source) if request.spec.source else None,
         "path": request.experiment.path,
         "folder": _import_folder(request.experiment),
@@ -48,7 +48,7 @@ def request_record(request: SweepRequest) -> dict[str, Any]:
         "metadata": request.metadata.to_dict() if request.metadata else {},
         "only": len(request.only) if request.only is not None else None,
     }
-    plain = redact_value(to_jsonable(recipe), known_secrets())
+    plain = redact_value(to_jsonable(record), known_secrets())
     return {**plain, "search": _search_of(request)}
 
 
@@ -61,11 +61,11 @@ def load_request(folder: SweepFolder) -> SweepRequest:
         BadInput: if the record does not contain enough.
     """
     state = folder.state() or {}
-    recipe = (folder.sessions() or [{}])[-1].get("recipe")
-    if not isinstance(recipe, Mapping):
+    record = (folder.sessions() or [{}])[-1].get("recipe")
+    if not isinstance(record, Mapping):
         raise BadInput(f"{folder.path} does not say how it was run; give the sweep file.")
     lines = list(folder.plan())
-    search = recipe.get("search")
+    search = record.get("search")
     configs = [line["config"] for line in lines]
     common: dict[str, Any] = {
         "name": state.get("name"),
@@ -73,26 +73,26 @@ def load_request(folder: SweepFolder) -> SweepRequest:
         "results_root": folder.path.parents[1],
         "batch_id": folder.batch_id,
     }
-    file = recipe.get("file")
+    file = record.get("file")
     if file and Path(file).is_file():
         request = resolve(file, **common)
         searched = request.search if search else None
         given = checked_configs([search["base"]] if search and searched else configs)
         request = replace(request, configs=given, duplicates=0).with_options(search=searched)
-    elif recipe.get("path"):
-        if MASK in dumps([recipe["path"], recipe.get("execution"), search and search["asked"]]):
+    elif record.get("path"):
+        if MASK in dumps([record["path"], record.get("execution"), search and search["asked"]]):
             raise BadInput(
                 f"the request of batch {folder.batch_id} contained a secret, which is not recorded;"
                 " give the sweep file."
             )
-        place = recipe.get("folder")
+        place = record.get("folder")
         request = resolve(
             [search["base"]] if search else configs,
-            experiment_from(str(recipe["path"]), Path(place) if place else None),
+            experiment_from(str(record["path"]), Path(place) if place else None),
             search=search and search["asked"],
-            metadata=recipe.get("metadata"),
+            metadata=record.get("metadata"),
             **common,
-            **_options_of(recipe),
+            **_recorded_options(record),
         )
     else:
         raise BadInput(
@@ -109,13 +109,13 @@ def load_request(folder: SweepFolder) -> SweepRequest:
     return request
 
 
-def _options_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _recorded_options(record: Mapping[str, Any]) -> dict[str, Any]:
     """The recorded options by their names; early records have `on_code_change` in `execution`."""
-    on_record = {key: recipe[key] for key in _ON_RECORD if recipe.get(key)}
+    recorded = {key: record[key] for key in _RECORDED if record.get(key)}
     found: dict[str, Any] = {}
     for section in SECTIONS:
-        found |= on_record.pop(section, {})
-    return found | on_record
+        found |= recorded.pop(section, {})
+    return found | recorded
 
 
 def _search_of(request: SweepRequest) -> dict[str, Any] | None:

@@ -1,1 +1,1 @@
-"""Searches by Optuna."""
+"""Searches with Optuna: the study, pruning, and the journal."""

@@ -310,10 +310,10 @@ def _grid_sampler(grid: Mapping[str, list[Any]], seed: int) -> BaseSampler:
     from optuna.samplers import GridSampler
 
     class Grid(GridSampler):
-        """Optuna's, which would stop an optimization that is not its own at the last point."""
+        """Optuna's sampler, without its attempt to stop the study after the last combination."""
 
         def after_trial(self, *_: object) -> None:
-            """How many trials there are is the sweep's to count."""
+            """Do nothing: the sweep counts the trials."""
 
     return Grid(grid, seed=seed)
 

@@ -1,1 +1,1 @@
-"""The sweep file: read, checked, and expanded to configs."""
+"""The sweep file and its options: read, checked, and expanded to configs."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import MISSING, reach
-from argus_tasks.spec.sections import Condition
+from argus_tasks.spec.config_sections import Condition
 
 
 def matches(config: Mapping[str, Any], filters: Sequence[Mapping[str, Condition]]) -> bool:

@@ -12,7 +12,7 @@ from argus_tasks.base.ids import canonical_json, slug
 from argus_tasks.base.nested import MISSING, flatten, reach
 from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.base.secret_names import names_a_secret
-from argus_tasks.spec.sections import JobTemplates
+from argus_tasks.spec.config_sections import JobTemplates
 from argus_tasks.spec.templates import fill_template
 
 LONGEST_NAME = 80

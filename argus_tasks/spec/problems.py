@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from argus_tasks.base.errors import did_you_mean
 from argus_tasks.base.redact import redact
 from argus_tasks.spec.document import Path, Problem, dotted
-from argus_tasks.spec.sections import Expected
+from argus_tasks.spec.value_types import Expected
 
 _Table: TypeAlias = Mapping[tuple[str, ...], str]
 

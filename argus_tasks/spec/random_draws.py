@@ -6,7 +6,7 @@ import math
 from random import Random
 from typing import Any
 
-from argus_tasks.spec.sections import Distribution, RandomDraws
+from argus_tasks.spec.config_sections import Distribution, RandomDraws
 
 
 def draw_all(random: RandomDraws) -> list[dict[str, Any]]:

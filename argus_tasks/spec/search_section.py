@@ -10,15 +10,8 @@ from pydantic import Field
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.extras import need
 from argus_tasks.base.ids import canonical_json
-from argus_tasks.spec.sections import (
-    Count,
-    Distribution,
-    Expected,
-    Integer,
-    Section,
-    Space,
-    Text,
-)
+from argus_tasks.spec.config_sections import Distribution, Space
+from argus_tasks.spec.value_types import Count, Expected, Integer, Section, Text
 
 Sampler: TypeAlias = Literal["tpe", "random", "grid", "cmaes"]
 Pruner: TypeAlias = Literal["none", "median", "asha"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import Blocked, copy_tree, lay
+from argus_tasks.spec.config_sections import Distribution
 from argus_tasks.spec.problems import shown
-from argus_tasks.spec.sections import Distribution
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

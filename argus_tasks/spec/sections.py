@@ -1,288 +1,35 @@
-"""The sections of a sweep file as pydantic models; docs/sweep-file.md describes them for users.
+"""The sections of a sweep file that define how it is run, as pydantic models.
 
-`spec.problems` makes the error messages from these models.
+docs/sweep-file.md describes them for users. `spec.problems` makes the error messages from them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from argus_tasks.spec.config_sections import (
+    Filters,
+)
 from argus_tasks.spec.modes import Mode
 from argus_tasks.spec.order import Order
 from argus_tasks.spec.quantities import bytes_of, seconds_of, share_of
-from argus_tasks.spec.templates import check_template
 from argus_tasks.spec.time_limit import factor_of
+from argus_tasks.spec.value_types import (
+    Above0,
+    Count,
+    Expected,
+    Flag,
+    From0,
+    Key,
+    Names,
+    Section,
+    Text,
+)
 
 OnCodeChange: TypeAlias = Literal["warn", "rerun", "stop"]
-
-
-class Section(BaseModel):
-    """The base of all sections: unknown keys and type conversions are refused, and values are
-    immutable."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        defer_build=True,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a value must be, in words: the end of the error message for a wrong value.
-
-    It is part of the type of a key. A key without it is described by its type: a section or a
-    choice.
-    """
-
-    words: str
-
-
-Flag: TypeAlias = Annotated[bool, Expected("true or false")]
-Integer: TypeAlias = Annotated[int, Expected("an integer")]
-Count: TypeAlias = Annotated[int, Field(ge=1), Expected("an integer of 1 or more")]
-Number: TypeAlias = Annotated[float, Expected("a number")]
-Above0: TypeAlias = Annotated[float, Field(gt=0), Expected("a number above 0")]
-From0: TypeAlias = Annotated[float, Field(ge=0), Expected("a number of 0 or more")]
-Key: TypeAlias = Annotated[str, Field(min_length=1)]
-Text: TypeAlias = Annotated[str, Field(min_length=1), Expected("text")]
-FilePath: TypeAlias = Annotated[str, Field(min_length=1), Expected("a path")]
-Values: TypeAlias = Annotated[
-    list[Any], Field(min_length=1), Expected("a list of at least one value")
-]
-Names: TypeAlias = Annotated[
-    list[Text], Expected("a list of names of exception classes or causes of death")
-]
-Pair: TypeAlias = Annotated[list[Number], Field(min_length=2, max_length=2)]
-IntegerPair: TypeAlias = Annotated[list[int], Field(min_length=2, max_length=2)]
-
-
-def _rising(pair: list[Number]) -> list[Number]:
-    low, high = pair
-    if not low < high or not math.isfinite(high - low):
-        raise ValueError
-    return pair
-
-
-def _rising_above_zero(pair: list[Number]) -> list[Number]:
-    if not pair[0] > 0:
-        raise ValueError
-    return _rising(pair)
-
-
-def _not_falling(pair: list[int]) -> list[int]:
-    if pair[0] > pair[1]:
-        raise ValueError
-    return pair
-
-
-def _a_null_is_given(section: Section) -> bool:
-    return any(getattr(section, name) is None for name in section.model_fields_set)
-
-
-class Distribution(Section):
-    """The distribution that the values of one key are drawn from; exactly one of the four
-    is given."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    uniform: (
-        Annotated[Pair, AfterValidator(_rising), Expected("[low, high], low < high")] | None
-    ) = Field(
-        None,
-        description="Draws a number between low and high, each equally likely: `[low, high]` with"
-        " low < high.",
-    )
-    log_uniform: (
-        Annotated[Pair, AfterValidator(_rising_above_zero), Expected("[low, high], 0 < low < high")]
-        | None
-    ) = Field(
-        None,
-        description="Draws a number between low and high whose logarithm is uniform: `[low, high]`"
-        " with 0 < low < high.",
-    )
-    integers: (
-        Annotated[
-            IntegerPair,
-            AfterValidator(_not_falling),
-            Expected("[low, high], two integers, low <= high"),
-        ]
-        | None
-    ) = Field(
-        None,
-        alias="int",
-        description="Draws an integer from low to high, both included: `[low, high]` with low <="
-        " high.",
-    )
-    choice: Values | None = Field(
-        None, description="Draws one of these values, each equally likely."
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Distribution:
-        if len(self.model_fields_set) != 1 or _a_null_is_given(self):
-            raise ValueError
-        return self
-
-
-Space: TypeAlias = Annotated[
-    dict[
-        Key,
-        Annotated[
-            Distribution, Expected("a mapping with one of uniform, log_uniform, int and choice")
-        ],
-    ],
-    Field(min_length=1),
-    Expected("a mapping of keys to distributions, with at least one"),
-]
-
-
-class RandomDraws(Section):
-    """Random draws of values; each combination of `grid` and `variants` is run with each draw."""
-
-    n: Count = Field(
-        description="The number of draws. Each combination of `grid` and `variants` is run with"
-        " each draw."
-    )
-    seed: Integer = Field(
-        0,
-        description="The seed of the random draws; another seed gives other draws. By default, 0.",
-    )
-    space: Space = Field(description="The keys whose values are drawn, each with its distribution.")
-
-
-ValueOrValues: TypeAlias = Annotated[
-    Values,
-    BeforeValidator(
-        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=Any
-    ),
-    Expected("a value, or a list of at least one value"),
-]
-
-
-class Condition(Section):
-    """Conditions on the value of one key of a config; all that are given must hold."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    gt: Number | None = Field(None, description="The value is a number greater than this.")
-    ge: Number | None = Field(
-        None, description="The value is a number greater than or equal to this."
-    )
-    lt: Number | None = Field(None, description="The value is a number less than this.")
-    le: Number | None = Field(None, description="The value is a number less than or equal to this.")
-    one_of: Values | None = Field(
-        None, alias="in", description="The value is equal to one of these."
-    )
-    none_of: ValueOrValues | None = Field(
-        None,
-        alias="not",
-        description="The value is equal to none of these, or the config does not have the key.",
-    )
-    glob: Annotated[str, Expected("a pattern as text")] | None = Field(
-        None,
-        description="The value is text that matches this pattern, in which `*`, `?` and `[abc]` are"
-        " wildcards.",
-    )
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Condition:
-        if not self.model_fields_set or _a_null_is_given(self):
-            raise ValueError
-        return self
-
-
-def _as_condition(value: Any) -> Any:
-    if isinstance(value, dict | Condition):
-        return value
-    return {"in": value if isinstance(value, list) else [value]}
-
-
-def _as_filters(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
-
-
-Filter: TypeAlias = dict[
-    Key,
-    Annotated[
-        Condition,
-        BeforeValidator(
-            _as_condition,
-            json_schema_input_type=Condition | Values | str | int | float | bool | None,
-        ),
-        Expected("a value, a list of values, or a mapping of gt, ge, lt, le, in, not or glob"),
-    ],
-]
-_FILTER = Expected("a mapping of keys to conditions, or a list of such mappings")
-Filters: TypeAlias = Annotated[
-    list[Annotated[Filter, _FILTER]],
-    BeforeValidator(_as_filters, json_schema_input_type=Filter | list[Filter]),
-    _FILTER,
-]
-
-
-class Repeats(Section):
-    """The number of runs of each config, each with its own `seed`."""
-
-    n: Count = Field(description="The number of runs of each config, each with its own `seed`.")
-    seed: Integer | None = Field(
-        None,
-        description="The first seed; each further run has the next one. By default, the config's"
-        " own `seed`, or 0 where it has none.",
-    )
-
-
-def _as_repeats(value: Any) -> Any:
-    return {"n": value} if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-RepeatsOrCount: TypeAlias = Annotated[
-    Repeats,
-    BeforeValidator(_as_repeats, json_schema_input_type=Count | Repeats),
-    Expected("an integer of 1 or more, or a mapping of n and seed"),
-]
-
-Template: TypeAlias = Annotated[
-    str,
-    Field(min_length=1),
-    AfterValidator(check_template),
-    Expected('text with keys of the config in braces, such as "{model}-{dataset}"'),
-]
-
-
-class JobTemplates(Section):
-    """Templates for the names of jobs, filled with the values of a config:
-    `"{model}-{dataset}-s{seed}"`."""
-
-    id: Template | None = Field(
-        None,
-        description="The readable name of a run in Prefect and on the monitor. By default, it is"
-        " made of the model, the dataset, the seed and the keys that differ between"
-        " configs.",
-    )
-    model: Template | None = Field(
-        None,
-        description="The model name that the monitor groups jobs by. By default, the config's"
-        " `model`, `model.name` or `model_name`.",
-    )
-    dataset: Template | None = Field(
-        None,
-        description="The dataset name that the monitor groups jobs by. By default, the config's"
-        " `dataset`, `dataset.name` or `dataset_name`.",
-    )
 
 
 def _a_factor(timeout: str) -> str:
@@ -387,6 +134,12 @@ class Execution(Section):
         None,
         description="The number of attempts after which a worker process is replaced by a new one."
         " By default, workers are not replaced.",
+    )
+    nice: Annotated[int, Field(ge=0, le=19), Expected("an integer from 0 to 19")] | None = Field(
+        None,
+        description="The niceness of worker processes, from 0 to 19: a higher value leaves more CPU"
+        " time to other processes. It is added to the niceness of the sweep's own process. By"
+        " default, nothing is added.",
     )
     order: Order = Field(
         "given",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field, PrivateAttr, ValidationError
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.spec.config_sections import Filters, JobTemplates, RandomDraws, RepeatsOrCount
 from argus_tasks.spec.document import Document, Problem
 from argus_tasks.spec.document import Path as KeyPath
 from argus_tasks.spec.interpolation import fill_in_all
@@ -18,24 +19,14 @@ from argus_tasks.spec.problems import given_path, problems_of
 from argus_tasks.spec.search_section import Search
 from argus_tasks.spec.sections import (
     Execution,
-    Expected,
-    FilePath,
-    Filters,
-    Flag,
-    JobTemplates,
-    Key,
     LimitOrCount,
     Metadata,
     OnCodeChange,
-    RandomDraws,
-    RepeatsOrCount,
     Retry,
-    Section,
     Stop,
-    Text,
     TrackerOrName,
-    Values,
 )
+from argus_tasks.spec.value_types import Expected, FilePath, Flag, Key, Section, Text, Values
 from argus_tasks.spec.yaml_reader import read_yaml
 
 ImportPath: TypeAlias = Annotated[
@@ -98,7 +89,7 @@ class SweepSpec(Section):
     name: Text | None = Field(
         None,
         description="The name of the sweep. By default, the name of the sweep file without its"
-        " suffix.",
+        " suffix; without a file, the name of the function or script.",
     )
     project: Text | None = Field(
         None,
@@ -112,9 +103,10 @@ class SweepSpec(Section):
     )
     results_root: FilePath | None = Field(
         None,
-        description="The folder that the run folders are written to, relative to the sweep file's"
-        " folder. By default, `results` in the Git repository's top folder, or in the"
-        " working folder outside of a repository.",
+        description="The folder that the run folders are written to. A relative path in a sweep"
+        " file is relative to the file's folder; in a call or on the command line, to the working"
+        " folder. By default, `results` in the Git repository's top folder, or in the working"
+        " folder outside of a repository.",
     )
     base: KeysAndValues = Field(
         default_factory=dict,

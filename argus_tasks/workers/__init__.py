@@ -1,1 +1,1 @@
-"""Where attempts execute: worker processes, clusters, or the caller."""
+"""Executes attempts: in worker processes, on threads, on clusters, or in the caller's process."""

@@ -284,6 +284,7 @@ def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
         _sendable(request.trackers),
         stop.descriptor,
         request.execution.fresh_process,
+        request.execution.nice or 0,
     )
 
 

@@ -213,7 +213,7 @@ def test_the_command_says_so_and_its_code_is_1(api_url: str, tmp_path: Path, mar
     assert "stopped by fail_fast: A-x" in told.stdout
     wrong = call("run", str(file), "--max-failures", "ten")
     assert wrong.returncode == 2
-    assert "max_failures is 'ten'; expected a whole number" in wrong.stderr
+    assert 'max_failures is "ten"; expected an integer of 1 or more' in wrong.stderr
 
 
 @pytest.mark.slow

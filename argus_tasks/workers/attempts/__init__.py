@@ -1,1 +1,1 @@
-"""One attempt of one run, on the side that executes it."""
+"""One attempt of one run, in the process that executes it, and its messages."""

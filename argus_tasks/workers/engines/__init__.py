@@ -1,1 +1,1 @@
-"""Attempts on other machines: the worker nodes of a dask or ray cluster."""
+"""The engines: run attempts on the nodes of a dask or Ray cluster."""

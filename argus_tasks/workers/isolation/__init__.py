@@ -1,1 +1,1 @@
-"""Worker processes: started, handed one run at a time, and blamed by name when they die."""
+"""Worker processes: started, given one attempt at a time, and their deaths explained."""

@@ -26,6 +26,7 @@ class Setup:
         live_trackers: trackers that the caller created, pickled (cloudpickle may be needed).
         stop_descriptor: the file descriptor of the stop flag.
         fresh: whether each attempt runs in a process of its own.
+        nice: the number to add to the niceness of the process.
         cwd: the working folder; None for the parent's.
         environment: the environment variables of this worker, in addition to those of all workers.
     """
@@ -36,6 +37,7 @@ class Setup:
     live_trackers: bytes | None
     stop_descriptor: int
     fresh: bool = False
+    nice: int = 0
     cwd: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -64,6 +64,7 @@ def main(channel: socket.socket, keeper: int, evidence: Evidence) -> NoReturn:
 def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
     """Run the attempts that the parent sends, one at a time."""
     os.environ.update(setup.environment)  # before the experiment's module looks at it
+    os.nice(setup.nice)
     sys.path[:] = setup.sys_path
     stop = StopFlag(setup.stop_descriptor)
     try:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argus_tasks.spec.config_sections import JobTemplates
 from argus_tasks.spec.job_names import JobNamer, JobNames, job_names
-from argus_tasks.spec.sections import JobTemplates
 
 
 def ids(*configs: dict[str, Any], **templates: str) -> list[str]:

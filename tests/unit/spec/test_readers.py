@@ -157,6 +157,7 @@ def test_what_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "timeout": None,
         "fresh_process": False,
         "max_runs_per_worker": None,
+        "nice": None,
         "order": "given",
         "min_free_memory": None,
         "gpus": None,

@@ -45,6 +45,17 @@ def state(ctx: Any) -> dict[str, Any]:
 _LOADED = time.monotonic_ns()
 
 
+def niceness(ctx: Any) -> dict[str, Any]:
+    return {"nice": os.nice(0)}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_workers_are_as_nice_as_the_option_says(results_root: Path, *, fresh: bool) -> None:
+    run_configs(CONFIGS[:2], niceness, results_root, workers=1, fresh_process=fresh, nice=5)
+    expected = min(19, os.nice(0) + 5)
+    assert [found["nice"] for found in metrics(results_root)] == [expected] * 2
+
+
 def heeds_a_term(ctx: Any) -> dict[str, Any]:
     """Says which process it is, and comes back in its own time after a TERM."""
     told: list[int] = []
@@ -185,7 +196,13 @@ def dies_at_first(ctx: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("timeout_s", 5.0), ("timeout", "5x"), ("fresh_process", True), ("max_runs_per_worker", 2)],
+    [
+        ("timeout_s", 5.0),
+        ("timeout", "5x"),
+        ("fresh_process", True),
+        ("max_runs_per_worker", 2),
+        ("nice", 5),
+    ],
 )
 def test_what_needs_workers_is_refused_where_there_are_none(
     key: str, value: Any, results_root: Path, tmp_path: Path
@@ -206,6 +223,7 @@ def test_what_needs_workers_is_refused_where_there_are_none(
     [
         ({"timeout_s": 0}, "timeout_s is 0; expected a number above 0."),
         ({"timeout": "1x"}, 'timeout is "1x"; expected a multiple of the median'),
+        ({"nice": 20}, "nice is 20; expected an integer from 0 to 19"),
         ({"max_runs_per_worker": 0}, "max_runs_per_worker is 0; expected an integer of 1 or more"),
     ],
 )
