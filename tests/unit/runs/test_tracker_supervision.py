@@ -229,7 +229,7 @@ def test_one_of_an_installed_package_by_its_name(results_root: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("mine", r"trackers.0 is 'mine'; expected a mapping"),
+        (7, r"trackers.0 is 7; expected"),
         ({"type": "mien"}, "tracker type 'mien' is not known; .* Did you mean 'mine'"),
         (
             {"type": "mine", "kwargs": [1]},
