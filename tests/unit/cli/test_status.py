@@ -8,7 +8,7 @@ import pytest
 
 from argus_tasks.cli.main import main
 from argus_tasks.planning.resolve import resolve
-from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.session.sweep_session import new_session
 
 
 def run_nothing(ctx: object) -> None:
@@ -18,7 +18,7 @@ def run_nothing(ctx: object) -> None:
 def opened(root: Path, name: str) -> str:
     """A batch under the results root; its id."""
     request = resolve([{"lr": 1}], run_nothing, name=name, results_root=root, mode="sequential")
-    with SweepSession(request) as session:
+    with new_session(request) as session:
         return session.plan.batch_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argus_tasks.cli.watch import eta_text
 from argus_tasks.session.progress import ProgressSnapshot
 
 

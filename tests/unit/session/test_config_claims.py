@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.planning.sweep_plan import Action
-from argus_tasks.runs.ledger.claims import standing_claims
+from argus_tasks.runs.ledger.claims import read_claims
 from argus_tasks.session.attempt_runner import AttemptRunner
 from argus_tasks.session.sweep_session import new_session
 from tests.support import experiments
@@ -128,7 +128,7 @@ def test_renewing_tells_that_a_claim_was_taken_over(results_root: Path) -> None:
         assert one.claim(one.plan.runs[0])
         assert one.claim(one.plan.runs[1])
         assert one.claims.renew()
-        claim = standing_claims(results_root)[0]
+        claim = read_claims(results_root)[0]
         said = json.loads(Path(claim.path).read_text())
         Path(claim.path).write_text(json.dumps({**said, "claimant": "another", "host": "there"}))
         assert not one.claims.renew()
