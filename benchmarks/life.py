@@ -44,7 +44,7 @@ GROUPS: Groups = (
     ("IPC", ("workers/isolation/", "workers/engines/", "workers/executor")),
     ("admission", ("argus_tasks/admission/", "session/admission_queue")),
     ("claims", ("runs/ledger/claims", "session/config_claims")),
-    ("spec and plan", ("runs/ledger/catalogue", "session/start_plan")),
+    ("spec and plan", ("runs/ledger/catalogue", "session/prepared_sweep")),
     ("ledger", ("runs/ledger/", "runs/record/hashes")),
     ("hooks", ("orchestration/tasks/hooks", "argus_tasks/monitoring/", "argus_tasks/reporting/")),
     ("events", ("argus_tasks/delivery/",)),

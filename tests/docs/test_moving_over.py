@@ -146,7 +146,7 @@ def test_what_argus_reporter_has_is_here_with_its_arguments() -> None:
             there = inspect.signature(theirs).parameters
             here = inspect.signature(ours).parameters
             assert [n for n in there if n not in here and n[0] != "_"] == [], name
-    assert "is `metrics`, not `m`" in page
+    assert "is named `metrics`, not `m`" in page
     for name in ("epoch", "log", "upload"):
         there = inspect.signature(getattr(argus.JobContext, name)).parameters
         here = inspect.signature(getattr(argus_tasks.JobContext, name)).parameters

@@ -448,7 +448,7 @@ def test_a_monitor_that_is_reached_late_gets_all_without_anybodys_doing(
     more["ARGUS_TOKEN"] = "em_live_canary"
     code, _, err = run(LATE, outbox=outbox, url=server.url, **more)
     assert code == 0, err
-    assert "sent for 90 s more" in err
+    assert "a background process sends them for 90 s" in err
     (pid,) = senders_of(outbox)
     assert b"em_live_canary" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     code, _, err = run(LATE.replace('"b"', '"b2"'), outbox=outbox, url=server.url, **more)

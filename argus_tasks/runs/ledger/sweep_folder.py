@@ -48,6 +48,8 @@ TORN = "torn"
 """The event of a ledger line that records that a crash cut the line before it short."""
 
 _RESERVE_BYTES = 1 << 17
+_RESERVE_FILES = 8
+"""A file system can run out of files as well as of bytes: a last word can take one of each."""
 _STATE_LOCK = "sweep.lock"
 _BATCH_LOCK = "lock"
 _START_LOCK = "start.lock"
@@ -75,7 +77,9 @@ class SweepFolder:
         self._session = ""
         self._unwritten = b""
         self._reported = False
-        self._reserve = self.path / "reserve"
+        self._reserve = [
+            self.path / ("reserve" if n == 0 else f"reserve.{n}") for n in range(_RESERVE_FILES)
+        ]
         self._lock = threading.Lock()
 
     def take(self) -> None:
@@ -221,7 +225,8 @@ class SweepFolder:
         """Free the disk space that was reserved for the last lines; call it when no run is left."""
         with self._lock:
             if self._ledger is not None:
-                self._reserve.unlink(missing_ok=True)
+                for path in self._reserve:
+                    path.unlink(missing_ok=True)
                 self._write()
 
     def close(self) -> None:
@@ -267,9 +272,9 @@ class SweepFolder:
                 log.warning("%s/%s cannot be written yet: %s", self.path, LEDGER_JSONL, error)
 
     def _reserve_space(self) -> None:
-        """Reserve disk space, so that the last lines can be written when the disk is full."""
+        """Reserve disk space and files, so that the last lines can be written on a full disk."""
         with suppress(OSError):
-            descriptor = os.open(self._reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
+            descriptor = os.open(self._reserve[0], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
             try:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
@@ -277,6 +282,8 @@ class SweepFolder:
                     os.write(descriptor, b"\0" * _RESERVE_BYTES)
             finally:
                 os.close(descriptor)
+            for path in self._reserve[1:]:
+                path.touch(SHARED)
 
     def state(self) -> dict[str, Any] | None:
         """The content of `sweep.json`; None where it is missing or unreadable."""

@@ -13,18 +13,20 @@ from argus_tasks.prefect_compat.settings_override import client_settings, with_s
 
 
 def test_for_a_while_they_are_as_prefects_own_way_makes_them() -> None:
-    before = get_current_settings()
-    with temporary_settings({PREFECT_API_URL: "http://a/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
-        theirs = get_current_settings()
-    changes = {"api.url": "http://a/api", "ui_url": "http://a", "client.max_retries": 0}
-    with with_settings(changes):
-        ours = get_current_settings()
-        assert PREFECT_API_URL.value() == "http://a/api"
-        assert PREFECT_CLIENT_MAX_RETRIES.value() == 0
-        assert ours.api == theirs.api
-        assert ours.client == theirs.client
-        assert ours.ui_url == theirs.ui_url
-    assert get_current_settings() is before
+    # Prefect's own way reads the environment anew: both start from what it says now.
+    with temporary_settings():
+        before = get_current_settings()
+        with temporary_settings({PREFECT_API_URL: "http://a/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+            theirs = get_current_settings()
+        changes = {"api.url": "http://a/api", "ui_url": "http://a", "client.max_retries": 0}
+        with with_settings(changes):
+            ours = get_current_settings()
+            assert PREFECT_API_URL.value() == "http://a/api"
+            assert PREFECT_CLIENT_MAX_RETRIES.value() == 0
+            assert ours.api == theirs.api
+            assert ours.client == theirs.client
+            assert ours.ui_url == theirs.ui_url
+        assert get_current_settings() is before
 
 
 @pytest.mark.parametrize("standing_back", [False, True])
