@@ -22,7 +22,7 @@ class ExpRunner:
     Unlike `sweep_flow` it reuses no earlier result, runs equal configs as often as they are listed,
     and makes a new batch with each call of `run`.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner
         >>> runner = ExpRunner([{"x": 1}, {"x": 2}], "results", lambda ctx: {"y": ctx.config["x"]})
         >>> runner.run(mode="sequential").succeeded

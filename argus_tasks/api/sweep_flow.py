@@ -70,7 +70,7 @@ def sweep_flow(
     An option that is None comes from the sweep file, else from the defaults. Configs that succeeded
     earlier under the same results root are not run again; their results are reused.
 
-    Example:
+    Examples:
         >>> from argus_tasks import sweep_flow
         >>> def train(ctx):
         ...     return {"loss": ctx.config["lr"] ** 2}

@@ -21,7 +21,7 @@ class BadInput(ArgusTasksError, ValueError):
 
     The message is one sentence that names the key, the value and what was expected.
 
-    Example:
+    Examples:
         >>> from argus_tasks import BadInput, sweep_flow
         >>> try:
         ...     sweep_flow([{"lr": 0.1}], lambda ctx: None, workers=0)
@@ -38,7 +38,7 @@ class MissingExtra(ArgusTasksError, ImportError):
 class SkipRun(Exception):
     """Raise it in an experiment to end the run as skipped: not a failure, and never retried.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner, SkipRun
         >>> def train(ctx):
         ...     if ctx.config["lr"] > 1:

@@ -33,7 +33,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
     In a training loop of your own, call `on_train_begin()`, for each epoch `on_epoch_begin(epoch)`
     and `on_epoch_end(epoch, logs)`, then `on_train_end()`. Leave the loop when `stopped` is true.
 
-    Example:
+    Examples:
         with ArgusCallback("mlp", dataset="digits") as callback:
             model.fit(x, y, epochs=10, callbacks=[callback])
     """

@@ -35,7 +35,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
     new batch with one job. Each fit is a training of its own. Nothing here raises into the
     training. On several devices only the first process reports.
 
-    Example:
+    Examples:
         trainer = lightning.Trainer(max_epochs=10, callbacks=[ArgusCallback("mlp")])
         trainer.fit(module)
     """

@@ -34,7 +34,7 @@ class MlflowTracker:
 
     In a sweep file it is the tracker `mlflow`. Needs the extra `mlflow`.
 
-    Example:
+    Examples:
         sweep_flow(train, grid, trackers=[MlflowTracker("sqlite:///mlflow.db")])
     """
 

@@ -20,7 +20,7 @@ class WandbTracker:
 
     In a sweep file it is the tracker `wandb`. Needs the extra `wandb`.
 
-    Example:
+    Examples:
         sweep_flow(train, grid, trackers=[WandbTracker("forecast", mode="offline")])
     """
 

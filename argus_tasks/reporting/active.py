@@ -61,7 +61,7 @@ def emit(event: str, **fields: Any) -> None:
         fields: the event's data. `job_id` is the job that the event belongs to; by default the
             running job.
 
-    Example:
+    Examples:
         >>> from argus_tasks import Reporter, emit
         >>> with Reporter("bench") as reporter, reporter.job("mlp"):
         ...     emit("job_epoch", epoch=0, train_loss=0.5)
@@ -105,7 +105,7 @@ def get_batch_id() -> str | None:
         The batch of the run or reporter that `emit` would send to; outside of all, the id of
         `set_batch_id`; None where there is none.
 
-    Example:
+    Examples:
         >>> from argus_tasks import Reporter, get_batch_id
         >>> with Reporter(batch_id="bench-1"):
         ...     get_batch_id()
@@ -134,7 +134,7 @@ def derive_batch_id(
     Returns:
         `<prefix>-<16 hex digits>`: a SHA-256 over the other three.
 
-    Example:
+    Examples:
         >>> from argus_tasks import derive_batch_id
         >>> derive_batch_id("forecast", "nightly", "")
         'bench-22427ab108bb11b1'

@@ -50,7 +50,7 @@ class JobContext:
     Nothing here raises into user code or waits for the network. An exception that leaves the block
     is reported and passes on; `SkipRun` ends the job as skipped.
 
-    Example:
+    Examples:
         >>> from argus_tasks import Reporter
         >>> with Reporter("bench") as reporter, reporter.job("mlp", dataset="digits") as job:
         ...     for epoch in range(3):
@@ -126,7 +126,7 @@ class JobContext:
             batch_time_ms: the mean time of a batch, in milliseconds.
             extra: more metrics, by name.
 
-        Example:
+        Examples:
             >>> from argus_tasks import Reporter
             >>> with Reporter("bench") as reporter, reporter.job("mlp") as job:
             ...     job.epoch(0, train_loss=0.9, val_loss=1.1, lr=1e-3, accuracy=0.4)
@@ -175,7 +175,7 @@ class JobContext:
         Args:
             metrics: the values, by name. A later value of a name replaces an earlier one.
 
-        Example:
+        Examples:
             >>> from argus_tasks import Reporter
             >>> with Reporter("bench") as reporter, reporter.job("mlp") as job:
             ...     job.metrics({"mse": 0.44, "checkpoint": "best.pt"})

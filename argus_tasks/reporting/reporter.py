@@ -36,7 +36,7 @@ class Reporter:
     a server nothing is reported, and everything else works alike. Within an experiment of a sweep
     it joins the sweep's batch, which it neither opens nor closes.
 
-    Example:
+    Examples:
         >>> with Reporter("bench", n_total=1) as reporter:
         ...     with reporter.job("transformer", dataset="etth1") as job:
         ...         for epoch in range(3):
@@ -140,7 +140,7 @@ class Reporter:
             The job. Within an experiment of a sweep it is the sweep's run, and the arguments are
             ignored.
 
-        Example:
+        Examples:
             >>> with Reporter("bench") as reporter:
             ...     with reporter.job("mlp", model="mlp", dataset="digits", fold=1) as job:
             ...         job.log("trained")

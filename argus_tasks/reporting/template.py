@@ -19,7 +19,7 @@ def sub_env(template: str, **extra: Any) -> str:
     Returns:
         The text. A variable that is not known stays as it was written.
 
-    Example:
+    Examples:
         >>> from argus_tasks import sub_env
         >>> sub_env("runs/${STAGE}/$NO_SUCH_VARIABLE", STAGE="test")
         'runs/test/$NO_SUCH_VARIABLE'

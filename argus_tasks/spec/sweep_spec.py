@@ -51,7 +51,7 @@ class SweepSpec(Section):
     it takes the path of a sweep file. Make one with `SweepSpec.from_mapping`, or read one with
     `load_sweep_file`.
 
-    Example:
+    Examples:
         >>> from argus_tasks import SweepSpec
         >>> spec = SweepSpec.from_mapping({
         ...     "experiment": "train:run",

@@ -25,7 +25,7 @@ def results(
 ) -> Any:
     """Read the runs under a results root as a table: a row for each run.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner, results
         >>> _ = ExpRunner([{"lr": 0.5}], "results", lambda ctx: {"loss": 0.25}).run()
         >>> (row,) = results("results", kind="rows")

@@ -35,7 +35,7 @@ _LEVELS = {
 class MetricEvent:
     """Metrics that an experiment logged at one step: one line of `metrics.jsonl`.
 
-    Example:
+    Examples:
         >>> from argus_tasks import MetricEvent
         >>> event = MetricEvent(3, "2026-01-31T12:00:00+00:00", {"loss": 0.25}, split="valid")
         >>> event.to_dict()["metrics"]
@@ -72,7 +72,7 @@ class Tracker(Protocol):
     seconds, or the tracker's attribute `limit_s`; a tracker that takes longer is not called again.
     All calls come from one thread.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner
         >>> class PrintTracker:
         ...     def on_run_start(self, ctx, meta):
@@ -118,7 +118,7 @@ class Tracker(Protocol):
 class RunContext:
     """What an experiment is called with: its config, its folder, a logger, and methods to log.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner
         >>> def train(ctx):
         ...     start = ctx.checkpoints_dir / "step"
@@ -259,7 +259,7 @@ class RunContext:
         The answer to a report arrives about 0.1 s later; asking takes microseconds. A run that has
         got True is recorded as pruned, whatever it returns.
 
-        Example:
+        Examples:
             >>> from argus_tasks import ExpRunner
             >>> def train(ctx):
             ...     for step in range(3):

@@ -26,7 +26,7 @@ JSONL = "jsonl"
 class JsonlTracker:
     """Writes a run's start, metrics and end as JSON lines into its folder; every run has one.
 
-    Example:
+    Examples:
         >>> from argus_tasks import ExpRunner, JsonlTracker
         >>> trackers = [JsonlTracker("my_events.jsonl")]
         >>> _ = ExpRunner([{"lr": 1}], "results", lambda ctx: None).run(trackers=trackers)

@@ -12,7 +12,7 @@ from argus_tasks.base.errors import ArgusTasksError
 class RunSummary:
     """How many configs of a sweep succeeded, failed, were skipped or not started.
 
-    Example:
+    Examples:
         >>> from argus_tasks import RunSummary
         >>> summary = RunSummary(total=3, succeeded=2, failed=1, skipped=0, duration_sec=8.5)
         >>> summary.ok

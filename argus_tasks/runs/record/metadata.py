@@ -22,7 +22,7 @@ from argus_tasks.runs.record.host_kind import host_kind
 class RunMetadata:
     """The keys of `meta.json`, all optional; what is None is filled in where it can be found out.
 
-    Example:
+    Examples:
         >>> from argus_tasks import RunMetadata
         >>> meta = RunMetadata(experiment_name="baseline", tags=["paper"], seed=7)
         >>> meta.to_dict()["tags"]
