@@ -12,7 +12,7 @@ from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
 _STATUSES = ("failed", "skipped", "succeeded", "running")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,7 +68,7 @@ def clean(args: argparse.Namespace) -> int:
 
 
 def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
     if found is None:
-        raise BadInput(f"--older-than is '{text}'; expected a number and m, h, d or w, such as 7d.")
+        raise BadInput(f"--older-than is '{text}'; expected a number and s, m, h, d or w, such as 7d.")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})

@@ -172,7 +172,7 @@ sessions: list[SweepSession] = []
 def stops(ctx: Any) -> dict[str, Any]:
     ctx.log_metric(ctx.attempt, {"loss": 1.0})
     if not ctx.resumed:
-        sessions[-1].stop("user")
+        sessions[-1].stops.stop("user")
         assert ctx.stopped
     return {"acc": 1.0}
 
@@ -248,6 +248,10 @@ def test_no_tracker_is_told_a_secret(
         mode="sequential",
         workers=1,
     )
+    if name == "wandb":  # its service would stay as long as this process
+        import wandb
+
+        wandb.teardown()
     texts = {
         path: path.read_bytes()
         for path in tmp_path.rglob("*")

@@ -204,7 +204,7 @@ def test_clean_by_age_and_metric(results_root: Path, capsys: Any) -> None:
     assert main(["clean", str(results_root)]) == 2
     assert main(["clean", str(results_root), "--older-than", "soon"]) == 2
     assert main(["clean", str(results_root), "--metric", "score"]) == 2
-    assert "expected a number and m, h, d or w" in capsys.readouterr().err
+    assert "expected a number and s, m, h, d or w" in capsys.readouterr().err
 
 
 def test_clean_leaves_what_runs_or_is_claimed(done: Path) -> None:
