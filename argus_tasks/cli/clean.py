@@ -70,5 +70,5 @@ def clean(args: argparse.Namespace) -> int:
 def _age(text: str) -> timedelta:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
     if found is None:
-        raise BadInput(f"--older-than is '{text}'; expected a number and s, m, h, d or w, such as 7d.")
+        raise BadInput(f"--older-than is '{text}'; expected a number and s, m, h, d or w (7d).")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})
