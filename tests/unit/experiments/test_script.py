@@ -125,8 +125,10 @@ def test_a_small_scripts_memory_is_not_the_sweeps(results_root: Path, here: Path
     (here / "small.py").write_text(
         "import time; block = bytearray(b'x' * 50_000_000); time.sleep(2)\n"
     )
-    configs = [{"run": "exec python small.py"}, {"run": "python small.py; true"}]
-    run_configs(configs, "command:sh -c {run}", results_root, mode="thread")
+    (here / "itself.sh").write_text("exec python small.py\n")
+    (here / "child.sh").write_text("python small.py; true\n")
+    configs = [{"run": "itself.sh"}, {"run": "child.sh"}]
+    run_configs(configs, "command:sh {run}", results_root, mode="thread")
     assert len(ours) == 300_000_000, "it is there until here"
     found = records(results_root)
     assert len(found) == 2
