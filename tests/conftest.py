@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ os.environ["DO_NOT_TRACK"] = "1"
 os.environ["ARGUS_LINGER_S"] = "0"  # what goes on sending after a process is tested by itself
 for _name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "ARGUS_URL", "ARGUS_TOKEN"):
     os.environ.pop(_name, None)
+# Whoever starts this in the background (nohup, a script's &) leaves these ignored.
+for _number, _way in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _way)
 
 
 def marked_processes() -> dict[int, str]:
