@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -11,14 +10,21 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 from argus_tasks.base.errors import BadInput, did_you_mean
-from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.repo import repo_of
 from argus_tasks.experiments.hydra_app import HYDRA, HydraApp
+from argus_tasks.experiments.identity import (
+    code_identity,
+    identity_of_function,
+    mark_of_command,
+    mark_of_file,
+    mark_of_function,
+    mark_of_module,
+)
 from argus_tasks.experiments.script import Script
+from argus_tasks.provenance.project import ExperimentMark
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.spec.command_line import SCHEMES, Command
 
@@ -34,15 +40,17 @@ class Experiment:
 
     Attributes:
         name: the name of the function; `sweep` for a lambda.
-        identity: its import path. Without one (lambda, closure, `__main__`), a hash of its code and
-            of the values that it closes over; None if these cannot be hashed, and then nothing is
-            reused.
+        identity: what the digests of its runs contain: its file below the project's top and its
+            name there; of a lambda or closure its code and the values that it closes over too. None
+            if nothing identifies it, and then nothing is reused.
         path: the import path, if workers can import it; or a command line (`command:...`,
             `shell:...`), or a Hydra app (`hydra:...`).
         pickled: the pickled function, if workers cannot import it; see `for_workers`.
         folder: a folder to put first on `sys.path`; None for none. For a command line, the folder
             that it runs in.
         function: the function itself, if the caller gave one.
+        mark: which experiment it is, as its runs keep it; None if nothing says where it stands.
+        former_identity: what the digests of runs contain that were made before they kept a mark.
     """
 
     name: str
@@ -51,6 +59,8 @@ class Experiment:
     pickled: bytes | None = None
     folder: str | None = None
     function: ExperimentFunction | None = None
+    mark: ExperimentMark | None = None
+    former_identity: str | None = None
 
     def load(self, grace_s: float | None = None) -> ExperimentFunction:
         """Load the function.
@@ -119,14 +129,26 @@ def _from_command(path: str, folder: Path) -> Experiment:
     command = Command.from_path(path)
     command.check_place(folder)
     place = folder.resolve()
-    identity = f"{command.path} (in {_home_path(place, place)})"
-    return Experiment(command.name, identity, path=command.path, folder=str(place))
+    former = f"{command.path} (in {_home_path(place, place)})"
+    mark = mark_of_command(command, place)
+    return Experiment(
+        command.name,
+        f"{mark.entry}:{command.path}",  # the mark's own may have its secrets masked
+        path=command.path,
+        folder=str(place),
+        mark=mark,
+        former_identity=former,
+    )
 
 
 def _from_hydra(path: str, folder: Path) -> Experiment:
     app = HydraApp.from_path(path, folder)
-    identity = f"{HYDRA}{_home_path(app.file, folder)}{app.colon_function}"
-    return Experiment(app.name, identity, path=app.path, folder=str(app.file.parent))
+    former = f"{HYDRA}{_home_path(app.file, folder)}{app.colon_function}"
+    mark = mark_of_file(app.file, f"{HYDRA}{app.function or ''}")
+    place = str(app.file.parent)
+    return Experiment(
+        app.name, mark.identity, path=app.path, folder=place, mark=mark, former_identity=former
+    )
 
 
 def _home_path(path: Path, folder: Path) -> str:
@@ -155,7 +177,10 @@ def _from_path(path: str, folder: Path | None) -> Experiment:
         raise BadInput(
             f"experiment is '{path}', but there is no module '{module}' to import{where}."
         )
-    return Experiment(name.rpartition(".")[2], path, path=path, folder=place)
+    mark = mark_of_module(module, name, place)
+    identity = mark.identity if mark is not None else path
+    short = name.rpartition(".")[2]
+    return Experiment(short, identity, path=path, folder=place, mark=mark, former_identity=path)
 
 
 def _from_function(function: ExperimentFunction) -> Experiment:
@@ -165,8 +190,20 @@ def _from_function(function: ExperimentFunction) -> Experiment:
     name = "sweep" if name == "<lambda>" else name
     if module != "__main__" and _leads_back(module, qualname, function):
         path = f"{module}:{qualname}"
-        return Experiment(name, path, path=path, function=function)
-    return Experiment(name, _code_identity(function), function=function)
+        file = getattr(sys.modules[module], "__file__", None)
+        mark = mark_of_module(module, qualname, None) if file else None
+        return Experiment(
+            name,
+            mark.identity if mark is not None else path,
+            path=path,
+            function=function,
+            mark=mark,
+            former_identity=path,
+        )
+    mark = mark_of_function(function)
+    identity = identity_of_function(function, mark)
+    former = code_identity(function)
+    return Experiment(name, identity, function=function, mark=mark, former_identity=former)
 
 
 def _findable(module: str, folder: str | None) -> bool:
@@ -258,48 +295,3 @@ def _by_value(function: object) -> bytes:
         if outside:
             cloudpickle.unregister_pickle_by_value(module)
     return pickled
-
-
-def _code_identity(function: object) -> str | None:
-    if not isinstance(function, FunctionType):
-        return None
-    try:
-        closed = [cell.cell_contents for cell in function.__closure__ or ()]
-        parts = [
-            _code_text(function.__code__),
-            canonical_json([_value_text(value) for value in closed]),
-            canonical_json([_value_text(value) for value in function.__defaults__ or ()]),
-            canonical_json(
-                {key: _value_text(value) for key, value in (function.__kwdefaults__ or {}).items()}
-            ),
-        ]
-    except (ValueError, TypeError):
-        return None
-    return "code:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _code_text(code: CodeType) -> str:
-    constants = [
-        _code_text(item) if isinstance(item, CodeType) else repr(item)
-        for item in code.co_consts
-        if not (isinstance(item, frozenset) and len(item) > 1)  # its order is not stable
-    ]
-    return "|".join([code.co_code.hex(), *code.co_names, *code.co_varnames, *constants])
-
-
-def _value_text(value: object) -> Any:
-    """A closed-over value as JSON that is the same in every process. Raises TypeError if there is
-    none."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return [type(value).__name__, value]
-    if isinstance(value, list | tuple):
-        return [type(value).__name__, *[_value_text(item) for item in value]]
-    if isinstance(value, dict):
-        return {str(key): _value_text(item) for key, item in value.items()}
-    if isinstance(value, FunctionType):
-        inner = _code_identity(value)
-        if inner is not None:
-            return inner
-    if inspect.ismodule(value) or inspect.isclass(value):
-        return getattr(value, "__qualname__", value.__name__)
-    raise TypeError(f"{value!r} has no stable text")

@@ -21,6 +21,10 @@ from argus_tasks.base.script_metrics import METRICS_FILE, read_recorded_metrics
 from argus_tasks.base.server_login import environment_for_experiments
 from argus_tasks.experiments.script_output import MetricLine, ScriptOutput
 from argus_tasks.experiments.script_process import ScriptProcess
+from argus_tasks.provenance.command_files import CommandFiles
+from argus_tasks.provenance.recording.import_hooks import child_value
+from argus_tasks.provenance.recording.record_journal import recording_environment
+from argus_tasks.provenance.recording.recorder import Recorder
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.runs.record import causes
 from argus_tasks.runs.record.layout import CONFIG_JSON, METRICS_JSON, RUN_LOG
@@ -48,12 +52,14 @@ class Script:
         grace_s: the time in seconds from the TERM of a stop to a KILL; None if the worker's keeper
             kills it.
         attached: whether it uses this process's terminal, for a debugger.
+        recorder: what notes the code that it executes; None for nothing.
     """
 
     command: Command
     cwd: str
     grace_s: float | None = None
     attached: bool = False
+    recorder: Recorder | None = None
 
     @interrupts.deferring()
     def __call__(self, ctx: RunContext) -> dict[str, Any] | None:
@@ -84,6 +90,10 @@ class Script:
             "ARGUS_ATTEMPT": str(ctx.attempt),
             METRICS_FILE: str(notes),
         }
+        files = None
+        if self.recorder is not None:
+            recording_environment(environment, child_value(self.recorder))
+            files = CommandFiles(self.recorder, words, self.cwd)
         ctx.logger.info("running %s", redact_command(words))
         memory = OomCounter()
         log = os.open(ctx.run_dir / RUN_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
@@ -93,6 +103,8 @@ class Script:
             with _deferred_term(enabled=not self.attached) as term_received:
                 code = self._run(words, environment, ctx, output, term_received)
             output.end()
+            if files is not None:
+                files.ended()
             if code == -signal.SIGKILL and memory.count() > kills:
                 raise _failure(causes.OUT_OF_MEMORY, output)
         finally:

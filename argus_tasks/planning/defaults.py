@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argus_tasks.base.repo import repo_of
+from argus_tasks.provenance.project import Project
 
 
 def project_folder(folder: Path) -> Path:
-    """The top folder of the Git work tree that contains the folder; without one, the working
-    folder."""
-    repo = repo_of(folder)
-    return repo.top if repo else Path.cwd()
+    """The top folder of the Git work tree that contains the folder, also where Git refuses to
+    answer; without one, the working folder."""
+    top = Project.of(folder).top
+    return top if (top / ".git").exists() else Path.cwd()
 
 
 def default_project(folder: Path) -> str:

@@ -99,9 +99,13 @@ def load_request(folder: SweepFolder) -> SweepRequest:
             f"the experiment of batch {folder.batch_id} is a function of a script, a notebook or a"
             " closure; run that again instead."
         )
-    identity = request.experiment.identity or ""
+    experiment = request.experiment
+    # The batch may be of before the experiment was known by its file, or was renamed.
+    names = (experiment.identity, experiment.former_identity, state.get("experiment"))
     for line in lines:
-        if digest_of(identity, line["config"], request.spec.ignore_keys) != line.get("digest"):
+        ignore, config = request.spec.ignore_keys, line["config"]
+        digests = {digest_of(str(name), config, ignore) for name in names}
+        if line.get("digest") not in digests:
             raise BadInput(
                 f"config {line.get('index')} ({line.get('job_id')}) cannot be restored from"
                 f" {folder.path}/plan.jsonl; give the sweep file."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
+from argus_tasks.runs.ledger.catalogue import KnownRun, runs_by_digest
 from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.record.layout import SUCCEEDED
 from argus_tasks.spec.order import ExpectedDurations, Order, covering, shuffled
@@ -73,7 +73,7 @@ def start_order(
 
 
 def past_durations(
-    results_root: Path, experiment: str, known: Mapping[str, KnownRun]
+    results_root: Path, experiment: str, known: Mapping[str, Sequence[KnownRun]]
 ) -> Iterator[tuple[Mapping[str, Any], float]]:
     """The configs of this experiment that have succeeded under a results root, with their
     durations.
@@ -81,15 +81,15 @@ def past_durations(
     Args:
         results_root: the results root.
         experiment: the experiment's identity.
-        known: the newest runs by their digests; read from the results root if it is empty.
+        known: all runs by their digests, the best first; read from the results root if it is empty.
     """
-    found = known or newest_by_digest(results_root)
+    found = known or runs_by_digest(results_root)
     seen: set[str] = set()
     for folder in batches(results_root):
         if (folder.state() or {}).get("experiment") != experiment:
             continue
         for line in folder.plan():
-            run = found.get(line.get("digest") or "")
+            run = next(iter(found.get(line.get("digest") or "", ())), None)
             if run is None or run.status != SUCCEEDED or run.digest in seen:
                 continue
             seconds = run.record.get("duration_sec")

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.errors import BadInput
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
-from argus_tasks.base.repo import repo_of
-from argus_tasks.planning.code_changes import (
-    code_of_experiment,
-    describe_change,
-    made_by_other_code,
-)
+from argus_tasks.base.repo import code_of, repo_of
+from argus_tasks.planning.earlier_runs import CodeReport, EarlierRuns, was_there
+from argus_tasks.planning.present_code import PresentCode
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.start_order import StartOrder, past_durations, start_order
 from argus_tasks.planning.trial import Trial
-from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
+from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, SweepIdentity, find_batch
 from argus_tasks.runs.record.causes import PRUNED
-from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED
+from argus_tasks.runs.record.layout import FAILED, RUNNING, SKIPPED, SUCCEEDED, SWEEP_JSON
 from argus_tasks.spec.job_names import job_names
-from argus_tasks.spec.sections import OnCodeChange
 
 
 class Action(StrEnum):
@@ -82,10 +78,10 @@ class Plan:
         order: the order in which configs are started.
         reason_nothing_reused: why nothing can be reused; None if it can.
         plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config.
-        code: the version of the code, as `base.repo.code_of` gives it; None if it is unknown.
-        on_code_change: what to do with runs that other code has made.
-        other_code: the known runs that other code has made, and that are reused, resumed or run
-            again.
+        present: the code that runs will execute.
+        code: the version of the code, as `base.repo.code_of` gives it; a label, None without Git.
+        code_report: what there is to say of the code of the runs that this start follows.
+        earlier: the runs under the results root; None if nothing is reused.
     """
 
     batch_id: str
@@ -95,21 +91,18 @@ class Plan:
     runs: Sequence[PlannedRun]
     duplicates: int
     order: StartOrder
+    present: PresentCode
     reason_nothing_reused: str | None = None
     plan_lines: tuple[dict[str, Any], ...] = ()
     code: str | None = None
-    on_code_change: OnCodeChange = "warn"
-    other_code: tuple[KnownRun, ...] = ()
+    code_report: CodeReport = field(default_factory=CodeReport)
+    earlier: EarlierRuns | None = None
 
     @property
     def notes(self) -> list[str]:
         """What a person should know before the start, one sentence each."""
         sentences = [self.reason_nothing_reused] if self.reason_nothing_reused else []
-        if self.other_code:
-            done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
-            what = f"{len(self.other_code)} runs that are {done} were"
-            sentences.append(describe_change(self.other_code, self.code, what))
-        return sentences
+        return [*sentences, *self.code_report.notes]
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
@@ -151,7 +144,7 @@ def batch_of(request: SweepRequest) -> PlannedBatch:
     identity = identity_of(request)
     sticky = None
     if request.reuse and not request.fresh and request.batch_id is None:
-        sticky = find_batch(request.results_root, identity)
+        sticky = find_batch(request.results_root, identity) or _former_batch(request)
     batch_id = request.batch_id or sticky or _new_batch(request, sha)
     return PlannedBatch(identity, sha, batch_id, sticky is not None)
 
@@ -160,9 +153,9 @@ def plan_configs(request: SweepRequest) -> Plan:
     """Decide what to do with each config, from the runs under the results root."""
     experiment, batch = request.experiment, batch_of(request)
     identity, batch_id = batch.identity, batch.batch_id
-    reuse = request.reuse and not request.fresh and experiment.identity is not None
-    known = newest_by_digest(request.results_root) if reuse else {}
-
+    present = PresentCode.of(request)
+    earlier = earlier_runs(request, present)
+    report = CodeReport(request.spec.on_code_change)
     digests = [_digest(request, config) for config in request.configs]
     kept = list(range(len(digests)))
     if request.reuse:
@@ -173,13 +166,12 @@ def plan_configs(request: SweepRequest) -> Plan:
     names = job_names(configs, request.spec.job, digests if request.reuse else None)
     before = SweepFolder(request.results_root, batch_id).job_ids() if request.reuse else {}
     ending = f"-{job_suffix(batch_id)}"
-    code = code_of_experiment(experiment, request.results_root) if experiment.path else None
     runs: list[PlannedRun] = []
     chosen: list[str] = []
     plan_lines: list[dict[str, Any]] = []
-    other_code: list[KnownRun] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
-        found = known.get(digest)
+        before_it = earlier.of(config, digest) if earlier is not None else None
+        found = before_it.run if before_it is not None else None
         # A job keeps its id within a batch, even if configs have been added to the sweep.
         job_id = before.get(digest) or named.id + ending
         identified = digest if experiment.identity is not None else None
@@ -191,9 +183,8 @@ def plan_configs(request: SweepRequest) -> Plan:
             if digest not in request.only:
                 continue
             action = Action.RESUME if action is Action.RESUME else Action.RUN
-        elif found and action in (Action.REUSE, Action.RESUME) and made_by_other_code(found, code):
-            other_code.append(found)
-            action = Action.RUN if request.spec.on_code_change == "rerun" else action
+        elif before_it is not None and action is not Action.RUN and not report.take(before_it):
+            action = Action.RUN
         chosen.append(digest)
         runs.append(
             PlannedRun(
@@ -216,7 +207,11 @@ def plan_configs(request: SweepRequest) -> Plan:
         to_do=[run.index for run in runs if run.action in (Action.RUN, Action.RESUME)],
         done=[run.index for run in runs if run.action is Action.REUSE],
         batch_id=batch_id,
-        history=past_durations(request.results_root, identity.experiment, known),
+        history=past_durations(
+            request.results_root,
+            identity.experiment,
+            earlier.by_digest if earlier is not None else {},
+        ),
     )
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
@@ -229,22 +224,26 @@ def plan_configs(request: SweepRequest) -> Plan:
         tuple(runs),
         duplicates,
         order,
+        present,
         reason,
         tuple(plan_lines),
-        code,
-        request.spec.on_code_change,
-        tuple(other_code),
+        code_label(request),
+        report,
+        earlier,
     )
 
 
-def refuse_other_code(plan: Plan) -> None:
-    """Raise BadInput if `on_code_change` is `stop` and known runs were made by other code."""
-    if plan.other_code and plan.on_code_change == "stop":
-        what = f"{len(plan.other_code)} runs that would be reused or taken up were"
-        raise BadInput(
-            f"on_code_change is 'stop', and {describe_change(plan.other_code, plan.code, what)};"
-            " expected the same code, or 'warn', 'rerun', or --fresh."
-        )
+def earlier_runs(request: SweepRequest, present: PresentCode) -> EarlierRuns | None:
+    """The runs that a start may follow; None where nothing is reused."""
+    reuse = request.reuse and not request.fresh and request.experiment.identity is not None
+    return EarlierRuns(request, present) if reuse else None
+
+
+def code_label(request: SweepRequest) -> str | None:
+    """The version of the code as Git gives it; None without Git, and where it refuses."""
+    mark = request.experiment.mark
+    folder = Path(mark.top, mark.entry).parent if mark is not None else Path.cwd()
+    return code_of(folder, request.results_root) if folder.is_dir() else None
 
 
 def identity_of(request: SweepRequest) -> SweepIdentity:
@@ -277,4 +276,19 @@ def action_of(found: KnownRun | None) -> Action:
 def _new_batch(request: SweepRequest, sha: str | None) -> str:
     if request.fresh or not request.reuse or sha is None:
         return new_batch_id("sweep")
-    return derive_batch_id(request.project, request.name, sha)
+    derived = derive_batch_id(request.project, request.name, sha)
+    taken = SweepFolder(request.results_root, derived).state() is not None
+    return new_batch_id("sweep") if taken else derived  # by another experiment of this name
+
+
+def _former_batch(request: SweepRequest) -> str | None:
+    """The newest batch of the same sweep from before its experiment was known by its file."""
+    experiment = request.experiment
+    if experiment.former_identity is None or experiment.mark is None:
+        return None
+    former = SweepIdentity(request.project, request.name, redact(experiment.former_identity))
+    found = find_batch(request.results_root, former)
+    if found is None:
+        return None
+    state = SweepFolder(request.results_root, found).path / SWEEP_JSON
+    return found if was_there(state, experiment.mark) else None

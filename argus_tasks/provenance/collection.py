@@ -76,11 +76,20 @@ class CodeCollector:
         with self.recorder.quiet():
             return self.recorder.stale()
 
-    def end(self) -> str | None:
-        """The run ends: the manifest of all that its process and children have loaded."""
+    def end(self, *, of_command: bool = False) -> str | None:
+        """The run ends: the manifest of all that its process and children have loaded; None where a
+        command has executed nothing that is known."""
         with self.recorder.quiet():
             self.recorder.catch_up()
+            if of_command and not self.extra and not self._knows_of_this_run():
+                return None
             return self._manifest_name()
+
+    def _knows_of_this_run(self) -> bool:
+        recorder = self.recorder
+        return bool(recorder.bounded) or any(
+            seen.run == recorder.run for seen in list(recorder.files.values())
+        )
 
     def _manifest_name(self) -> str | None:
         version = self.recorder.version

@@ -15,6 +15,9 @@ from argus_tasks.base.files import read_whole
 from argus_tasks.provenance.manifest import Manifest, name_of
 from argus_tasks.provenance.secret_files import looks_secret
 
+OBJECTS = ".sweep/objects"
+"""Where a results root keeps manifests and sources."""
+
 LARGEST_FILE = 1_000_000
 MOST_OF_A_BATCH = 50_000_000
 _ACCOUNTS = "accounts"
@@ -61,7 +64,7 @@ class ObjectStore:
         text = manifest.text()
         name = name_of(text)
         if not self.has(name):
-            self._write(name, zlib.compress(text.encode("utf-8")), 0o644)
+            self._write(name, zlib.compress(text.encode("utf-8")), 0o666)
         return name
 
     def source(self, digest: str) -> bytes | None:
@@ -83,6 +86,11 @@ class ObjectStore:
             return Manifest.from_text(content.decode("utf-8"))
         except ValueError:
             return None
+
+    def damaged(self) -> list[Path]:
+        """The objects whose content is not what their name says."""
+        found = sorted(Path(self.folder).glob("[0-9a-f][0-9a-f]/" + "[0-9a-f]" * 62))
+        return [path for path in found if self.source(path.parent.name + path.name) is None]
 
     def unreferenced(self, manifests: Iterable[str]) -> dict[Path, int]:
         """The files of the store that nothing refers to, with their sizes in bytes, given the
@@ -113,7 +121,7 @@ class ObjectStore:
         if spent + size > MOST_OF_A_BATCH:
             return False
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = _open_below(self._account, flags, 0o600)
+        descriptor = _open_below(self._account, flags, 0o666)
         try:
             os.write(descriptor, f"{size}\n".encode())
         finally:

@@ -7,12 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from argus_tasks.base.ids import digest_of, job_suffix, slug
-from argus_tasks.planning.code_changes import code_of_experiment, made_by_other_code
+from argus_tasks.planning.earlier_runs import CodeReport
+from argus_tasks.planning.present_code import PresentCode
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.start_order import StartOrder
-from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, action_of, batch_of
+from argus_tasks.planning.sweep_plan import (
+    Action,
+    Plan,
+    PlannedRun,
+    action_of,
+    batch_of,
+    code_label,
+    earlier_runs,
+)
 from argus_tasks.planning.trial import Trial
-from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
+from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.runs.record.layout import FAILED, SKIPPED, SUCCEEDED
 from argus_tasks.search.study import KnownTrial, Study, TrialState, study_name
@@ -97,12 +106,11 @@ def plan_search(request: SweepRequest) -> Plan:
     experiment = request.experiment
     folder = SweepFolder(request.results_root, batch.batch_id).path
     trials = study_of(request, batch.batch_id, namer).known_trials() if folder.exists() else []
-    reuse = not request.fresh and experiment.identity is not None
-    known = newest_by_digest(request.results_root) if reuse else {}
-    code = code_of_experiment(experiment, request.results_root) if experiment.path else None
+    present = PresentCode.of(request)
+    earlier = earlier_runs(request, present)
+    report = CodeReport(request.spec.on_code_change)
     runs: list[PlannedRun] = []
     plan_lines: list[dict[str, Any]] = []
-    other_code: list[KnownRun] = []
     for number in range(max(search.trials, len(trials))):
         trial = trials[number] if number < len(trials) else None
         if trial is None or not namer.space.has(trial.params):
@@ -113,11 +121,11 @@ def plan_search(request: SweepRequest) -> Plan:
         plan_lines.append(plan_line(run))
         if request.only is not None and run.digest not in request.only:
             continue
-        found = known.get(run.digest or "")
+        before_it = earlier.of(run.config, run.digest) if earlier and run.digest else None
+        found = before_it.run if before_it is not None else None
         run = _as_known(run, trial, found, batch.batch_id, again=request.only is not None)
-        used = found if run.action in (Action.REUSE, Action.RESUME) else None
-        if used is not None and made_by_other_code(used, code):
-            other_code.append(used)
+        if before_it is not None and run.action is not Action.RUN:
+            report.take(before_it)
         runs.append(run)
     reason = None
     if experiment.identity is None and not request.fresh:
@@ -131,11 +139,12 @@ def plan_search(request: SweepRequest) -> Plan:
         runs,
         0,
         StartOrder(to_do, "given"),
+        present,
         reason,
         tuple(plan_lines),
-        code,
-        request.spec.on_code_change,
-        tuple(other_code),
+        code_label(request),
+        report,
+        earlier,
     )
 
 

@@ -25,6 +25,8 @@ class AttemptFactory:
         self._trials = session.trials
         self._results = session.results
         self._owner = this_process()
+        mark = session.request.experiment.mark
+        self._experiment = mark.to_record() if mark is not None else None
 
     def assignment(
         self,
@@ -66,6 +68,14 @@ class AttemptFactory:
         if key is None:
             assert run.run_id is not None, "a config is claimed before it is run"
             folder = str(self._request.results_root / run.run_id)
-            key = RunKey(run.run_id, folder, run.job_id, self._batch_id, run.digest, self._owner)
+            key = RunKey(
+                run.run_id,
+                folder,
+                run.job_id,
+                self._batch_id,
+                run.digest,
+                self._owner,
+                self._experiment,
+            )
             self._results.keys[run.index] = key
         return key

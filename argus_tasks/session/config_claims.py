@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from argus_tasks.base.ids import new_run_id
 from argus_tasks.planning.sweep_plan import Action, PlannedRun
+from argus_tasks.provenance.comparison import CodeState
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_run
 from argus_tasks.runs.ledger.claims import Claim, Claims, shared_files
 from argus_tasks.runs.record.close_abandoned import close_lost_run
@@ -184,6 +185,10 @@ class ConfigClaims:
             known = self._close_lost(run.digest, known)
         if known is None:
             return run
+        earlier = self._plan.earlier
+        if earlier is not None and earlier.compare(known).state is CodeState.CHANGED:
+            own = new_run_id() if known.run_id == run.run_id else run.run_id
+            return replace(run, action=Action.RUN, known=known, run_id=own)
         if known.status in (SUCCEEDED, SKIPPED) or not known.resumable:
             self.settle(run, known)
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from argus_tasks.planning.request import SweepRequest
-from argus_tasks.planning.sweep_plan import Plan, plan_configs, refuse_other_code
+from argus_tasks.planning.sweep_plan import Plan, plan_configs
 from argus_tasks.runs.ledger.other_sessions import Neighbours
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 
@@ -32,7 +32,7 @@ def prepare(request: SweepRequest) -> PreparedSweep:
     """Plan a start. Errors: BadInput, also where `on_code_change` refuses what other code made."""
     others = Neighbours(request.results_root) if request.reuse else None  # before the plan looks
     plan = make_plan(request)
-    refuse_other_code(plan)
+    plan.code_report.refuse()
     return PreparedSweep(request, plan, SweepFolder(request.results_root, plan.batch_id), others)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -152,6 +152,8 @@ class SweepSession:
             env_snapshot=self.environment.reference(self.folder, self.session_id),
         )
         self.folder.write_plan(plan.plan_lines)
+        with suppress(OSError):  # the runs say that their code cannot be stored
+            plan.present.keep_sources(plan.batch_id)
         self.environment.keep(self.folder, self.session_id)
         self.claims.open()
 
@@ -298,7 +300,8 @@ def new_session(
     )
     time_limit = TimeLimit(request.execution.timeout_s, request.execution.timeout)
     likely = [each for resource in admission.resources for each in resource.likely] or [{}]
-    executor = make_executor(request, stops.flag, time_limit, environment or {}, likely)
+    recording = plan.present.recording(plan.batch_id)
+    executor = make_executor(request, stops.flag, time_limit, environment or {}, likely, recording)
     drop_workers_with(admission.resources, executor)
     return SweepSession(
         prepared,

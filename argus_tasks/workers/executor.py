@@ -18,9 +18,11 @@ from argus_tasks.base.errors import BadInput
 from argus_tasks.experiments.experiment import ExperimentFunction
 from argus_tasks.experiments.script_process import kill_running
 from argus_tasks.planning.request import SweepRequest
+from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.run_log import copied_streams
 from argus_tasks.runs.context.trackers import build_trackers
+from argus_tasks.spec.command_line import SCHEMES
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import Capture, outcome_of_exception, run_attempt
@@ -79,10 +81,11 @@ class WorkerExecutor:
         limit: TimeLimit,
         environment: Mapping[str, str],
         likely: Sequence[Mapping[str, str]],
+        code: CodeRecording | None,
     ) -> None:
         # If attempts need slots, no more workers are started in advance than there are slots.
         self._most_ready = len(likely) if any(likely) else request.workers
-        setup = setup_of(request, stop)
+        setup = setup_of(request, stop, code)
         self._pool = WorkerPool(
             request.workers,
             setup,
@@ -131,7 +134,20 @@ class WorkerExecutor:
 class LocalExecutor:
     """Runs attempts on the caller's own thread, without isolation, so that a debugger works."""
 
-    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
+    def __init__(
+        self,
+        request: SweepRequest,
+        stop: StopFlag,
+        code: CodeRecording | None,
+        *,
+        overlapping: bool = False,
+    ) -> None:
+        command = (request.experiment.path or "").startswith(SCHEMES)
+        self._code = (
+            code.in_this_process(overlapping=overlapping, command=command)
+            if code is not None
+            else None
+        )
         self._load = partial(request.experiment.load, request.execution.stop_grace_s)
         self._function: ExperimentFunction | None = None
         self._trackers = build_trackers(request.tracker_specs, request.trackers)
@@ -183,6 +199,7 @@ class LocalExecutor:
             stop=self._stop,
             capture=capture,
             abandoned=abandoned,
+            code=self._code,
         )
 
 
@@ -193,8 +210,8 @@ class ThreadExecutor(LocalExecutor):
     writes nothing any more, and does not keep the process from exiting.
     """
 
-    def __init__(self, request: SweepRequest, stop: StopFlag) -> None:
-        super().__init__(request, stop)
+    def __init__(self, request: SweepRequest, stop: StopFlag, code: CodeRecording | None) -> None:
+        super().__init__(request, stop, code, overlapping=True)
         self._slots = threading.BoundedSemaphore(request.workers)
         self._abandoned = threading.Event()
         self._waiting: set[Future[Outcome]] = set()
@@ -249,6 +266,7 @@ def make_executor(
     limit: TimeLimit,
     environment: Mapping[str, str],
     likely: Sequence[Mapping[str, str]] = ({},),
+    code: CodeRecording | None = None,
 ) -> Executor:
     """Make the executor of the request's mode.
 
@@ -259,20 +277,21 @@ def make_executor(
         environment: added to the environment of worker processes.
         likely: the environments that single attempts are likely to need, to start workers in
             advance.
+        code: what is recorded of the code that attempts execute; None for nothing.
     """
     if request.execution.mode == "sequential":
-        return LocalExecutor(request, stop)
+        return LocalExecutor(request, stop, code)
     if request.execution.mode == "thread":
-        return ThreadExecutor(request, stop)
+        return ThreadExecutor(request, stop, code)
     if request.execution.mode in ENGINES:
         engine = make_engine(request.execution.mode, request.execution.address, request.workers)
-        setup = replace(setup_of(request, stop), cwd=os.getcwd())  # noqa: PTH109
+        setup = replace(setup_of(request, stop, code), cwd=os.getcwd())  # noqa: PTH109
         return EngineExecutor(request, engine, setup, environment, stop, limit)
-    return WorkerExecutor(request, stop, limit, environment, likely)
+    return WorkerExecutor(request, stop, limit, environment, likely, code)
 
 
-def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
-    """The setup that workers need to run attempts of the sweep.
+def setup_of(request: SweepRequest, stop: StopFlag, code: CodeRecording | None) -> Setup:
+    """The setup that workers need to run attempts of the sweep, and what they record of its code.
 
     Raises:
         BadInput: if live trackers cannot be sent to other processes.
@@ -285,6 +304,7 @@ def setup_of(request: SweepRequest, stop: StopFlag) -> Setup:
         stop.descriptor,
         request.execution.fresh_process,
         request.execution.nice or 0,
+        code=code,
     )
 
 

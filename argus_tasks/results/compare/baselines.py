@@ -87,7 +87,11 @@ def baseline_from(path: Path) -> Baseline:
         value = read_json(path)
         names = [field.name for field in fields(Row)]
         rows = tuple(
-            Row(**{name: run.get(name) for name in names} | {"path": Path(run["path"])})
+            Row(
+                **{name: run.get(name) for name in names}
+                | {"path": Path(run["path"])}
+                | {"earlier_manifests": tuple(run.get("earlier_manifests") or ())}
+            )
             for run in value["runs"]
         )
         ignored = tuple(value["of"].get("ignore_keys") or ())

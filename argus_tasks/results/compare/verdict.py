@@ -299,9 +299,17 @@ def _spread(values: _Values) -> Spread | None:
 
 
 def _other_experiment(before: Side, after: Side) -> str:
-    if before.experiment and after.experiment and before.experiment != after.experiment:
+    if before.experiment and after.experiment and not _are_one(before.experiment, after.experiment):
         return f"another experiment: {before.experiment}, then {after.experiment}"
     return ""
+
+
+def _are_one(before: str, after: str) -> bool:
+    """Whether two names are of one experiment: `src/train.py:run` was `train:run` formerly."""
+    return before == after or any(
+        ".py:" in new and f".{new.replace('.py:', ':').replace('/', '.')}".endswith(f".{old}")
+        for old, new in ((before, after), (after, before))
+    )
 
 
 def _obstacle(

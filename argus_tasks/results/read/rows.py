@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.redact import redact, redact_value, secrets_of
 from argus_tasks.base.repo import COMMIT_DIGITS
+from argus_tasks.provenance.versions import CodeVersions
 
 STATUSES = ("succeeded", "failed", "skipped", "running")
 _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
@@ -23,10 +24,11 @@ class Row:
     """One run. Times are ISO 8601 UTC; `metrics` is empty where the run has none. Secrets are
     masked, also in `config`, for rows are shown and exported.
 
-    `peak_ram_mb` is its peak memory in megabytes; `code` the version of its code: twelve digits of
-    git's HEAD, and a hash of what differs from it (`base.repo.code_of`); `host_kind` the kind of
-    machine; `data_version` the version of its data. What a folder does not have is None: in folders
-    of other tools that is much.
+    `peak_ram_mb` is its peak memory in megabytes; `code` the version of its code, equal for runs
+    that executed the same (`CodeVersions`); `host_kind` the kind of machine;
+    `data_version` the version of its data; `experiment` the file and name of its experiment;
+    `manifest` and `earlier_manifests` the lists of the code that its attempts executed. What a
+    folder does not have is None: in folders of other tools that is much.
     """
 
     run_id: str
@@ -49,6 +51,9 @@ class Row:
     host_kind: str | None
     data_version: str | None
     path: Path
+    experiment: str | None = None
+    manifest: str | None = None
+    earlier_manifests: tuple[str, ...] = ()
 
 
 def codes_of(rows: Iterable[Row]) -> list[str]:
@@ -94,7 +99,36 @@ def load_rows(root: str | os.PathLike[str]) -> Rows:
         row = _read_run(path, name, odd)
         if row is not None:
             rows.append(row)
-    return Rows(tuple(rows), tuple(odd))
+    return Rows(tuple(_with_code_labels(rows, CodeVersions(Path(folder)))), tuple(odd))
+
+
+def _with_code_labels(rows: Sequence[Row], versions: CodeVersions) -> list[Row]:
+    """The rows, those made by one version of the code with one label in `code`: that of the oldest
+    of them, the commit where Git gave one. Another commit that changed nothing which was executed
+    is no other version. Runs without a manifest keep the label that they have."""
+    labels: dict[int, str] = {}
+    labelled = []
+    for row in rows:
+        names = dict.fromkeys((*row.earlier_manifests, row.manifest))
+        numbers = {name: versions.number(name) for name in names if name}
+        parts = dict.fromkeys(
+            labels.setdefault(number, _new_label(row, name, labels))
+            for name, number in numbers.items()
+            if number is not None
+        )
+        labelled.append(replace(row, code=" + ".join(parts)) if parts else row)
+    return labelled
+
+
+def _new_label(row: Row, manifest: str, labels: dict[int, str]) -> str:
+    label = row.code or manifest[:COMMIT_DIGITS]
+    if label not in labels.values():
+        return label
+    return next(
+        text
+        for number in range(2, len(labels) + 3)
+        if (text := f"{label}#{number}") not in labels.values()
+    )
 
 
 def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
@@ -149,6 +183,9 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         host_kind=_text(meta.get("host_kind")),
         data_version=_text(meta.get("dataset_version")),
         path=Path(path),
+        experiment=_experiment(run.get("experiment")),
+        manifest=_text(run.get("manifest")),
+        earlier_manifests=tuple(filter(_text, run.get("earlier_manifests") or ())),
     )
 
 
@@ -186,6 +223,13 @@ def _reason(error: OSError | ValueError) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _experiment(mark: object) -> str | None:
+    """The file and name of an experiment, from its mark in the record."""
+    if not isinstance(mark, dict):
+        return None
+    return ":".join(filter(None, (_text(mark.get("entry")), _text(mark.get("qualname")))))
 
 
 def _number(value: object) -> float | None:

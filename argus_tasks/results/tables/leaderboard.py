@@ -45,7 +45,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ only in their seed, or that have the same values of the given keys.
+    """Runs of one experiment and code that differ only in their seed, or runs that have the same
+    values of the given keys.
 
     `config` has the values of the leaderboard's `keys`, without keys that the config lacks.
     `metrics` has only metrics that are a finite number in at least one run.
@@ -59,6 +60,11 @@ class Group:
     def codes(self) -> list[str]:
         """The code versions of the runs that succeeded."""
         return codes_of(row for row in self.rows if row.status == "succeeded")
+
+    @property
+    def experiments(self) -> list[str]:
+        """The experiments of the runs, each once."""
+        return list(dict.fromkeys(row.experiment for row in self.rows if row.experiment))
 
     def count(self, status: str) -> int:
         """How many of the runs have the status."""
@@ -85,6 +91,11 @@ class Leaderboard:
     def has_codes(self) -> bool:
         """Whether the runs were made by different versions of the code."""
         return len({code for group in self.groups for code in group.codes}) > 1
+
+    @property
+    def has_experiments(self) -> bool:
+        """Whether the runs are of different experiments."""
+        return len({name for group in self.groups for name in group.experiments}) > 1
 
     def rank(self, index: int) -> int | None:
         """The place of a group, from 1; None for a group without the metric."""
@@ -123,7 +134,7 @@ def leaderboard(
     constants = _constants(configs, known)
     keys = tuple(group_by or (key for key in known if key not in constants and key != SEED))
     guessed = guess_direction(metric) if metric else None
-    groups = _groups(rows, configs, numbers, keys, names)
+    groups = _groups(rows, configs, numbers, keys, names, apart=group_by is None)
     chosen = direction or guessed or "min"
     return Leaderboard(
         metric=metric,
@@ -154,10 +165,14 @@ def _groups(
     numbers: Sequence[dict[str, float]],
     keys: Sequence[str],
     names: Sequence[str],
+    *,
+    apart: bool,
 ) -> list[Group]:
     members: dict[str, list[int]] = {}
     for index, config in enumerate(configs):
         text = canonical_json({key: config[key] for key in keys if key in config})
+        if apart:  # runs of other code are no repeats
+            text += f"\n{rows[index].experiment}\n{rows[index].code}"
         members.setdefault(text, []).append(index)
     groups = []
     for indexes in members.values():

@@ -92,6 +92,9 @@ def _needed(board: Leaderboard, groups: Sequence[Group], limit: int) -> list[Col
     ]
     if board.metric is not None:
         columns.append(_metric_column(board.metric, groups, with_std=True))
+    if board.has_experiments:
+        texts = tuple(", ".join(group.experiments) for group in groups)
+        columns.append(Column("experiment", texts, is_text=True))
     if board.has_codes:
         columns.append(Column("code", tuple(map(code_text, groups)), is_text=True))
     columns.append(Column("n", tuple(_count_text(board.metric, group) for group in groups)))

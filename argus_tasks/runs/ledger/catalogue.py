@@ -68,21 +68,29 @@ def known_runs(results_root: Path) -> Iterator[KnownRun]:
             yield run
 
 
-def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
-    """For each digest the run that counts: one that succeeded, else the newest one.
+def runs_by_digest(results_root: Path) -> dict[str, list[KnownRun]]:
+    """All runs of each digest: those that succeeded first, and among them the newest first.
 
     A run is newer than the one of the same digest that it names as its parent, whatever the clock
     said when they were made.
     """
     runs = [run for run in known_runs(results_root) if run.digest is not None]
     parents = {(run.digest, run.record.get("parent_run_id")) for run in runs}
-    newest: dict[str, tuple[tuple[bool, bool, str, str], KnownRun]] = {}
+    found: dict[str, list[KnownRun]] = {}
     for run in runs:
-        rank = _rank(run, followed=(run.digest, run.run_id) in parents)
-        before = newest.get(str(run.digest))
-        if before is None or rank >= before[0]:
-            newest[str(run.digest)] = (rank, run)
-    return {digest: run for digest, (_, run) in newest.items()}
+        found.setdefault(str(run.digest), []).append(run)
+    for several in found.values():
+        if len(several) > 1:
+            several.sort(
+                key=lambda run: _rank(run, followed=(run.digest, run.run_id) in parents),
+                reverse=True,
+            )
+    return found
+
+
+def newest_by_digest(results_root: Path) -> dict[str, KnownRun]:
+    """For each digest the run that counts: one that succeeded, else the newest one."""
+    return {digest: several[0] for digest, several in runs_by_digest(results_root).items()}
 
 
 def _rank(run: KnownRun, *, followed: bool) -> tuple[bool, bool, str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.provenance.objects import OBJECTS, ObjectStore
 from argus_tasks.runs.ledger.checked_files import CheckedFiles, Finding, VerifyResult
 from argus_tasks.runs.ledger.claims import read_claims
 from argus_tasks.runs.ledger.ledger_runs import LedgerRun
@@ -280,6 +281,8 @@ class _Check:
                 self._files.find(
                     Path(claim.path), "its checksum is wrong: it was changed, or damaged"
                 )
+        for path in ObjectStore(self._root / OBJECTS).damaged():
+            self._files.find(path, "is not what its name says: it was changed, or damaged")
 
     def _ledger_of(self, batch_id: str) -> Path:
         return self._root / SWEEP_FOLDER / batch_id / LEDGER_JSONL

@@ -34,8 +34,10 @@ def close_dead_attempt(
     if before is None:
         record.open(config)
         record.running()
-    elif before.get("attempt") == attempt and before.get("finished_at"):
-        duration_s = 0.0  # its duration has been counted already
+    elif before.get("attempt") == attempt:
+        record.manifest = before.get("manifest")
+        if before.get("finished_at"):
+            duration_s = 0.0  # its duration has been counted already
     if ending.status == FAILED and retrying:
         append_line(f"{key.run_dir}/{RUN_LOG}", evidence)
     elif ending.status == FAILED:

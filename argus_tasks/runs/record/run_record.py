@@ -50,6 +50,8 @@ class RunKey:
         batch_id: the batch that it belongs to.
         digest: SHA-256 of experiment and config; None where the run is never reused.
         owner: the sweep's process (`base.processes`), which owns the run while it lives.
+        experiment: which experiment it is of (`provenance.project.ExperimentMark`); None where
+            nothing says where that stands.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class RunKey:
     batch_id: str
     digest: str | None
     owner: Mapping[str, Any] | None = None
+    experiment: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class RunRecord:
 
     Attributes:
         hashes: SHA-256 (hex) of `metrics.json` and of the closed `run.json`.
+        manifest: the name of the list of the code that this attempt executes; None while it is not
+            known.
+        earlier_manifests: those of earlier attempts, where they are others.
     """
 
     key: RunKey
@@ -99,6 +105,8 @@ class RunRecord:
     spent_s: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    manifest: str | None = None
+    earlier_manifests: tuple[str, ...] = ()
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Create the folder and write `config.json`, which only its owner may read if it has
@@ -121,6 +129,8 @@ class RunRecord:
             self.started_at = str(before.get("started_at") or self.started_at)
             spent = before.get("duration_sec")
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
+            names = (*(before.get("earlier_manifests") or ()), before.get("manifest"))
+            self.earlier_manifests = tuple(dict.fromkeys(name for name in names if name))
         for name in (ERROR_LOG, METRICS_JSON):  # they are the earlier attempt's
             Path(self._path(name)).unlink(missing_ok=True)
 
@@ -189,6 +199,9 @@ class RunRecord:
             "job_id": self.key.job_id,
             "digest": self.key.digest,
             "code": self.meta.code,
+            "experiment": self.key.experiment,
+            "manifest": self.manifest,
+            "earlier_manifests": [n for n in self.earlier_manifests if n != self.manifest],
             "cause": None,
             "resumable": False,
         }

@@ -19,6 +19,8 @@ from argus_tasks.base.errors import SkipRun
 from argus_tasks.base.redact import redact_cut, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.experiments.experiment import ExperimentFunction
+from argus_tasks.experiments.script import Script
+from argus_tasks.provenance.collection import CodeCollector
 from argus_tasks.runs.context.run_context import RunContext, Tracker, running
 from argus_tasks.runs.context.run_log import RunLog, run_logger
 from argus_tasks.runs.context.trial_reports import NoSearch, SearchTrial
@@ -50,6 +52,7 @@ def run_attempt(
     stop: StopFlag,
     capture: Capture | None,
     abandoned: Callable[[], bool] = lambda: False,
+    code: CodeCollector | None = None,
 ) -> Outcome:
     """Run the experiment once, and write the run's folder.
 
@@ -65,13 +68,23 @@ def run_attempt(
         capture: redirects what the experiment prints into the run's log; None where that is
             impossible.
         abandoned: whether the caller has given up this attempt; then nothing more is written.
+        code: records the code that it executes; None for nothing.
     """
     started = time.monotonic()
     used = ResourceUsage(assignment.key.owner or {})
     with attempt_report(assignment, stop, abandoned, used, alone=capture is not None) as report:
         try:
             outcome = _attempt(
-                assignment, function, trackers, stop, capture, abandoned, started, report, used
+                assignment,
+                function,
+                trackers,
+                stop,
+                capture,
+                abandoned,
+                started,
+                report,
+                used,
+                code,
             )
         except OSError as error:
             outcome = outcome_of_exception(
@@ -91,12 +104,19 @@ def _attempt(
     started: float,
     report: AttemptReport,
     used: ResourceUsage,
+    code: CodeCollector | None,
 ) -> Outcome:
     process = os.getpid()
     record = RunRecord(assignment.key, assignment.meta)
     if assignment.attempt > 1 or assignment.resumed:
         record.resume()
     nonfinite = record.open(assignment.config)
+    if code is not None:
+        begun = code.begin()
+        if isinstance(function, Script):
+            function = replace(function, recorder=code.recorder)
+        else:  # what a script executes is not known before it has
+            record.manifest = begun
     record.running()
     with ExitStack() as stack:
         log = RunLog(f"{assignment.key.run_dir}/{RUN_LOG}", assignment.config)
@@ -157,6 +177,11 @@ def _attempt(
         else:
             outcome = outcome_of_exception(raised, duration_s, secrets_of(assignment.config))
         record.resources = used.taken()
+        if code is not None:
+            record.manifest = code.end(of_command=isinstance(function, Script))
+            outcome = replace(outcome, manifest=record.manifest)
+            if code.failed is not None:
+                ctx.logger.warning("the code of this run is not recorded: %s", code.failed)
         _close(record, assignment, ctx, outcome, trackers)
     files = hashes_of(assignment.key.run_dir, record.hashes)
     return report.add_to(replace(outcome, files=files), ctx._epochs)

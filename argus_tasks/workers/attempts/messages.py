@@ -90,6 +90,7 @@ class Outcome:
             full.
         free_retry: whether the run is retried without counting this attempt towards `max_attempts`.
         reported: what was sent to the monitor; None without a monitor.
+        manifest: the name of the list of the code that it executed; None where that is not known.
     """
 
     ending: Ending
@@ -101,6 +102,7 @@ class Outcome:
     unwritten: bool = False
     free_retry: bool = False
     reported: Reported | None = None
+    manifest: str | None = None
 
     def is_retried(self, policy: RetryPolicy, attempt: int) -> bool:
         """Whether another attempt of the run follows this one in the same session.

@@ -88,14 +88,19 @@ class WorkerPool:
         """
         # With a monitor, it is pickled later: `may_start` sets the event that its events follow.
         data = dumps(assignment) if assignment.join is None else b""
-        with self._acquired(assignment.environment) as worker:
-            if assignment.alone:
-                for idle in self._slots.clear():
-                    idle.close()
-            worker.wait_ready()
-            if not may_start():
-                return None
-            return worker.run(data or dumps(assignment), self._limit, self._grace_s)
+        started = False
+        while True:
+            with self._acquired(assignment.environment) as worker:
+                if assignment.alone:
+                    for idle in self._slots.clear():
+                        idle.close()
+                worker.wait_ready()
+                if not started and not may_start():
+                    return None
+                started = True
+                answer = worker.run(data or dumps(assignment), self._limit, self._grace_s)
+                if isinstance(answer, Outcome):
+                    return answer
 
     def drop_idle(self, environment: Mapping[str, str]) -> None:
         """End the idle worker that has this environment, if there is one, and wait for its end."""

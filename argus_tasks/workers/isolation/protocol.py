@@ -7,10 +7,11 @@ import pickle
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argus_tasks.experiments.experiment import Experiment
+from argus_tasks.provenance.code_recording import CodeRecording
 
 _LENGTH = struct.Struct("<Q")
 
@@ -29,6 +30,7 @@ class Setup:
         nice: the number to add to the niceness of the process.
         cwd: the working folder; None for the parent's.
         environment: the environment variables of this worker, in addition to those of all workers.
+        code: what to record of the code that runs execute; None for nothing.
     """
 
     experiment: Experiment
@@ -40,6 +42,7 @@ class Setup:
     nice: int = 0
     cwd: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    code: CodeRecording | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,12 @@ class Ready:
     """
 
     forks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A worker's answer to an attempt that it would fork: files that it has loaded were edited
+    since, so the attempt would run two codes. Another worker is to run it."""
 
 
 class Closed(Exception):
@@ -115,13 +124,7 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
 
 def without_experiment_function(experiment: Experiment) -> Experiment:
     """The experiment without its live function: workers import it, or unpickle it."""
-    return Experiment(
-        experiment.name,
-        experiment.identity,
-        experiment.path,
-        experiment.pickled,
-        experiment.folder,
-    )
+    return replace(experiment, function=None)
 
 
 def sys_path_of(entries: Sequence[str], cwd: str) -> tuple[str, ...]:

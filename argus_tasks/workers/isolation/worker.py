@@ -27,6 +27,7 @@ from argus_tasks.workers.isolation.evidence import Evidence
 from argus_tasks.workers.isolation.fork import attempt_in_fork, can_fork, ignore_term
 from argus_tasks.workers.isolation.protocol import (
     Closed,
+    Outdated,
     Ready,
     Setup,
     SetupFailed,
@@ -70,6 +71,7 @@ def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
     try:
         if setup.cwd is not None:
             os.chdir(setup.cwd)
+        code = setup.code.in_worker() if setup.code is not None else None
         function = setup.experiment.load()
         live = pickle.loads(setup.live_trackers) if setup.live_trackers else ()
         trackers = build_trackers(setup.tracker_specs, live)
@@ -86,18 +88,30 @@ def serve(channel: socket.socket, setup: Setup, evidence: Evidence) -> None:
         evidence.attempt_starts()
         try:
             return run_attempt(
-                assignment, function, trackers=trackers, stop=stop, capture=streams.captured
+                assignment,
+                function,
+                trackers=trackers,
+                stop=stop,
+                capture=streams.captured,
+                code=code,
             )
         except BaseException as error:  # noqa: BLE001 - nobody interrupted this process
             # Raised by the experiment: a SystemExit, a KeyboardInterrupt. The record says failed.
             return outcome_of_exception(error, 0.0)
 
+    prepared = False
     send(channel, Ready(forks))
     while True:
         assignment: Assignment = receive(channel)
+        if code is not None and not prepared:
+            code.prepare()  # now, for nothing is written before the sweep has started
+        prepared = True
         if not forks:
             send(channel, run(assignment))
             continue
+        if code is not None and code.stale():
+            send(channel, Outdated())
+            return
         answer = attempt_in_fork(lambda: run(assignment), channel, evidence)  # noqa: B023 - at once
         if isinstance(answer, bytes):
             send_bytes(channel, answer)

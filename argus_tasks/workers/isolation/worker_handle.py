@@ -16,6 +16,7 @@ from argus_tasks.workers.isolation.death import Death, TimedOut, worker_died
 from argus_tasks.workers.isolation.keeper_client import Keeper, KeeperLost
 from argus_tasks.workers.isolation.protocol import (
     Closed,
+    Outdated,
     Ready,
     Setup,
     SetupFailed,
@@ -80,8 +81,8 @@ class Worker:
             raise ArgusTasksError(f"a worker answered {answer!r}")
         self._ready = answer
 
-    def run(self, assignment: bytes, limit: TimeLimit, grace_s: float) -> Outcome:
-        """Run an attempt in the worker, which must be ready.
+    def run(self, assignment: bytes, limit: TimeLimit, grace_s: float) -> Outcome | Outdated:
+        """Run an attempt in the worker, which must be ready; Outdated if another worker must.
 
         Args:
             assignment: the pickled Assignment, made by `dumps`.
@@ -109,6 +110,9 @@ class Worker:
             raise TimedOut(over_s, answer.stack)
         if isinstance(answer, Death):
             raise worker_died(answer)
+        if isinstance(answer, Outdated):
+            self.usable = False
+            return answer
         if not isinstance(answer, Outcome):
             raise ArgusTasksError(f"a worker answered {answer!r}")
         return answer

@@ -19,7 +19,8 @@ from tests.support.sessions import request_for, run_configs
 
 def test_a_functions_identity_is_its_import_path() -> None:
     found = experiment_from(experiments.noop)
-    assert found.identity == found.path == "tests.support.experiments:noop"
+    assert found.former_identity == found.path == "tests.support.experiments:noop"
+    assert found.identity == "tests/support/experiments.py:noop"
     assert found.pickled is None
     assert found.name == "noop"
 
@@ -86,7 +87,7 @@ def test_a_lambdas_identity_is_the_same_in_another_process() -> None:
 def test_a_path_is_found_in_the_files_folder_without_importing_it(tmp_path: Path) -> None:
     (tmp_path / "heavy.py").write_text("raise SystemExit('imported')\n")
     found = experiment_from("heavy:run", tmp_path)
-    assert found.identity == "heavy:run"
+    assert found.identity == "heavy.py:run"
     assert found.folder == str(tmp_path)
 
 
@@ -94,7 +95,7 @@ def test_a_files_path_is_the_module_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "heavy.py").write_text("def run(ctx): return {}\n")
     found = experiment_from("lab/heavy.py:run", tmp_path)
-    assert (found.identity, found.folder) == ("heavy:run", str(tmp_path / "lab"))
+    assert (found.identity, found.folder) == ("heavy.py:run", str(tmp_path / "lab"))
     with pytest.raises(BadInput, match="there is no file"):
         experiment_from("lab/light.py:run", tmp_path)
 

@@ -158,7 +158,8 @@ def test_what_it_is_does_not_depend_on_how_it_is_found(here: Path, tmp_path: Pat
     (tmp_path / "sweep.yaml").write_text("experiment: hydra:here/app.py\ngrid: {lr: [1]}\n")
     one, other = (resolve(folder / "sweep.yaml").experiment for folder in (here, tmp_path))
     assert one == other
-    assert one.identity == f"hydra:{here.resolve()}/app.py"
+    assert one.identity == "app.py:hydra:"
+    assert one.former_identity == f"hydra:{here.resolve()}/app.py"
 
 
 def test_hydra_has_one_state_a_process(results_root: Path) -> None:

@@ -139,10 +139,12 @@ def test_the_folder_is_part_of_what_it_is(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "f.yaml").write_text("command: echo {x}\ngrid: {x: [1]}\n")
     one, other = (resolve(tmp_path / name / "f.yaml").experiment for name in ("a", "b"))
-    assert one.identity == f"command:echo {{x}} (in {tmp_path.resolve()}/a)"
-    assert other.identity != one.identity
+    assert one.former_identity == f"command:echo {{x}} (in {tmp_path.resolve()}/a)"
+    assert one.mark is not None
+    assert other.mark is not None
+    assert one.mark.match(other.mark) == "other"
     (tmp_path / "b" / "g.yaml").write_text("command: [echo, '{x}']\ncwd: ../a\ngrid: {x: [1]}\n")
-    assert resolve(tmp_path / "b" / "g.yaml").experiment.identity == one.identity
+    assert resolve(tmp_path / "b" / "g.yaml").experiment == one
     # As a batch's record has it, when the file is gone.
     assert experiment_from(str(one.path), Path(str(one.folder))) == one
 
@@ -153,7 +155,8 @@ def test_in_a_work_tree_the_folder_is_told_from_its_top(tmp_path: Path) -> None:
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "f.yaml").write_text("command: echo\n")
-    assert resolve(tmp_path / "a" / "f.yaml").experiment.identity == "command:echo (in a)"
+    found = resolve(tmp_path / "a" / "f.yaml").experiment
+    assert (found.identity, found.former_identity) == ("a:command:echo", "command:echo (in a)")
 
 
 def test_a_file_with_a_command_has_configs(tmp_path: Path) -> None:

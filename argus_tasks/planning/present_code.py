@@ -1,0 +1,112 @@
+"""The code that a start would execute: what it is compared by, and what workers are to record."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from argus_tasks.experiments.experiment import Experiment
+from argus_tasks.planning.request import SweepRequest
+from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
+from argus_tasks.provenance.code_recording import CodeRecording
+from argus_tasks.provenance.comparison import Comparer, Present
+from argus_tasks.provenance.distributions import editable_folders
+from argus_tasks.provenance.loaded_here import recorder_here
+from argus_tasks.provenance.manifest import CELL, CodeFile
+from argus_tasks.provenance.naming import FileNames
+from argus_tasks.provenance.objects import OBJECTS, ObjectStore
+from argus_tasks.provenance.project import Project
+from argus_tasks.provenance.reached import Reached, reached_cells
+from argus_tasks.provenance.recording.content import sha256_hex
+from argus_tasks.provenance.recording.recorder import SCRIPT
+from argus_tasks.provenance.recording.scope import CodeScope
+from argus_tasks.runs.record.layout import SWEEP_FOLDER
+from argus_tasks.spec.modes import UNISOLATED
+
+
+@dataclass(frozen=True, slots=True)
+class PresentCode:
+    """The code that there is now, for one request.
+
+    Attributes:
+        top: the project's top folder.
+        results_root: the results root.
+        loaded: SHA-256 of what this process has loaded, by path, as far as runs would execute that.
+        sent: the files that reach workers by value, from this process.
+        cells: what the function reaches in cells of a notebook.
+    """
+
+    top: str
+    results_root: Path
+    loaded: dict[str, str]
+    sent: tuple[CodeFile, ...]
+    cells: tuple[Reached, ...]
+
+    @classmethod
+    def of(cls, request: SweepRequest) -> PresentCode:
+        """The code of a request, as it is on disk and in this process."""
+        experiment, root = request.experiment, request.results_root
+        mark = experiment.mark
+        top = mark.top if mark is not None else str(Project.of(Path.cwd()).top)
+        cells = reached_cells(experiment.function) if experiment.function is not None else ()
+        here = request.execution.mode in UNISOLATED
+        loaded: dict[str, str] = {}
+        sent: tuple[CodeFile, ...] = ()
+        if here or _is_sent(experiment):
+            editable = editable_folders()
+            scope = CodeScope(top, str(root), tuple(editable.values()))
+            seen = recorder_here(scope).files
+            if here:
+                loaded = {path: each.digest for path, each in seen.items()}
+            elif mark is not None and (each := seen.get(str(Path(top, mark.entry)))) is not None:
+                path = str(Path(top, mark.entry))
+                loaded = {path: each.digest}
+                name = FileNames(top, editable).name(path)
+                sent = (CodeFile(name, each.digest, SCRIPT, unsure=each.unsure),)
+        return cls(top, root, loaded, sent, cells)
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where the results root keeps manifests and sources."""
+        return ObjectStore(self.results_root / OBJECTS)
+
+    def comparer(self, written: Collection[str]) -> Comparer:
+        """Compares earlier runs with it. `written`: names of files that runs have written."""
+        return Comparer(
+            self.store,
+            self.top,
+            Present(self.loaded),
+            Acceptances(self.results_root / SWEEP_FOLDER / FILE_NAME),
+            editable_folders(),
+            written,
+            {each.name: each.digest for each in self.cells},
+            platform.python_version(),
+        )
+
+    def keep_sources(self, batch_id: str) -> None:
+        """Store the sources that only this process has. Errors: OSError."""
+        store = ObjectStore(self.results_root / OBJECTS, batch_id)
+        for cell in self.cells:
+            store.put_source(cell.digest, cell.source, cell.name)
+        for file in self.sent:
+            content = Present().content(str(Path(self.top, file.name)))
+            if content is not None and sha256_hex(content) == file.digest:
+                store.put_source(file.digest, content, file.name)
+
+    def recording(self, batch_id: str) -> CodeRecording:
+        """What is to be recorded of the runs of a batch."""
+        cells = tuple(CodeFile(each.name, each.digest, CELL) for each in self.cells)
+        return CodeRecording(
+            self.top,
+            str(self.results_root),
+            batch_id,
+            editable_folders(),
+            extra=(*self.sent, *cells),
+        )
+
+
+def _is_sent(experiment: Experiment) -> bool:
+    """Whether workers get the function by value."""
+    return experiment.function is not None and experiment.path is None

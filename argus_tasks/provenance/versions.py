@@ -1,0 +1,100 @@
+"""Which runs were made by one version of the code: no file that two of them executed differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
+from argus_tasks.provenance.cosmetic import is_cosmetic
+from argus_tasks.provenance.objects import OBJECTS, ObjectStore
+
+_READ = ("config", "read")
+
+
+class CodeVersions:
+    """The versions of the code of a results root, numbered in the order in which they are asked
+    for. Files of which one run executed more than another are no difference; nor are changes that
+    are cosmetic or accepted."""
+
+    def __init__(self, results_root: Path) -> None:
+        self._store = ObjectStore(results_root / OBJECTS)
+        self._accepted_file = results_root / ".sweep" / FILE_NAME
+        self._accepted: Acceptances | None = None
+        self._files: dict[str, dict[str, frozenset[str]]] = {}
+        self._versions: list[dict[str, frozenset[str]]] = []
+        self._numbers: dict[str, int] = {}
+        self._alike: dict[tuple[str, str, str], bool] = {}
+
+    def number(self, manifest: str) -> int | None:
+        """The number of the version that a run with this manifest executed, from 0; None where the
+        manifest is gone."""
+        if manifest not in self._numbers:
+            files = self._files_of(manifest)
+            if not files:
+                return None
+            number = next(
+                (
+                    place
+                    for place, version in enumerate(self._versions)
+                    if not self._differing(version, files)
+                ),
+                len(self._versions),
+            )
+            if number == len(self._versions):
+                self._versions.append({})
+            self._versions[number].update(files)
+            self._numbers[manifest] = number
+        return self._numbers[manifest]
+
+    def differing(self, first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+        """The files that runs with the first manifests and runs with the second ones executed with
+        another content; those that only one side has come last, as `name (new)` or `(gone)`."""
+        one, two = self._merged(first), self._merged(second)
+        if not one or not two:
+            return ()
+        fresh = [f"{name} (new)" for name in sorted(two.keys() - one.keys())]
+        gone = [f"{name} (gone)" for name in sorted(one.keys() - two.keys())]
+        return (*sorted(self._differing(one, two)), *fresh, *gone)
+
+    def _merged(self, manifests: Iterable[str]) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for manifest in manifests:
+            for name, digests in self._files_of(manifest).items():
+                found[name] = found.get(name, frozenset()) | digests
+        return found
+
+    def _files_of(self, manifest: str) -> dict[str, frozenset[str]]:
+        if manifest not in self._files:
+            found = self._store.manifest(manifest)
+            files: dict[str, frozenset[str]] = {}
+            for file in found.files if found is not None else ():
+                if not file.ignored and not file.earlier and file.kind not in _READ:
+                    files[file.name] = files.get(file.name, frozenset()) | {file.digest}
+            self._files[manifest] = files
+        return self._files[manifest]
+
+    def _differing(
+        self, one: dict[str, frozenset[str]], two: dict[str, frozenset[str]]
+    ) -> list[str]:
+        return [
+            name
+            for name in one.keys() & two.keys()
+            if one[name] != two[name]
+            and not all(self._are_alike(name, a, b) for a in one[name] for b in two[name])
+        ]
+
+    def _are_alike(self, name: str, one: str, two: str) -> bool:
+        key = (name, one, two)
+        if key not in self._alike:
+            self._alike[key] = one == two or self._was_accepted(*key) or self._looks_alike(*key)
+        return self._alike[key]
+
+    def _was_accepted(self, name: str, one: str, two: str) -> bool:
+        if self._accepted is None:
+            self._accepted = Acceptances(self._accepted_file)
+        return self._accepted.has(name, one, two) or self._accepted.has(name, two, one)
+
+    def _looks_alike(self, name: str, one: str, two: str) -> bool:
+        before, after = self._store.source(one), self._store.source(two)
+        return before is not None and after is not None and is_cosmetic(name, before, after)
