@@ -62,6 +62,10 @@ def sweep_flow(
     search: Mapping[str, Any] | None = None,
     job: Mapping[str, str] | None = None,
     ignore_keys: Sequence[str] | None = None,
+    inputs: Sequence[str] | None = None,
+    freeze: bool | None = None,
+    code_include: Sequence[str] | None = None,
+    code_exclude: Sequence[str] | None = None,
     raise_on_failure: bool = False,
 ) -> RunSummary:
     """Run an experiment over a list of configs; each config is a Prefect task run with a folder.
@@ -170,6 +174,12 @@ def sweep_flow(
         job: Templates for the names of jobs, filled with the values of each config.
         ignore_keys: Top-level keys of a config that do not count when configs are compared, such as
             `device`: configs that differ only in them are equal. By default, all keys count.
+        inputs: Data files that runs read, as paths and glob patterns: earlier runs with other
+            content count as made by other code. By default, data does not count.
+        freeze: Run from a copy of the code that is taken at the start, so that the files can be
+            edited meanwhile. By default, from the files.
+        code_include: Files that count as code though nothing sees that they are executed.
+        code_exclude: Patterns of files whose changes do not count, such as `plots/*`.
         raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:

@@ -46,7 +46,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def clean(args: argparse.Namespace) -> int:
     """List the matching run folders; with `--apply`, delete them."""
-    from argus_tasks.runs.ledger.cleaning import RunFilter, removable, remove, size_of
+    from argus_tasks.runs.ledger.cleaning import (
+        RunFilter,
+        removable,
+        remove,
+        size_of,
+        unreferenced_code,
+    )
 
     root: Path = args.folder.expanduser().absolute()
     if not root.is_dir():
@@ -64,6 +70,13 @@ def clean(args: argparse.Namespace) -> int:
             remove(root, run)
     done = "deleted" if args.apply else "would be deleted (--apply does)"
     say(f"{len(runs)} runs, {megabytes:.1f} MB: {done}")
+    loose = unreferenced_code(root, [] if args.apply else runs)
+    if loose:
+        if args.apply:
+            for path in loose:
+                path.unlink(missing_ok=True)
+        size = sum(loose.values()) / 1e6
+        say(f"{len(loose)} files of stored code that no run refers to, {size:.1f} MB: {done}")
     return EXIT_OK
 
 

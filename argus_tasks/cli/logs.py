@@ -6,8 +6,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import BadInput
+
+if TYPE_CHECKING:
+    from argus_tasks.runs.ledger.catalogue import KnownRun
 
 _FOLLOW_EVERY_S = 0.2
 
@@ -65,12 +69,22 @@ def logs(args: argparse.Namespace) -> int:
 
 def find_run(wanted: str, results_root: Path | None) -> Path:
     """The newest run folder that matches. Errors: BadInput where there is none."""
-    from argus_tasks.planning.defaults import results_root_here
-    from argus_tasks.runs.ledger.catalogue import known_runs
     from argus_tasks.runs.record.layout import RUN_LOG
 
     if (Path(wanted) / RUN_LOG).is_file():
         return Path(wanted)
+    return Path(known_run_of(wanted, results_root).run_dir)
+
+
+def known_run_of(wanted: str, results_root: Path | None) -> KnownRun:
+    """The newest run that matches. Errors: BadInput where there is none."""
+    from argus_tasks.planning.defaults import results_root_here
+    from argus_tasks.runs.ledger.catalogue import known_run, known_runs
+
+    folder = Path(wanted).absolute()
+    named = known_run(folder.parent, folder.name) if folder.is_dir() else None
+    if named is not None:
+        return named
     root = results_root or results_root_here()
     found = [
         run
@@ -82,4 +96,4 @@ def find_run(wanted: str, results_root: Path | None) -> Path:
             f"RUN is '{wanted}'; expected a run folder, or the beginning of a run id or job id"
             f" under {root}."
         )
-    return Path(max(found, key=lambda run: str(run.record.get("started_at"))).run_dir)
+    return max(found, key=lambda run: str(run.record.get("started_at")))

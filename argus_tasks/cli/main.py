@@ -42,6 +42,8 @@ COMMANDS = (
     "clean",
     "release",
     "verify",
+    "diff",
+    "accept",
     "logs",
     "debug",
     "schema",

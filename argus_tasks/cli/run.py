@@ -51,10 +51,9 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     from argus_tasks.api.launch import launch
     from argus_tasks.cli.say import say
     from argus_tasks.cli.watch import duration_text, watching
-    from argus_tasks.planning.sweep_plan import identity_of
+    from argus_tasks.planning.sweep_plan import batch_of
     from argus_tasks.reporting.undelivered import undelivered_message
     from argus_tasks.runs.ledger.summary import SweepStopped
-    from argus_tasks.runs.ledger.sweep_folder import find_batch
 
     # Prefect's own lines would break up the progress bar; its log on the server keeps them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
@@ -75,8 +74,8 @@ def run_request(request: SweepRequest, metric: str | None, direction: str | None
     say(f"{result.sentence()} in {duration_text(result.duration_sec)}")
     for reason in result.reasons:
         say(reason)
-    if batch_id := find_batch(request.results_root, identity_of(request)):
-        say(f"batch: {batch_id}")
+    if (batch := batch_of(request)).known:
+        say(f"batch: {batch.batch_id}")
     say(f"results: {request.results_root}")
     if result.not_started or result.stopped:
         say("run the same command again to continue the sweep")

@@ -62,6 +62,11 @@ class Experiment:
     mark: ExperimentMark | None = None
     former_identity: str | None = None
 
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a command line, which runs in processes of its own."""
+        return (self.path or "").startswith(SCHEMES)
+
     def load(self, grace_s: float | None = None) -> ExperimentFunction:
         """Load the function.
 
@@ -74,8 +79,8 @@ class Experiment:
         """
         if self.function is not None:
             return self.function
-        if self.path is not None and self.path.startswith(SCHEMES):
-            return Script(Command.from_path(self.path), str(self.folder), grace_s)
+        if self.is_command:
+            return Script(Command.from_path(str(self.path)), str(self.folder), grace_s)
         if self.path is not None and self.path.startswith(HYDRA):
             return HydraApp.from_path(self.path, Path(str(self.folder))).load()
         if self.folder and self.folder not in sys.path:

@@ -6,13 +6,17 @@ import platform
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
+from argus_tasks.base.settings import cache_home
 from argus_tasks.experiments.experiment import Experiment
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
 from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.provenance.comparison import Comparer, Present
 from argus_tasks.provenance.distributions import editable_folders
+from argus_tasks.provenance.freezing import FROZEN, FrozenCode
+from argus_tasks.provenance.inputs import INPUT, InputHashes, input_files
 from argus_tasks.provenance.loaded_here import recorder_here
 from argus_tasks.provenance.manifest import CELL, CodeFile
 from argus_tasks.provenance.naming import FileNames
@@ -36,6 +40,8 @@ class PresentCode:
         loaded: SHA-256 of what this process has loaded, by path, as far as runs would execute that.
         sent: the files that reach workers by value, from this process.
         cells: what the function reaches in cells of a notebook.
+        named: the files that `inputs` and `code.include` name.
+        exclude: the patterns of `code.exclude`.
     """
 
     top: str
@@ -43,10 +49,13 @@ class PresentCode:
     loaded: dict[str, str]
     sent: tuple[CodeFile, ...]
     cells: tuple[Reached, ...]
+    named: tuple[CodeFile, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: SweepRequest) -> PresentCode:
-        """The code of a request, as it is on disk and in this process."""
+        """The code of a request, as it is on disk and in this process. Raises BadInput for inputs
+        that are not there."""
         experiment, root = request.experiment, request.results_root
         mark = experiment.mark
         top = mark.top if mark is not None else str(Project.of(Path.cwd()).top)
@@ -65,7 +74,10 @@ class PresentCode:
                 loaded = {path: each.digest}
                 name = FileNames(top, editable).name(path)
                 sent = (CodeFile(name, each.digest, SCRIPT, unsure=each.unsure),)
-        return cls(top, root, loaded, sent, cells)
+        named = _named(request, top)
+        loaded |= {path: file.digest for path, file in named.items()}
+        exclude = tuple(request.spec.code.exclude)
+        return cls(top, root, loaded, sent, cells, tuple(named.values()), exclude)
 
     @property
     def store(self) -> ObjectStore:
@@ -82,6 +94,7 @@ class PresentCode:
             editable_folders(),
             written,
             {each.name: each.digest for each in self.cells},
+            {file.name: file.digest for file in self.named if file.kind == INPUT},
             platform.python_version(),
         )
 
@@ -95,16 +108,35 @@ class PresentCode:
             if content is not None and sha256_hex(content) == file.digest:
                 store.put_source(file.digest, content, file.name)
 
-    def recording(self, batch_id: str) -> CodeRecording:
-        """What is to be recorded of the runs of a batch."""
+    def recording(self, batch_id: str, *, freeze: bool = False) -> CodeRecording:
+        """What is to be recorded of the runs of a batch, which with `freeze` are to run from a copy
+        that is made now. Raises BadInput where that would be too large."""
+        frozen = None
+        if freeze:
+            copy = self.results_root / FROZEN / f"{batch_id}-{token_hex(4)}"
+            frozen = FrozenCode.of(Path(self.top), copy)
         cells = tuple(CodeFile(each.name, each.digest, CELL) for each in self.cells)
         return CodeRecording(
             self.top,
             str(self.results_root),
             batch_id,
             editable_folders(),
-            extra=(*self.sent, *cells),
+            self.exclude,
+            (*self.sent, *cells, *self.named),
+            frozen,
         )
+
+
+def _named(request: SweepRequest, top: str) -> dict[str, CodeFile]:
+    """The files that the sweep names as inputs and as code, by their absolute paths."""
+    spec = request.spec
+    if not spec.inputs and not spec.code.include:
+        return {}
+    names, folder = FileNames(top, editable_folders()), str(spec.folder)
+    hashes = InputHashes(str(cache_home() / "inputs.jsonl"))
+    inputs = input_files(spec.inputs, folder, names, hashes)
+    code = input_files(spec.code.include, folder, names, hashes, key="code.include", kind=SCRIPT)
+    return inputs | code
 
 
 def _is_sent(experiment: Experiment) -> bool:

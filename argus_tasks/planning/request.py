@@ -60,6 +60,11 @@ class SweepRequest:
             check_fits_search(self, self.search)
         self._check_isolation()
         self._check_machine()
+        if self.spec.code.freeze and self.execution.mode in UNISOLATED:
+            raise BadInput(
+                f"freeze is true, but mode '{self.execution.mode}' runs what this process has"
+                " loaded; expected 'process_pool' or another mode with worker processes."
+            )
         if self.execution.address is not None and self.execution.mode not in ENGINES:
             raise BadInput(
                 f"address is '{self.execution.address}', but mode is '{self.execution.mode}';"

@@ -18,13 +18,14 @@ from argus_tasks.experiments.experiment import Experiment, experiment_from
 from argus_tasks.planning.request import SweepRequest, checked_configs
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
-from argus_tasks.spec.options import SECTIONS
+from argus_tasks.spec.options import SECTIONS, name_of_option
 
 # The options that are recorded; trackers are not, since they may contain secrets.
 _RECORDED = {
     *SECTIONS,
     "limits",
     "ignore_keys",
+    "inputs",
     "job",
     "experiment_type",
     "on_code_change",
@@ -118,7 +119,8 @@ def _recorded_options(record: Mapping[str, Any]) -> dict[str, Any]:
     recorded = {key: record[key] for key in _RECORDED if record.get(key)}
     found: dict[str, Any] = {}
     for section in SECTIONS:
-        found |= recorded.pop(section, {})
+        for key, value in recorded.pop(section, {}).items():
+            found[name_of_option(section, key)] = value
     return found | recorded
 
 

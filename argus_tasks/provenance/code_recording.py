@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from argus_tasks.provenance.collection import CodeCollector
+from argus_tasks.provenance.freezing import FrozenCode
 from argus_tasks.provenance.loaded_here import recorder_here
 from argus_tasks.provenance.manifest import CodeFile
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
@@ -27,6 +28,7 @@ class CodeRecording:
         editable: the folders of distributions that are installed as editable, by their names.
         exclude: patterns of file names whose changes do not count.
         extra: code that workers do not load from files: what is sent to them by value, and inputs.
+        frozen: the copy of the project that workers run from; None where they run from its files.
     """
 
     top: str
@@ -35,11 +37,18 @@ class CodeRecording:
     editable: Mapping[str, str] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     extra: tuple[CodeFile, ...] = ()
+    frozen: FrozenCode | None = None
 
     @property
     def scope(self) -> CodeScope:
         """What counts as code."""
-        return CodeScope(self.top, self.results_root, tuple(self.editable.values()))
+        top = self.top if self.frozen is None else str(self.frozen.copy)
+        return CodeScope(top, self.results_root, tuple(self._editable().values()))
+
+    def _editable(self) -> dict[str, str]:
+        if self.frozen is None:
+            return dict(self.editable)
+        return {name: self.frozen.moved(folder) for name, folder in self.editable.items()}
 
     def in_worker(self) -> CodeCollector:
         """Record what this process loads from now on; before user code is imported."""
@@ -60,7 +69,7 @@ class CodeRecording:
         return CodeCollector(
             recorder,
             ObjectStore(f"{self.results_root}/{OBJECTS}", self.batch_id),
-            self.editable,
+            self._editable(),
             self.exclude,
             self.extra,
             preloaded,

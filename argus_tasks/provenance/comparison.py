@@ -11,6 +11,7 @@ from enum import IntEnum
 from argus_tasks.provenance.acceptance import Acceptances
 from argus_tasks.provenance.cosmetic import is_cosmetic
 from argus_tasks.provenance.distributions import versions_now
+from argus_tasks.provenance.inputs import INPUT
 from argus_tasks.provenance.manifest import CELL, Absent, CodeFile, Manifest
 from argus_tasks.provenance.naming import FilePlaces
 from argus_tasks.provenance.objects import ObjectStore
@@ -153,6 +154,7 @@ class Comparer:
         editable: the folders of editable distributions now, by their names.
         ignored_names: names of config files that runs of the sweep have written themselves.
         cells: SHA-256 of the cells of this notebook, by the names of what they define.
+        inputs: SHA-256 of the files that are named as inputs now, by their names.
         python: this Python's version.
     """
 
@@ -163,6 +165,7 @@ class Comparer:
     editable: Mapping[str, str] = field(default_factory=dict)
     ignored_names: Collection[str] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     _known: dict[tuple[str, Move | None], CodeComparison] = field(default_factory=dict)
 
@@ -188,9 +191,12 @@ class Comparer:
             if file.ignored or (file.kind in _READ and file.name in self.ignored_names):
                 continue
             name = move.apply(file.name) if move is not None else file.name
+            if file.kind == INPUT and name not in self.inputs and os.path.exists(places.path(name)):
+                continue  # nobody names it any more
             difference = self._of_file(file, name, places.path(name))
             if difference is not None:
                 found.append(difference)
+        found += self._new_inputs(manifest, places)
         for absent in manifest.absent:
             name = absent.folder
             if move is not None:
@@ -199,6 +205,17 @@ class Comparer:
         found.sort(key=lambda each: (-each.state, each.name))
         state = max((each.state for each in found), default=CodeState.SAME)
         return CodeComparison(state, tuple(found), (*manifest.notes, *self._other_notes(manifest)))
+
+    def _new_inputs(self, manifest: Manifest, places: FilePlaces) -> Iterable[Difference]:
+        """The inputs that there are now, and of which the run's list says nothing."""
+        known = {file.name for file in manifest.files}
+        recorded = any(file.kind == INPUT for file in manifest.files)
+        for name in sorted(self.inputs.keys() - known):
+            path = places.path(name)
+            state = CodeState.CHANGED if recorded else CodeState.UNSURE
+            what = "is a new input" if recorded else "was not recorded as an input"
+            text = f"{name} {what}"
+            yield self._judged(Difference(name, state, None, self.inputs[name], _when(path), text))
 
     def _of_file(self, file: CodeFile, name: str, path: str) -> Difference | None:
         if file.kind == "module":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from glob import glob, has_magic
 
 from argus_tasks.base.errors import BadInput
@@ -44,28 +45,48 @@ class InputHashes:
         digest = hashed.hexdigest()
         if status.st_size >= LARGE:
             self._known[stamp] = digest
-            os.makedirs(os.path.dirname(self._memory), exist_ok=True)
-            append_line(self._memory, dumps({"stamp": list(stamp), "digest": digest}))
+            with suppress(OSError):  # it is read again next time
+                os.makedirs(os.path.dirname(self._memory), exist_ok=True)
+                append_line(self._memory, dumps({"stamp": list(stamp), "digest": digest}))
         return digest
 
 
 def input_files(
-    patterns: Iterable[str], folder: str, names: FileNames, hashes: InputHashes
-) -> tuple[CodeFile, ...]:
-    """The files that paths and glob patterns name, relative to a folder, with their hashes; of a
-    folder all that is in it. Errors: BadInput for a path that is not there."""
+    patterns: Iterable[str],
+    folder: str,
+    names: FileNames,
+    hashes: InputHashes,
+    *,
+    key: str = "inputs",
+    kind: str = INPUT,
+) -> dict[str, CodeFile]:
+    """The files that paths and glob patterns name, relative to a folder, with their hashes, by
+    their absolute paths; of a folder all that is in it.
+
+    Args:
+        patterns: paths and glob patterns.
+        folder: what they are relative to.
+        names: names the files.
+        hashes: hashes them.
+        key: the key of the sweep file that has the patterns.
+        kind: the kind of file that they are.
+
+    Raises:
+        BadInput: for a path that is not there.
+        OSError: if a file cannot be read.
+    """
     found: dict[str, CodeFile] = {}
     for pattern in patterns:
         place = os.path.join(folder, pattern)
         paths = glob(place, recursive=True) if has_magic(place) else [place]
         if not paths or not os.path.exists(paths[0]):
             raise BadInput(
-                f"inputs has '{pattern}'; expected a path or pattern of files in {folder}."
+                f"{key} has '{pattern}'; expected a path or pattern of files in {folder}."
             )
         for path in paths:
             for file in _below(os.path.abspath(path)):
-                found.setdefault(file, CodeFile(names.name(file), hashes.digest(file), INPUT))
-    return tuple(found[path] for path in sorted(found))
+                found.setdefault(file, CodeFile(names.name(file), hashes.digest(file), kind))
+    return {path: found[path] for path in sorted(found)}
 
 
 def _below(path: str) -> Iterable[str]:

@@ -15,6 +15,7 @@ from argus_tasks.base.processes import user_at_host
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.saved_request import request_record
 from argus_tasks.planning.sweep_plan import Plan, PlannedRun
+from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.ledger.stop_request import StopRequest
 from argus_tasks.runs.ledger.summary import RunSummary
@@ -22,6 +23,7 @@ from argus_tasks.runs.ledger.sweep_folder import SweepFolder, first_start
 from argus_tasks.runs.record.metadata import RunMetadata, with_facts
 from argus_tasks.session.admission_queue import AdmissionQueue
 from argus_tasks.session.attempt_ledger import AttemptLedger
+from argus_tasks.session.code_watch import CodeWatch
 from argus_tasks.session.config_claims import ConfigClaims
 from argus_tasks.session.config_results import ConfigResults
 from argus_tasks.session.environment_snapshot import EnvironmentSnapshot
@@ -59,6 +61,8 @@ class SweepSession:
         time_limit: how long an attempt may take.
         environment: what it was started with: code, packages, host.
         ledger: where its attempts are written down.
+        recording: what is recorded of the code that its attempts execute.
+        code_watch: notices edits of that code.
     """
 
     prepared: PreparedSweep
@@ -73,6 +77,8 @@ class SweepSession:
     time_limit: TimeLimit
     environment: EnvironmentSnapshot
     ledger: AttemptLedger
+    recording: CodeRecording
+    code_watch: CodeWatch
     meta: RunMetadata = field(default_factory=RunMetadata, init=False)
     """What holds for every run, once it is open."""
     session_id: str = field(default="", init=False)
@@ -192,6 +198,8 @@ class SweepSession:
             )
             self.session_id = ""
         self.folder.close()
+        if self.recording.frozen is not None:
+            self.recording.frozen.remove()
 
     def note_flow_run(
         self, flow_run_id: str, server: str, *, mirrored: bool, unmirrored: int = 0
@@ -234,6 +242,7 @@ class SweepSession:
     def ended(self, run: PlannedRun, outcome: Outcome, attempts: int) -> None:
         """Count a config that has ended for good, after so many attempts."""
         self.progress.ended(run, outcome, attempts)
+        self.code_watch.executed(outcome.manifest)
         if self.rules.ended(run, outcome):  # so that `status` says why, also while it goes on
             self.folder.note_session(self.session_id, reasons=self.summary().reasons)
         self.trials.ended(run, outcome)
@@ -250,9 +259,12 @@ class SweepSession:
         )
 
     def _help_a_stop(self) -> None:
-        """What a handler of signals may not do, and the main thread cannot in mode sequential."""
+        """What a handler of signals may not do, and the main thread cannot in mode sequential; and
+        a look at the code, while nobody has asked for a stop."""
         if self.stopping:
             self.admission.retry_delays.end()
+        elif self.recording.frozen is None:
+            self.code_watch.look()
         if self.stops.hurried and self.request.execution.mode == "sequential":
             self.end_workers(now=True)
 
@@ -300,7 +312,7 @@ def new_session(
     )
     time_limit = TimeLimit(request.execution.timeout_s, request.execution.timeout)
     likely = [each for resource in admission.resources for each in resource.likely] or [{}]
-    recording = plan.present.recording(plan.batch_id)
+    recording = plan.present.recording(plan.batch_id, freeze=request.spec.code.freeze)
     executor = make_executor(request, stops.flag, time_limit, environment or {}, likely, recording)
     drop_workers_with(admission.resources, executor)
     return SweepSession(
@@ -316,4 +328,11 @@ def new_session(
         time_limit,
         EnvironmentSnapshot(request.results_root),
         AttemptLedger(prepared.folder),
+        recording,
+        CodeWatch(
+            plan.present,
+            request.spec.on_code_change,
+            rules.say,
+            keeps=not (request.execution.fresh_process or request.experiment.is_command),
+        ),
     )

@@ -1,6 +1,7 @@
 """The options of a sweep by one flat name each, as calls, flows and the command line use them.
 
-A key of the sections `execution`, `retry` and `stop` keeps its name. The keys that say what to run,
+A key of a section keeps its name, but for `code.include` and `code.exclude`, whose names filters
+have: they are `code_include` and `code_exclude`. The keys that say what to run,
 and with which configs, are not options.
 """
 
@@ -23,7 +24,7 @@ from argus_tasks.spec.sweep_spec import SweepSpec
 P = ParamSpec("P")
 R = TypeVar("R")
 
-SECTIONS = ("execution", "retry", "stop")
+SECTIONS = ("execution", "retry", "stop", "code")
 _NOT_OPTIONS = (
     *("experiment", "command", "cwd", "shell"),
     *("base", "grid", "variants", "random", "include", "exclude", "repeats"),
@@ -31,6 +32,7 @@ _NOT_OPTIONS = (
     "metadata",
 )
 _OTHER_NAMES = {"trackers": "tracker_specs"}
+_INNER_NAMES = {("code", "include"): "code_include", ("code", "exclude"): "code_exclude"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,17 @@ def options() -> dict[str, Option]:
     for key, field in SweepSpec.model_fields.items():
         if key in SECTIONS:
             for inner, inner_field in _model(key).model_fields.items():
-                found[inner] = Option(inner, key, inner, inner_field)
+                name = name_of_option(key, inner)
+                found[name] = Option(name, key, inner, inner_field)
         elif key not in _NOT_OPTIONS:
             name = _OTHER_NAMES.get(key, key)
             found[name] = Option(name, "", key, field)
     return found
+
+
+def name_of_option(section: str, key: str) -> str:
+    """The name of the option that is this key of a section."""
+    return _INNER_NAMES.get((section, key), key)
 
 
 def override(spec: SweepSpec, given: Mapping[str, Any]) -> SweepSpec:

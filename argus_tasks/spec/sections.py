@@ -201,6 +201,26 @@ LimitOrCount: TypeAlias = Annotated[
 ]
 
 
+class Code(Section):
+    """The section `code`: what counts as the code of a run, and whether it is kept still."""
+
+    include: Annotated[list[Text], Expected("a list of paths and glob patterns")] = Field(
+        default_factory=list,
+        description="Files that count as code though nothing sees that they are executed, as paths"
+        " and glob patterns relative to the sweep file's folder. By default, none.",
+    )
+    exclude: Annotated[list[Text], Expected("a list of patterns of file names")] = Field(
+        default_factory=list,
+        description="Patterns of files whose changes do not count, by their paths below the"
+        " project's top folder, such as `plots/*`. By default, none.",
+    )
+    freeze: Flag = Field(
+        False,
+        description="Run the sweep from a copy of the code that is taken at its start, so that the"
+        " files can be edited meanwhile. By default, it runs from the files.",
+    )
+
+
 class Stop(Section):
     """The section `stop`: rules that stop the sweep, or that hold back configs that are likely to
     fail."""

@@ -18,6 +18,7 @@ from argus_tasks.spec.json_reader import read_json
 from argus_tasks.spec.problems import given_path, problems_of
 from argus_tasks.spec.search_section import Search
 from argus_tasks.spec.sections import (
+    Code,
     Execution,
     LimitOrCount,
     Metadata,
@@ -159,6 +160,16 @@ class SweepSpec(Section):
         description="What to do with earlier runs that were made by a different version of the"
         " code: `warn` uses them and prints a warning, `rerun` runs them again, `stop`"
         " refuses to start. By default, `warn`.",
+    )
+    code: Code = Field(
+        default_factory=Code,
+        description="What counts as the code of a run, and whether it is kept still.",
+    )
+    inputs: Annotated[list[FilePath], Expected("a list of paths and glob patterns")] = Field(
+        default_factory=list,
+        description="Data files that runs read, as paths and glob patterns relative to the sweep"
+        " file's folder: earlier runs with other content count as made by other code. By default,"
+        " data does not count.",
     )
     job: JobTemplates = Field(
         default_factory=JobTemplates,

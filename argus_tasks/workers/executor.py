@@ -22,7 +22,6 @@ from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.run_log import copied_streams
 from argus_tasks.runs.context.trackers import build_trackers
-from argus_tasks.spec.command_line import SCHEMES
 from argus_tasks.spec.modes import ENGINES
 from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import Capture, outcome_of_exception, run_attempt
@@ -142,9 +141,8 @@ class LocalExecutor:
         *,
         overlapping: bool = False,
     ) -> None:
-        command = (request.experiment.path or "").startswith(SCHEMES)
         self._code = (
-            code.in_this_process(overlapping=overlapping, command=command)
+            code.in_this_process(overlapping=overlapping, command=request.experiment.is_command)
             if code is not None
             else None
         )
@@ -296,9 +294,15 @@ def setup_of(request: SweepRequest, stop: StopFlag, code: CodeRecording | None) 
     Raises:
         BadInput: if live trackers cannot be sent to other processes.
     """
+    experiment = without_experiment_function(request.experiment)
+    sys_path = sys_path_of(sys.path, os.getcwd())  # noqa: PTH109
+    if code is not None and code.frozen is not None:
+        moved = code.frozen.moved
+        sys_path = tuple(moved(entry) for entry in sys_path)
+        experiment = replace(experiment, folder=experiment.folder and moved(experiment.folder))
     return Setup(
-        without_experiment_function(request.experiment),
-        sys_path_of(sys.path, os.getcwd()),  # noqa: PTH109
+        experiment,
+        sys_path,
         tuple(request.tracker_specs),
         _sendable(request.trackers),
         stop.descriptor,

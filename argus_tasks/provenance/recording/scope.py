@@ -49,6 +49,12 @@ class CodeScope:
         """Whether a file that was opened is a part of the code though it is not Python."""
         return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
 
+    def _is_result(self, folder: str) -> bool:
+        """Whether a folder lies in the results root; a frozen project there is none."""
+        if not self.results_root or not is_below(folder, self.results_root):
+            return False
+        return not (is_below(self.top, self.results_root) and is_below(folder, self.top))
+
     def _is_mine(self, path: str) -> bool:
         folder = os.path.dirname(path)
         mine = self._mine.get(folder)
@@ -57,7 +63,7 @@ class CodeScope:
         return mine
 
     def _folder_counts(self, folder: str) -> bool:
-        if is_below(folder, _OWN) or (self.results_root and is_below(folder, self.results_root)):
+        if is_below(folder, _OWN) or self._is_result(folder):
             return False
         if any(is_below(folder, library) for library in self._library):
             return False

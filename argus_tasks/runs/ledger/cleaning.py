@@ -12,6 +12,7 @@ from pathlib import Path
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import append_line, read_json
+from argus_tasks.provenance.objects import OBJECTS, ObjectStore
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
 from argus_tasks.runs.ledger.claims import read_claims, seems_dead
 from argus_tasks.runs.ledger.sweep_folder import REMOVED, checked_line, is_gone
@@ -100,6 +101,20 @@ def remove(results_root: Path, run: KnownRun) -> None:
     shutil.rmtree(away / run.run_id)
     with suppress(OSError):  # another process may be using it, too
         away.rmdir()
+
+
+def unreferenced_code(results_root: Path, without: Collection[KnownRun]) -> dict[Path, int]:
+    """The files of stored code that no run refers to, with their sizes in bytes; runs in `without`
+    count as deleted. None while a sweep is running, whose runs may just be storing theirs."""
+    gone = {run.run_id for run in without}
+    kept: set[str] = set()
+    for run in known_runs(results_root):
+        if _lives(results_root, run):
+            return {}
+        if run.run_id not in gone:
+            names = (run.record.get("manifest"), *(run.record.get("earlier_manifests") or ()))
+            kept.update(name for name in names if isinstance(name, str))
+    return ObjectStore(results_root / OBJECTS).unreferenced(kept)
 
 
 def _lives(results_root: Path, run: KnownRun) -> bool:

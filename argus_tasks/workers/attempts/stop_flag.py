@@ -8,8 +8,13 @@ import os
 
 from argus_tasks.base.memfile import anonymous_file
 
-RULES = ("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime", "disk full")
-"""The rules by which a sweep stops itself (the section `stop`, and `session.disk_room`)."""
+CODE_CHANGED = "code changed"
+"""The rule of a sweep with `on_code_change: stop` whose code is edited while it runs."""
+RULES = (
+    *("max_failures", "max_consecutive_failures", "fail_fast", "max_runtime"),
+    *("disk full", CODE_CHANGED),
+)
+"""The rules by which a sweep stops itself (the section `stop`, and those of `session`)."""
 # Who can stop a sweep; the byte contains the index, and 0 means that nobody has.
 STOPPERS = ("", "user", "monitor", "Prefect", "argus-tasks stop", "another host", *RULES)
 

@@ -20,7 +20,7 @@ def test_paths_globs_and_folders_are_hashed_and_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     names, hashes = FileNames(str(tmp_path)), InputHashes(str(tmp_path / ".sweep" / "inputs"))
     found = input_files(["data", "*.csv"], str(tmp_path), names, hashes)
-    assert [(file.name, file.digest) for file in found] == [
+    assert [(file.name, file.digest) for file in found.values()] == [
         (name, sha256(name.encode()).hexdigest())
         for name in ("data/a.csv", "data/deep/b.csv", "other.csv")
     ]

@@ -69,7 +69,7 @@ def test_the_schema_refuses_the_wrong_one() -> None:
     assert not Draft202012Validator(json_schema()).is_valid(yaml.safe_load(WRONG[0]))
 
 
-SECTIONS = ("job", "execution", "retry", "stop", "metadata")
+SECTIONS = ("job", "execution", "retry", "stop", "code", "metadata")
 
 
 def test_every_key_is_on_the_page() -> None:
