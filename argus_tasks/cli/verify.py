@@ -60,6 +60,8 @@ def verify(args: argparse.Namespace) -> int:
         known = ", ".join(sorted(verdict.outcomes)) or "none"
         raise BadInput(f"there is no batch '{args.batch}' under {root}; there are: {known}.")
     _print_counts(verdict)
+    for line in _code_lines(root, args.batch):
+        say(line)
     wrong = [f"{_short(finding, root)}: {finding.sentence}" for finding in verdict.findings]
     wrong += _events(verdict.outcomes)
     wrong += _prefect(args, root)
@@ -76,6 +78,27 @@ def _print_counts(verdict: VerifyResult) -> None:
     say(f"{verdict.runs} runs, {verdict.files} files compared with their checksums")
     if verdict.unchecked:
         say(f"{verdict.unchecked} runs have no checksums in a ledger: only read")
+
+
+def _code_lines(root: Path, batch_id: str | None) -> list[str]:
+    """What there is to know of the code of the runs: repeats of several versions of it, and
+    changes that somebody has accepted. Neither is wrong."""
+    from argus_tasks.base.visible import visible
+    from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
+    from argus_tasks.results.read.repeats import repeats_of_several_codes
+    from argus_tasks.results.read.rows import load_rows
+    from argus_tasks.runs.record.layout import SWEEP_FOLDER
+
+    rows = [row for row in load_rows(root).rows if batch_id in (None, row.batch_id)]
+    lines = [
+        f"repeats of {text} were made by several versions of the code: {codes}"
+        for text, codes in repeats_of_several_codes(rows).items()
+    ]
+    lines += [
+        f"accepted by {each.by or 'somebody'} on {each.at[:10]}: {each.path}: {each.because}"
+        for each in Acceptances(root / SWEEP_FOLDER / FILE_NAME).all
+    ]
+    return list(map(visible, lines))
 
 
 def _events(batch_ids: Iterable[str]) -> list[str]:

@@ -19,7 +19,7 @@ from argus_tasks.provenance.freezing import FROZEN, FrozenCode
 from argus_tasks.provenance.inputs import INPUT, InputHashes, input_files
 from argus_tasks.provenance.loaded_here import recorder_here
 from argus_tasks.provenance.manifest import CELL, CodeFile
-from argus_tasks.provenance.naming import FileNames
+from argus_tasks.provenance.naming import FileNames, FilePlaces
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
 from argus_tasks.provenance.project import Project
 from argus_tasks.provenance.reached import Reached, reached_cells
@@ -97,6 +97,15 @@ class PresentCode:
             {file.name: file.digest for file in self.named if file.kind == INPUT},
             platform.python_version(),
         )
+
+    def paths(self, manifest_name: str) -> list[str]:
+        """Where the files of a manifest, and the folders of its absences, lie now."""
+        manifest = self.store.manifest(manifest_name)
+        if manifest is None:
+            return []
+        places = FilePlaces(self.top, manifest.roots, editable_folders())
+        names = [file.name for file in manifest.files if file.kind != CELL]
+        return [places.path(name) for name in (*names, *(each.folder for each in manifest.absent))]
 
     def keep_sources(self, batch_id: str) -> None:
         """Store the sources that only this process has. Errors: OSError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class CodeWatch:
         self._manifests: dict[str, None] = {}
         self._said: set[str] = set()
         self._looked = time.monotonic()
+        self._stamped: object = None
 
     def executed(self, manifest: str | None) -> None:
         """A run has ended that executed this."""
@@ -65,6 +67,10 @@ class CodeWatch:
                 self._manifests[manifests[-1]] = None  # until other code is executed
         if not manifests:
             return
+        stamp = self._stamp(manifests)
+        if stamp == self._stamped:
+            return
+        self._stamped = stamp
         comparer = self._present.comparer(())
         changed: dict[str, None] = {}
         for name in manifests:
@@ -86,3 +92,16 @@ class CodeWatch:
         )
         if self._policy == "stop":
             self._stop(CODE_CHANGED, f"on_code_change is 'stop', and there changed {named}")
+
+    def _stamp(self, manifests: list[str]) -> list[tuple[str, object]]:
+        """What tells cheaply that no file of these manifests was written to since."""
+        found: list[tuple[str, object]] = []
+        for name in manifests:
+            for path in self._present.paths(name):
+                try:
+                    status = os.stat(path)  # noqa: PTH116 - hundreds of them
+                except OSError:
+                    found.append((path, None))
+                else:
+                    found.append((path, (status.st_ctime_ns, status.st_size, status.st_ino)))
+        return found

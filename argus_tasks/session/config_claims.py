@@ -185,14 +185,25 @@ class ConfigClaims:
             known = self._close_lost(run.digest, known)
         if known is None:
             return run
-        earlier = self._plan.earlier
-        if earlier is not None and earlier.compare(known).state is CodeState.CHANGED:
+        if self._made_by_other_code_since(run, known):
             own = new_run_id() if known.run_id == run.run_id else run.run_id
             return replace(run, action=Action.RUN, known=known, run_id=own)
         if known.status in (SUCCEEDED, SKIPPED) or not known.resumable:
             self.settle(run, known)
             return None
         return replace(run, action=Action.RESUME, known=known, run_id=known.run_id)
+
+    def _made_by_other_code_since(self, run: PlannedRun, known: KnownRun) -> bool:
+        """Whether a run that another sweep made since the plan has other code than ours: what the
+        plan knew is the plan's to decide."""
+        planned = run.known
+        if self._plan.earlier is None or (
+            planned is not None
+            and known.run_id == planned.run_id
+            and known.record.get("manifest") == planned.record.get("manifest")
+        ):
+            return False
+        return self._plan.earlier.compare(known).state is CodeState.CHANGED
 
     def _put_right(self, digest: str, run_id: str) -> None:
         """Close the run of a killed session in its folder, and in the ledger."""

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import append_line, read_json
+from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
+from argus_tasks.provenance.freezing import FROZEN
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
 from argus_tasks.runs.ledger.claims import read_claims, seems_dead
-from argus_tasks.runs.ledger.sweep_folder import REMOVED, checked_line, is_gone
+from argus_tasks.runs.ledger.sweep_folder import REMOVED, batches, checked_line, is_gone
 from argus_tasks.runs.record.layout import (
     LEDGER_JSONL,
     METRICS_JSON,
@@ -104,17 +106,25 @@ def remove(results_root: Path, run: KnownRun) -> None:
 
 
 def unreferenced_code(results_root: Path, without: Collection[KnownRun]) -> dict[Path, int]:
-    """The files of stored code that no run refers to, with their sizes in bytes; runs in `without`
-    count as deleted. None while a sweep is running, whose runs may just be storing theirs."""
+    """The files of stored code that no run refers to, and those of copies that dead sweeps ran
+    from, with their sizes in bytes; runs in `without` count as deleted. None while a sweep is
+    running, whose runs may just be storing theirs."""
     gone = {run.run_id for run in without}
     kept: set[str] = set()
-    for run in known_runs(results_root):
-        if _lives(results_root, run):
+    for folder in batches(results_root):
+        if not all(folder.is_over(session) for session in folder.sessions()):
             return {}
+    for run in known_runs(results_root):
         if run.run_id not in gone:
             names = (run.record.get("manifest"), *(run.record.get("earlier_manifests") or ()))
             kept.update(name for name in names if isinstance(name, str))
-    return ObjectStore(results_root / OBJECTS).unreferenced(kept)
+    accepted = Acceptances(results_root / SWEEP_FOLDER / FILE_NAME).all
+    kept.update(each.after for each in accepted if each.after is not None)
+    loose = ObjectStore(results_root / OBJECTS).unreferenced(kept)
+    for path in (results_root / FROZEN).rglob("*"):  # of sessions that were killed
+        if path.is_file():
+            loose[path] = path.lstat().st_size
+    return loose
 
 
 def _lives(results_root: Path, run: KnownRun) -> bool:

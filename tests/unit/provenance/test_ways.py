@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.provenance.conftest import NewLab
 from tests.unit.provenance.ways import WAYS, Way
+from tests.unit.provenance.ways_table import MARK, PAGE, table
 
 CASES = [(way, mode) for way in WAYS for mode in way.modes]
 # One of each answer, and what is easily broken; all others are `make test-all`'s.
@@ -30,3 +31,9 @@ def test_a_way(way: Way, mode: str, new_lab: NewLab) -> None:
     found = way.find(new_lab(mode=mode, **way.settings))
     assert found.state is way.state, found
     assert set(found.files) == set(way.files)
+
+
+def test_the_page_has_the_table() -> None:
+    assert PAGE.read_text().endswith(f"{MARK}\n{table()}"), (
+        "run python -m tests.unit.provenance.ways_table"
+    )

@@ -684,7 +684,7 @@ def line_ends(lab: Lab) -> Found:
 def two_projects_of_one_root(lab: Lab) -> Found:
     plain(lab)
     ran = lab.run()
-    other = Lab(_made(lab.place / "other"), mode=lab.mode, git=lab.git)
+    other = type(lab)(_made(lab.place / "other"), mode=lab.mode, git=lab.git)
     plain(other, "return 7")
     assert ran.mark.identity == other.mark().identity
     assert ran.mark.match(other.mark()) == "other"
