@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +23,8 @@ from argus_tasks.base.ids import digest_of
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.planning.sweep_plan import Action
+from argus_tasks.provenance.manifest import Absent, CodeFile, Manifest
+from argus_tasks.provenance.objects import OBJECTS, ObjectStore
 from argus_tasks.results.read.load import load_batch
 from argus_tasks.results.report.page import ReportRequest, make_report
 from argus_tasks.results.tables.frames import results
@@ -54,6 +58,9 @@ def configs_of(runs: int) -> list[dict[str, Any]]:
 def write_runs(root: Path, request: SweepRequest) -> None:
     """A succeeded run for each config, as a sweep leaves it."""
     identity = request.experiment.identity or ""
+    mark = request.experiment.mark
+    assert mark is not None
+    manifest = list_of_code(root, Path(mark.top))
     count = len(request.configs)
     for index, config in enumerate(request.configs):
         run_id = f"20260101_{index // 3600:02d}{index // 60 % 60:02d}{index % 60:02d}_{index:08x}"
@@ -72,6 +79,9 @@ def write_runs(root: Path, request: SweepRequest) -> None:
             "batch_id": "bench-0123456789abcdef",
             "digest": digest_of(identity, config),
             "job_id": f"job-{index}",
+            "experiment": mark.to_record(),
+            "manifest": manifest,
+            "earlier_manifests": [],
             "resumable": False,
         }
         folder = root / run_id
@@ -80,6 +90,19 @@ def write_runs(root: Path, request: SweepRequest) -> None:
         (folder / "run.json").write_text(json.dumps(record))
         metrics = {"MSE": (1 + index) / count, "MAE": 0.5, "skill": 0.1}
         (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def list_of_code(root: Path, top: Path, most: int = 200) -> str:
+    """The name of a stored list of files of this project, as a run of a real one has it."""
+    store = ObjectStore(root / OBJECTS)
+    files = []
+    for path in sorted((top / "argus_tasks").rglob("*.py"))[:most]:
+        content = path.read_bytes()
+        name = path.relative_to(top).as_posix()
+        files.append(CodeFile(name, sha256(content).hexdigest()))
+        store.put_source(files[-1].digest, content, name)
+    absent = (Absent(".", ("numpy", "tomllib", "torch")),)
+    return store.put_manifest(Manifest(tuple(files), absent, python=platform.python_version()))
 
 
 def let_go(root: Path) -> None:

@@ -135,10 +135,10 @@ def _from_command(path: str, folder: Path) -> Experiment:
     command.check_place(folder)
     place = folder.resolve()
     former = f"{command.path} (in {_home_path(place, place)})"
-    mark = mark_of_command(command, place)
+    mark, identity = mark_of_command(command, place)
     return Experiment(
         command.name,
-        f"{mark.entry}:{command.path}",  # the mark's own may have its secrets masked
+        identity,
         path=command.path,
         folder=str(place),
         mark=mark,

@@ -24,6 +24,7 @@ from argus_tasks.provenance.recording.content import sha256_hex
 from argus_tasks.spec.command_line import Command
 
 _NOTEBOOK = "notebook"
+_THE_FILE = "{file}"
 
 
 def mark_of_module(module: str, qualname: str, folder: str | None) -> ExperimentMark | None:
@@ -40,19 +41,27 @@ def mark_of_file(file: Path, qualname: str) -> ExperimentMark:
     return ExperimentMark.of(Project.of(file.parent), file, qualname)
 
 
-def mark_of_command(command: Command, folder: Path) -> ExperimentMark:
-    """The mark of a command: the first file that it names, else the folder that it runs in."""
+def mark_of_command(command: Command, folder: Path) -> tuple[ExperimentMark, str]:
+    """The mark of a command: the first file that it names, else the folder that it runs in. Its
+    name is its text, in which that file is left out, so that it may be renamed.
+
+    Returns:
+        The mark, in whose name secrets are masked, and the identity, in which they are not.
+    """
     project = Project.of(folder)
     for word in command.words[0].split() if command.shell else command.words:
         file = Path(os.path.abspath(folder / word))  # noqa: PTH100 - links stay
         if file.is_file() and file.is_relative_to(project.top):
-            return ExperimentMark.of(project, file, redact(command.path))
+            text = command.path.replace(word, _THE_FILE, 1)
+            mark = ExperimentMark.of(project, file, redact(text))
+            return mark, f"{mark.entry}:{text}"
     text = redact(command.path)
     where = project.name_of(folder)
     # What a command without a file runs is not known: elsewhere it may be anything.
     place = project.repository or str(folder)
     digest = sha256_hex(f"{place}\n{text}".encode("utf-8", "replace"))
-    return ExperimentMark(where, text, digest, str(project.top), project.repository)
+    mark = ExperimentMark(where, text, digest, str(project.top), project.repository)
+    return mark, f"{where}:{command.path}"
 
 
 def mark_of_function(function: object) -> ExperimentMark | None:

@@ -73,6 +73,8 @@ class EarlierRuns:
             for run in self.by_digest.get(digest, ())
             if self._match(run) == "same"
         ]
+        if len(found) == 1 and not self._formerly:
+            return found[0]
         for identity, entry, move in self._formerly:
             before = digest_of(identity, config, self._ignore)
             for run in self.by_digest.get(before, ()):
@@ -90,9 +92,10 @@ class EarlierRuns:
 
     def compare(self, run: KnownRun, move: Move | None = None) -> CodeComparison:
         """How the code of a run stands: the worst of its attempts, where several codes made it."""
-        names = [run.record.get("manifest"), *(run.record.get("earlier_manifests") or ())]
-        found = [self._comparer.compare(name, move) for name in names]
-        return max(found, key=lambda each: each.state)
+        found = self._comparer.compare(run.record.get("manifest"), move)
+        for name in run.record.get("earlier_manifests") or ():
+            found = max(found, self._comparer.compare(name, move), key=lambda each: each.state)
+        return found
 
     def _match(self, run: KnownRun) -> Match:
         mark = run.record.get("experiment")

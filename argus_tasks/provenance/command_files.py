@@ -32,13 +32,15 @@ class CommandFiles:
                 self._python.append(path)
             else:
                 files = neighbouring_files(path, recorder.scope)[0] if first else [path]
-                for each in files:
-                    recorder.saw_now(each, SCRIPT, foreign=False)
+                with recorder.quiet():
+                    for each in files:
+                        recorder.saw_now(each, SCRIPT, foreign=False)
             first = False
 
     def ended(self) -> None:
         """The command has ended: what a Python program could not tell is read from its imports."""
-        self._recorder.catch_up()
+        with self._recorder.quiet():
+            self._recorder.catch_up()
         for path in self._python:
             if path not in self._recorder.files:
                 self._recorder.cannot_follow(path)

@@ -70,7 +70,9 @@ elif command["do"] == "plan":
             refused = False
         except BadInput as error:
             refused = str(error)
-        said[policy] = {"action": planned.action, "refused": refused, "notes": plan.notes,
+        unfit = sum(not each.fits for each in plan.code_report.followed)
+        said[policy] = {"unfit": unfit, "action": planned.action, "refused": refused,
+                        "notes": plan.notes,
                         "run": planned.known.run_id if planned.known else None}
     earlier = plan.earlier
     found = earlier.of(config, planned.digest)
@@ -115,7 +117,7 @@ class SweepLab(Lab):
 
     def mark(self) -> ExperimentMark:
         path = self.folder / f"{self.entry.replace('.', '/')}.py"
-        name = f"command:python {self.entry}.py" if self.mode == "script" else "main"
+        name = "command:python {file}" if self.mode == "script" else "main"
         return ExperimentMark.of(Project.of(self.folder), path, name)
 
     def driver(self, first: dict[str, Any]) -> subprocess.Popen[str]:
@@ -148,7 +150,8 @@ class SweepLab(Lab):
             if expected or len(list(self.results.glob("2*_*"))) == 1:
                 assert bool(warn["notes"]) == bool(expected), "said where nothing differs"
             assert rerun["action"] == ("reuse" if fits else "run")
-            assert bool(stop["refused"]) == (not fits)
+            assert bool(stop["refused"]) == bool(stop["unfit"])
+            assert fits or stop["refused"]
         differences = tuple(
             Difference(name, CodeState[kind], before, after)
             for name, kind, before, after in said["differences"]

@@ -469,7 +469,7 @@ def equal_size_within_a_second(lab: Lab) -> Found:
     ran = lab.run()
     lab.edit("helper.py", "1", "2")
     os.utime(path, (whole + 0.5, whole + 0.5))
-    if lab.mode != SEQUENTIAL:  # there, nobody minds which `.pyc` Python takes
+    if lab.mode not in (SEQUENTIAL, "thread"):  # there, nobody minds which `.pyc` Python takes
         assert lab.run().result == 2, "a stale .pyc was run"
     return found(lab, ran)
 
@@ -482,7 +482,7 @@ def time_put_back(lab: Lab) -> Found:
     ran = lab.run()
     lab.edit("helper.py", "1", "2")
     os.utime(path, (1_700_000_000, 1_700_000_000))
-    if lab.mode != SEQUENTIAL:
+    if lab.mode not in (SEQUENTIAL, "thread"):
         assert lab.run().result == 2, "a stale .pyc was run"
     return found(lab, ran)
 
