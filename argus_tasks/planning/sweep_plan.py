@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
@@ -81,11 +82,14 @@ class Plan:
         duplicates: the number of equal configs that were merged.
         order: the order in which configs are started.
         reason_nothing_reused: why nothing can be reused; None if it can.
-        plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config.
+        plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config,
+            given.
         code: the version of the code, as `base.repo.code_of` gives it; None if it is unknown.
         on_code_change: what to do with runs that other code has made.
         other_code: the known runs that other code has made, and that are reused, resumed or run
             again.
+        unknown: of each config that nothing can be reused for, what of it is known by its address
+            only.
     """
 
     batch_id: str
@@ -100,11 +104,17 @@ class Plan:
     code: str | None = None
     on_code_change: OnCodeChange = "warn"
     other_code: tuple[KnownRun, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What a person should know before the start, one sentence each."""
         sentences = [self.reason_nothing_reused] if self.reason_nothing_reused else []
+        if self.unknown and not self.reason_nothing_reused:
+            sentences.append(
+                f"{len(self.unknown)} of {len(self.plan_lines)} configs are never reused: they hold"
+                f" objects whose text is only an address ({self.unknown[0]})"
+            )
         if self.other_code:
             done = "run again" if self.on_code_change == "rerun" else "reused or taken up"
             what = f"{len(self.other_code)} runs that are {done} were"
@@ -178,13 +188,24 @@ def plan_configs(request: SweepRequest) -> Plan:
     chosen: list[str] = []
     plan_lines: list[dict[str, Any]] = []
     other_code: list[KnownRun] = []
+    unknown: list[str] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
-        found = known.get(digest)
+        given = given_of(config)
+        unsure = unknown_in(given, request.spec.ignore_keys)
+        if unsure:
+            unknown.append(unsure)
+        found = None if unsure else known.get(digest)
         # A job keeps its id within a batch, even if configs have been added to the sweep.
         job_id = before.get(digest) or named.id + ending
-        identified = digest if experiment.identity is not None else None
+        identified = None if unsure or experiment.identity is None else digest
         plan_lines.append(
-            {"index": index, "digest": identified, "job_id": job_id, "config": config}
+            {
+                "index": index,
+                "digest": identified,
+                "job_id": job_id,
+                "config": config,
+                "given": given,
+            }
         )
         action = action_of(found)
         if request.only is not None:
@@ -234,6 +255,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         code,
         request.spec.on_code_change,
         tuple(other_code),
+        tuple(unknown),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import digest_of, job_suffix, slug
 from argus_tasks.planning.code_changes import code_of_experiment, made_by_other_code
 from argus_tasks.planning.request import SweepRequest
@@ -56,8 +57,9 @@ class TrialNamer:
         named = self._namer.render(config, number)
         tail = "" if self._numbered else f"-t{number}"
         name = slug(named.id, LONGEST_NAME - len(tail)) + tail
-        identity = self.experiment.identity
-        digest = identity and digest_of(identity, config, self._request.spec.ignore_keys)
+        identity, ignore = self.experiment.identity, self._request.spec.ignore_keys
+        unsure = unknown_in(given_of(config), ignore)
+        digest = None if unsure else identity and digest_of(identity, config, ignore)
         return PlannedRun(
             index,
             config,
@@ -147,6 +149,7 @@ def plan_line(run: PlannedRun) -> dict[str, Any]:
         "digest": run.digest,
         "job_id": run.job_id,
         "config": run.config,
+        "given": given_of(run.config),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.given import distinguished
 from argus_tasks.base.redact import redact, redact_value, secrets_of
 from argus_tasks.base.repo import COMMIT_DIGITS
 
@@ -125,6 +126,9 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
             odd.append(OddFolder(Path(path), sentence))
     meta = _read_meta(path)
     commit = _text(meta.get("git_commit")) or ""
+    given = run.get("given")
+    if isinstance(given, dict):
+        config = distinguished(config, {key: str(kind) for key, kind in given.items()}, name)
     secrets = secrets_of(config)
     attempt = run.get("attempt")
     resources = run.get("resources")

@@ -47,7 +47,9 @@ def csv_text(board: Leaderboard) -> str:
 
 
 def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
-    """The leaderboard, its runs, and the unreadable folders."""
+    """The leaderboard, its runs, and the unreadable folders. Numbers that are not finite are null,
+    and in `nonfinite` by their dotted path."""
+    nonfinite: dict[str, str] = {}
     value = to_jsonable(
         {
             "metric": board.metric,
@@ -60,10 +62,11 @@ def json_value(board: Leaderboard, loaded: Rows) -> dict[str, Any]:
             ],
             "runs": [_run(row) for row in loaded.rows],
             "odd_folders": [_odd(folder) for folder in loaded.odd],
-        }
+        },
+        nonfinite,
     )
     assert isinstance(value, dict)
-    return value
+    return {**value, "nonfinite": nonfinite}
 
 
 def _spread(found: Spread | None) -> list[Any]:

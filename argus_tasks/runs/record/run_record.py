@@ -20,6 +20,7 @@ from argus_tasks.base.files import (
     write_bytes_whole,
     write_text_whole,
 )
+from argus_tasks.base.given import given_of
 from argus_tasks.base.jsonable import Json, to_jsonable
 from argus_tasks.base.redact import holds_secrets, known_secrets, redact_value
 from argus_tasks.runs.record.causes import stopped_by
@@ -91,6 +92,9 @@ class RunRecord:
 
     Attributes:
         hashes: SHA-256 (hex) of `metrics.json` and of the closed `run.json`.
+        given: what `config.json` does not give back of the config (`base.given`).
+        nonfinite: the numbers among the metrics that are not finite, by dotted key: null in
+            `metrics.json`.
     """
 
     key: RunKey
@@ -99,6 +103,8 @@ class RunRecord:
     spent_s: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    nonfinite: dict[str, str] = field(default_factory=dict)
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Create the folder and write `config.json`, which only its owner may read if it has
@@ -110,6 +116,7 @@ class RunRecord:
             _make_folder(folder)
         nonfinite: dict[str, str] = {}
         plain = to_jsonable(config, nonfinite)
+        self.given = given_of(config)
         mode = PRIVATE if holds_secrets(plain) else SHARED
         write_text_whole(self._path(CONFIG_JSON), pretty(plain), mode=mode)
         return nonfinite
@@ -121,6 +128,7 @@ class RunRecord:
             self.started_at = str(before.get("started_at") or self.started_at)
             spent = before.get("duration_sec")
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
+            self.given = dict(before.get("given") or {})
         for name in (ERROR_LOG, METRICS_JSON):  # they are the earlier attempt's
             Path(self._path(name)).unlink(missing_ok=True)
 
@@ -132,9 +140,9 @@ class RunRecord:
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Write `metrics.json`; returns the values that JSON cannot represent, as `open` does."""
-        nonfinite: dict[str, str] = {}
-        self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
-        return nonfinite
+        self.nonfinite = {}
+        self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, self.nonfinite)))
+        return self.nonfinite
 
     def error(self, text: str) -> None:
         """Write `error.log`: the stack trace, or what is known of a crash."""
@@ -191,6 +199,8 @@ class RunRecord:
             "code": self.meta.code,
             "cause": None,
             "resumable": False,
+            **({"given": self.given} if self.given else {}),
+            **({"nonfinite": self.nonfinite} if self.nonfinite else {}),
         }
 
     def _write_hashed(self, name: str, text: str) -> None:
