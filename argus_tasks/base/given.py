@@ -28,8 +28,8 @@ from argus_tasks.base.nested import copy_tree
 KEYS = "keys that are not text"
 ONE_TEXT = "keys that are one text in JSON"
 _SURROGATES = "text that UTF-8 cannot represent"
-_NONFINITE = ("nan", "inf", "-inf")
-_RESTORED = (*_NONFINITE, "tuple", "path")
+NONFINITE = ("nan", "inf", "-inf")
+_RESTORED = (*NONFINITE, "tuple", "path")
 
 
 def config_of(value: Any) -> dict[str, Any] | None:
@@ -171,13 +171,13 @@ def distinguished(
 
 
 def _restored(kind: str, value: Any) -> Any:
-    if kind in _NONFINITE:
+    if kind in NONFINITE:
         return float(kind)
     return tuple(value) if kind == "tuple" else Path(value)
 
 
 def _distinguished(kind: str, run_id: str, value: Any) -> Any:
-    if kind in _NONFINITE:
+    if kind in NONFINITE:
         return float(kind)
     if kind.startswith(UNKNOWN):
         return f"<{_name(kind).strip('<>')} of {run_id}>"

@@ -20,7 +20,7 @@ from argus_tasks.base.files import (
     write_bytes_whole,
     write_text_whole,
 )
-from argus_tasks.base.given import given_of
+from argus_tasks.base.given import NONFINITE, given_of
 from argus_tasks.base.jsonable import Json, to_jsonable
 from argus_tasks.base.redact import holds_secrets, known_secrets, redact_value
 from argus_tasks.runs.record.causes import stopped_by
@@ -93,8 +93,8 @@ class RunRecord:
     Attributes:
         hashes: SHA-256 (hex) of `metrics.json` and of the closed `run.json`.
         given: what `config.json` does not give back of the config (`base.given`).
-        nonfinite: the numbers among the metrics that are not finite, by dotted key: null in
-            `metrics.json`.
+        nonfinite: the metrics that are nan or an infinity, and so null in `metrics.json`, by JSON
+            pointer.
     """
 
     key: RunKey
@@ -140,9 +140,11 @@ class RunRecord:
 
     def metrics(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         """Write `metrics.json`; returns the values that JSON cannot represent, as `open` does."""
-        self.nonfinite = {}
-        self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, self.nonfinite)))
-        return self.nonfinite
+        nonfinite: dict[str, str] = {}
+        self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
+        given = given_of(metrics) if nonfinite else {}
+        self.nonfinite = {key: kind for key, kind in given.items() if kind in NONFINITE}
+        return nonfinite
 
     def error(self, text: str) -> None:
         """Write `error.log`: the stack trace, or what is known of a crash."""

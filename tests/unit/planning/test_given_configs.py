@@ -159,6 +159,8 @@ def test_an_object_that_is_only_an_address_is_never_reused_and_said_once(
     second = session()
     assert (second.plan.count(Action.RUN), second.plan.count(Action.REUSE)) == (2, 1)
     run_session(second)
+    unknown = [record["digest"] for record in records(results_root) if "model" in record["config"]]
+    assert unknown == [None] * 4
     board = leaderboard(load_rows(results_root).rows)
     counts = [len(group.rows) for group in board.groups]
     assert counts == [1] * 5, "nobody knows that two of them are the same"
