@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from argus_tasks import ExpRunner
 from argus_tasks.base.errors import BadInput
 from argus_tasks.cli.main import main
+from argus_tasks.integrations.tracked import texts_of
+from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
 from argus_tasks.planning.saved_request import load_request
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.results.read.rows import load_rows
@@ -61,12 +63,15 @@ class Opaque:
 
 
 def seen(ctx: Any) -> dict[str, Any]:
-    """What of the config only its own types have; fails where it is another."""
     return {"repr": repr(ctx.config)}
 
 
 def weighed(ctx: Any) -> dict[str, Any]:
     return {"weight": ctx.config["class_weight"][1] + len(ctx.config["data"].parts)}
+
+
+def noted(ctx: Any) -> dict[str, Any]:
+    return {"loss": len(ctx.config)}
 
 
 def reused(configs: Any, experiment: Any, root: Path) -> int:
@@ -95,14 +100,22 @@ def test_keys_that_are_one_in_json_are_refused(results_root: Path, keys: Any) ->
 
 
 def test_infinities_are_rows_of_their_own(results_root: Path, capsys: Any) -> None:
-    assert reused(CLIPS, seen, results_root) == 0
-    assert reused(CLIPS, seen, results_root) == 5
+    assert reused(CLIPS, noted, results_root) == 0
+    assert reused(CLIPS, noted, results_root) == 5
     for config in results_root.glob("*/config.json"):
         assert json.loads(config.read_text()) in ({"clip": None}, {"clip": 1.0})
     assert main(["results", str(results_root), "--json", "-"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["groups"]) == 5
     assert sorted(map(str, found["nonfinite"].values())) == sorted(["inf", "-inf", "nan"] * 2)
+    with_numbers = {"clip": math.inf, "w": {"a": [math.nan], "b": -math.inf}}
+    assert texts_of(with_numbers) == {"clip": "inf", "w.a": "[null]", "w.b": "-inf"}
+    running = RunningLeaderboard(
+        new_session(request_for(CLIPS, noted, results_root, mode="thread"))
+    )
+    running.look()
+    places = [(row["clip"], row["n"]) for row in running.rows(9)]
+    assert sorted(places) == [(text, 1) for text in ("-inf", "1", "inf", "nan", "null")]
     clips = [row.config["clip"] for row in load_rows(results_root).rows]
     assert sorted(map(repr, clips)) == sorted(["None", "inf", "-inf", "nan", "1.0"])
     (folder,) = batches(results_root)
@@ -167,6 +180,16 @@ def test_an_object_that_is_only_an_address_is_never_reused_and_said_once(
     assert verify(results_root).findings == []
     with pytest.raises(BadInput, match=r"model is of .*Opaque; run its script again"):
         load_request(batches(results_root)[0])
+
+
+def test_a_plan_says_what_json_does_not(tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("experiment: tests.support.experiments:noop\ngrid: {clip: [null, .inf]}\n")
+    assert main(["plan", str(file)]) == 0
+    assert '{"clip":null}  given: {"/clip":"inf"}' in capsys.readouterr().out
+    assert main(["plan", str(file), "--json"]) == 0
+    configs = json.loads(capsys.readouterr().out)["configs"]
+    assert [config["given"] for config in configs] == [{}, {"/clip": "inf"}]
 
 
 def test_what_does_not_count_need_not_be_known(results_root: Path) -> None:

@@ -15,9 +15,13 @@ import pytest
 from argus_tasks import results
 from argus_tasks.cli.main import main
 from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
+from argus_tasks.results.compare.baselines import read_baseline, set_baseline
 from argus_tasks.results.compare.batch_history import history
+from argus_tasks.results.compare.comparison_text import json_value
 from argus_tasks.results.compare.history_text import history_lines
+from argus_tasks.results.compare.sides import batch_side
 from argus_tasks.results.compare.verdict import Verdict, compare
+from argus_tasks.runs.ledger.sweep_folder import batches
 from argus_tasks.runs.ledger.verification import verify
 from argus_tasks.session.sweep_session import SweepSession, new_session
 from tests.support.sessions import records, request_for, run_session
@@ -167,6 +171,16 @@ def test_a_comparison_does_not_drop_them() -> None:
     assert by_model["a"].verdict is Verdict.NOT_COMPARABLE
     assert by_model["a"].reason == "mse is not finite in 1 of 4 runs of the second"
     assert by_model["b"].verdict is Verdict.WORSE
+
+
+def test_a_baseline_keeps_them(swept: Path) -> None:
+    before = batch_side(swept, batches(swept)[0].batch_id)
+    set_baseline(swept, "main", before)
+    kept = read_baseline(swept, "main").side
+    assert repr([row.metrics for row in kept.rows]) == repr([row.metrics for row in before.rows])
+    value = json_value(compare(kept, before, "loss"))
+    reasons = {cell["config"]["m"]: cell["reason"] for cell in value["cells"]}
+    assert reasons["half"] == "loss is not finite in 1 of 2 runs of the first"
 
 
 def test_a_history_has_a_gap_for_them(swept: Path) -> None:
