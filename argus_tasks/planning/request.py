@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.given import ONE_TEXT, config_of, dotted, given_of
+from argus_tasks.base.given import ONE_TEXT, config_of, dotted
 from argus_tasks.experiments.experiment import Experiment
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.trackers import check_specs
@@ -174,12 +174,16 @@ def checked_configs(configs: Sequence[Any]) -> tuple[dict[str, Any], ...]:
     return tuple(found)
 
 
-def check_keys(configs: Sequence[Mapping[str, Any]]) -> None:
-    """Raise BadInput where two keys of a mapping, such as 1 and "1", are one key in JSON."""
-    for index, config in enumerate(configs):
-        for pointer, kind in given_of(config).items():
-            if kind == ONE_TEXT:
-                raise BadInput(
-                    f"{dotted(pointer)} of configs[{index}] has {kind}, such as 1 and '1', and its"
-                    " record would lose one of them; expected keys that differ as text."
-                )
+def check_keys(index: int, given: Mapping[str, str]) -> None:
+    """Raise BadInput where two keys of a mapping, such as 1 and "1", are one key in JSON.
+
+    Args:
+        index: the config's place in the list.
+        given: what `base.given.given_of` says of the config.
+    """
+    for pointer, kind in given.items():
+        if kind == ONE_TEXT:
+            raise BadInput(
+                f"{dotted(pointer)} of configs[{index}] has {kind}, such as 1 and '1', and its"
+                " record would lose one of them; expected keys that differ as text."
+            )

@@ -14,7 +14,7 @@ from argus_tasks.base.repo import forget_repos
 from argus_tasks.experiments.experiment import Experiment, ExperimentFunction, experiment_from
 from argus_tasks.experiments.from_spec import check_fit, experiment_of
 from argus_tasks.planning.defaults import default_project, default_results_root
-from argus_tasks.planning.request import ISOLATION_KEYS, SweepRequest, check_keys, checked_configs
+from argus_tasks.planning.request import ISOLATION_KEYS, SweepRequest, checked_configs
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.record.metadata import RunMetadata
 from argus_tasks.spec.expansion import expand
@@ -77,7 +77,6 @@ def resolve(
     else:
         expansion = expand(spec)
         asked, duplicates = expansion.configs, expansion.duplicates
-    check_keys(asked)
     mode = spec.execution.mode
     found = _experiment(experiment, spec.folder) if experiment is not None else experiment_of(spec)
     if mode not in UNISOLATED:

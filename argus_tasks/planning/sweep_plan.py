@@ -18,7 +18,7 @@ from argus_tasks.planning.code_changes import (
     describe_change,
     made_by_other_code,
 )
-from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.request import SweepRequest, check_keys
 from argus_tasks.planning.start_order import StartOrder, past_durations, start_order
 from argus_tasks.planning.trial import Trial
 from argus_tasks.runs.ledger.catalogue import KnownRun, newest_by_digest
@@ -83,7 +83,7 @@ class Plan:
         order: the order in which configs are started.
         reason_nothing_reused: why nothing can be reused; None if it can.
         plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config,
-            given.
+            and `given` where JSON does not give back all of the config.
         code: the version of the code, as `base.repo.code_of` gives it; None if it is unknown.
         on_code_change: what to do with runs that other code has made.
         other_code: the known runs that other code has made, and that are reused, resumed or run
@@ -191,6 +191,7 @@ def plan_configs(request: SweepRequest) -> Plan:
     unknown: list[str] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
         given = given_of(config)
+        check_keys(kept[index], given)
         unsure = unknown_in(given, request.spec.ignore_keys)
         if unsure:
             unknown.append(unsure)
@@ -199,13 +200,8 @@ def plan_configs(request: SweepRequest) -> Plan:
         job_id = before.get(digest) or named.id + ending
         identified = None if unsure or experiment.identity is None else digest
         plan_lines.append(
-            {
-                "index": index,
-                "digest": identified,
-                "job_id": job_id,
-                "config": config,
-                "given": given,
-            }
+            {"index": index, "digest": identified, "job_id": job_id, "config": config}
+            | ({"given": given} if given else {})
         )
         action = action_of(found)
         if request.only is not None:

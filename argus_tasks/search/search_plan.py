@@ -9,7 +9,7 @@ from typing import Any
 from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import digest_of, job_suffix, slug
 from argus_tasks.planning.code_changes import code_of_experiment, made_by_other_code
-from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.request import SweepRequest, check_keys
 from argus_tasks.planning.start_order import StartOrder
 from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, action_of, batch_of
 from argus_tasks.planning.trial import Trial
@@ -94,6 +94,7 @@ def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
 
 def plan_search(request: SweepRequest) -> Plan:
     """Plan a start of a search. Raises BadInput if its study belongs to another search."""
+    check_keys(0, given_of(request.configs[0]))
     search, batch = search_of(request), batch_of(request)
     namer = TrialNamer(request, batch.batch_id)
     experiment = request.experiment
@@ -144,13 +145,13 @@ def plan_search(request: SweepRequest) -> Plan:
 def plan_line(run: PlannedRun) -> dict[str, Any]:
     """The line of a trial in `plan.jsonl`; its index is the trial's number."""
     assert run.trial is not None, "the run is a trial"
+    given = given_of(run.config)
     return {
         "index": run.trial.number,
         "digest": run.digest,
         "job_id": run.job_id,
         "config": run.config,
-        "given": given_of(run.config),
-    }
+    } | ({"given": given} if given else {})
 
 
 def state_of(found: KnownRun, batch_id: str) -> TrialState | None:

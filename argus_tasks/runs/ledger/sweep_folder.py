@@ -165,14 +165,14 @@ class SweepFolder:
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Write `plan.jsonl`: index, digest, job_id and config of every config, and, where JSON
         does not give back all of it, `given` (`base.given`)."""
-        plain = [_plain_line(line) for line in lines]
+        plain = [{key: to_jsonable(item) for key, item in line.items()} for line in lines]
         text = "".join(checked_line(line) + "\n" for line in plain)
         mode = PRIVATE if any(map(_is_private, plain)) else SHARED
         write_text_whole(self.path / PLAN_JSONL, text, mode=mode)
 
     def add_to_plan(self, line: Mapping[str, Any]) -> None:
         """Append a config to `plan.jsonl`: one line, one write call. Errors: OSError."""
-        plain = _plain_line(line)
+        plain = {key: to_jsonable(item) for key, item in line.items()}
         if _is_private(plain):
             (self.path / PLAN_JSONL).chmod(PRIVATE)
         append_line(self.path / PLAN_JSONL, checked_line(plain))
@@ -307,10 +307,6 @@ def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bo
         and is_plain(batch_id)
         and is_free(f"{results_root}/{SWEEP_FOLDER}/{batch_id}/{_BATCH_LOCK}")
     )
-
-
-def _plain_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: to_jsonable(item) for key, item in line.items() if key != "given" or item}
 
 
 def _is_private(line: Mapping[str, Any]) -> bool:

@@ -95,7 +95,21 @@ def test_number_keys_reach_the_run_and_do_not_come_back_as_text(results_root: Pa
 @pytest.mark.parametrize("keys", [{1: "int", "1": "text"}, {None: 1, "null": 2}])
 def test_keys_that_are_one_in_json_are_refused(results_root: Path, keys: Any) -> None:
     with pytest.raises(BadInput, match=r"a\.w of configs\[1\] has keys that are one text in JSON"):
-        request_for([{}, {"a": {"w": keys}}], experiments.noop, results_root)
+        new_session(request_for([{}, {"a": {"w": keys}}], experiments.noop, results_root))
+    with pytest.raises(BadInput, match=r"w of configs\[0\] has keys that are one text in JSON"):
+        new_session(
+            request_for(
+                [{"w": keys}],
+                experiments.noop,
+                results_root,
+                search={
+                    "n_trials": 2,
+                    "metric": "x",
+                    "direction": "min",
+                    "space": {"y": {"int": [1, 3]}},
+                },
+            )
+        )
     assert not results_root.exists()
 
 
