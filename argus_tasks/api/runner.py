@@ -9,6 +9,7 @@ from typing import Any, cast
 from argus_tasks.api.launch import launch
 from argus_tasks.base.errors import BadInput
 from argus_tasks.experiments.experiment import ExperimentFunction
+from argus_tasks.planning.request import checked_configs
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.ledger.summary import RunSummary
@@ -29,18 +30,18 @@ class ExpRunner:
         2
 
     Args:
-        configs: the configs, in order.
+        configs: the configs, in order: mappings, dataclasses or pydantic models.
         results_root: the folder that gets a folder for each run.
         exp_function: the experiment, `fn(ctx) -> dict | None`; may be given to `run` instead.
     """
 
     def __init__(
         self,
-        configs: Sequence[Mapping[str, Any]],
+        configs: Sequence[Any],
         results_root: str | Path,
         exp_function: ExperimentFunction | None = None,
     ) -> None:
-        self.configs = [dict(config) for config in configs]
+        self.configs = list(checked_configs(configs))
         self.results_root = Path(results_root)
         self.exp_function = exp_function
 

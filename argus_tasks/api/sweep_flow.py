@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def sweep_flow(
-    configs: Sequence[Mapping[str, Any]] | SweepSpec | str | Path,
+    configs: Sequence[Any] | SweepSpec | str | Path,
     experiment: ExperimentFunction | str | None = None,
     *,
     name: str | None = None,
@@ -85,7 +85,8 @@ def sweep_flow(
         '2 of 2 succeeded (2 reused)'
 
     Args:
-        configs: a list of mappings, a `SweepSpec`, or the path of a sweep file.
+        configs: a list of mappings, dataclasses or pydantic models; a `SweepSpec`; or the path of
+            a sweep file.
         experiment: a function `fn(ctx) -> dict | None`, or its path `package.module:function`; a
             command line `command:python train.py --lr {lr}`; a Hydra app `hydra:path/to/app.py`.
         name: The name of the sweep. By default, the name of the sweep file without its suffix;

@@ -12,10 +12,9 @@ import re
 import secrets
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import Any
 
-from argus_tasks.base.jsonable import key_text, to_jsonable
+from argus_tasks.base.jsonable import CIRCLE, MAX_DEPTH, TOO_DEEP, Json, key_text, simplify
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -52,10 +51,12 @@ def job_suffix(batch_id: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON that is the same text for equal values: keys sorted, no spaces, 1 and 1.0 equal (True
-    differs from both), tuples as lists, paths as POSIX text."""
-    return json.dumps(
-        to_jsonable(_canonical(value)), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-    )
+    differs from both), tuples as lists, paths as POSIX text.
+
+    What JSON has no word for differs from every text: nan and the infinities, keys that are not
+    text, and the class of a dataclass or pydantic model.
+    """
+    return _dumps(_canonical(value, set()))
 
 
 def digest_of(experiment: str, config: Mapping[str, Any], ignore: Collection[str] = ()) -> str:
@@ -66,26 +67,83 @@ def digest_of(experiment: str, config: Mapping[str, Any], ignore: Collection[str
         config: the config.
         ignore: top-level keys of the config that do not count.
     """
-    counted = {key: value for key, value in config.items() if key not in ignore}
-    text = f"{experiment}\n{canonical_json(counted)}"
+    return _digest(experiment, _counted(config, ignore), text_keys=False)
+
+
+def earlier_digest_of(
+    experiment: str, config: Mapping[str, Any], ignore: Collection[str] = ()
+) -> str:
+    """The digest that a run of this config got when keys that are not text still counted as text.
+
+    It differs from `digest_of` for such configs only, and for those that hold dataclasses.
+    """
+    return _digest(experiment, _counted(config, ignore), text_keys=True)
+
+
+def _counted(config: Mapping[str, Any], ignore: Collection[str]) -> dict[Any, Any]:
+    return {key: value for key, value in config.items() if key not in ignore}
+
+
+def _digest(experiment: str, config: dict[Any, Any], *, text_keys: bool) -> str:
+    text = f"{experiment}\n{_dumps(_canonical(config, set(), text_keys=text_keys))}"
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
-    if isinstance(value, float):
+_dumps = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+# What JSON has no word for is a text that begins with this mark; a text that begins with it, or is
+# the word for a number that is not finite, gets two.
+_MARK = "\0"
+_NONFINITE = frozenset({"<nan>", "<inf>", "<-inf>"})
+
+
+def _canonical(value: Any, above: set[int], *, text_keys: bool = False) -> Json:
+    kind = type(value)
+    if kind is str:
+        return _canonical_text(value)
+    if value is None or kind is bool or kind is int:
+        return value  # type: ignore[no-any-return]
+    if kind is float:
         if value.is_integer() and abs(value) < 2**53:
             return int(value)
-        # JSON has no nan, inf and -inf; they are three different values.
         return value if value - value == 0 else f"<{value!r}>"
-    if isinstance(value, Mapping):
-        return {key_text(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    if isinstance(value, PurePath):
-        return value.as_posix()
-    if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):
-        return _canonical(value.tolist())
-    return value
+    if len(above) >= MAX_DEPTH or id(value) in above:
+        return TOO_DEEP if len(above) >= MAX_DEPTH else CIRCLE
+    above.add(id(value))
+    try:
+        plain, lost = (value, None) if kind is dict or kind is list else simplify(value)
+        if isinstance(plain, Mapping):
+            found = {
+                _canonical_key(key, text_keys=text_keys): _canonical(
+                    item, above, text_keys=text_keys
+                )
+                for key, item in plain.items()
+            }
+            return found if lost is None or text_keys else {**found, f"{_MARK}class": lost}
+        if isinstance(plain, list | tuple):
+            return [_canonical(item, above, text_keys=text_keys) for item in plain]
+        return _canonical(plain, above, text_keys=text_keys)
+    except Exception as error:  # noqa: BLE001 - a user's object may raise anything
+        return f"<unreadable {kind.__name__}: {type(error).__name__}>"
+    finally:
+        above.discard(id(value))
+
+
+def _canonical_key(key: Any, *, text_keys: bool) -> str:
+    if isinstance(key, str):
+        return _canonical_text(str(key))
+    return key_text(key) if text_keys else f"{_MARK}{canonical_json(key)}"
+
+
+def _canonical_text(text: str) -> str:
+    if text in _NONFINITE or text[:1] == _MARK:
+        text = f"{_MARK}{_MARK}{text}"
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # lone surrogates
+        return f"{_MARK}{text.encode('utf-8', 'backslashreplace').decode('utf-8')}"
+    return text
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")

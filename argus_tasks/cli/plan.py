@@ -51,6 +51,7 @@ def plan(args: argparse.Namespace) -> int:
 
 def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
     from argus_tasks.base.files import dumps
+    from argus_tasks.base.given import given_of
     from argus_tasks.base.jsonable import to_jsonable
     from argus_tasks.base.redact import known_secrets, redact_value
     from argus_tasks.planning.sweep_plan import Action
@@ -92,7 +93,9 @@ def _print_text(request: SweepRequest, made: Plan, *, everything: bool) -> None:
                 say(f"           ... {hidden} more (--all lists them)")
             continue
         shown = redact_value(to_jsonable(run.config), known_secrets())
-        say(f"  {run.action:<7} {run.name:<40} {dumps(shown)}")
+        given = given_of(run.config)
+        more = f"  given: {dumps(given)}" if given else ""
+        say(f"  {run.action:<7} {run.name:<40} {dumps(shown)}{more}")
 
 
 def _search_text(search: Search) -> str:
@@ -104,6 +107,7 @@ def _search_text(search: Search) -> str:
 
 def _print_json(request: SweepRequest, made: Plan) -> None:
     from argus_tasks.base.files import dumps
+    from argus_tasks.base.given import given_of
     from argus_tasks.base.jsonable import to_jsonable
     from argus_tasks.base.redact import known_secrets, redact_value
 
@@ -129,6 +133,7 @@ def _print_json(request: SweepRequest, made: Plan) -> None:
                             "start": places.get(run.index),
                             "run_id": run.known.run_id if run.known else None,
                             "config": redact_value(to_jsonable(run.config), known_secrets()),
+                            "given": given_of(run.config),
                         }
                         for run in made.runs
                     ],

@@ -28,7 +28,7 @@ from argus_tasks.provenance.project import ExperimentMark
 from argus_tasks.runs.context.run_context import RunContext
 from argus_tasks.spec.command_line import SCHEMES, Command
 
-ExperimentResult = Mapping[str, Any] | None
+ExperimentResult = Mapping[str, Any] | float | None
 ExperimentFunction = Callable[
     [RunContext], ExperimentResult | Coroutine[Any, Any, ExperimentResult]
 ]

@@ -31,6 +31,9 @@ def shown(value: Mapping[str, Any]) -> dict[str, Any]:
 def texts_of(config: Mapping[str, Any]) -> dict[str, str]:
     """The config's values by dotted key, each as a text, without secrets."""
     plain = flatten(shown(config))
+    nonfinite: dict[str, str] = {}
+    to_jsonable(config, nonfinite)
+    plain |= {key: text for key, text in nonfinite.items() if key in plain}
     return {key: value if isinstance(value, str) else dumps(value) for key, value in plain.items()}
 
 

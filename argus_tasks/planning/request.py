@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.given import ONE_TEXT, config_of, dotted
 from argus_tasks.experiments.experiment import Experiment
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.trackers import check_specs
@@ -158,14 +159,36 @@ def check_fits_search(request: SweepRequest, search: Search) -> None:
             )
 
 
-def checked_configs(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The configs as dicts. Raises BadInput for one that is not a mapping."""
+def checked_configs(configs: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """The configs as dicts. Raises BadInput for one that is no mapping, dataclass or pydantic
+    model."""
     if isinstance(configs, str | bytes | Mapping) or not hasattr(configs, "__iter__"):
         raise BadInput(
             f"configs is {type(configs).__name__} {str(configs)[:80]!r};"
             " expected a list of mappings, a SweepSpec, or the path of a sweep file."
         )
+    found = []
     for index, config in enumerate(configs):
-        if not isinstance(config, Mapping):
-            raise BadInput(f"configs[{index}] is {config!r}; expected a mapping.")
-    return tuple(dict(config) for config in configs)
+        plain = config_of(config)
+        if plain is None:
+            raise BadInput(
+                f"configs[{index}] is {config!r}; expected a mapping, a dataclass or a pydantic"
+                " model."
+            )
+        found.append(plain)
+    return tuple(found)
+
+
+def check_keys(index: int, given: Mapping[str, str]) -> None:
+    """Raise BadInput where two keys of a mapping, such as 1 and "1", are one key in JSON.
+
+    Args:
+        index: the config's place in the list.
+        given: what `base.given.given_of` says of the config.
+    """
+    for pointer, kind in given.items():
+        if kind == ONE_TEXT:
+            raise BadInput(
+                f"{dotted(pointer)} of configs[{index}] has {kind}, such as 1 and '1', and its"
+                " record would lose one of them; expected keys that differ as text."
+            )

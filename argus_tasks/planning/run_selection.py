@@ -15,6 +15,7 @@ from argus_tasks.runs.ledger.catalogue import KnownRun
 from argus_tasks.runs.record.causes import OUT_OF_MEMORY
 from argus_tasks.runs.record.layout import FAILED, SKIPPED
 
+_NONFINITE = (".inf", "-.inf", ".nan")
 _SHORT_CAUSES = {"oom": OUT_OF_MEMORY}
 
 
@@ -82,6 +83,8 @@ def _pair(said: str) -> tuple[str, Any]:
     key, equals, text = said.partition("=")
     if not equals or not key.strip():
         raise BadInput(f"--where is '{said}'; expected KEY=VALUE, such as lr=0.1.")
+    if text in _NONFINITE:  # as YAML writes them
+        return key.strip(), float(text.replace(".", ""))
     try:
         return key.strip(), json.loads(text)
     except ValueError:

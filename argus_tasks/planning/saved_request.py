@@ -11,6 +11,7 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import dumps
+from argus_tasks.base.given import given_of, lost_of, restored
 from argus_tasks.base.ids import digest_of
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import MASK, known_secrets, redact_value
@@ -67,7 +68,11 @@ def load_request(folder: SweepFolder) -> SweepRequest:
         raise BadInput(f"{folder.path} does not say how it was run; give the sweep file.")
     lines = list(folder.plan())
     search = record.get("search")
-    configs = [line["config"] for line in lines]
+    configs = [
+        _restored(f"config {line.get('index')} ({line.get('job_id')})", line["config"], line)
+        for line in lines
+    ]
+    base = search and _restored("the base config of the search", search["base"], search)
     common: dict[str, Any] = {
         "name": state.get("name"),
         "project": state.get("project"),
@@ -78,8 +83,8 @@ def load_request(folder: SweepFolder) -> SweepRequest:
     if file and Path(file).is_file():
         request = resolve(file, **common)
         searched = request.search if search else None
-        given = checked_configs([search["base"]] if search and searched else configs)
-        request = replace(request, configs=given, duplicates=0).with_options(search=searched)
+        asked = checked_configs([base] if search and searched else configs)
+        request = replace(request, configs=asked, duplicates=0).with_options(search=searched)
     elif record.get("path"):
         if MASK in dumps([record["path"], record.get("execution"), search and search["asked"]]):
             raise BadInput(
@@ -88,7 +93,7 @@ def load_request(folder: SweepFolder) -> SweepRequest:
             )
         place = record.get("folder")
         request = resolve(
-            [search["base"]] if search else configs,
+            [base] if search else configs,
             experiment_from(str(record["path"]), Path(place) if place else None),
             search=search and search["asked"],
             metadata=record.get("metadata"),
@@ -103,8 +108,8 @@ def load_request(folder: SweepFolder) -> SweepRequest:
     experiment = request.experiment
     # The batch may be of before the experiment was known by its file, or was renamed.
     names = (experiment.identity, experiment.former_identity, state.get("experiment"))
-    for line in lines:
-        ignore, config = request.spec.ignore_keys, line["config"]
+    for line, config in zip(lines, configs, strict=True):
+        ignore = request.spec.ignore_keys
         digests = {digest_of(str(name), config, ignore) for name in names}
         if line.get("digest") not in digests:
             raise BadInput(
@@ -112,6 +117,17 @@ def load_request(folder: SweepFolder) -> SweepRequest:
                 f" {folder.path}/plan.jsonl; give the sweep file."
             )
     return request
+
+
+def _restored(what: str, plain: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a record. Raises BadInput where the record has lost something of it."""
+    given = record.get("given") or {}
+    lost = lost_of(given)
+    if lost:
+        raise BadInput(
+            f"{what} cannot be restored from its folder: {', '.join(lost)}; run its script again."
+        )
+    return restored(plain, given)
 
 
 def _recorded_options(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +147,7 @@ def _search_of(request: SweepRequest) -> dict[str, Any] | None:
     return {
         "trials": request.total,
         "base": to_jsonable(request.configs[0]),
+        "given": given_of(request.configs[0]),
         "asked": redact_value(asked, known_secrets()),
     }
 

@@ -8,13 +8,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
 from argus_tasks.base.repo import code_of, repo_of
 from argus_tasks.planning.earlier_runs import CodeReport, EarlierRuns, was_there
 from argus_tasks.planning.present_code import PresentCode
-from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.request import SweepRequest, check_keys
 from argus_tasks.planning.start_order import StartOrder, past_durations, start_order
 from argus_tasks.planning.trial import Trial
 from argus_tasks.runs.ledger.catalogue import KnownRun
@@ -77,11 +78,14 @@ class Plan:
         duplicates: the number of equal configs that were merged.
         order: the order in which configs are started.
         reason_nothing_reused: why nothing can be reused; None if it can.
-        plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config.
+        plan_lines: the lines of `plan.jsonl`, one for every config: index, digest, job_id, config,
+            and `given` where JSON does not give back all of the config.
         present: the code that runs will execute.
         code: the version of the code, as `base.repo.code_of` gives it; a label, None without Git.
         code_report: what there is to say of the code of the runs that this start follows.
         earlier: the runs under the results root; None if nothing is reused.
+        unknown: of each config that nothing can be reused for, what of it is known by its address
+            only.
     """
 
     batch_id: str
@@ -97,11 +101,17 @@ class Plan:
     code: str | None = None
     code_report: CodeReport = field(default_factory=CodeReport)
     earlier: EarlierRuns | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What a person should know before the start, one sentence each."""
         sentences = [self.reason_nothing_reused] if self.reason_nothing_reused else []
+        if self.unknown and not self.reason_nothing_reused:
+            sentences.append(
+                f"{len(self.unknown)} of {len(self.plan_lines)} configs are never reused: they hold"
+                f" objects whose text is only an address ({self.unknown[0]})"
+            )
         return [*sentences, *self.code_report.notes]
 
     @property
@@ -169,14 +179,21 @@ def plan_configs(request: SweepRequest) -> Plan:
     runs: list[PlannedRun] = []
     chosen: list[str] = []
     plan_lines: list[dict[str, Any]] = []
+    unknown: list[str] = []
     for index, (config, digest, named) in enumerate(zip(configs, digests, names, strict=True)):
-        before_it = earlier.of(config, digest) if earlier is not None else None
+        given = given_of(config)
+        check_keys(kept[index], given)
+        unsure = unknown_in(given, request.spec.ignore_keys)
+        if unsure:
+            unknown.append(unsure)
+        before_it = earlier.of(config, digest) if earlier is not None and not unsure else None
         found = before_it.run if before_it is not None else None
         # A job keeps its id within a batch, even if configs have been added to the sweep.
         job_id = before.get(digest) or named.id + ending
-        identified = digest if experiment.identity is not None else None
+        identified = None if unsure or experiment.identity is None else digest
         plan_lines.append(
             {"index": index, "digest": identified, "job_id": job_id, "config": config}
+            | ({"given": given} if given else {})
         )
         action = action_of(found)
         if request.only is not None:
@@ -230,6 +247,7 @@ def plan_configs(request: SweepRequest) -> Plan:
         code_label(request),
         report,
         earlier,
+        tuple(unknown),
     )
 
 

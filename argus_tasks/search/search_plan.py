@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import digest_of, job_suffix, slug
 from argus_tasks.planning.earlier_runs import CodeReport
 from argus_tasks.planning.present_code import PresentCode
-from argus_tasks.planning.request import SweepRequest
+from argus_tasks.planning.request import SweepRequest, check_keys
 from argus_tasks.planning.start_order import StartOrder
 from argus_tasks.planning.sweep_plan import (
     Action,
@@ -65,8 +66,9 @@ class TrialNamer:
         named = self._namer.render(config, number)
         tail = "" if self._numbered else f"-t{number}"
         name = slug(named.id, LONGEST_NAME - len(tail)) + tail
-        identity = self.experiment.identity
-        digest = identity and digest_of(identity, config, self._request.spec.ignore_keys)
+        identity, ignore = self.experiment.identity, self._request.spec.ignore_keys
+        unsure = unknown_in(given_of(config), ignore)
+        digest = None if unsure else identity and digest_of(identity, config, ignore)
         return PlannedRun(
             index,
             config,
@@ -101,6 +103,7 @@ def study_of(request: SweepRequest, batch_id: str, namer: TrialNamer) -> Study:
 
 def plan_search(request: SweepRequest) -> Plan:
     """Plan a start of a search. Raises BadInput if its study belongs to another search."""
+    check_keys(0, given_of(request.configs[0]))
     search, batch = search_of(request), batch_of(request)
     namer = TrialNamer(request, batch.batch_id)
     experiment = request.experiment
@@ -151,12 +154,13 @@ def plan_search(request: SweepRequest) -> Plan:
 def plan_line(run: PlannedRun) -> dict[str, Any]:
     """The line of a trial in `plan.jsonl`; its index is the trial's number."""
     assert run.trial is not None, "the run is a trial"
+    given = given_of(run.config)
     return {
         "index": run.trial.number,
         "digest": run.digest,
         "job_id": run.job_id,
         "config": run.config,
-    }
+    } | ({"given": given} if given else {})
 
 
 def state_of(found: KnownRun, batch_id: str) -> TrialState | None:

@@ -36,6 +36,10 @@ def tally(
     blames = rules.blames(
         index for index in plan.order.indexes if index not in last and index not in claims.settled
     )
+    settled = [run.known for run in plan.runs if run.action is Action.REUSE and run.known]
+    settled += [known for known in claims.settled.values() if known.status == SUCCEEDED]
+    not_finite = sum(bool(known.record.get("nonfinite")) for known in settled)
+    not_finite += sum(bool(outcome.not_finite) for outcome in last.values())
     reasons = [f"stopped by {rules.reason}"] if rules.reason else []
     return RunSummary(
         total=len(plan.runs),
@@ -51,6 +55,7 @@ def tally(
         held=sum(blame.held for blame in blames),
         stopped_by=rules.reason.partition(":")[0],
         reasons=reasons + [blame.sentence() for blame in blames],
+        not_finite=not_finite,
     )
 
 

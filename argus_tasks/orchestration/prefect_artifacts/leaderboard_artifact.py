@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.files import read_json
+from argus_tasks.base.given import distinguished, given_of
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import known_secrets, redact_value
-from argus_tasks.planning.sweep_plan import Action
+from argus_tasks.planning.sweep_plan import Action, PlannedRun
 from argus_tasks.results.read.direction import Direction, guess_direction
 from argus_tasks.results.tables.leaderboard import SEED
 from argus_tasks.results.tables.table import distinguishing_keys, value_text
@@ -38,7 +41,10 @@ class _Place:
 
 
 class RunningLeaderboard:
-    """Mean of the first metric by config, seeds taken together; each look costs what is new."""
+    """Mean of the first metric by config, seeds taken together; each look costs what is new.
+
+    A config with a result that is not finite has no place.
+    """
 
     def __init__(self, session: SweepSession) -> None:
         self._session = session
@@ -61,7 +67,7 @@ class RunningLeaderboard:
             outcome = self._session.results.outcomes.get(index)
             if outcome is not None and outcome.ending.status == SUCCEEDED:
                 self._waiting.discard(index)
-                self._take(self._session.plan.runs[index].config, outcome.metrics)
+                self._take(self._session.plan.runs[index], outcome.metrics, outcome.not_finite)
         now, self._reused = self._reused[:MOST_READ], self._reused[MOST_READ:]
         for run in now:
             if run.known is not None:
@@ -69,23 +75,30 @@ class RunningLeaderboard:
                     metrics = numbers_of(read_json(Path(run.known.run_dir) / METRICS_JSON))
                 except (OSError, ValueError, AttributeError):
                     continue
-                self._take(run.config, metrics)
+                self._take(run, metrics, run.known.record.get("nonfinite") or ())
 
-    def _take(self, config: dict[str, Any], metrics: dict[str, float]) -> None:
-        if self.metric is None and metrics:
-            self.metric = next(iter(metrics))
-        if self.metric is None or self.metric not in metrics:
+    def _take(
+        self, run: PlannedRun, metrics: dict[str, float], not_finite: Collection[str]
+    ) -> None:
+        if self.metric is None and (metrics or not_finite):
+            self.metric = next(iter(metrics), "") or next(iter(not_finite))[1:]
+        if self.metric is None:
             return
-        shown = redact_value(to_jsonable(config), known_secrets())
+        odd = f"/{self.metric}" in not_finite
+        if self.metric not in metrics and not odd:
+            return
+        plain = redact_value(to_jsonable(run.config), known_secrets())
+        shown = distinguished(plain, given_of(run.config), run.name)
         flat = {key: value for key, value in flatten(shown).items() if key != SEED}
         place = self._places.setdefault(canonical_json(flat), _Place(flat))
-        place.total += metrics[self.metric]
+        place.total += math.nan if odd else metrics[self.metric]
         place.count += 1
 
     def rows(self, most: int) -> list[dict[str, str | int | float]]:
         """The best so far, as the rows of a table; their columns are what tells them apart."""
         sign = 1 if self.direction == "min" else -1
-        best = heapq.nsmallest(most, self._places.values(), key=lambda place: sign * place.mean)
+        ranked = [place for place in self._places.values() if math.isfinite(place.mean)]
+        best = heapq.nsmallest(most, ranked, key=lambda place: sign * place.mean)
         known = dict.fromkeys(key for place in best for key in place.config)
         differ = [
             key

@@ -11,6 +11,7 @@ from typing import Any
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.given import NONFINITE, distinguished, given_of
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.results.compare.sides import Side, batch_side, folder_side
 from argus_tasks.results.read.rows import Row
@@ -55,6 +56,8 @@ def set_baseline(root: Path, name: str, side: Side, *, move: bool = False) -> Pa
             {field.name: getattr(row, field.name) for field in fields(Row)} for row in side.rows
         ],
     }
+    nonfinite = {key: kind for key, kind in given_of(value).items() if kind in NONFINITE}
+    value |= {"nonfinite": nonfinite} if nonfinite else {}
     write_json(path, to_jsonable(value), sync=True, indent=None)
     return path
 
@@ -85,6 +88,7 @@ def baseline_from(path: Path) -> Baseline:
     """The baseline in a file. Errors: BadInput where the file is not a readable baseline."""
     try:
         value = read_json(path)
+        value = distinguished(value, value.get("nonfinite", {}), "")
         names = [field.name for field in fields(Row)]
         rows = tuple(
             Row(
@@ -98,7 +102,7 @@ def baseline_from(path: Path) -> Baseline:
         facts = {key: value["of"].get(key) for key in _SIDE_KEYS}
         side = Side(**{**facts, "ignore_keys": ignored}, rows=rows)
         return Baseline(value["name"], value["set_at"], side)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{str(path)!r} cannot be read as a baseline: {error!r}.") from None
 
 

@@ -14,7 +14,14 @@ from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.results.compare.sides import Side, batch_side, cell_config
 from argus_tasks.results.compare.verdict import ROUNDING
 from argus_tasks.results.read.rows import Row, load_rows
-from argus_tasks.results.tables.leaderboard import RESOURCES, Spread, numbers_of, spread
+from argus_tasks.results.stats.moments import expm1
+from argus_tasks.results.tables.leaderboard import (
+    RESOURCES,
+    Spread,
+    not_finite_of,
+    numbers_of,
+    spread,
+)
 from argus_tasks.runs.ledger.sweep_folder import batches
 
 CHANGE_ALPHA = 0.01
@@ -35,7 +42,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A cell's mean in each batch; None for a batch without a number."""
+    """A cell's mean in each batch; None for a batch without a number, and where one of its runs
+    has one that is not finite."""
 
     key: str
     config: dict[str, Any]
@@ -96,22 +104,26 @@ def change_points(points: Sequence[Spread | None], *, relative: bool) -> list[Ch
     """Where a series' level changes. It is split where that explains most of the variance, as long
     as that is more than noise explains; each part is then split again."""
     have = [(place, point) for place, point in enumerate(points) if point is not None]
-    values = [math.log(point.mean) if relative else point.mean for _, point in have]
-    errors = [_error(point, relative) for _, point in have]
+    sizes = [max(abs(point.mean), point.std or 0.0) for _, point in have]
+    scale = 1.0 if relative else max(sizes, default=0.0) or 1.0
+    values = [math.log(point.mean) if relative else point.mean / scale for _, point in have]
+    errors = [_error(point, point.mean if relative else scale) for _, point in have]
     found: list[Change] = []
     _split(values, errors, 0, len(values), found, relative)
-    return [Change(have[change.at][0], change.change) for change in sorted(found, key=_place)]
+    return [
+        Change(have[change.at][0], change.change * scale) for change in sorted(found, key=_place)
+    ]
 
 
 def _place(change: Change) -> int:
     return change.at
 
 
-def _error(point: Spread, relative: bool) -> float:
-    """The variance of a batch's mean, estimated from its repeats."""
+def _error(point: Spread, scale: float) -> float:
+    """The variance of a batch's mean in units of the scale, estimated from its repeats."""
     if point.std is None:
         return 0.0
-    return (point.std / (point.mean if relative else 1.0)) ** 2 / point.n
+    return (point.std / scale) ** 2 / point.n
 
 
 def _split(
@@ -133,7 +145,7 @@ def _split(
         return
     at = places[best]
     difference = _mean(values[at:end]) - _mean(values[begin:at])
-    found.append(Change(at, math.expm1(difference) if relative else difference))
+    found.append(Change(at, expm1(difference) if relative else difference))
     _split(values, errors, begin, at, found, relative)
     _split(values, errors, at, end, found, relative)
 
@@ -160,7 +172,10 @@ def _series(sides: Sequence[Side], metric: str) -> list[Series]:
     found = []
     for key in dict.fromkeys(key for each in cells for key in each):
         numbers = [_numbers(each.get(key, []), metric) for each in cells]
-        points = tuple(spread(values) for values in numbers)
+        points = tuple(
+            None if is_odd(each.get(key, []), metric) else spread(values)
+            for each, values in zip(cells, numbers, strict=True)
+        )
         if any(points):
             relative = all(value > 0 for values in numbers for value in values)
             first = next(each[key][0].config for each in cells if key in each)
@@ -168,6 +183,11 @@ def _series(sides: Sequence[Side], metric: str) -> list[Series]:
             changes = tuple(change_points(points, relative=relative))
             found.append(Series(key, config, points, relative, changes))
     return found
+
+
+def is_odd(rows: Sequence[Row], metric: str) -> bool:
+    """Whether the metric is not finite in one of the runs, so that they have no mean."""
+    return any(metric in not_finite_of(row) for row in rows)
 
 
 def _numbers(rows: Sequence[Row], metric: str) -> list[float]:

@@ -99,7 +99,9 @@ def change_text(change: float | None, found: Comparison) -> str:
 
 
 def json_value(found: Comparison) -> dict[str, Any]:
-    """The comparison as JSON values."""
+    """The comparison as JSON values. Numbers that are not finite are null, and in `nonfinite` by
+    their dotted path."""
+    nonfinite: dict[str, str] = {}
     value = to_jsonable(
         {
             "verdict": found.verdict,
@@ -114,10 +116,11 @@ def json_value(found: Comparison) -> dict[str, Any]:
                 {name: getattr(cell, name) for name in Cell.__dataclass_fields__ if name != "key"}
                 for cell in found.cells
             ],
-        }
+        },
+        nonfinite,
     )
     assert isinstance(value, dict)
-    return value
+    return {**value, "nonfinite": nonfinite}
 
 
 def _side(side: Side) -> dict[str, Any]:

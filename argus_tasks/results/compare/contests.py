@@ -5,6 +5,7 @@ Needs SciPy.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,6 +15,7 @@ import numpy as np
 
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.results.compare.verdict import ROUNDING
+from argus_tasks.results.stats.moments import scale_of
 from argus_tasks.results.stats.tests import Floats, judge
 from argus_tasks.results.tables.axes import Axes, group_names
 from argus_tasks.results.tables.leaderboard import Group, Leaderboard, Spread
@@ -160,23 +162,23 @@ def _scales(found: Sequence[Contest], metric: str) -> Floats:
     """The scale of each contest, by which its numbers are divided so that noise can be compared.
 
     1 where all numbers are of one size, such as accuracies; else the rival's mean, for example for
-    squared errors of different series.
+    squared errors of different series. The largest of all where its square might be no float.
     """
-    means = [
-        abs(contest.second_group.metrics[metric].mean)
-        for contest in found
-        if contest.second_group is not None
-    ]
+    seconds = [c.second_group.metrics[metric] for c in found if c.second_group is not None]
+    means = [abs(second.mean) for second in seconds]
     if min(means) > 0 and max(means) > 30 * min(means):
         return np.array(means)
-    return np.ones(len(means))
+    firsts = [contest.group.metrics[metric] for contest in found]
+    stds = [each.std or 0.0 for each in (*firsts, *seconds)]
+    return np.full(len(means), scale_of([*means, *stds]))
 
 
 def _welch(contest: Contest, metric: str, scale: float) -> tuple[float, float]:
     """The variance of the difference of two means, and its degrees of freedom."""
     assert contest.second_group is not None
     first, second = contest.group.metrics[metric], contest.second_group.metrics[metric]
-    one, two = (float(each.std or 0) ** 2 / each.n / scale**2 for each in (first, second))
-    total = one + two
+    largest = max(first.std or 0.0, second.std or 0.0)  # above 0: the others are not tested
+    one, two = (((each.std or 0.0) / largest) ** 2 / each.n for each in (first, second))
     below = one**2 / (first.n - 1) + two**2 / (second.n - 1)
-    return total, total**2 / below
+    size = min(largest / scale, 1e150)
+    return max((one + two) * size**2, sys.float_info.min), (one + two) ** 2 / below

@@ -8,7 +8,8 @@ from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.compare.batch_history import History, Series
 from argus_tasks.results.read.direction import guess_direction
 from argus_tasks.results.read.rows import codes_of
-from argus_tasks.results.tables.leaderboard import Spread
+from argus_tasks.results.stats.moments import scale_of
+from argus_tasks.results.tables.leaderboard import Spread, not_finite_of
 from argus_tasks.results.tables.render import plain_lines
 from argus_tasks.results.tables.table import Column, distinguishing_keys, number_specs, value_text
 
@@ -31,6 +32,9 @@ def history_lines(found: History) -> list[str]:
         ]
     )
     lines += ["", *plain_lines(batch_columns(found))]
+    odd = sum(found.metric in not_finite_of(row) for side in found.batches for row in side.rows)
+    if odd:
+        lines += ["", f"{odd} not finite: a cell has no mean in their batch"]
     return lines
 
 
@@ -55,14 +59,16 @@ def batch_columns(found: History) -> list[Column]:
 
 def sparkline(points: Sequence[Spread | None]) -> str:
     """A bar for each batch between the lowest and the highest mean; a gap where there is none."""
-    means = [point.mean for point in points if point]
-    low, high = min(means), max(means)
+    scale = scale_of(point.mean for point in points if point)
+    means = [None if point is None else point.mean / scale for point in points]
+    have = [mean for mean in means if mean is not None]
+    low, high = min(have), max(have)
     flat = high - low <= 1e-6 * max(abs(low), abs(high))
     return "".join(
         " "
-        if point is None
-        else _BARS[0 if flat else round((point.mean - low) / (high - low) * (len(_BARS) - 1))]
-        for point in points
+        if mean is None
+        else _BARS[0 if flat else round((mean - low) / (high - low) * (len(_BARS) - 1))]
+        for mean in means
     )
 
 

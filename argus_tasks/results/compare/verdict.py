@@ -4,6 +4,7 @@ comparable."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,8 +17,16 @@ from argus_tasks.results.compare.sides import Side, cell_config
 from argus_tasks.results.read.direction import Direction, guess_direction
 from argus_tasks.results.read.rows import Row
 from argus_tasks.results.stats.min_effect import ANY_EFFECT, RESOURCE_EFFECT, MinEffect
+from argus_tasks.results.stats.moments import expm1, scale_of
 from argus_tasks.results.stats.tests import ALPHA, judge
-from argus_tasks.results.tables.leaderboard import RESOURCES, SEED, Spread, numbers_of, spread
+from argus_tasks.results.tables.leaderboard import (
+    RESOURCES,
+    SEED,
+    Spread,
+    not_finite_of,
+    numbers_of,
+    spread,
+)
 
 LEAST_REPEATS = 3
 """Repeats that each side needs to separate a change from noise (two are enough without noise)."""
@@ -151,16 +160,12 @@ def compare(
     ]
     values = [(_values(first, metric), _values(second, metric)) for first, second in pairs]
     open_ = [index for index, reason in enumerate(reasons) if not reason]
-    relative = all(
-        number > 0
-        for index in open_
-        for side in values[index]
-        for found in side.values()
-        for number in found
-    )
+    numbers = [number for index in open_ for side in values[index] for number in _flat(side)]
+    relative = all(number > 0 for number in numbers)
+    scale = 1.0 if relative else scale_of(numbers)
     evidence = []
     for index in open_:
-        found = _evidence(index, *values[index], relative=relative)
+        found = _evidence(index, *values[index], relative=relative, scale=scale)
         if found is None:
             reasons[index] = _too_few(*values[index])
         else:
@@ -171,7 +176,9 @@ def compare(
         means = _spread(values[index][0]), _spread(values[index][1])
         config = cell_config((second or first)[0].config, ignored)
         if index in judged:
-            cell = _cell(key, config, means, judged[index], chosen, min_effect, relative, alpha)
+            cell = _cell(
+                key, config, means, judged[index], chosen, min_effect, relative, scale, alpha
+            )
         else:
             cell = Cell(key, config, Verdict.NOT_COMPARABLE, reasons[index], *means)
         cells.append(cell)
@@ -232,13 +239,14 @@ def _cell(
     direction: Direction,
     min_effect: MinEffect,
     relative: bool,
+    scale: float,
     alpha: float,
 ) -> Cell:
     first, second = means
     assert first is not None
     assert second is not None
     change, low, high = (
-        math.expm1(value) if relative else value
+        expm1(value) if relative else value * scale
         for value in (ruling.evidence.effect, ruling.low, ruling.high)
     )
     p_worse, p_better = (
@@ -319,6 +327,9 @@ def _obstacle(
     for rows, where in ((first, "first"), (second, "second")):
         if not rows:
             return f"not in the {where}"
+        odd = sum(metric in not_finite_of(row) for row in rows)
+        if odd:
+            return f"{metric} is not finite in {odd} of {len(rows)} runs of the {where}"
         if not _values(rows, metric):
             return f"no {metric} in the {where}: {_endings(rows)}"
     for check, what, key in (("data", "data", "data_version"), ("host", "host", "host_kind")):
@@ -348,14 +359,16 @@ def _too_few(first: _Values, second: _Values) -> str:
     )
 
 
-def _evidence(index: int, first: _Values, second: _Values, *, relative: bool) -> _Evidence | None:
-    """The cell's numbers for the test; None where there are too few."""
-    size = max(abs(number) for number in (*_flat(first), *_flat(second)))
+def _evidence(
+    index: int, first: _Values, second: _Values, *, relative: bool, scale: float
+) -> _Evidence | None:
+    """The cell's numbers for the test, divided by `scale`; None where there are too few."""
+    size = max(abs(number) for number in (*_flat(first), *_flat(second))) / scale
     rounding = ROUNDING if relative else ROUNDING * size
     common = _pairs(first, second)
     if common:
         differences = [
-            _scaled(second[seed][0], relative) - _scaled(first[seed][0], relative)
+            _scaled(second[seed][0], relative, scale) - _scaled(first[seed][0], relative, scale)
             for seed in common
         ]
         found = spread(differences)
@@ -364,8 +377,8 @@ def _evidence(index: int, first: _Values, second: _Values, *, relative: bool) ->
         effect, noise, least = found.mean, found.std, found.n
         variance, df, share = found.std**2, found.n - 1, 1 / found.n
     else:
-        one = spread(_scaled(number, relative) for number in _flat(first))
-        two = spread(_scaled(number, relative) for number in _flat(second))
+        one = spread(_scaled(number, relative, scale) for number in _flat(first))
+        two = spread(_scaled(number, relative, scale) for number in _flat(second))
         if one is None or two is None or one.std is None or two.std is None:
             return None
         effect, noise, least = two.mean - one.mean, max(one.std, two.std), min(one.n, two.n)
@@ -375,6 +388,7 @@ def _evidence(index: int, first: _Values, second: _Values, *, relative: bool) ->
     if least < LEAST_REPEATS and not steady:
         return None
     is_change = abs(effect) > rounding if steady else None
+    variance = max(variance, sys.float_info.min)
     return _Evidence(index, effect, variance, df, share, len(common), is_change)
 
 
@@ -388,5 +402,5 @@ def _pairs(first: _Values, second: _Values) -> list[Any]:
     return common if most or first.keys() == second.keys() else []
 
 
-def _scaled(number: float, relative: bool) -> float:
-    return math.log(number) if relative else number
+def _scaled(number: float, relative: bool, scale: float) -> float:
+    return math.log(number) if relative else number / scale

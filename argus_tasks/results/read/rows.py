@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.base.given import distinguished
 from argus_tasks.base.redact import redact, redact_value, secrets_of
 from argus_tasks.base.repo import COMMIT_DIGITS
 from argus_tasks.provenance.versions import CodeVersions
@@ -21,8 +22,8 @@ _RUN_ID = re.compile(r"\d{8}_\d{6}_[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run. Times are ISO 8601 UTC; `metrics` is empty where the run has none. Secrets are
-    masked, also in `config`, for rows are shown and exported.
+    """One run. Times are ISO 8601 UTC; `metrics` is empty where the run has none. Numbers that are
+    not finite are floats. Secrets are masked, also in `config`, for rows are shown and exported.
 
     `peak_ram_mb` is its peak memory in megabytes; `code` the version of its code, equal for runs
     that executed the same (`CodeVersions`); `host_kind` the kind of machine;
@@ -159,6 +160,7 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
             odd.append(OddFolder(Path(path), sentence))
     meta = _read_meta(path)
     commit = _text(meta.get("git_commit")) or ""
+    config = _as_given(config, run.get("given"), name)
     secrets = secrets_of(config)
     attempt = run.get("attempt")
     resources = run.get("resources")
@@ -166,7 +168,7 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         run_id=_text(run.get("run_id")) or name,
         status=status,
         config=redact_value(config, secrets),
-        metrics=redact_value(metrics, secrets),
+        metrics=redact_value(_as_given(metrics, run.get("nonfinite"), name), secrets),
         error_type=_text(run.get("error_type")),
         error_message=redact(_text(run.get("error_message")) or "", secrets) or None,
         started_at=_text(run.get("started_at")),
@@ -187,6 +189,13 @@ def _read_run(path: str, name: str, odd: list[OddFolder]) -> Row | None:
         manifest=_text(run.get("manifest")),
         earlier_manifests=tuple(filter(_text, run.get("earlier_manifests") or ())),
     )
+
+
+def _as_given(plain: dict[str, Any], given: object, name: str) -> dict[str, Any]:
+    """A config or metrics with what JSON does not give back of them (`base.given`)."""
+    if not isinstance(given, dict) or not given:
+        return plain
+    return distinguished(plain, {key: str(kind) for key, kind in given.items()}, name)
 
 
 def _read_meta(path: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from argus_tasks.results.compare.contests import Contest, Noise
 from argus_tasks.results.compare.side_text import plural
 from argus_tasks.results.read.rows import STATUSES, Row
 from argus_tasks.results.tables.axes import Axes
-from argus_tasks.results.tables.leaderboard import Leaderboard
+from argus_tasks.results.tables.leaderboard import Leaderboard, not_finite_of
 from argus_tasks.results.tables.table import titles_of, value_text
 
 _MOST_NAMED = 4
@@ -25,6 +25,8 @@ def ended_sentence(rows: Sequence[Row]) -> str:
         for status in STATUSES[1:]
         if counts[status]
     ]
+    odd = sum(bool(not_finite_of(row)) for row in rows)
+    parts += [f"{odd} not finite"] if odd else []
     return f"{', '.join(parts)}."
 
 
@@ -36,7 +38,7 @@ def won_sentences(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> l
     by = f"by {board.metric} ({better} is better)"
     rated = [contest for contest in found if contest.second is not None]
     if axes.dataset is None or len(found) == 1:
-        return [_one(found[0], by, board)] if found else [f"No run has {board.metric}."]
+        return [_one(found[0], by, board)] if found else [f"No config has a finite {board.metric}."]
     title = titles_of([axes.dataset])[0]
     wins = Counter(contest.winner for contest in found if contest.noise is not Noise.TIE)
     if not wins:

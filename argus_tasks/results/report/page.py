@@ -36,6 +36,7 @@ from argus_tasks.results.tables.table import (
     code_text,
     keys_shown,
     number_specs,
+    odd_text,
     titles_of,
     value_text,
 )
@@ -220,7 +221,7 @@ def _leaderboard(board: Leaderboard) -> dict[str, Any]:
         "groups": groups,
         "keys": keys_shown(board),
         "metric_texts": {
-            name: _texts([each.metrics.get(name) for each in groups], with_std=name == board.metric)
+            name: _texts([each.spread(name) for each in groups], with_std=name == board.metric)
             for name in metrics
         },
         "has_memory": any(row.peak_ram_mb for group in groups for row in group.rows),
@@ -283,6 +284,9 @@ def _run(row: Row, board: Leaderboard) -> str:
 
 
 def _count(group: Group, metric: str | None) -> str:
+    odd = group.not_finite.get(metric or "")
+    if odd is not None:
+        return odd_text(odd.n, len(group.rows))
     have = group.metrics[metric].n if metric in group.metrics else 0
     return str(have) if have == len(group.rows) else f"{have} of {len(group.rows)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from argus_tasks.base.files import read_json_lines
 from argus_tasks.base.nested import flatten
 from argus_tasks.results.read.rows import Row
+from argus_tasks.results.stats.moments import mean
 from argus_tasks.results.tables.axes import Axes, group_names
 from argus_tasks.results.tables.leaderboard import Group, Leaderboard
 from argus_tasks.results.tables.table import value_text
@@ -140,7 +140,7 @@ def _curves(found: Sequence[tuple[str, list[Series]]], metric: str) -> Iterable[
                 at.setdefault(step, []).append(value)
         if at:
             steps = _thinned(sorted(at))
-            yield Curve(name, steps, tuple(math.fsum(at[s]) / len(at[s]) for s in steps))
+            yield Curve(name, steps, tuple(mean(at[step]) for step in steps))
 
 
 def _thinned(steps: Sequence[float]) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from argus_tasks.base.ids import canonical_json
+from argus_tasks.results.stats.moments import mean, scale_of
 from argus_tasks.results.tables.axes import Axes
 from argus_tasks.results.tables.leaderboard import Group, Leaderboard
 from argus_tasks.results.tables.table import keys_shown, value_text
@@ -101,9 +102,10 @@ def _within(values: NDArray[np.float64], where: Sequence[Any]) -> tuple[NDArray[
         places.setdefault(canonical_json(value), []).append(index)
     out = values.copy()
     for indexes in places.values():
-        own = values[indexes] - values[indexes].mean()
+        own = values[indexes] / (np.abs(values[indexes]).max() or 1.0)
+        own -= own.mean()
         spread = own.std()
-        out[indexes] = own / spread if spread > 1e-12 * np.abs(values[indexes]).max() else 0.0
+        out[indexes] = own / spread if spread > 1e-12 else 0.0
     return out, len(places)
 
 
@@ -123,8 +125,7 @@ def _levels(labels: Sequence[str | None], values: NDArray[np.float64]) -> tuple[
         if label is not None:
             members.setdefault(label, []).append(float(value))
     return tuple(
-        Level(label, float(np.mean(members[label])), tuple(members[label]))
-        for label in _ordered(labels)
+        Level(label, mean(members[label]), tuple(members[label])) for label in _ordered(labels)
     )
 
 
@@ -174,6 +175,7 @@ class _Model:
     def __init__(
         self, values: NDArray[np.float64], keys: Sequence[Sequence[str | None]], blocks: int
     ) -> None:
+        values = values / scale_of(values)  # shares do not depend on it
         self._values = values - values.mean()
         self._total = float((self._values**2).sum())
         self._designs = [_design(labels) for labels in keys]

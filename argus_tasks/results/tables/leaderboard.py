@@ -12,6 +12,7 @@ from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.read.direction import Direction, guess_direction
 from argus_tasks.results.read.rows import Row, codes_of
+from argus_tasks.results.stats.moments import deviation, mean
 from argus_tasks.results.stats.quantiles import t_975
 
 SEED = "seed"
@@ -21,7 +22,11 @@ RESOURCES = ("duration_sec", "peak_ram_mb")
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean and sample standard deviation (None for one value) of n finite numbers."""
+    """Mean and sample standard deviation of n finite numbers; None for one value, and where it is
+    larger than any float.
+
+    Of numbers that are not all finite, the mean is nan or an infinity, and there is no deviation.
+    """
 
     mean: float
     std: float | None
@@ -30,7 +35,10 @@ class Spread:
     @property
     def half_width(self) -> float | None:
         """Half the 95 % interval of the mean, by Student's t; None for one value."""
-        return None if self.std is None else t_975(self.n - 1) * self.std / math.sqrt(self.n)
+        if self.std is None:
+            return None
+        half = t_975(self.n - 1) * self.std / math.sqrt(self.n)
+        return half if math.isfinite(half) else None
 
     @property
     def low(self) -> float | None:
@@ -49,12 +57,14 @@ class Group:
     values of the given keys.
 
     `config` has the values of the leaderboard's `keys`, without keys that the config lacks.
-    `metrics` has only metrics that are a finite number in at least one run.
+    `metrics` has the metrics that are finite in every run that has them, `not_finite` the others:
+    their mean is nan or an infinity, and n is the number of runs in which they are not finite.
     """
 
     config: dict[str, Any]
     metrics: dict[str, Spread]
     rows: tuple[Row, ...]
+    not_finite: dict[str, Spread]
 
     @property
     def codes(self) -> list[str]:
@@ -66,6 +76,10 @@ class Group:
         """The experiments of the runs, each once."""
         return list(dict.fromkeys(row.experiment for row in self.rows if row.experiment))
 
+    def spread(self, metric: str) -> Spread | None:
+        """Mean and deviation of the metric, finite or not; None where no run has it."""
+        return self.metrics.get(metric) or self.not_finite.get(metric)
+
     def count(self, status: str) -> int:
         """How many of the runs have the status."""
         return sum(row.status == status for row in self.rows)
@@ -73,7 +87,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """Groups sorted by a metric, the best first; groups without it are last.
+    """Groups sorted by a metric, the best first; groups without it, and those in which it is not
+    finite, are last.
 
     `keys` are the dotted config keys that vary, `constants` the values of those that do not.
     `metric` is None where no run has a number to show.
@@ -98,7 +113,7 @@ class Leaderboard:
         return len({name for group in self.groups for name in group.experiments}) > 1
 
     def rank(self, index: int) -> int | None:
-        """The place of a group, from 1; None for a group without the metric."""
+        """The place of a group, from 1; None for a group without a finite metric."""
         return index + 1 if self.metric in self.groups[index].metrics else None
 
 
@@ -111,14 +126,16 @@ def leaderboard(
     """The leaderboard of the rows.
 
     `metric`: a dotted key of `metrics.json`, or one of RESOURCES; by default the first metric of a
-    run. `direction`: by default guessed from the metric's name. `group_by`: dotted config keys; by
-    default all but the seed. Errors: BadInput where no run has the metric or a key.
+    run, if possible one that is finite. `direction`: by default guessed from the metric's name.
+    `group_by`: dotted config keys; by default all but the seed. Errors: BadInput where no run has
+    the metric or a key.
     """
     configs = [flatten(row.config) for row in rows]
-    numbers = [numbers_of(row, metric) for row in rows]
+    numbers = [numbers_of(row, metric) | not_finite_of(row) for row in rows]
     names = tuple(dict.fromkeys(name for found in numbers for name in found))
     if metric is None:
-        metric = names[0] if names else None
+        finite = (name for row in rows for name in numbers_of(row))
+        metric = next(finite, names[0] if names else None)
     elif metric not in names:
         raise BadInput(
             f"no run has a metric {metric!r}; there are "
@@ -154,9 +171,8 @@ def spread(values: Iterable[float]) -> Spread | None:
         return None
     if len(found) == 1:
         return Spread(found[0], None, 1)
-    mean = math.fsum(found) / len(found)
-    squares = math.fsum((value - mean) ** 2 for value in found)
-    return Spread(mean, math.sqrt(squares / (len(found) - 1)), len(found))
+    middle = mean(found)
+    return Spread(middle, deviation(found, middle), len(found))
 
 
 def _groups(
@@ -176,16 +192,21 @@ def _groups(
         members.setdefault(text, []).append(index)
     groups = []
     for indexes in members.values():
-        spreads = {
-            name: spread(numbers[index][name] for index in indexes if name in numbers[index])
-            for name in names
-        }
+        metrics, not_finite = {}, {}
+        for name in names:
+            values = [numbers[index][name] for index in indexes if name in numbers[index]]
+            odd = [value for value in values if not math.isfinite(value)]
+            if odd:
+                not_finite[name] = Spread(sum(odd), None, len(odd))
+            elif found := spread(values):
+                metrics[name] = found
         config = configs[indexes[0]]
         groups.append(
             Group(
                 config={key: config[key] for key in keys if key in config},
-                metrics={name: found for name, found in spreads.items() if found},
+                metrics=metrics,
                 rows=tuple(rows[index] for index in indexes),
+                not_finite=not_finite,
             )
         )
     return groups
@@ -229,6 +250,15 @@ def numbers_of(row: Row, metric: str | None = None) -> dict[str, float]:
         if value is not None:
             found[metric] = value
     return found
+
+
+def not_finite_of(row: Row) -> dict[str, float]:
+    """The run's metrics that are nan or an infinity, by dotted key."""
+    return {
+        name: value
+        for name, value in flatten(row.metrics).items()
+        if isinstance(value, float) and not math.isfinite(value)
+    }
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ class Pivot:
     """A metric for each combination of the values of two config keys.
 
     `cells[i][j]` belongs to `row_values[i]` and `column_values[j]`; None where no run has a number.
+    Its mean is nan or an infinity where the metric is not finite in some of the cell's runs.
     `over` has the config keys other than the seed in which runs of one cell differ.
     """
 
@@ -47,7 +49,7 @@ class Pivot:
         means = {
             index: cell.mean
             for index, row in enumerate(self.cells)
-            if (cell := row[column]) is not None
+            if (cell := row[column]) is not None and math.isfinite(cell.mean)
         }
         if len(set(means.values())) < 2:
             return frozenset()
@@ -90,10 +92,10 @@ def _pivot(board: Leaderboard, row_key: str, column_key: str) -> Pivot:
     keys = (row_key, column_key)
     found: dict[tuple[str, ...], Group] = {}
     for group in board.groups:  # the best first
-        if board.metric in group.metrics:
+        if group.spread(board.metric) is not None:
             place = tuple(canonical_json(group.config.get(key)) for key in keys)
             found.setdefault(place, group)
-    means = {place: group.metrics[board.metric] for place, group in found.items()}
+    means = {place: group.spread(board.metric) for place, group in found.items()}
     rows, columns = (_values(board, key) for key in keys)
     return Pivot(
         board.metric,

@@ -13,12 +13,13 @@ from typing import Any
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.visible import visible
 from argus_tasks.results.read.rows import STATUSES, OddFolder, Row
-from argus_tasks.results.tables.leaderboard import Group, Leaderboard
+from argus_tasks.results.tables.leaderboard import Group, Leaderboard, not_finite_of
 from argus_tasks.runs.record.causes import PRUNED
 
 LONGEST_VALUE = 24
 LONGEST_LIST = 5
 GAP = "  "
+NOT_FINITE = "not finite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ def head_lines(
 ) -> list[str]:
     """The lines above the table."""
     counts = Counter(_word(row) for row in rows)
-    states = ", ".join(f"{counts[word]} {word}" for word in (*STATUSES, PRUNED) if counts[word])
+    counts[NOT_FINITE] = sum(bool(not_finite_of(row)) for row in rows)
+    words = (*STATUSES, PRUNED, NOT_FINITE)
+    states = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     older = f" ({superseded} older of the same configs left out)" if superseded else ""
     lines = [f"{root}: {_plural(len(rows), 'run')}{older}: {states}"]
     if board.metric is not None:
@@ -150,13 +153,20 @@ def foot_lines(
     unshown = [key for key in board.keys if key not in shown]
     if unshown:
         lines += _wrapped(f"more config keys, in --csv and --json: {', '.join(unshown)}", width)
+    odd_runs = {
+        name: sum(group.not_finite[name].n for group in board.groups if name in group.not_finite)
+        for name in board.metrics
+    }
+    if any(odd_runs.values()):
+        counts = ", ".join(f"{name} in {_plural(n, 'run')}" for name, n in odd_runs.items() if n)
+        lines += _wrapped(f"not finite, so not ranked: {counts}", width)
     more = left_out(board, columns)
     if more:
         lines += _wrapped(f"more metrics, in --csv and --json: {', '.join(more)}", width)
     codes = Counter(row.code for row in rows if row.code and row.status == "succeeded")
     if len(codes) > 1:
-        counts = ", ".join(f"{count} by {code}" for code, count in codes.most_common())
-        lines += _wrapped(f"runs were made by different code: {counts}", width)
+        made = ", ".join(f"{count} by {code}" for code, count in codes.most_common())
+        lines += _wrapped(f"runs were made by different code: {made}", width)
     failures: dict[str, list[Row]] = {}
     for row in rows:
         if row.status == "failed":
@@ -206,7 +216,7 @@ def titles_of(keys: Sequence[str]) -> list[str]:
 
 
 def _metric_column(name: str, groups: Sequence[Group], *, with_std: bool) -> Column:
-    found = [group.metrics.get(name) for group in groups]
+    found = [group.spread(name) for group in groups]
     have = [spread for spread in found if spread]
     specs = number_specs([spread.mean for spread in have])
     stds = [
@@ -225,22 +235,27 @@ def number_specs(numbers: Sequence[float]) -> list[str]:
     """The format of the numbers of a column.
 
     One format with four digits of the largest number, if the smallest keeps two of them; else four
-    digits for each number. Integers are written in full.
+    digits for each number. Integers are written in full. Numbers that are not finite have no part
+    in it.
     """
-    if all(number == int(number) and abs(number) < 1e7 for number in numbers):
+    finite = [number for number in numbers if math.isfinite(number)]
+    if all(abs(number) < 1e7 and number == int(number) for number in finite):
         return [".0f"] * len(numbers)
-    sizes = [abs(number) for number in numbers if number]
+    sizes = [abs(number) for number in finite if number]
     if min(sizes) * 100 >= max(sizes):
         return [_spec(max(sizes))] * len(numbers)
     return [_spec(abs(number)) for number in numbers]
 
 
 def _spec(size: float) -> str:
-    exponent = math.floor(math.log10(size)) if size else 0
+    exponent = math.floor(math.log10(size)) if 0 < size < math.inf else 0
     return ".3e" if not -4 <= exponent <= 6 else f".{max(3 - exponent, 0)}f"
 
 
 def _count_text(metric: str | None, group: Group) -> str:
+    odd = group.not_finite.get(metric or "")
+    if odd is not None:
+        return odd_text(odd.n, len(group.rows))
     have = group.metrics[metric].n if metric in group.metrics else 0
     if have == len(group.rows):
         return str(have)
@@ -248,6 +263,11 @@ def _count_text(metric: str | None, group: Group) -> str:
         return f"{have} of {len(group.rows)}"
     counts = Counter(_word(row) for row in group.rows)
     return ", ".join(f"{counts[word]} {word}" for word in (*STATUSES, PRUNED) if counts[word])
+
+
+def odd_text(odd: int, runs: int) -> str:
+    """`1 of 2 not finite`; `2 not finite` where it is all of them."""
+    return f"{odd}{'' if odd == runs else f' of {runs}'} {NOT_FINITE}"
 
 
 def _word(row: Row) -> str:

@@ -33,6 +33,7 @@ class RunSummary:
         unmirrored: task runs whose end Prefect's server could not be made to record.
         held: how many of `not_started` the breaker has left unstarted.
         stopped_by: the rule that stopped the sweep (such as `max_failures`); empty where none has.
+        not_finite: how many of `succeeded` have a metric that is nan or an infinity.
         reasons: a line for that rule, and a line for each value that the breaker has stopped.
     """
 
@@ -49,6 +50,7 @@ class RunSummary:
     held: int = 0
     stopped_by: str = ""
     reasons: list[str] = field(default_factory=list)
+    not_finite: int = 0
 
     @property
     def ok(self) -> bool:
@@ -71,6 +73,8 @@ class RunSummary:
         """
         reused = f" ({self.reused} reused)" if self.reused else ""
         parts = [f"{self.succeeded} of {self.total} succeeded{reused}"]
+        if self.not_finite:
+            parts.append(f"{self.not_finite} not finite")
         if self.failed - self.stopped:
             parts.append(f"{self.failed - self.stopped} failed")
         if self.skipped:

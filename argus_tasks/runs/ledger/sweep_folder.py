@@ -163,7 +163,8 @@ class SweepFolder:
             log.warning("%s/%s cannot be written: %s", self.path, SWEEP_JSON, error)
 
     def write_plan(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Write `plan.jsonl`: index, digest, job_id and config of every config."""
+        """Write `plan.jsonl`: index, digest, job_id and config of every config, and, where JSON
+        does not give back all of it, `given` (`base.given`)."""
         plain = [{key: to_jsonable(item) for key, item in line.items()} for line in lines]
         text = "".join(checked_line(line) + "\n" for line in plain)
         mode = PRIVATE if any(map(_is_private, plain)) else SHARED

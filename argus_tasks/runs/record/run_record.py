@@ -20,6 +20,7 @@ from argus_tasks.base.files import (
     write_bytes_whole,
     write_text_whole,
 )
+from argus_tasks.base.given import NONFINITE, given_of
 from argus_tasks.base.jsonable import Json, to_jsonable
 from argus_tasks.base.redact import holds_secrets, known_secrets, redact_value
 from argus_tasks.runs.record.causes import stopped_by
@@ -97,6 +98,9 @@ class RunRecord:
         manifest: the name of the list of the code that this attempt executes; None while it is not
             known.
         earlier_manifests: those of earlier attempts, where they are others.
+        given: what `config.json` does not give back of the config (`base.given`).
+        nonfinite: the metrics that are nan or an infinity, and so null in `metrics.json`, by JSON
+            pointer.
     """
 
     key: RunKey
@@ -107,6 +111,8 @@ class RunRecord:
     hashes: dict[str, str] = field(default_factory=dict)
     manifest: str | None = None
     earlier_manifests: tuple[str, ...] = ()
+    given: dict[str, str] = field(default_factory=dict)
+    nonfinite: dict[str, str] = field(default_factory=dict)
 
     def open(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Create the folder and write `config.json`, which only its owner may read if it has
@@ -118,6 +124,7 @@ class RunRecord:
             _make_folder(folder)
         nonfinite: dict[str, str] = {}
         plain = to_jsonable(config, nonfinite)
+        self.given = given_of(config)
         mode = PRIVATE if holds_secrets(plain) else SHARED
         write_text_whole(self._path(CONFIG_JSON), pretty(plain), mode=mode)
         return nonfinite
@@ -131,6 +138,7 @@ class RunRecord:
             self.spent_s = float(spent) if isinstance(spent, int | float) else 0.0
             names = (*(before.get("earlier_manifests") or ()), before.get("manifest"))
             self.earlier_manifests = tuple(dict.fromkeys(name for name in names if name))
+            self.given = dict(before.get("given") or {})
         for name in (ERROR_LOG, METRICS_JSON):  # they are the earlier attempt's
             Path(self._path(name)).unlink(missing_ok=True)
 
@@ -144,6 +152,8 @@ class RunRecord:
         """Write `metrics.json`; returns the values that JSON cannot represent, as `open` does."""
         nonfinite: dict[str, str] = {}
         self._write_hashed(METRICS_JSON, pretty(to_jsonable(metrics, nonfinite)))
+        given = given_of(metrics) if nonfinite else {}
+        self.nonfinite = {key: kind for key, kind in given.items() if kind in NONFINITE}
         return nonfinite
 
     def error(self, text: str) -> None:
@@ -204,6 +214,8 @@ class RunRecord:
             "earlier_manifests": [n for n in self.earlier_manifests if n != self.manifest],
             "cause": None,
             "resumable": False,
+            **({"given": self.given} if self.given else {}),
+            **({"nonfinite": self.nonfinite} if self.nonfinite else {}),
         }
 
     def _write_hashed(self, name: str, text: str) -> None:

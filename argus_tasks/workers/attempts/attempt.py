@@ -16,6 +16,8 @@ from typing import Any
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
+from argus_tasks.base.jsonable import fields_of, simplify, to_jsonable
+from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import redact_cut, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.experiments.experiment import ExperimentFunction
@@ -173,7 +175,10 @@ def _attempt(
                 metrics = _written(record, ctx.logger, {last[0]: last[2]})
             outcome = _pruned(ctx, metrics, duration_s)
         elif raised is None:
-            outcome = Outcome(Ending(SUCCEEDED), metrics=metrics, duration_s=duration_s)
+            odd = tuple(record.nonfinite)
+            outcome = Outcome(
+                Ending(SUCCEEDED), metrics=metrics, not_finite=odd, duration_s=duration_s
+            )
         else:
             outcome = outcome_of_exception(raised, duration_s, secrets_of(assignment.config))
         record.resources = used.taken()
@@ -245,14 +250,39 @@ def _called(function: ExperimentFunction, ctx: RunContext) -> object:
 def _written(record: RunRecord, logger: logging.Logger, result: object) -> dict[str, float]:
     if result is None:
         return {}
-    if not isinstance(result, Mapping):
-        raise TypeError(
-            f"the experiment returned {type(result).__name__}; expected a dict of metrics or None"
-        )
-    nonfinite = record.metrics(result)
+    metrics = metrics_of(result)
+    nonfinite = record.metrics(metrics)
     if nonfinite:
         logger.warning("metrics.json: not finite, written as null: %s", nonfinite)
-    return numbers_of(result)
+    others = [
+        f"{key} ({type(value).__name__})"
+        for key, value in flatten(metrics).items()
+        if type(value) not in (int, float, bool) and isinstance(to_jsonable(value), str | list)
+    ]
+    if others:
+        logger.info("metrics.json: no numbers, so nothing ranks them: %s", ", ".join(others))
+    return numbers_of(metrics)
+
+
+def metrics_of(result: object) -> Mapping[str, Any]:
+    """The metrics that an experiment has returned: a mapping, the fields of a dataclass or pydantic
+    model, or a number, which is the metric `objective`.
+
+    Raises:
+        TypeError: the result is none of these.
+    """
+    if isinstance(result, Mapping):
+        return result
+    found = fields_of(result)
+    if found is not None:
+        return found
+    plain, _ = simplify(result)
+    if isinstance(plain, int | float) and not isinstance(plain, bool):
+        return {"objective": plain}
+    raise TypeError(
+        f"the experiment returned {type(result).__name__}; expected a dict of metrics, a number or"
+        " None"
+    )
 
 
 def _stopped(

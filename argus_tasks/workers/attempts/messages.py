@@ -83,7 +83,8 @@ class Outcome:
         ending: its status, cause and error.
         kinds: the names that `retry_on` can match: the cause, the exception's class and its bases.
         stack: the stack trace; empty without one.
-        metrics: the numbers at the top level of the result.
+        metrics: the finite numbers at the top level of the result.
+        not_finite: the metrics that are nan or an infinity, as JSON pointers.
         duration_s: the duration of this attempt in seconds.
         files: the SHA-256 of the run's files, as `runs.record.hashes` makes them.
         unwritten: whether the run's folder lacks this outcome: the worker died, or the disk is
@@ -97,6 +98,7 @@ class Outcome:
     kinds: tuple[str, ...] = ()
     stack: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    not_finite: tuple[str, ...] = ()
     duration_s: float = 0.0
     files: dict[str, Any] = field(default_factory=dict)
     unwritten: bool = False

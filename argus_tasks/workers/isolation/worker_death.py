@@ -125,7 +125,8 @@ def _settled(assignment: Assignment) -> Outcome | None:
         metrics = numbers_of(read_json(f"{assignment.key.run_dir}/{METRICS_JSON}"))
     except (OSError, ValueError, AttributeError):
         metrics = {}
-    return Outcome(Ending(SUCCEEDED), metrics=metrics)
+    odd = tuple(record.get("nonfinite") or ())
+    return Outcome(Ending(SUCCEEDED), metrics=metrics, not_finite=odd)
 
 
 def log_tail(run_dir: str) -> str:
