@@ -4,7 +4,8 @@ A fault is made in a copy of the tree, never in the tree. It is named by what it
 function, or a module's constant, by its qualified name) and that one's source text, so files may
 move. First the tests run without a fault: those of the room, and those that the list names. With
 one, they must fail, or take too long. Exit code 1 where a fault is not noticed and the list does
-not say why, 2 where one cannot be made.
+not say why, 2 where one cannot be made. A run of the whole list in which all is as it says is noted
+in docs/mutants.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from queue import SimpleQueue
 ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 PACKAGE = "argus_tasks"
+PAGE = Path("docs", "mutants.md")
+START, END = "<!-- table: tests/mutants.py -->", "<!-- end of table -->"
 
 
 class BadList(Exception):
@@ -121,6 +124,23 @@ def _named(parent: ast.AST, prefix: str) -> Iterator[tuple[str, ast.stmt]]:
             yield from _named(node, f"{prefix}{node.name}.")
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             yield prefix + node.targets[0].id, node
+
+
+def outcome(listed: Sequence[Mutant]) -> str:
+    """What the page says of a run in which all is as listed: the counts, and who survives."""
+    left = [one for one in listed if one.survives]
+    rows = [f"| `{one.of}` | `{one.source}` | {one.survives} |" for one in left]
+    counts = f"{len(listed)} mutants, {len(listed) - len(left)} killed, {len(left)} survived."
+    head = ["| changed | what of it | why nothing notices |", "|---|---|---|"]
+    return "\n".join([counts, *(["", *head, *rows] if rows else [])])
+
+
+def _note(listed: Sequence[Mutant], root: Path) -> None:
+    ask = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(ask, cwd=root, check=True, capture_output=True, text=True).stdout
+    before, _, rest = (root / PAGE).read_text("utf-8").partition(START)
+    said = f"{START}\nThe last whole run, of commit {commit.strip()}: {outcome(listed)}\n{END}"
+    (root / PAGE).write_text(f"{before}{said}{rest.partition(END)[2]}", "utf-8")
 
 
 class Copy:
@@ -215,10 +235,14 @@ def main(words: Sequence[str] | None = None, *, root: Path = ROOT, listed: Path 
         return 2 if bad else 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         try:
-            return _all(chosen, [Copy(root, Path(folder, str(at))) for at in range(asked.jobs)])
+            copies = [Copy(root, Path(folder, str(at))) for at in range(asked.jobs)]
+            wrong = _all(chosen, copies)
         except BadList as error:
             print(error)
             return 2
+    if not wrong and not asked.only:
+        _note(chosen, root)
+    return wrong
 
 
 def _all(chosen: Sequence[Mutant], copies: Sequence[Copy]) -> int:

@@ -316,8 +316,6 @@ class Shipper:
         }
 
     def _remove_if_done(self, cursor: SegmentCursor, *, last: bool) -> None:
-        if cursor.offset < cursor.reader.position:
-            return
         try:
             # Checked first, so that the last events of the writer are seen below.
             if not (cursor.taken_final or not last or cursor.outbox.retire(cursor.chain)):

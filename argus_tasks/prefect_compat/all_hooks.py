@@ -18,6 +18,8 @@ _MODULES = (
     "related_resources",
     "settings_override",
     "client_patience",
+    "client_reach",
+    "last_log_lines",
     "server_recording",
     "server_rows",
     "server_automations",
@@ -38,7 +40,7 @@ def report() -> list[dict[str, str | None]]:
             "without": hook.without,
             "gain": hook.gain,
             "proven": hook.proven,
-            "stands_back": hook.stands_back(),
+            "stands_back": hook.examine(),
         }
         for hook in all_hooks()
     ]

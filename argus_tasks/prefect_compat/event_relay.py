@@ -199,7 +199,7 @@ class Relay:
         from prefect.events.worker import EventsWorker
 
         EventsWorker.set_client_override(None)
-        stand_back()
+        stand_back(self._note)
         self._worker.__dict__.pop("send", None)
         logging.getLogger(PREFECTS_LOGGER).removeFilter(_not_the_relay)
 

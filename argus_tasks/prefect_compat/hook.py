@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,21 @@ class Hook:
     probe: Callable[[], str | None]
 
     def stands_back(self) -> str | None:
-        """Why the hook is not used with the installed versions; None where it is used."""
+        """Why the hook is not used in this process; None where it is used. It is decided once: a
+        hook may be asked for each run, and its probe may cost more than the hook saves."""
+        return _decision(self)
+
+    def examine(self) -> str | None:
+        """Why it cannot be used with the installed versions as they are now; None where it can."""
         try:
             return self.probe()
         except Exception as error:  # noqa: BLE001 - any change there may raise anything
             return f"{type(error).__name__}: {error}"
+
+
+@cache
+def _decision(hook: Hook) -> str | None:
+    return hook.examine()
 
 
 PROVEN = "3.6.22 to 3.9.1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from concurrent.futures import wait
 from importlib import import_module
 from typing import Any
@@ -29,18 +28,20 @@ def send_the_last_lines(limit_s: float) -> None:
         worker._loop.call_soon_threadsafe(worker._done_event.set)
 
 
+def _service() -> Any:
+    return import_module("prefect._internal.concurrency.services")._QueueServiceBase
+
+
 def _instances() -> dict[int, Any]:
-    services: Any = import_module("prefect._internal.concurrency.services")
-    found: dict[int, Any] = vars(services._QueueServiceBase)["_instances"]
+    found: dict[int, Any] = vars(_service())["_instances"]
     return found
 
 
 def _probe() -> str | None:
     if not isinstance(_instances(), dict):
         return "it keeps its log service elsewhere"
-    needed = ("_drain", "call_soon_threadsafe", "_done_event", "_loop")
-    source = inspect.getsource(import_module("prefect._internal.concurrency.services"))
-    missing = [name for name in needed if name not in source]
+    has = {*vars(_service()), *_service().__init__.__code__.co_names}
+    missing = [name for name in ("_drain", "_done_event", "_loop") if name not in has]
     return f"its log service has no {', '.join(missing)}" if missing else None
 
 

@@ -67,15 +67,16 @@ def state_change(
 
 
 def stand_in(emit: Any) -> None:
-    """Make the engine call `emit` for each state change."""
-    setattr(task_engine, _NAME, emit)
+    """Make the engine call `emit` for each state change, unless another library has replaced what
+    it calls."""
+    if vars(task_engine).get(_NAME) is _prefects_own():
+        setattr(task_engine, _NAME, emit)
 
 
-def stand_back() -> None:
-    """Restore Prefect's own function in the engine."""
-    original = _prefects_own()
-    if original is not None:
-        setattr(task_engine, _NAME, original)
+def stand_back(emit: Any) -> None:
+    """Restore Prefect's own function in the engine, where it calls `emit`."""
+    if vars(task_engine).get(_NAME) == emit:
+        setattr(task_engine, _NAME, _prefects_own())
 
 
 _NAME = "emit_task_run_state_change_event"

@@ -139,12 +139,6 @@ def _slots_context() -> Callable[[], AbstractContextManager[Any]]:
     return made  # type: ignore[no-any-return]
 
 
-@cache
-def _builds_context_as_known(engine: type) -> bool:
-    # Finding a class in its source parses the file: 40 ms, and the hook is probed for each run.
-    return "self.setup_run_context" in inspect.getsource(engine)
-
-
 def _probe() -> str | None:
     engine = import_module("prefect.task_engine").SyncTaskRunEngine
     needed = ("start", "is_running", "wait_until_ready", "run_context", "set_state", "state")
@@ -158,7 +152,7 @@ def _probe() -> str | None:
         return "its engine is built differently"
     if not {"task_run_id"} <= inspect.signature(engine.start).parameters.keys():
         return "its engine is started differently"
-    if not _builds_context_as_known(engine):
+    if "self.setup_run_context" not in inspect.getsource(engine):
         return "its engine builds the run's context differently"
     _engine()
     return None

@@ -90,6 +90,35 @@ def test_what_the_server_lost_or_left_open_is_put_right_with_its_times(bench: Be
     assert "put right by argus-tasks" in made[0][1]
 
 
+def test_as_many_have_ended_there_as_here_but_not_the_same(bench: Bench) -> None:
+    told = facts(
+        script(
+            bench,
+            """
+            @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+            def sweep():
+                relay = Relay.install()
+                mirror = Mirror(FlowRunContext.get().flow_run.id, relay)
+                run_all(10, mirror.admit)
+                mirror.settle(ledger, deadline=Deadline(30))
+                damage("UPDATE task_run SET state_type = 'FAILED', state_name = 'Failed'"
+                       " WHERE name = 'run-9'")
+                wrong = mirror.settle(ledger, deadline=Deadline(30))
+                damage("UPDATE task_run SET state_type = 'RUNNING', state_name = 'Running'"
+                       " WHERE name = 'run-7'")
+                others = [run for run in ledger if run.name != "run-7"]
+                left = mirror.settle(others, deadline=Deadline(30))
+                tell(mended=wrong.mended, recorded=left.recorded, left_open=left.left_open)
+                mirror.close()
+                relay.uninstall()
+            sweep()
+            """,
+            begin=MIRROR + DAMAGE,
+        )
+    )
+    assert told == {"mended": 1, "recorded": 9, "left_open": 1}
+
+
 @pytest.mark.slow
 def test_server_gone_for_good_the_flow_returns_in_time(bench: Bench) -> None:
     process = script(

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants import LIST, ROOT, BadList, Mutant, main, mutants, place_of
+from tests.mutants import (
+    END,
+    LIST,
+    PAGE,
+    ROOT,
+    START,
+    BadList,
+    Mutant,
+    main,
+    mutants,
+    outcome,
+    place_of,
+)
 
 CODE = """LIMIT = 3
 
@@ -41,7 +53,11 @@ def tree(tmp_path: Path) -> Path:
     (room / "shop.py").write_text(CODE)
     (tests / "test_shop.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / PAGE).parent.mkdir()
+    (tmp_path / PAGE).write_text(f"before\n{START}\nold\n{END}\nafter\n")
+    me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    for command in (["init", "-q"], ["add", "."], [*me, "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
     return tmp_path
 
 
@@ -59,6 +75,11 @@ def listed(tree: Path, *entries: tuple[str, str, str, str]) -> Path:
 def test_the_list_fits_the_code() -> None:
     for mutant in mutants(LIST):
         place_of(mutant, ROOT)
+
+
+def test_the_page_says_what_the_list_says() -> None:
+    said = (ROOT / PAGE).read_text().partition(START)[2].partition(END)[0]
+    assert said.partition(": ")[2].rstrip() == outcome(mutants(LIST))
 
 
 def test_a_source_text_is_found_wherever_it_stands_exactly_once(tree: Path) -> None:
@@ -94,7 +115,14 @@ def test_what_is_not_noticed_needs_a_reason(tree: Path, capsys: pytest.CaptureFi
     assert "3 mutants, 2 of them not as" in said
     assert code.read_text() == CODE
     silent = (*silent[:3], "four will do")
+    whole = (tree / PAGE).read_text()
     assert main(["--jobs=1", "LIMIT"], root=tree, listed=listed(tree, noticed, silent)) == 0
+    assert (tree / PAGE).read_text() == whole
+    assert main(["--jobs=1"], root=tree, listed=listed(tree, noticed, silent)) == 0
+    page = (tree / PAGE).read_text()
+    assert page.startswith(f"before\n{START}\nThe last whole run, of commit ")
+    assert "2 mutants, 1 killed, 1 survived." in page
+    assert page.endswith(f"four will do |\n{END}\nafter\n")
     (tree / "tests" / "unit" / "room" / "test_shop.py").write_text("def test_it(): assert 0\n")
     assert main(["--jobs=1"], root=tree, listed=listed(tree, noticed)) == 2
     assert "without any mutant, tests/unit/room -m not slow fails" in capsys.readouterr().out

@@ -6,11 +6,17 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -181,6 +187,55 @@ def test_it_outlives_a_killed_server_and_no_other(bench: Bench) -> None:
     third.told(), third.told()
     assert login_of(bench) != login
     third.end()
+    bench.wait_until_gone(20)
+
+
+def taken(port: int) -> socket.socket:
+    """Somebody else's socket on the port of a server that was killed a moment ago."""
+    thief = socket.socket()
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+    def bound() -> bool:
+        with suppress(OSError):
+            thief.bind(("127.0.0.1", port))
+            return True
+        return False
+
+    wait_for(bound, 20)
+    thief.listen()
+    thief.setblocking(False)
+    return thief
+
+
+def answer_to(url: str, login: str) -> int:
+    """The status with which the server answers to this login."""
+    request = Request(f"{url}/admin/version")
+    request.add_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_the_next_server_is_elsewhere_and_has_another_login_where_the_port_is_taken(
+    bench: Bench,
+) -> None:
+    holder = bench.holder()
+    url, pid = holder.told()["url"], holder.told()["pid"]
+    login = login_of(bench)
+    os.kill(pid, signal.SIGKILL)
+    with taken(urlsplit(url).port or 0) as thief:
+        second = bench.holder()
+        other = second.told()["url"]
+        second.told()
+        assert other != url
+        # Whoever has taken the port may have been sent the first one.
+        assert (answer_to(other, login), answer_to(other, login_of(bench))) == (401, 200)
+        with pytest.raises(BlockingIOError):
+            thief.accept()
+    for each in (holder, second):
+        each.end()
     bench.wait_until_gone(20)
 
 

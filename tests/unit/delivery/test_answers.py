@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from argus_tasks.delivery.answers import EventResults, event_results
 from argus_tasks.delivery.events import Source
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox_counts import account
@@ -43,6 +44,41 @@ def test_an_event_that_the_answer_leaves_out_waits(tmp_path: Path) -> None:
     settle(shipper, time)
     assert epochs(server) == list(range(20))
     assert (account(outbox, "b").delivered, account(outbox, "b").waiting) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "accepts"),
+    [
+        ({"accepted": 2}, True),
+        ({"accepted": 2, "rejected": 0, "results": []}, True),
+        ({"accepted": 2, "rejected": 1}, False),
+        ({"accepted": 1, "rejected": 1}, False),
+        ({}, False),
+    ],
+)
+def test_without_results_an_answer_accepts_all_or_is_none(
+    body: dict[str, object], accepts: bool
+) -> None:
+    said = event_results(Answer(200, body), ["a", "b"])
+    assert (said == EventResults()) if accepts else (said is None)
+
+
+@pytest.mark.parametrize(
+    ("status", "because"),
+    [(401, "the token"), (403, "the token"), (404, "no Argus events route"), (307, "no Argus ev")],
+)
+def test_what_only_the_user_can_mend_parks_the_sender_with_its_cause(
+    tmp_path: Path, status: int, because: str
+) -> None:
+    outbox, emitter = emitter_of(tmp_path)
+    server, time = FakeServer(), Time()
+    emitter.emit("job_epoch", "j", {"epoch": 0})
+    server.answers = [Answer(status)]
+    shipper = shipper_of(outbox, server, time)
+    shipper.step()
+    assert shipper.state.state == "parked"
+    assert because in shipper.state.reason
+    assert account(outbox, "b").waiting == 1
 
 
 def test_one_that_every_answer_leaves_out_is_set_aside(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.delivery.events import Source, event_type_of
+from argus_tasks.delivery.events import EPOCH, LIFECYCLE, LOG, Source, event_type_of
 from argus_tasks.delivery.eviction import evict
 from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.outbox_counts import account as account_of
@@ -77,6 +77,18 @@ def test_the_least_important_yield_first(tmp_path: Path) -> None:
     left = [event_type_of(line) for _segment, line in outbox.waiting_events()]
     assert left.count("log_line") < left.count("resource_snapshot")
     assert left.count("resource_snapshot") == left.count("job_epoch") == left.count("job_start")
+
+
+@pytest.mark.parametrize(
+    ("share", "highest"), [(0.5, LOG), (EVICT_FROM, EPOCH), (15 / 16, LIFECYCLE), (1, -1)]
+)
+def test_near_its_bound_an_outbox_admits_only_what_matters_most(
+    tmp_path: Path, share: float, highest: int
+) -> None:
+    outbox = Outbox(tmp_path / "o", limit_bytes=2**20).create()
+    with Path(outbox.segment_path("chain.000001")).open("wb") as segment:
+        segment.truncate(int(share * 2**20))
+    assert outbox.admits() == highest
 
 
 def test_below_the_mark_nothing_is_touched(tmp_path: Path) -> None:

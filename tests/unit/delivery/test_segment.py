@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -45,6 +46,25 @@ def start(outbox: Outbox, job: str) -> subprocess.Popen[str]:
 def finish(worker: subprocess.Popen[str], said: str = "done\n") -> None:
     worker.communicate(said, timeout=60)
     assert worker.returncode == 0
+
+
+def test_a_write_that_is_cut_short_is_taken_back_and_counted(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o", shared=False).create()
+    emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", SOURCE)
+    first = emitter.emit("job_start", "j", {})
+    assert first is not None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (first.offset + 50, limits[1]))
+    try:
+        emitter.emit("job_epoch", "j", {"epoch": 0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert Path(outbox.segment_path(first.segment)).stat().st_size == first.offset
+    emitter.emit("job_done", "j", {})
+    server, time = FakeServer(), Time()
+    settle(shipper_of(outbox, server, time), time)
+    assert [row["event_type"] for row in server.rows] == ["job_start", "job_done"]
+    assert account(outbox, "b").dropped == {"disk_full": 1}
 
 
 def test_processes_that_follow_each_other_write_to_one_file(tmp_path: Path) -> None:

@@ -228,6 +228,22 @@ def test_a_segment_of_the_dead_ends_where_its_last_whole_line_does(tmp_path: Pat
     assert [row["event_type"] for row in server.rows] == ["job_epoch", "job_done"]
 
 
+def test_a_segment_in_a_request_is_not_removed_though_it_has_been_read(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "o").create()
+    server, time = FakeServer(), Time()
+    emitter = Emitter(SegmentWriter(str(outbox.folder), outbox), "b", SOURCE)
+    emitter.emit("job_epoch", "j", {"epoch": 0})
+    emitter.writer.close()
+    server.answers = [Answer(503)]
+    shipper = shipper_of(outbox, server, time)
+    shipper.step()
+    shipper.clean()
+    assert len(outbox.segments()) == 1
+    settle(shipper, time)
+    assert [row["data"]["epoch"] for row in server.rows] == [0]
+    assert outbox.segments() == []
+
+
 def test_retry_after_is_kept_whatever_we_would_like(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "o").create()
     server, time = FakeServer(), Time()

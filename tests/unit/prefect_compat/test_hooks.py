@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from argus_tasks.prefect_compat import all_hooks as all_hooks_module
 from argus_tasks.prefect_compat.all_hooks import all_hooks
 from argus_tasks.prefect_compat.hook import Hook
 
@@ -16,7 +18,7 @@ HOOKS = {hook.name: hook for hook in all_hooks()}
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_it_is_active_on_the_installed_versions(name: str) -> None:
-    assert HOOKS[name].stands_back() is None
+    assert HOOKS[name].examine() is None
 
 
 def gone(module: str, name: str) -> Callable[[pytest.MonkeyPatch], None]:
@@ -73,6 +75,14 @@ CHANGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
         "related resources",
         gone("prefect.events.related", "related_resources_from_run_context"),
     ),
+    "a log service that is not drained": (
+        "last log lines",
+        gone("prefect._internal.concurrency.services", "_QueueServiceBase._drain"),
+    ),
+    "no client to reach it by": (
+        "no proxy on this machine",
+        gone("prefect.client.base", "PrefectHttpxSyncClient"),
+    ),
     "no recorder": (
         "server: recording",
         gone("prefect.server.services.task_run_recorder", "consumer"),
@@ -98,7 +108,7 @@ def test_it_stands_back_where_prefect_has_changed(
 ) -> None:
     name, make = CHANGES[change]
     make(monkeypatch)
-    assert HOOKS[name].stands_back()
+    assert HOOKS[name].examine()
 
 
 def test_a_probe_that_breaks_is_a_reason() -> None:
@@ -106,7 +116,20 @@ def test_a_probe_that_breaks_is_a_reason() -> None:
         raise AttributeError("no such thing")
 
     hook = Hook("h", "does", "without", "gain", "proven", probe)
-    assert hook.stands_back() == "AttributeError: no such thing"
+    assert hook.examine() == hook.stands_back() == "AttributeError: no such thing"
+
+
+def test_a_hook_is_decided_once_a_process_and_examined_anew() -> None:
+    reasons: list[str | None] = [None, "it has changed since"]
+    hook = Hook("another", "does", "without", "gain", "proven", lambda: reasons.pop(0))
+    assert hook.stands_back() is hook.stands_back() is None
+    assert hook.examine() == "it has changed since"
+
+
+def test_every_hook_of_the_room_is_listed() -> None:
+    names = {path.stem for path in Path(all_hooks_module.__file__).parent.glob("*.py")}
+    modules = [import_module(f"argus_tasks.prefect_compat.{name}") for name in names]
+    assert {vars(each)["HOOK"].name for each in modules if "HOOK" in vars(each)} == set(HOOKS)
 
 
 def test_every_one_says_what_it_is_for() -> None:

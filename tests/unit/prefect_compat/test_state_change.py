@@ -17,6 +17,8 @@ from prefect.utilities.engine import emit_task_run_state_change_event
 
 from argus_tasks.prefect_compat import state_change as ours
 
+NAME = "emit_task_run_state_change_event"
+
 
 def task_run() -> TaskRun:
     pending = Pending()
@@ -69,9 +71,16 @@ def test_it_follows_nothing_from_long_ago() -> None:
 
 
 def test_the_engine_calls_what_we_stand_in_for() -> None:
-    assert ours.HOOK.stands_back() is None
     ours.stand_in(print)
-    assert "has replaced it" in str(ours.HOOK.stands_back())
-    ours.stand_back()
-    assert ours.HOOK.stands_back() is None
-    assert "emit_task_run_state_change_event" in vars(task_engine)
+    assert vars(task_engine)[NAME] is print
+    ours.stand_back(print)
+    assert vars(task_engine)[NAME] is emit_task_run_state_change_event
+
+
+def test_what_another_library_has_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ours.HOOK.examine() is None
+    monkeypatch.setattr(task_engine, NAME, repr)
+    assert "has replaced it" in str(ours.HOOK.examine())
+    ours.stand_in(print)
+    ours.stand_back(print)
+    assert vars(task_engine)[NAME] is repr
