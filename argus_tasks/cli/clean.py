@@ -46,6 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def clean(args: argparse.Namespace) -> int:
     """List the matching run folders; with `--apply`, delete them."""
+    from argus_tasks.results.compare.baselines import baseline_names, read_baseline
     from argus_tasks.runs.ledger.cleaning import (
         RunFilter,
         removable,
@@ -70,7 +71,9 @@ def clean(args: argparse.Namespace) -> int:
             remove(root, run)
     done = "deleted" if args.apply else "would be deleted (--apply does)"
     say(f"{len(runs)} runs, {megabytes:.1f} MB: {done}")
-    loose = unreferenced_code(root, [] if args.apply else runs)
+    baselines = (read_baseline(root, name).side for name in baseline_names(root))
+    kept = [row.manifest for side in baselines for row in side.rows if row.manifest]
+    loose = unreferenced_code(root, [] if args.apply else runs, kept)
     if loose:
         if args.apply:
             for path in loose:

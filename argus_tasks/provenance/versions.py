@@ -13,14 +13,15 @@ _READ = ("config", "read")
 
 
 class CodeVersions:
-    """The versions of the code of a results root, numbered in the order in which they are asked
+    """The versions of the code of results roots, numbered in the order in which they are asked
     for. Files of which one run executed more than another are no difference; nor are changes that
     are cosmetic or accepted."""
 
-    def __init__(self, results_root: Path) -> None:
-        self._store = ObjectStore(results_root / OBJECTS)
-        self._accepted_file = results_root / ".sweep" / FILE_NAME
-        self._accepted: Acceptances | None = None
+    def __init__(self, results_roots: Iterable[Path]) -> None:
+        roots = list(results_roots)
+        self._stores = [ObjectStore(root / OBJECTS) for root in roots]
+        self._accepted_files = [root / ".sweep" / FILE_NAME for root in roots]
+        self._accepted: list[Acceptances] | None = None
         self._files: dict[str, dict[str, frozenset[str]]] = {}
         self._versions: list[dict[str, frozenset[str]]] = []
         self._numbers: dict[str, int] = {}
@@ -66,7 +67,7 @@ class CodeVersions:
 
     def _files_of(self, manifest: str) -> dict[str, frozenset[str]]:
         if manifest not in self._files:
-            found = self._store.manifest(manifest)
+            found = next(filter(None, (each.manifest(manifest) for each in self._stores)), None)
             files: dict[str, frozenset[str]] = {}
             for file in found.files if found is not None else ():
                 if not file.ignored and not file.earlier and file.kind not in _READ:
@@ -92,9 +93,13 @@ class CodeVersions:
 
     def _was_accepted(self, name: str, one: str, two: str) -> bool:
         if self._accepted is None:
-            self._accepted = Acceptances(self._accepted_file)
-        return self._accepted.has(name, one, two) or self._accepted.has(name, two, one)
+            self._accepted = [Acceptances(file) for file in self._accepted_files]
+        return any(each.has(name, one, two) or each.has(name, two, one) for each in self._accepted)
 
     def _looks_alike(self, name: str, one: str, two: str) -> bool:
-        before, after = self._store.source(one), self._store.source(two)
+        before, after = self._source(one), self._source(two)
         return before is not None and after is not None and is_cosmetic(name, before, after)
+
+    def _source(self, digest: str) -> bytes | None:
+        found = (each.source(digest) for each in self._stores)
+        return next((content for content in found if content is not None), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import MISSING, flatten
+from argus_tasks.provenance.versions import CodeVersions
 from argus_tasks.results.compare.side_text import plural, side_text
 from argus_tasks.results.compare.sides import Side
 from argus_tasks.results.compare.verdict import Cell, Comparison, Verdict
@@ -52,6 +53,7 @@ def comparison_lines(found: Comparison) -> list[str]:
         *plain_lines(columns_of(found)),
         "",
         sentence(found),
+        *_code_lines(found),
     ]
     reasons: dict[str, int] = {}
     for cell in found.those(Verdict.NOT_COMPARABLE):
@@ -62,6 +64,29 @@ def comparison_lines(found: Comparison) -> list[str]:
         if failed:
             lines.append(f"{where}: {failed} of {plural(len(side.rows), 'run')} failed")
     return lines
+
+
+def changed_files(found: Comparison) -> tuple[str, ...] | None:
+    """The files that the two sides executed with another content; None where that is not known."""
+    names = [[row.manifest for row in side.rows if row.manifest] for side in _sides(found)]
+    if not all(names):
+        return None
+    roots = dict.fromkeys(row.path.parent for side in _sides(found) for row in side.rows)
+    return CodeVersions(roots).differing(*names)
+
+
+def _sides(found: Comparison) -> tuple[Side, Side]:
+    return found.before, found.after
+
+
+def _code_lines(found: Comparison) -> list[str]:
+    files = changed_files(found)
+    if files is None:
+        return []
+    if not files:
+        return ["code: what both sides executed is the same"]
+    more = f" and {len(files) - _MOST_NAMES} more" if len(files) > _MOST_NAMES else ""
+    return [f"code: {plural(len(files), 'file')} changed: {', '.join(files[:_MOST_NAMES])}{more}"]
 
 
 def cell_names(found: Comparison) -> dict[str, str]:
@@ -110,6 +135,7 @@ def json_value(found: Comparison) -> dict[str, Any]:
             "direction": found.direction,
             "min_effect": str(found.min_effect),
             "change_is": "share" if found.relative else "difference",
+            "changed_files": changed_files(found),
             "before": _side(found.before),
             "after": _side(found.after),
             "cells": [

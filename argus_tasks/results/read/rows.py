@@ -100,7 +100,7 @@ def load_rows(root: str | os.PathLike[str]) -> Rows:
         row = _read_run(path, name, odd)
         if row is not None:
             rows.append(row)
-    return Rows(tuple(_with_code_labels(rows, CodeVersions(Path(folder)))), tuple(odd))
+    return Rows(tuple(_with_code_labels(rows, CodeVersions([Path(folder)]))), tuple(odd))
 
 
 def _with_code_labels(rows: Sequence[Row], versions: CodeVersions) -> list[Row]:

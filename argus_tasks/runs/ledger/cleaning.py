@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -105,12 +105,20 @@ def remove(results_root: Path, run: KnownRun) -> None:
         away.rmdir()
 
 
-def unreferenced_code(results_root: Path, without: Collection[KnownRun]) -> dict[Path, int]:
+def unreferenced_code(
+    results_root: Path, without: Collection[KnownRun], manifests: Iterable[str] = ()
+) -> dict[Path, int]:
     """The files of stored code that no run refers to, and those of copies that dead sweeps ran
-    from, with their sizes in bytes; runs in `without` count as deleted. None while a sweep is
-    running, whose runs may just be storing theirs."""
+    from, with their sizes in bytes. None while a sweep is running, whose runs may just be storing
+    theirs.
+
+    Args:
+        results_root: the results root.
+        without: runs that count as deleted.
+        manifests: names of lists that something else refers to, such as a baseline.
+    """
     gone = {run.run_id for run in without}
-    kept: set[str] = set()
+    kept: set[str] = set(manifests)
     for folder in batches(results_root):
         if not all(folder.is_over(session) for session in folder.sessions()):
             return {}
