@@ -96,12 +96,23 @@ def read_json(path: Path | str) -> Any:
     return json.loads(read_whole(path))
 
 
+def open_to_append(path: Path | str) -> int:
+    """A descriptor that writes at the end of a file, which is created where it is missing."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
+
+
+def ends_torn(descriptor: int) -> bool:
+    """Whether the file's last line is incomplete, as after a crash."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    return end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+
+
 def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
     """Append a line with one write call, so that lines of several processes do not mix.
 
     After a crash only the last line of the file may be incomplete.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
+    descriptor = open_to_append(path)
     try:
         os.write(descriptor, (text + "\n").encode("utf-8"))
         if sync:
@@ -125,6 +136,54 @@ def read_json_lines(path: Path | str) -> Iterator[Any]:
                 yield json.loads(line)
             except ValueError:
                 continue
+
+
+def read_end(path: Path | str, most_bytes: int) -> str:
+    """The last bytes of a file that may be large, as text. Errors: OSError."""
+    with open(path, "rb") as handle:  # noqa: PTH123
+        handle.seek(max(0, handle.seek(0, os.SEEK_END) - most_bytes))
+        return handle.read().decode("utf-8", "replace")
+
+
+class FileTail:
+    """Reads a file line by line as it grows; `read` is the offset after the last whole line."""
+
+    def __init__(self, path: str, read: int = 0) -> None:
+        self.path = path
+        self._read = read
+
+    def lines(self) -> list[bytes]:
+        """The new lines; none where there is no such file. Errors: OSError.
+
+        The file is opened each time, for a network disk shows new content only then.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            new = max(0, os.fstat(descriptor).st_size - self._read)
+            data = os.pread(descriptor, new, self._read)
+        finally:
+            os.close(descriptor)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.splitlines()
+
+
+def reserve_space(path: Path | str, size: int, mode: int = SHARED) -> None:
+    """Create a file of `size` bytes, to be removed when a full disk must still take a few lines.
+
+    Errors: OSError.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.write(descriptor, b"\0" * size)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path | str) -> None:

@@ -24,8 +24,11 @@ from argus_tasks.base.files import (
     SHARED,
     append_line,
     dumps,
+    ends_torn,
+    open_to_append,
     read_json,
     read_json_lines,
+    reserve_space,
     write_text_whole,
 )
 from argus_tasks.base.ids import new_batch_id
@@ -133,11 +136,9 @@ class SweepFolder:
                 }
             )
             self._write_state(state)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o666)
+        self._ledger = open_to_append(self.path / LEDGER_JSONL)
         self._reserve_space()
-        end = os.lseek(self._ledger, 0, os.SEEK_END)
-        if end and os.pread(self._ledger, 1, end - 1) != b"\n":
+        if ends_torn(self._ledger):
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
             self._unwritten = f"\n{checked_line(torn)}\n".encode()
         return session
@@ -274,14 +275,7 @@ class SweepFolder:
     def _reserve_space(self) -> None:
         """Reserve disk space and files, so that the last lines can be written on a full disk."""
         with suppress(OSError):
-            descriptor = os.open(self._reserve[0], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
-            try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-                else:
-                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+            reserve_space(self._reserve[0], _RESERVE_BYTES)
             for path in self._reserve[1:]:
                 path.touch(SHARED)
 
