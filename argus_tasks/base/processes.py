@@ -8,14 +8,13 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.boot import boot_id
 
 # The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
 _STARTED_FIELD = 19
-_ENDED_STATES = ("Z", "X")
+ENDED_STATES = (b"Z", b"X")
 
 
 def this_process() -> dict[str, Any]:
@@ -70,16 +69,28 @@ def user_at_host() -> str:
 def started_at(pid: int) -> str | None:
     """The start time of a process, in the system's format; None where there is no such process."""
     if boot_id() is not None:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            # A zombie counts as dead.
-            return None if fields[0] in _ENDED_STATES else fields[_STARTED_FIELD]
-        except (OSError, IndexError):
+        fields = stat_of(pid)
+        if fields is None or fields[0] in ENDED_STATES:  # a zombie counts as dead
             return None
+        return fields[_STARTED_FIELD].decode("ascii")
     answer = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return answer.stdout.strip() or None
+
+
+def stat_of(pid: int) -> list[bytes] | None:
+    """The fields of `/proc/PID/stat` from the state on; None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as handle:  # noqa: PTH123
+            return handle.read().rpartition(b")")[2].split() or None
+    except OSError:
+        return None
+
+
+def all_pids() -> list[int]:
+    """The pids of all processes that are visible in this pid namespace. Linux only."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
 @lru_cache(maxsize=1)

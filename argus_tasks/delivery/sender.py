@@ -76,10 +76,6 @@ class Sender:
             return self._shipper.state
         return read_state(self._outbox.folder) or SenderState()
 
-    def acknowledged(self, ref: Ref | None) -> bool:
-        """Whether every event before this place has been accepted or set aside."""
-        return ref is None or self._outbox.acknowledged(ref)
-
     def drain(self, ref: Ref | None, deadline_s: float) -> bool:
         """Wait until the events before a place, and their uploads, are accepted or set aside.
 
@@ -91,7 +87,7 @@ class Sender:
             False after the deadline, or earlier where waiting cannot help: the token is refused,
             the server asked for a longer pause, or it has not answered for twice the deadline.
         """
-        return self._drain(lambda: self.acknowledged(ref), deadline_s)
+        return self._drain(lambda: ref is None or self._outbox.acknowledged(ref), deadline_s)
 
     def drain_all(self, deadline_s: float) -> bool:
         """`drain` for all waiting events, whichever process wrote them."""

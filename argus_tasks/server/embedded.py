@@ -20,10 +20,10 @@ import uuid
 from collections.abc import Callable
 from types import TracebackType
 
+from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.server_login import API_URL, AUTH_STRING, EMBEDDED_URL
 from argus_tasks.server import configuration
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder, Record
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S
@@ -95,7 +95,7 @@ class HeldServer:
 
     def is_alive(self) -> bool:
         """Whether the server's process is alive (it may still be starting)."""
-        return locks.is_locked(self._folder.alive(self._record.instance))
+        return locks.has_flock(self._folder.alive(self._record.instance))
 
     def wait_healthy(
         self, timeout_s: float = 60.0, *, stopping: Callable[[], bool] = lambda: False
@@ -238,7 +238,7 @@ def _start(folder: Folder, notice: Notice, idle_s: float, limit_s: float) -> Rec
     )
     notice(f"starting Prefect's server{first}, {_ui(record)}")
     _remove_dead(folder)
-    alive = locks.lock_file(folder.alive(record.instance))
+    alive = locks.take_flock(folder.alive(record.instance))
     try:
         folder.write(
             record
@@ -291,7 +291,7 @@ def _listening_socket(port: int) -> socket.socket:
 
 
 def _usable(folder: Folder, record: Record) -> bool:
-    if not locks.is_locked(folder.alive(record.instance)):
+    if not locks.has_flock(folder.alive(record.instance)):
         return False
     try:
         socket.create_connection(("127.0.0.1", record.port), timeout=5).close()
@@ -317,7 +317,7 @@ def _ui(record: Record) -> str:
 
 def _remove_dead(folder: Folder) -> None:
     for path in folder.root.glob("alive-*.lock"):
-        if not locks.is_locked(path):
+        if not locks.has_flock(path):
             path.unlink(missing_ok=True)
 
 

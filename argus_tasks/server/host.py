@@ -18,12 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.processes import pid_namespace
 from argus_tasks.prefect_compat.server_automations import watch_only_if_wanted
 from argus_tasks.prefect_compat.server_recording import record_sooner
 from argus_tasks.prefect_compat.server_rows import write_by_rows
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
@@ -128,7 +128,7 @@ def _wait_for_predecessor(folder: Folder) -> None:
     deadline = time.monotonic() + PREDECESSOR_LIMIT_S
     while True:
         try:
-            locks.lock_file(folder.database_lock)  # never closed: held until this process ends
+            locks.take_flock(folder.database_lock)  # never closed: held until this process ends
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ArgusTasksError(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 from argus_tasks.server.folder import Folder
 
 IDLE_S = 10.0

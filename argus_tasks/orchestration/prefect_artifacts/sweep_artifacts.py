@@ -17,12 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 
-from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
+from argus_tasks.orchestration.prefect_api.prefect_server import PrefectClient, without_retries
 from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
-from argus_tasks.prefect_compat.settings_override import client_settings
 from argus_tasks.session.sweep_session import SweepSession
 
 FIRST_S = 5.0
@@ -30,7 +28,6 @@ FIRST_S = 5.0
 EVERY_S = 5.0
 _PATIENCE = 50
 """How many times longer than it took a look is from the next: at most two percent of anything."""
-_CALL_LIMIT_S = 3.0
 _MOST_FAILURES = 3
 _MOST_ROWS = 20
 _TOP = 5
@@ -174,14 +171,16 @@ def _safe(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|!~$])", r"\\\1", " ".join(text.split()))
 
 
-class _FlowRunArtifacts:
+class _FlowRunArtifacts(PrefectClient):
     """The artifacts of a flow run: each made once, then changed."""
 
+    call_limit_s = 3.0
+
     def __init__(self, flow_run_id: str, name: str) -> None:
+        super().__init__()
         self._flow_run_id = flow_run_id
         self._name = re.sub(r"[^a-z0-9]+", "-", name.lower())[:60].strip("-") or "sweep"
         self._ids: dict[str, str] = {}
-        self._client: SyncPrefectClient | None = None
 
     @property
     def begun(self) -> bool:
@@ -190,19 +189,12 @@ class _FlowRunArtifacts:
 
     def put(self, key: str, kind: str, data: Any, description: str) -> None:
         """Make or change the artifact. Errors: whatever Prefect's client raises."""
-        if self._client is None:
-            self._client = get_client(client_settings(_CALL_LIMIT_S), sync_client=True).__enter__()
+        client = self.client()
         body = {"data": data, "description": description}
         known = self._ids.get(key)
         if known is not None:
-            self._client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=body)
+            client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=body)
             return
         body |= {"key": f"{self._name}-{key}", "type": kind, "flow_run_id": self._flow_run_id}
-        answer = self._client.request("POST", "/artifacts/", json=body)
+        answer = client.request("POST", "/artifacts/", json=body)
         self._ids[key] = answer.json()["id"]
-
-    def close(self) -> None:
-        """Let the connection go."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.__exit__(None, None, None)
