@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 
 _FOLLOW_EVERY_S = 0.2
 
@@ -23,12 +24,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "run", metavar="RUN", help="a run folder, or the beginning of a run id or job id"
     )
-    parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="the results root to search (default: results/ here or in git's top folder)",
-    )
+    add_results_root(parser)
     parser.add_argument(
         "-f", "--follow", action="store_true", help="follow the log until the run ends"
     )
@@ -43,7 +39,7 @@ def logs(args: argparse.Namespace) -> int:
     from argus_tasks.base.processes import is_dead
     from argus_tasks.runs.record.layout import RUN_JSON, RUN_LOG, RUNNING
 
-    folder = find_run(args.run, args.results_root)
+    folder = find_run(args.run, results_root(args))
 
     def running() -> bool:
         try:
@@ -63,15 +59,13 @@ def logs(args: argparse.Namespace) -> int:
             time.sleep(_FOLLOW_EVERY_S)
 
 
-def find_run(wanted: str, results_root: Path | None) -> Path:
+def find_run(wanted: str, root: Path) -> Path:
     """The newest run folder that matches. Errors: BadInput where there is none."""
-    from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.runs.ledger.catalogue import known_runs
     from argus_tasks.runs.record.layout import RUN_LOG
 
     if (Path(wanted) / RUN_LOG).is_file():
         return Path(wanted)
-    root = results_root or results_root_here()
     found = [
         run
         for run in known_runs(root)

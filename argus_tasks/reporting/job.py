@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from argus_tasks.base.context_stack import ContextStack
@@ -228,12 +227,7 @@ class JobContext:
             self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         open_jobs.leave(self)
         if self._keep_metrics is None and self._pid == os.getpid():
             self._end(error)

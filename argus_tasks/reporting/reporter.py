@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from argus_tasks.base.guard import guarded
@@ -221,12 +220,7 @@ class Reporter:
             self._sink = self._batch.sink
             self._batch.open(self._url, self._token, resumed=self._resumed)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         active.pop(self)
         # A forked child that leaves its parent's reporter ends nothing.
         if self._worker is None and self._pid == os.getpid():

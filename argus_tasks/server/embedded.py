@@ -18,7 +18,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from types import TracebackType
 
 from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
@@ -137,12 +136,7 @@ class HeldServer:
     def __enter__(self) -> HeldServer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _failure(self, what: str) -> str:

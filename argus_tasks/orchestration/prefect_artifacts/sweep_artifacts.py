@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from prefect.context import FlowRunContext
@@ -58,12 +57,7 @@ class SweepArtifacts:
         """All has ended: the outcome is shown meanwhile."""
         self._ended.set()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         most_s = _END_STOPPED_S if self._session.stopping else _END_LIMIT_S
         self._thread.join(self._session.stops.deadline.share(most_s))
