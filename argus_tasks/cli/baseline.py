@@ -42,7 +42,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def set_(args: argparse.Namespace) -> int:
     """Store a batch under a name."""
     from argus_tasks.results.compare.baselines import set_baseline, side_of
-    from argus_tasks.results.compare.side_text import side_text
+    from argus_tasks.results.compare.sides import side_text
 
     root = results_root(args)
     side = side_of(args.batch, root)
@@ -55,7 +55,7 @@ def set_(args: argparse.Namespace) -> int:
 def list_(args: argparse.Namespace) -> int:
     """Print every baseline."""
     from argus_tasks.results.compare.baselines import baselines
-    from argus_tasks.results.compare.side_text import side_text
+    from argus_tasks.results.compare.sides import side_text
 
     root = results_root(args)
     found = list(baselines(root))
