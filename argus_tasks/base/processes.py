@@ -6,12 +6,15 @@ import getpass
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.boot import boot_id
 
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 # The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
 _STARTED_FIELD = 19
 ENDED_STATES = (b"Z", b"X")
@@ -55,6 +58,16 @@ def is_dead(process: Mapping[str, Any]) -> bool:
         return True
     started = started_at(pid)
     return started is None or started != process.get("pid_started")
+
+
+def python_calling(module: str, *values: int | str) -> list[str]:
+    """The command of a process of this Python that calls a module's `main` with the values.
+
+    `-P` keeps the working folder off `sys.path`; the package need not be installed.
+    """
+    values_text = ", ".join(map(repr, values))
+    code = f"import sys; sys.path.append({_PACKAGE_ROOT!r}); from {module} import main;"
+    return [sys.executable, "-P", "-c", f"{code} main({values_text})"]
 
 
 def user_at_host() -> str:

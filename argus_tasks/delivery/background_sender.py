@@ -15,14 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from argus_tasks.base.locks import ProcessLock, holder_lives
+from argus_tasks.base.processes import python_calling
 
 DEFAULT_LINGER_S = 180.0
 _LOCK = "afterwards.lock"
-_ROOT = Path(__file__).parents[2]
-_CODE = (
-    f"import sys; sys.path.append({os.fspath(_ROOT)!r});"
-    " from argus_tasks.delivery.background_sender import main; main()"
-)
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -59,7 +55,7 @@ def start_background_sender(
     order |= {"url": url, "token": token}
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, "argus-tasks: sends what waits in", os.fspath(folder)],
+            [*python_calling(__name__), "argus-tasks: sends what waits in", os.fspath(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
