@@ -67,7 +67,7 @@ def write_bytes_whole(
     os.close(descriptor)
     os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
     if sync:
-        sync_folder(os.path.dirname(target) or ".")  # noqa: PTH120
+        sync_path(os.path.dirname(target) or ".")  # noqa: PTH120
 
 
 def write_json(path: Path | str, value: Any, *, sync: bool = False, indent: int | None = 2) -> None:
@@ -186,9 +186,9 @@ def reserve_space(path: Path | str, size: int, mode: int = SHARED) -> None:
         os.close(descriptor)
 
 
-def sync_folder(path: Path | str) -> None:
-    """Flush a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_path(path: Path | str) -> None:
+    """Flush a file, or the entries of a folder, to the disk. Errors: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

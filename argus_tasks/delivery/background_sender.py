@@ -16,6 +16,7 @@ from pathlib import Path
 
 from argus_tasks.base.locks import ProcessLock, holder_lives
 from argus_tasks.base.processes import python_calling
+from argus_tasks.base.settings import seconds
 
 DEFAULT_LINGER_S = 180.0
 _LOCK = "afterwards.lock"
@@ -24,11 +25,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 def linger_s() -> float:
     """How long the process may run, in seconds: `ARGUS_LINGER_S`, else 180; 0 turns it off."""
-    try:
-        value = float(os.environ.get("ARGUS_LINGER_S", "") or DEFAULT_LINGER_S)
-    except ValueError:
-        return DEFAULT_LINGER_S
-    return value if 0 <= value < 1e6 else DEFAULT_LINGER_S
+    return seconds("ARGUS_LINGER_S", DEFAULT_LINGER_S)
 
 
 def start_background_sender(

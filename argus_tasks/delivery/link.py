@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.settings import seconds
 from argus_tasks.delivery.background_sender import start_background_sender
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
 from argus_tasks.delivery.outbox_folder import Outbox, folder_for
@@ -26,11 +27,7 @@ DEFAULT_DEADLINE_S = 5.0
 def drain_deadline_s() -> float:
     """How long a reporter may wait for the server at its end, in seconds:
     `ARGUS_DRAIN_DEADLINE_S`, else 5."""
-    try:
-        value = float(os.environ.get("ARGUS_DRAIN_DEADLINE_S", "") or DEFAULT_DEADLINE_S)
-    except ValueError:
-        return DEFAULT_DEADLINE_S
-    return value if 0 <= value < 1e6 else DEFAULT_DEADLINE_S
+    return seconds("ARGUS_DRAIN_DEADLINE_S", DEFAULT_DEADLINE_S)
 
 
 class Link:

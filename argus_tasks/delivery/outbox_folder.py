@@ -291,9 +291,7 @@ class Outbox:
         """The entries of a segment that are not acknowledged; none where it was removed."""
         try:
             reader = SegmentReader(self.segment_path(segment), self.read_ack(segment)[0])
-            while entries := reader.read():
-                yield from entries
-                reader.take(entries[-1])
+            yield from reader.remaining()
         except OSError:
             return
 

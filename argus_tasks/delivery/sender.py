@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from argus_tasks.base.guard import swallow
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
@@ -165,9 +166,7 @@ class Sender:
         try:
             while not self._stopping:
                 if not self._elected():
-                    self._wake.wait(_ELECTION_S if not self._draining else self._tick_s / 4)
-                    self._wake.clear()
-                    self._sync()
+                    self._sleep(_ELECTION_S if not self._draining else self._tick_s / 4)
                     continue
                 if transport is None:
                     transport = self._make_transport()
@@ -175,10 +174,8 @@ class Sender:
                     for outbox in self.others:
                         self._shipper.also(outbox)
                 self._serve(self._shipper)  # type: ignore[arg-type]
-        except Exception:
-            if os.environ.get("ARGUS_TASKS_RAISE") == "1":
-                raise
-            log.warning("argus-tasks: the sender ended; events stay in the outbox", exc_info=True)
+        except Exception:  # noqa: BLE001 - its events stay in the outbox
+            swallow("the sender of the outbox")
         finally:
             if self._lock.held:
                 if self._shipper is not None:
@@ -201,9 +198,7 @@ class Sender:
         flushed_at = self._flush_time()
         drained = False
         while not self._stopping:
-            self._wake.wait(self._pause_s(shipper))
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._pause_s(shipper))
             if self._writer is not None and self._writer.near_limit:
                 shipper.make_room()
                 self._writer.check_limit()
@@ -239,13 +234,9 @@ class Sender:
         pause_s = min(shipper.wait_s(), 2 * _ELECTION_S + 0.1)
         end = time.monotonic() + pause_s
         while time.monotonic() < end and not self._stopping and not self._draining:
-            self._wake.wait(self._tick_s)
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._tick_s)
         while not self._stopping and not self._elected():
-            self._wake.wait(self._tick_s)
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._tick_s)
         if not self._stopping:
             shipper.forget()
 
@@ -255,7 +246,9 @@ class Sender:
         except OSError:
             return False
 
-    def _sync(self) -> None:
+    def _sleep(self, most_s: float) -> None:
+        self._wake.wait(most_s)
+        self._wake.clear()
         if self._writer is not None:
             self._writer.sync()
 
@@ -286,10 +279,8 @@ class Sender:
                 if not uploader.step():
                     self._uploads_wake.wait(self._tick_s)
                     self._uploads_wake.clear()
-        except Exception:
-            if os.environ.get("ARGUS_TASKS_RAISE") == "1":
-                raise
-            log.warning("argus-tasks: uploads stopped", exc_info=True)
+        except Exception:  # noqa: BLE001 - its files stay in the queue
+            swallow("the thread that uploads files")
         finally:
             self._uploading = False
             transport.close()
