@@ -72,11 +72,15 @@ def python_calling(module: str, *values: int | str) -> list[str]:
 
 def user_at_host() -> str:
     """The user and the host of this process: `ada@box`."""
+    return f"{user_name() or os.getuid()}@{socket.gethostname()}"
+
+
+def user_name() -> str | None:
+    """The name of the user of this process; None where the system has none for it."""
     try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None
 
 
 def started_at(pid: int) -> str | None:

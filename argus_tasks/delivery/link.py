@@ -125,6 +125,7 @@ class Emitter:
         self.writer = writer
         self.stream = EventStream(batch_id, source)
         self.batch_id = self.stream.batch_id
+        self.append = writer.append
 
     def emit(
         self,
@@ -161,8 +162,12 @@ class Emitter:
         self.writer.interrupted(self.stream)
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder for the epoch events of one job, which are passed to `writer.append`."""
+        """A builder for the epoch events of one job, which are passed to `append`."""
         return self.stream.epochs(job_id)
+
+    def upload(self, record: dict[str, Any]) -> bool:
+        """Queue an upload, to be sent after the events before it. False where it was refused."""
+        return self.writer.append_directive({"upload": record}, self.stream) is not None
 
 
 _links: dict[str, Link] = {}

@@ -99,7 +99,7 @@ def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -
     if not configured():
         return []
     return [
-        ClosedBatch(*closed)
+        closed
         for folder in batches(results_root)
         if _is_orphaned(folder, flow_run_id) and (closed := _close(folder)) is not None
     ]
@@ -117,7 +117,7 @@ def _is_orphaned(folder: SweepFolder, flow_run_id: str | None) -> bool:
     return folder.is_over(last)
 
 
-def _close(folder: SweepFolder) -> tuple[str, int] | None:
+def _close(folder: SweepFolder) -> ClosedBatch | None:
     from argus_tasks.reporting.batch_reporter import BatchReporter
 
     file = MonitorJournal(folder.path)
@@ -135,7 +135,7 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
         report_job_end(batch, file, job)
     batch.close("the process that ran it is gone")
     batch.leave()
-    return known.batch_id, len(jobs)
+    return ClosedBatch(known.batch_id, len(jobs))
 
 
 def not_in_outbox(batch: BatchReporter, file: MonitorJournal, jobs: list[OpenJob]) -> list[OpenJob]:

@@ -13,7 +13,7 @@ from argus_tasks.base.files import read_json, write_json
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.outbox_folder import Outbox
-from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.delivery.segment_places import Ref, chain_of
 
 _SENT = "sent"
 
@@ -23,14 +23,12 @@ class BatchTotals:
     """The totals over all reporters on a batch, for its last event.
 
     Attributes:
-        last: whether nobody reports on the batch any more.
         n_done: jobs that have ended well.
         n_failed: jobs that have failed.
         reasons: why the batch has failed; empty where it has not.
         after: the places in the outbox that are delivered before the last event.
     """
 
-    last: bool
     n_done: int
     n_failed: int
     reasons: list[str] = field(default_factory=list)
@@ -135,7 +133,7 @@ class Roster:
         reason: str | None,
         place: Ref | None,
         close_batch: Callable[[BatchTotals], None],
-    ) -> bool:
+    ) -> None:
         """Remove a reporter.
 
         Args:
@@ -147,9 +145,6 @@ class Roster:
             close_batch: sends the batch's last event. Called for the last reporter only, with the
                 totals of all; no other reporter joins meanwhile.
 
-        Returns:
-            Whether this reporter was the last.
-
         Raises:
             OSError, TimeoutError: as in `join`.
         """
@@ -159,20 +154,16 @@ class Roster:
             page["n_done"] = page.get("n_done", 0) + n_done
             page["n_failed"] = page.get("n_failed", 0) + n_failed
             page["reasons"] = [*page.get("reasons", []), *([reason] if reason else [])][:20]
-            last = not page["members"]
-            if last:
+            if not page["members"]:
                 after = [ref for text in page.get("last", []) if (ref := _ref(text))]
-                close_batch(
-                    BatchTotals(True, page["n_done"], page["n_failed"], page["reasons"], after)
-                )
+                close_batch(BatchTotals(page["n_done"], page["n_failed"], page["reasons"], after))
                 page["ended"] = "failed" if page["reasons"] else "done"
             else:
                 page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
             write_json(self._path, page)
-            return last
 
     def _note(self, page: dict[str, Any], chain: str) -> None:
-        there = {segment.rsplit(".", 1)[0] for segment in self._outbox.segments()}
+        there = {chain_of(segment) for segment in self._outbox.segments()}
         known = [one for one in page.get("chains", []) if one in there and one != chain]
         page["chains"] = [*known, chain]
 

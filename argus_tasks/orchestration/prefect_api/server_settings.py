@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
-from argus_tasks.base.loopback import is_in_the_clear, is_loopback
+from argus_tasks.base.urls import is_in_the_clear, is_loopback
 from argus_tasks.orchestration.prefect_api.prefect_server import (
     PrefectServer,
     ServerAway,
