@@ -80,11 +80,7 @@ def _server() -> Iterator[LimitServer]:
 
     use_running_prefect()
     from argus_tasks.orchestration.prefect_api.limit_server import LimitServer
-    from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
+    from argus_tasks.orchestration.prefect_api.prefect_server import asked_once
 
-    server = LimitServer()
-    try:
-        with without_retries():
-            yield server
-    finally:
-        server.close()
+    with asked_once(LimitServer()) as server:
+        yield server

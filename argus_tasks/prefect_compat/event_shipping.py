@@ -39,7 +39,6 @@ class EventShipper:
         self._clock = clock
         self.waiting: deque[Item] = deque()
         self.sent = 0
-        self.lost = 0
         self._client: EventsClient | None = None
         self._unsure: deque[Item] = deque(maxlen=CHECKPOINT_EVERY + 1)
         self._first_at = 0.0
@@ -52,14 +51,13 @@ class EventShipper:
         """When the server stopped answering (by time.monotonic()); None while it can be reached."""
 
     def add(self, item: Item) -> None:
-        """Queue an item. Beyond `MAX_WAITING` the oldest is dropped and counted, to bound memory;
+        """Queue an item. Beyond `MAX_WAITING` the oldest is dropped, to bound memory;
         the end of the sweep corrects what the server then lacks."""
         if not self.waiting:
             self._first_at, self._emptying = self._clock(), False
         self.waiting.append(item)
         if len(self.waiting) > MAX_WAITING:
             self.waiting.popleft()
-            self.lost += 1
 
     def due(self) -> bool:
         """Whether enough items wait, or have waited long enough; then True until all are sent."""
@@ -115,7 +113,6 @@ class EventShipper:
             event = _made(item)
             if event is None:
                 self.waiting.popleft()
-                self.lost += 1
                 continue
             if item.context is not None:
                 await self._related.attach(event, item.context)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, cast
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -65,9 +65,8 @@ def without_retries() -> AbstractContextManager[Any]:
 
 def require_server() -> None:
     """Return if the server of PREFECT_API_URL answers; errors: BadInput, which names it."""
-    server = PrefectServer()
     try:
-        with without_retries():
+        with asked_once(PrefectServer()) as server:
             server.require()
     except ServerAway as error:
         raise BadInput(
@@ -78,8 +77,6 @@ def require_server() -> None:
                 else "start that server, or unset the URL to have one started."
             )
         ) from error
-    finally:
-        server.close()
 
 
 class PrefectClient:
@@ -102,6 +99,19 @@ class PrefectClient:
         client, self._opened = self._opened, None
         if client is not None:
             client.__exit__(None, None, None)
+
+
+Client = TypeVar("Client", bound=PrefectClient)
+
+
+@contextmanager
+def asked_once(client: Client) -> Iterator[Client]:
+    """Within this block, the client asks `without_retries`; it is closed at the end."""
+    try:
+        with without_retries():
+            yield client
+    finally:
+        client.close()
 
 
 class PrefectServer(PrefectClient):

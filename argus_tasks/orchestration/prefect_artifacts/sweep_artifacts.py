@@ -18,8 +18,9 @@ from typing import Any
 
 from prefect.context import FlowRunContext
 
-from argus_tasks.orchestration.prefect_api.prefect_server import PrefectClient, without_retries
+from argus_tasks.orchestration.prefect_api.prefect_server import PrefectClient, asked_once
 from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.session.sweep_session import SweepSession
 
 FIRST_S = 5.0
@@ -64,12 +65,10 @@ class SweepArtifacts:
 
     def _run(self) -> None:
         try:
-            with without_retries():
+            with asked_once(self._artifacts):
                 self._show_until_ended()
         except Exception:
             log.debug("the sweep's artifacts on Prefect's server are not whole", exc_info=True)
-        finally:
-            self._artifacts.close()
 
     def _show_until_ended(self) -> None:
         pause_s = FIRST_S
@@ -102,8 +101,8 @@ class SweepArtifacts:
         self._artifacts.put("progress", "progress", round(share, 1), said)
         rows = self._leaderboard.rows(_MOST_ROWS)
         if rows:
-            better = "lower" if self._leaderboard.direction == "min" else "higher"
-            said = f"The best so far by {_safe(str(self._leaderboard.metric))}, {better} is better."
+            better = better_is(self._leaderboard.direction)
+            said = f"The best so far by {_safe(str(self._leaderboard.metric))}, {better}."
             self._artifacts.put("leaderboard", "table", json.dumps(rows), said)
 
     def _outcome(self) -> str:
@@ -131,14 +130,11 @@ def show_verdict(name: str, message: str, comparison: Sequence[str], report: str
     if context is None or context.flow_run is None:
         return
     lines = [f"# {_safe(message)}", "", *(f"    {line}" for line in comparison), "", report]
-    artifacts = _FlowRunArtifacts(str(context.flow_run.id), name)
     try:
-        with without_retries():
+        with asked_once(_FlowRunArtifacts(str(context.flow_run.id), name)) as artifacts:
             artifacts.put("verdict", "markdown", "\n".join(lines), "Beside the baseline.")
     except Exception:
         log.debug("the verdict is not on Prefect's server", exc_info=True)
-    finally:
-        artifacts.close()
 
 
 def report_words(root: Path, batch_id: str | None = None) -> str:
