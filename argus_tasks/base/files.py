@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -52,20 +53,22 @@ def write_bytes_whole(
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
-        if sync:
-            os.fsync(descriptor)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
     except BaseException as error:
-        os.close(descriptor)
-        _remove_quietly(beside)
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
         if isinstance(error, OSError):
-            error.filename = target
+            error.filename, error.filename2 = target, None
         raise
-    os.close(descriptor)
-    os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
     if sync:
         sync_path(os.path.dirname(target) or ".")  # noqa: PTH120
 
@@ -193,10 +196,3 @@ def sync_path(path: Path | str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_quietly(path: str) -> None:
-    try:
-        os.unlink(path)  # noqa: PTH108
-    except OSError:
-        pass

@@ -30,6 +30,14 @@ def results_root(args: argparse.Namespace) -> Path:
     return root.expanduser().absolute()
 
 
+def existing_root(folder: Path) -> Path:
+    """The results root, as an absolute path. Errors: BadInput where there is no such folder."""
+    root = folder.expanduser().absolute()
+    if not root.is_dir():
+        raise BadInput(f"there is no folder {root}; expected a results root.")
+    return root
+
+
 def find_batches(root: Path, wanted: str | None, kind: str = "batch or sweep") -> list[SweepFolder]:
     """The batches with this id or sweep name, oldest first; all batches where it is None.
 

@@ -42,9 +42,6 @@ def show(args: argparse.Namespace) -> int:
         from argus_tasks.base.files import write_text_whole
         from argus_tasks.results.report.history_page import history_html
 
-        try:
-            write_text_whole(args.html, history_html(found))
-        except OSError as error:
-            raise BadInput(f"{str(args.html)!r} cannot be written: {error.strerror}.") from None
+        write_text_whole(args.html, history_html(found))
     say("\n".join(history_lines(found)))
     return 0

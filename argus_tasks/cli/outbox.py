@@ -25,31 +25,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.set_defaults(handler=_list)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
     send = actions.add_parser("send", help="send the waiting events now")
-    send.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
     send.add_argument(
         "--all", action="store_true", help="send every outbox, each to its own server"
-    )
-    send.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="give up after this many seconds (default: 60)",
     )
     send.set_defaults(handler=_send)
     retry = actions.add_parser("retry", help="send again the events that were set aside")
     retry.add_argument(
         "event_ids", nargs="*", metavar="EVENT_ID", help="only these events (default: all)"
     )
-    retry.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
-    retry.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="give up after this many seconds (default: 60)",
-    )
     retry.set_defaults(handler=_retry)
+    for action in (send, retry):
+        action.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
+        action.add_argument(
+            "--timeout",
+            type=float,
+            default=60.0,
+            metavar="S",
+            help="give up after this many seconds (default: 60)",
+        )
     show = actions.add_parser("show", help="print one event, where it is and why")
     show.add_argument("event_id")
     show.set_defaults(handler=_show)

@@ -51,21 +51,6 @@ class HeldServer:
         return self._record.api_url
 
     @property
-    def ui_url(self) -> str:
-        """Prefect's UI, for a browser on this host."""
-        return self.api_url.removesuffix("/api")
-
-    @property
-    def log_path(self) -> str:
-        """The server's log."""
-        return str(self._folder.log)
-
-    @property
-    def database_path(self) -> str:
-        """The server's database file."""
-        return str(Database(self._folder, self._record.prefect_version).path)
-
-    @property
     def pid(self) -> int | None:
         """The pid of the server's process; None until the process has written it."""
         return self._folder.pid_of(self._record.instance)
@@ -141,7 +126,7 @@ class HeldServer:
 
     def _failure(self, what: str) -> str:
         return (
-            f"Prefect's server ({self.api_url}) {what}; its log is {self.log_path}, "
+            f"Prefect's server ({self.api_url}) {what}; its log is {self._folder.log}, "
             "which ends with\n" + self._folder.log_tail()
         )
 
@@ -187,7 +172,7 @@ def login(folder: Folder, record: Record) -> str:
 
 
 def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s: float) -> Record:
-    notice = notice or _silent
+    notice = notice or (lambda _: None)
     with locks.exclusive(folder.start_lock):
         record = running(folder)
         if record is not None and not record.has_login and _retire(folder, record):
@@ -313,7 +298,3 @@ def _remove_dead(folder: Folder) -> None:
     for path in folder.root.glob("alive-*.lock"):
         if not locks.has_flock(path):
             path.unlink(missing_ok=True)
-
-
-def _silent(_sentence: str) -> None:
-    pass

@@ -131,11 +131,6 @@ def _heeded(session: SweepSession) -> Iterator[None]:
         yield
 
 
-def in_flow_run() -> bool:
-    """True inside somebody's flow run."""
-    return FlowRunContext.get() is not None
-
-
 def _run_mirrored(given: SessionParameter, at_the_end: ExitStack) -> None:
     """The task runs, and what mirrors them; `at_the_end` is left when the session is closed."""
     session = given.session

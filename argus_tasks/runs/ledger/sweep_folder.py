@@ -316,17 +316,14 @@ def batches(results_root: Path) -> list[SweepFolder]:
 def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
     """The newest batch of this sweep under this results root, also if the code has changed."""
     found: tuple[str, str] | None = None
-    for path in sorted((results_root / SWEEP_FOLDER).glob(f"*/{SWEEP_JSON}")):
-        try:
-            state = read_json(path)
-        except (OSError, ValueError):
-            continue
+    for folder in batches(results_root):
+        state = folder.state() or {}
         if (state.get("project"), state.get("name"), state.get("experiment")) == (
             identity.project,
             identity.name,
             identity.experiment,
         ):
-            found = max(found or ("", ""), (str(state.get("created_at")), path.parent.name))
+            found = max(found or ("", ""), (str(state.get("created_at")), folder.batch_id))
     return found[1] if found else None
 
 

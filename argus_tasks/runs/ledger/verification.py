@@ -277,9 +277,7 @@ class _Check:
             if not claim.claimant:
                 self._files.find(path, "is not a readable claim")
             elif not line_holds(self._files.text(path) or ""):
-                self._files.find(
-                    Path(claim.path), "its checksum is wrong: it was changed, or damaged"
-                )
+                self._files.find(path, "its checksum is wrong: it was changed, or damaged")
 
     def _ledger_of(self, batch_id: str) -> Path:
         return self._root / SWEEP_FOLDER / batch_id / LEDGER_JSONL

@@ -51,6 +51,16 @@ def test_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for target in (tmp_path / "none" / "state.json", tmp_path / "folder"):
+        with pytest.raises(OSError, match=r"No such file|Is a directory") as raised:
+            write_json(target, {})
+        assert raised.value.filename == str(target)
+        assert raised.value.filename2 is None
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_torn_last_line_costs_that_line(tmp_path: Path) -> None:
     target = tmp_path / "lines.jsonl"
     append_line(target, '{"a":1}')
