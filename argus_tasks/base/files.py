@@ -99,6 +99,15 @@ def read_json(path: Path | str) -> Any:
     return json.loads(read_whole(path))
 
 
+def read_mapping(path: Path | str) -> dict[str, Any]:
+    """The mapping in a JSON file; empty where the file is missing or unreadable, or holds none."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def open_to_append(path: Path | str) -> int:
     """A descriptor that writes at the end of a file, which is created where it is missing."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)

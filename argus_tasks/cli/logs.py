@@ -35,18 +35,15 @@ def logs(args: argparse.Namespace) -> int:
     """Print the log."""
     from codecs import getincrementaldecoder
 
-    from argus_tasks.base.files import read_json
+    from argus_tasks.base.files import read_mapping
     from argus_tasks.base.processes import is_dead
     from argus_tasks.runs.record.layout import RUN_JSON, RUN_LOG, RUNNING
 
     folder = find_run(args.run, results_root(args))
 
     def running() -> bool:
-        try:
-            record = read_json(folder / RUN_JSON)
-            return record["status"] == RUNNING and not is_dead(record.get("owner") or {})
-        except (OSError, ValueError, KeyError):
-            return False
+        record = read_mapping(folder / RUN_JSON)
+        return record.get("status") == RUNNING and not is_dead(record.get("owner") or {})
 
     decoder = getincrementaldecoder("utf-8")("replace")
     with (folder / RUN_LOG).open("rb") as handle:

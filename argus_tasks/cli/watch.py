@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_mapping
 from argus_tasks.cli.say import say
 from argus_tasks.planning.sweep_plan import Action
 from argus_tasks.results.read.direction import guess_direction
@@ -127,11 +127,7 @@ class _Best:
 
     def consider_known(self, name: str, run_dir: Path) -> None:
         """Compare a run that succeeded in an earlier session."""
-        try:
-            metrics = numbers_of(read_json(run_dir / METRICS_JSON))
-        except (OSError, ValueError, AttributeError):
-            return
-        self._compare(name, metrics)
+        self._compare(name, numbers_of(read_mapping(run_dir / METRICS_JSON)))
 
     def _compare(self, name: str, metrics: dict[str, float]) -> None:
         if self._metric is None and metrics:

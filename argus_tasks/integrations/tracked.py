@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from argus_tasks.base.files import dumps, read_json
+from argus_tasks.base.files import dumps, read_mapping
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import known_secrets, redact_value
@@ -44,11 +44,7 @@ def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, floa
     """The numbers of the run's `metrics.json`; empty where the run has not succeeded."""
     if summary.get("status") != SUCCEEDED:
         return {}
-    try:
-        written = read_json(ctx.run_dir / METRICS_JSON)
-    except (OSError, ValueError):
-        return {}
-    return numbers_of(written) if isinstance(written, dict) else {}
+    return numbers_of(read_mapping(ctx.run_dir / METRICS_JSON))
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:

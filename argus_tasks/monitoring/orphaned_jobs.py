@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_mapping
 from argus_tasks.base.ids import job_suffix
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal, MonitorState
@@ -171,7 +171,7 @@ def _end_of(job: OpenJob) -> tuple[dict[str, Any], bool]:
         data["elapsed_s"] = record["duration_sec"]
     if status in (SUCCEEDED, SKIPPED):
         data["status"] = "DONE" if status == SUCCEEDED else "SKIPPED"
-        metrics = _metrics(job.run_dir)
+        metrics = numbers_of(read_mapping(f"{job.run_dir}/{METRICS_JSON}"))
         return data | ({"metrics": metrics} if metrics else {}), False
     cause = record.get("cause") or PARENT_LOST
     message = record.get("error_message") or "the process that ran it is gone"
@@ -181,13 +181,6 @@ def _end_of(job: OpenJob) -> tuple[dict[str, Any], bool]:
     if status == RUNNING or record.get("resumable"):
         data["resumable"] = True
     return data, True
-
-
-def _metrics(run_dir: str) -> dict[str, float]:
-    try:
-        return numbers_of(read_json(f"{run_dir}/{METRICS_JSON}"))
-    except (OSError, ValueError, AttributeError):
-        return {}
 
 
 def _text(path: str) -> str:

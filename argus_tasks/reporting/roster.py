@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.files import read_mapping, write_json
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.outbox_folder import Outbox
@@ -86,18 +86,18 @@ class Roster:
             OSError, TimeoutError: as in `join`.
         """
         with locked(self._lock):
-            page = self._read()
+            page = read_mapping(self._path)
             if chain not in page.get("chains", []):
                 self._note(page, chain)
                 write_json(self._path, page)
 
     def ends_of_dead_chains(self) -> list[Ref]:
         """Where the events of this batch end in the chains whose processes are dead."""
-        return self._ends_of_dead_chains(self._read())
+        return self._ends_of_dead_chains(read_mapping(self._path))
 
     def ended_before(self) -> str | None:
         """How this host last closed the batch: done or failed; None where it has not."""
-        return self._read().get("ended")
+        return read_mapping(self._path).get("ended")
 
     def claim_environment(self, member: str) -> bool:
         """Take over sending the batch's environment, which one reporter does.
@@ -122,7 +122,7 @@ class Roster:
     def environment_sent(self) -> None:
         """Record that the environment has been sent. Raises OSError, TimeoutError."""
         with locked(self._lock):
-            write_json(self._path, self._read() | {"environment": _SENT})
+            write_json(self._path, read_mapping(self._path) | {"environment": _SENT})
 
     def leave(
         self,
@@ -171,15 +171,8 @@ class Roster:
         chains = [chain for chain in page.get("chains", []) if not self._outbox.is_live(chain)]
         return self._outbox.ends_of(chains)
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            page = read_json(self._path)
-        except (OSError, ValueError):
-            page = {}
-        return page if isinstance(page, dict) else {}
-
     def _living(self) -> dict[str, Any]:
-        page = self._read()
+        page = read_mapping(self._path)
         members = [str(one) for one in page.get("members", [])]
         page["members"] = [one for one in members if self._outbox.is_live(_chain_of(one))]
         return page

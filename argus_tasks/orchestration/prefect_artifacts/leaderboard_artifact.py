@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_mapping
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
@@ -65,11 +64,8 @@ class RunningLeaderboard:
         now, self._reused = self._reused[:MOST_READ], self._reused[MOST_READ:]
         for run in now:
             if run.known is not None:
-                try:
-                    metrics = numbers_of(read_json(Path(run.known.run_dir) / METRICS_JSON))
-                except (OSError, ValueError, AttributeError):
-                    continue
-                self._take(run.config, metrics)
+                metrics = read_mapping(f"{run.known.run_dir}/{METRICS_JSON}")
+                self._take(run.config, numbers_of(metrics))
 
     def _take(self, config: dict[str, Any], metrics: dict[str, float]) -> None:
         if self.metric is None and metrics:

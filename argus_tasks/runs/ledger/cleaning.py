@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from argus_tasks.base.clock import utc_now
-from argus_tasks.base.files import append_line, read_json
+from argus_tasks.base.files import append_line, read_mapping
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
 from argus_tasks.runs.ledger.claims import read_claims, seems_dead
 from argus_tasks.runs.ledger.sweep_folder import REMOVED, checked_line, is_gone
@@ -119,8 +119,5 @@ def _ended_before(run: KnownRun, moment: datetime) -> bool:
 
 
 def _metric(run: KnownRun, name: str) -> float | None:
-    try:
-        value = read_json(f"{run.run_dir}/{METRICS_JSON}").get(name)
-    except (OSError, ValueError, AttributeError):
-        return None
+    value = read_mapping(f"{run.run_dir}/{METRICS_JSON}").get(name)
     return float(value) if isinstance(value, int | float) else None

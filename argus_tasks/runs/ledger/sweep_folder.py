@@ -26,8 +26,8 @@ from argus_tasks.base.files import (
     dumps,
     ends_torn,
     open_to_append,
-    read_json,
     read_json_lines,
+    read_mapping,
     reserve_space,
     write_text_whole,
 )
@@ -281,11 +281,8 @@ class SweepFolder:
 
     def state(self) -> dict[str, Any] | None:
         """The content of `sweep.json`; None where it is missing or unreadable."""
-        try:
-            state = read_json(self.path / SWEEP_JSON)
-        except (OSError, ValueError):
-            return None
-        return state if isinstance(state, dict) and "sessions" in state else None
+        state = read_mapping(self.path / SWEEP_JSON)
+        return state if "sessions" in state else None
 
 
 def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bool:
