@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from argus_tasks.base.files import read_whole
@@ -26,13 +27,11 @@ class Drops:
     def __init__(self, path: str) -> None:
         self._series = read_drops(path)
         self.descriptor = -1
-        try:
+        # Where there is no disk space even for this, the counts last as long as the process.
+        with suppress(OSError):
             self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if not self._series:
                 os.pwrite(self.descriptor, b" " * _BYTES, 0)
-        except OSError:
-            # No disk space even for this: the counts last as long as the process.
-            pass
 
     def add(self, batch_id: str, line: bytes, reason: str) -> None:
         """Count one event that is not stored."""
@@ -51,10 +50,8 @@ class Drops:
         self._write()
 
     def _write(self) -> None:
-        try:
+        with suppress(OSError):
             os.pwrite(self.descriptor, seal(self._series).ljust(_BYTES), 0)
-        except OSError:
-            pass
 
     def close(self) -> None:
         """Close the file. It is kept until all of its chain is delivered."""

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from argus_tasks.base.guard import swallow
 from argus_tasks.base.locks import ProcessLock
@@ -154,10 +155,8 @@ class Sender:
 
     def _hint(self) -> None:
         """Have the elected sender of another process send at once."""
-        try:
+        with suppress(OSError):
             (self._outbox.folder / "flush").touch()
-        except OSError:
-            pass
 
     # --- The thread ---
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from prefect.events import Event
 from prefect.events.clients import EventsClient, get_events_client
@@ -142,10 +143,9 @@ class EventShipper:
         self._next_try = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if client is not None:
-            try:
+            # It is broken already.
+            with suppress(Exception):
                 await asyncio.wait_for(client.__aexit__(None, None, None), 1)
-            except Exception:  # noqa: BLE001, S110 - it is broken already
-                pass
 
 
 def _made(item: Item) -> Event | None:

@@ -143,8 +143,6 @@ class Watcher(threading.Thread):
 
 def _shorten(log: Path) -> None:
     """Empty the log to keep it small; it is open for appending, so the next line starts at 0."""
-    try:
+    with suppress(OSError):
         if log.stat().st_size > MAX_LOG_BYTES:
             os.truncate(log, 0)
-    except OSError:
-        pass
