@@ -9,6 +9,7 @@ from argus_tasks.base.files import dumps, read_mapping
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import known_secrets, redact_value
+from argus_tasks.integrations.numbers import number
 from argus_tasks.runs.context.run_context import MetricEvent, RunContext, curve_name
 from argus_tasks.runs.record.layout import METRICS_JSON, SUCCEEDED
 from argus_tasks.runs.record.run_record import record_of
@@ -49,12 +50,5 @@ def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, floa
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The metrics that are numbers, by dotted key."""
-    numbers: dict[str, float] = {}
-    for key, value in flatten(metrics).items():
-        if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
-            continue
-        try:
-            numbers[key] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return numbers
+    found = {key: number(value) for key, value in flatten(metrics).items()}
+    return {key: value for key, value in found.items() if value is not None}
