@@ -16,7 +16,7 @@ def main() -> None:
             held = hold(notice=print)
             stack.callback(held.release)
             os.environ.update(held.environment())
-            print(f"Prefect UI: {held.ui_url}")
+            print(f"Prefect UI: {held.api_url.removesuffix('/api')}")
             print("In other shells, first:")
             print(f"  {held.export_line()}")
         print(

@@ -17,8 +17,7 @@ from argus_tasks.orchestration.nightly.night import (
     Night,
     conclude,
     dated,
-    judge_again,
-    judge_night,
+    judge,
     only_worse,
     stopped_state,
     terms_of,
@@ -78,14 +77,14 @@ def benchmark_flow(
     session = _sweep(request)
     if session.stopping:
         return stopped_state(session)
-    first = judge_night(request, terms)
+    first = judge(request, terms)
     again = None
     if first is not None and first.worse:
         second = only_worse(request, first)
         confirming = _sweep(second)
         if confirming.stopping:
             return stopped_state(confirming)
-        again = judge_again(second, terms, first)
+        again = judge(second, terms, first)
     return conclude(Night(session, terms, first, again))
 
 

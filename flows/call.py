@@ -16,7 +16,7 @@ from argus_tasks.base.clock import utc_now
 from argus_tasks.base.folders import file_errors_explained
 from argus_tasks.flows.sweep import sweep
 from argus_tasks.orchestration.prefect_api.prefect_server import require_server
-from argus_tasks.orchestration.tasks.run_session import SessionParameter, in_flow_run
+from argus_tasks.orchestration.tasks.run_session import SessionParameter
 from argus_tasks.prefect_compat.client_patience import same_patience_afterwards
 from argus_tasks.prefect_compat.client_reach import fresh_log_service, reached_directly
 from argus_tasks.prefect_compat.last_log_lines import send_the_last_lines
@@ -104,4 +104,4 @@ def _named(name: str) -> Flow[..., State[Any]]:
 
 def inside_a_flow() -> bool:
     """Whether this is called within a flow run, whose server is then used."""
-    return in_flow_run()
+    return FlowRunContext.get() is not None

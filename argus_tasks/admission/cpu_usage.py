@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import psutil
 
 from argus_tasks.base.cpus import cpu_quota, usable_cores
+from argus_tasks.base.process_tree import descendants
+from argus_tasks.base.processes import all_pids, stat_of
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -93,26 +95,16 @@ def tree_cpu_s(root: int) -> float | None:
         return _tree_by_psutil(root)
     children: dict[int, list[int]] = {}
     used: dict[int, int] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of them, names only
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
-                    fields = handle.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            pid = int(name)
+    for pid in all_pids():
+        fields = stat_of(pid)
+        if fields is not None:
             children.setdefault(int(fields[1]), []).append(pid)
             used[pid] = sum(
                 map(int, fields[11:15])
             )  # user and system time, own and of reaped children
     if root not in used:
         return None
-    total, ahead = 0, [root]
-    while ahead:
-        pid = ahead.pop()
-        total += used[pid]
-        ahead += children.get(pid, [])
-    return total / _TICKS_PER_S
+    return sum(used[pid] for pid in (root, *descendants(root, children))) / _TICKS_PER_S
 
 
 def _tree_by_psutil(root: int) -> float | None:

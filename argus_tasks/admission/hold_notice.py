@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.files import read_mapping, write_json
 
 HOLDING_JSON = "holding.json"
 WRITE_EVERY_S = 2.0
@@ -46,9 +46,5 @@ class HoldingNotice:
 
 def holding_reasons(folder: Path) -> list[str]:
     """The reasons that a running sweep has written last."""
-    try:
-        said = read_json(folder / HOLDING_JSON)
-    except (OSError, ValueError):
-        return []
-    reasons = said.get("reasons") if isinstance(said, dict) else None
+    reasons = read_mapping(folder / HOLDING_JSON).get("reasons")
     return [str(reason) for reason in reasons or ()]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
-from argus_tasks.api.backstop import Leave, leaving_at_the_deadline
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.folders import file_errors_explained
@@ -27,6 +27,10 @@ _SERVER_START_S = 180.0
 
 Watch = Callable[[SweepSession], AbstractContextManager[None]]
 Notice = Callable[[str], None]
+Leave = Callable[[SweepSession], None]
+_LOOK_S = 0.1
+_MORE_S = 0.5
+"""Seconds after the deadline of the stop: if it is still not over, something hangs."""
 
 
 def launch(
@@ -116,6 +120,30 @@ def _server(inside: bool, notice: Notice | None) -> Iterator[HeldServer | None]:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+
+
+@contextmanager
+def leaving_at_the_deadline(session: SweepSession, leave: Leave | None) -> Iterator[None]:
+    """A context in which a thread calls `leave` when a stopped session has not ended by its
+    deadline. Runs that are still running are killed first."""
+    if leave is None:
+        yield
+        return
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK_S):
+            if session.stops.interrupted and session.stops.deadline.left_s() <= 0:
+                if over.wait(_MORE_S):
+                    return
+                session.end_workers(now=True)
+                leave(session)
+
+    threading.Thread(target=look, name="argus-backstop", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -52,22 +53,24 @@ def write_bytes_whole(
     """
     target = os.fspath(path)
     beside = f"{target}.{os.getpid()}-{get_ident()}.tmp"  # threads, too, may write one file at once
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
-        while data:
-            data = data[os.write(descriptor, data) :]
-        if sync:
-            os.fsync(descriptor)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
     except BaseException as error:
-        os.close(descriptor)
-        _remove_quietly(beside)
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
         if isinstance(error, OSError):
-            error.filename = target
+            error.filename, error.filename2 = target, None
         raise
-    os.close(descriptor)
-    os.replace(beside, target)  # noqa: PTH105 - text paths: this is on the hot path
     if sync:
-        sync_folder(os.path.dirname(target) or ".")  # noqa: PTH120
+        sync_path(os.path.dirname(target) or ".")  # noqa: PTH120
 
 
 def write_json(path: Path | str, value: Any, *, sync: bool = False, indent: int | None = 2) -> None:
@@ -96,12 +99,32 @@ def read_json(path: Path | str) -> Any:
     return json.loads(read_whole(path))
 
 
+def read_mapping(path: Path | str) -> dict[str, Any]:
+    """The mapping in a JSON file; empty where the file is missing or unreadable, or holds none."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def open_to_append(path: Path | str) -> int:
+    """A descriptor that writes at the end of a file, which is created where it is missing."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
+
+
+def ends_torn(descriptor: int) -> bool:
+    """Whether the file's last line is incomplete, as after a crash."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    return end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+
+
 def append_line(path: Path | str, text: str, *, sync: bool = False) -> None:
     """Append a line with one write call, so that lines of several processes do not mix.
 
     After a crash only the last line of the file may be incomplete.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SHARED)
+    descriptor = open_to_append(path)
     try:
         os.write(descriptor, (text + "\n").encode("utf-8"))
         if sync:
@@ -127,17 +150,58 @@ def read_json_lines(path: Path | str) -> Iterator[Any]:
                 continue
 
 
-def sync_folder(path: Path | str) -> None:
-    """Flush a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def read_end(path: Path | str, most_bytes: int) -> str:
+    """The last bytes of a file that may be large, as text. Errors: OSError."""
+    with open(path, "rb") as handle:  # noqa: PTH123
+        handle.seek(max(0, handle.seek(0, os.SEEK_END) - most_bytes))
+        return handle.read().decode("utf-8", "replace")
+
+
+class FileTail:
+    """Reads a file line by line as it grows; `read` is the offset after the last whole line."""
+
+    def __init__(self, path: str, read: int = 0) -> None:
+        self.path = path
+        self._read = read
+
+    def lines(self) -> list[bytes]:
+        """The new lines; none where there is no such file. Errors: OSError.
+
+        The file is opened each time, for a network disk shows new content only then.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            new = max(0, os.fstat(descriptor).st_size - self._read)
+            data = os.pread(descriptor, new, self._read)
+        finally:
+            os.close(descriptor)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return whole.splitlines()
+
+
+def reserve_space(path: Path | str, size: int, mode: int = SHARED) -> None:
+    """Create a file of `size` bytes, to be removed when a full disk must still take a few lines.
+
+    Errors: OSError.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
-        os.fsync(descriptor)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.write(descriptor, b"\0" * size)
     finally:
         os.close(descriptor)
 
 
-def _remove_quietly(path: str) -> None:
+def sync_path(path: Path | str) -> None:
+    """Flush a file, or the entries of a folder, to the disk. Errors: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.unlink(path)  # noqa: PTH108
-    except OSError:
-        pass
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

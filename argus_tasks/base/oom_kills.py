@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
+from argus_tasks.base import cgroups
+
 _KEY = b"oom_kill "
 
 
@@ -49,18 +50,7 @@ class OomCounter:
 
 
 def _places() -> Iterator[Path]:
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        inside = path.lstrip("/")
-        # A container sees its own cgroup as the root of what is mounted.
-        if controllers == "":
-            yield _ROOT / inside / "memory.events"
-            yield _ROOT / "memory.events"
-        elif "memory" in controllers.split(","):
-            yield _ROOT / "memory" / inside / "memory.oom_control"
-            yield _ROOT / "memory" / "memory.oom_control"
+    for folder in cgroups.folders("memory"):
+        yield folder / "memory.events"
+        yield folder / "memory.oom_control"
     yield Path("/proc/vmstat")

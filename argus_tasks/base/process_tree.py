@@ -16,6 +16,9 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 
+from argus_tasks.base.files import read_whole
+from argus_tasks.base.processes import ENDED_STATES, all_pids, stat_of
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
@@ -41,15 +44,10 @@ def children_of_all() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     if not _LINUX:
         return children
-    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of them, names only
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
-                    state, parent = handle.read().rpartition(b")")[2].split()[:2]
-            except (OSError, ValueError):
-                continue
-            if state not in (b"Z", b"X"):
-                children.setdefault(int(parent), []).append(int(name))
+    for pid in all_pids():
+        fields = stat_of(pid)
+        if fields is not None and fields[0] not in ENDED_STATES:
+            children.setdefault(int(fields[1]), []).append(pid)
     return children
 
 
@@ -108,11 +106,7 @@ def kill_marked(variable: str, value: str) -> None:
     if not _LINUX:
         return
     mark = f"{variable}={value}".encode()
-    for name in os.listdir("/proc"):  # noqa: PTH208
-        if not name.isdigit():
-            continue
+    for pid in all_pids():
         with suppress(OSError):
-            with open(f"/proc/{name}/environ", "rb") as handle:  # noqa: PTH123
-                marked = mark in handle.read().split(b"\0")
-            if marked and int(name) != os.getpid():
-                os.kill(int(name), signal.SIGKILL)
+            if pid != os.getpid() and mark in read_whole(f"/proc/{pid}/environ").split(b"\0"):
+                os.kill(pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 
 from argus_tasks.base.boot import boot_id
 
+_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 # The fields of /proc/PID/stat after the name, which may hold spaces and brackets.
 _STARTED_FIELD = 19
-_ENDED_STATES = ("Z", "X")
+ENDED_STATES = (b"Z", b"X")
 
 
 def this_process() -> dict[str, Any]:
@@ -58,28 +60,54 @@ def is_dead(process: Mapping[str, Any]) -> bool:
     return started is None or started != process.get("pid_started")
 
 
+def python_calling(module: str, *values: int | str) -> list[str]:
+    """The command of a process of this Python that calls a module's `main` with the values.
+
+    `-P` keeps the working folder off `sys.path`; the package need not be installed.
+    """
+    values_text = ", ".join(map(repr, values))
+    code = f"import sys; sys.path.append({_PACKAGE_ROOT!r}); from {module} import main;"
+    return [sys.executable, "-P", "-c", f"{code} main({values_text})"]
+
+
 def user_at_host() -> str:
     """The user and the host of this process: `ada@box`."""
+    return f"{user_name() or os.getuid()}@{socket.gethostname()}"
+
+
+def user_name() -> str | None:
+    """The name of the user of this process; None where the system has none for it."""
     try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None
 
 
 def started_at(pid: int) -> str | None:
     """The start time of a process, in the system's format; None where there is no such process."""
     if boot_id() is not None:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            # A zombie counts as dead.
-            return None if fields[0] in _ENDED_STATES else fields[_STARTED_FIELD]
-        except (OSError, IndexError):
+        fields = stat_of(pid)
+        if fields is None or fields[0] in ENDED_STATES:  # a zombie counts as dead
             return None
+        return fields[_STARTED_FIELD].decode("ascii")
     answer = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return answer.stdout.strip() or None
+
+
+def stat_of(pid: int) -> list[bytes] | None:
+    """The fields of `/proc/PID/stat` from the state on; None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as handle:  # noqa: PTH123
+            return handle.read().rpartition(b")")[2].split() or None
+    except OSError:
+        return None
+
+
+def all_pids() -> list[int]:
+    """The pids of all processes that are visible in this pid namespace. Linux only."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
 @lru_cache(maxsize=1)

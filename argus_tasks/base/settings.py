@@ -25,6 +25,16 @@ def flag(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() in _TRUE
 
 
+def seconds(name: str, default_s: float) -> float:
+    """The seconds that an environment variable sets: a number from 0 to a million, else the
+    default."""
+    try:
+        value = float(os.environ.get(name, "") or default_s)
+    except ValueError:
+        return default_s
+    return value if 0 <= value < 1e6 else default_s
+
+
 def state_home() -> Path:
     """The folder for lasting state: `$XDG_STATE_HOME/argus-tasks`, by default
     `~/.local/state/argus-tasks`. The folder may not exist yet."""

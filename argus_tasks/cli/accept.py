@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
@@ -25,12 +26,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="RUN",
         help="accept in the place of what this run executed (default: the newest that differs)",
     )
-    parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="the results root (default: results/ here or in git's top folder)",
-    )
+    add_results_root(parser)
     parser.set_defaults(handler=accept)
 
 
@@ -38,12 +34,11 @@ def accept(args: argparse.Namespace) -> int:
     """Write the acceptance down."""
     from argus_tasks.base.errors import BadInput
     from argus_tasks.cli.logs import known_run_of
-    from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.planning.run_code import accept as accepted_change
 
     if not args.because.strip():
         raise BadInput("--because is empty; expected a reason, which is kept.")
-    root = (args.results_root or results_root_here()).expanduser().absolute()
+    root = results_root(args)
     run = known_run_of(args.run, root) if args.run is not None else None
     accepted, count = accepted_change(root, args.file, args.because.strip(), run)
     was = accepted.before[:12] if accepted.before is not None else "not there"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from argus_tasks.cli.compare import add_root, root_of
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.say import say
 
 
@@ -36,15 +36,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     removing.add_argument("name", metavar="NAME")
     removing.set_defaults(handler=remove)
     for action in (setting, listing, showing, removing):
-        add_root(action)
+        add_results_root(action)
 
 
 def set_(args: argparse.Namespace) -> int:
     """Store a batch under a name."""
     from argus_tasks.results.compare.baselines import set_baseline, side_of
-    from argus_tasks.results.compare.side_text import side_text
+    from argus_tasks.results.compare.sides import side_text
 
-    root = root_of(args)
+    root = results_root(args)
     side = side_of(args.batch, root)
     path = set_baseline(root, args.name, side, move=args.move)
     say(f"{args.name}: {side_text(side)}")
@@ -55,9 +55,9 @@ def set_(args: argparse.Namespace) -> int:
 def list_(args: argparse.Namespace) -> int:
     """Print every baseline."""
     from argus_tasks.results.compare.baselines import baselines
-    from argus_tasks.results.compare.side_text import side_text
+    from argus_tasks.results.compare.sides import side_text
 
-    root = root_of(args)
+    root = results_root(args)
     found = list(baselines(root))
     for baseline in found:
         say(f"{baseline.name}: {side_text(baseline.side)}, set {baseline.set_at[:10]}")
@@ -73,7 +73,7 @@ def show(args: argparse.Namespace) -> int:
     from argus_tasks.results.tables.leaderboard import leaderboard
     from argus_tasks.results.tables.render import print_leaderboard
 
-    side = read_baseline(root_of(args), args.name).side
+    side = read_baseline(results_root(args), args.name).side
     board = leaderboard(side.rows, args.metric)
     print_leaderboard(board, Rows(side.rows, ()), root=f"baseline {args.name} ({side.label})")
     return 0
@@ -83,7 +83,7 @@ def remove(args: argparse.Namespace) -> int:
     """Delete a baseline."""
     from argus_tasks.results.compare.baselines import remove_baseline
 
-    root = root_of(args)
+    root = results_root(args)
     remove_baseline(root, args.name)
     say(f"{args.name} is not a baseline any more; its runs are unchanged")
     return 0

@@ -30,10 +30,18 @@ def results_root(args: argparse.Namespace) -> Path:
     return root.expanduser().absolute()
 
 
-def find_batches(root: Path, wanted: str | None) -> list[SweepFolder]:
+def existing_root(folder: Path) -> Path:
+    """The results root, as an absolute path. Errors: BadInput where there is no such folder."""
+    root = folder.expanduser().absolute()
+    if not root.is_dir():
+        raise BadInput(f"there is no folder {root}; expected a results root.")
+    return root
+
+
+def find_batches(root: Path, wanted: str | None, kind: str = "batch or sweep") -> list[SweepFolder]:
     """The batches with this id or sweep name, oldest first; all batches where it is None.
 
-    Errors: BadInput where there are none.
+    Errors: BadInput where there are none; `kind` says what `wanted` may name.
     """
     from argus_tasks.runs.ledger.sweep_folder import batches
 
@@ -43,8 +51,9 @@ def find_batches(root: Path, wanted: str | None) -> list[SweepFolder]:
         folder for folder, state in known if wanted in (None, folder.batch_id, state.get("name"))
     ]
     if not found:
-        what = f"batch or sweep '{wanted}'" if wanted else "sweep"
-        names = [str(word) for folder, state in known for word in (folder.batch_id, state["name"])]
+        what = f"{kind} '{wanted}'" if wanted else "sweep"
+        ids = [folder.batch_id for folder, _ in known]
+        names = [*ids, *(str(state.get("name")) for _, state in known)]
         raise BadInput(f"there is no {what} under {root}.{did_you_mean(wanted or '', names)}")
     return found
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.batch_choice import existing_root
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
@@ -55,9 +56,7 @@ def clean(args: argparse.Namespace) -> int:
         unreferenced_code,
     )
 
-    root: Path = args.folder.expanduser().absolute()
-    if not root.is_dir():
-        raise BadInput(f"there is no folder {root}; expected a results root.")
+    root = existing_root(args.folder)
     if not (args.status or args.older_than or args.metric):
         raise BadInput("no condition is given; expected --status, --older-than or --metric.")
     if (args.metric is None) != (args.above is None and args.below is None):

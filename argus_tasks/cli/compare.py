@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.say import say
 
 EXIT_WORSE = 1
@@ -26,18 +26,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("after", metavar="B", help="the batch that is judged")
     add_comparing(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    add_root(parser)
+    add_results_root(parser)
     parser.set_defaults(handler=show)
-
-
-def add_root(parser: argparse.ArgumentParser) -> None:
-    """Add `--results-root`."""
-    parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="default: results/ here or in git's top folder",
-    )
 
 
 def add_comparing(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +66,7 @@ def show(args: argparse.Namespace) -> int:
     from argus_tasks.results.compare.verdict import Verdict, compare
     from argus_tasks.results.stats.min_effect import min_effect_of
 
-    root = root_of(args)
+    root = results_root(args)
     found = compare(
         side_of(args.before, root),
         side_of(args.after, root),
@@ -92,11 +82,3 @@ def show(args: argparse.Namespace) -> int:
     if found.verdict is Verdict.WORSE:
         return EXIT_WORSE
     return EXIT_NOT_COMPARABLE if found.verdict is Verdict.NOT_COMPARABLE else 0
-
-
-def root_of(args: argparse.Namespace) -> Path:
-    """The results root that was given, else the default."""
-    from argus_tasks.planning.defaults import results_root_here
-
-    root: Path | None = args.results_root
-    return root or results_root_here()

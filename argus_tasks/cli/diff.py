@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
@@ -21,12 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "run", metavar="RUN", help="a run folder, or the beginning of a run id or job id"
     )
     parser.add_argument("other", metavar="RUN", nargs="?", help="another run (default: the files)")
-    parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="the results root to search (default: results/ here or in git's top folder)",
-    )
+    add_results_root(parser)
     parser.set_defaults(handler=diff)
 
 
@@ -36,11 +31,12 @@ def diff(args: argparse.Namespace) -> int:
     from argus_tasks.cli.logs import known_run_of
     from argus_tasks.planning.run_code import RunCode, diff_between, diff_to_now
 
-    code = RunCode.of(known_run_of(args.run, args.results_root))
+    root = results_root(args)
+    code = RunCode.of(known_run_of(args.run, root))
     if args.other is None:
         lines = diff_to_now(code)
     else:
-        lines = diff_between(code, RunCode.of(known_run_of(args.other, args.results_root)))
+        lines = diff_between(code, RunCode.of(known_run_of(args.other, root)))
     for line in lines:
         say(visible(line))
     return EXIT_OK

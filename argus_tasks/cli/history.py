@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from argus_tasks.cli.compare import add_root, root_of
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 from argus_tasks.cli.say import say
 
 
@@ -21,7 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--name", help="the sweep's name (default: the only one)")
     parser.add_argument("--last", metavar="N", type=int, help="only the newest N batches")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
-    add_root(parser)
+    add_results_root(parser)
     parser.set_defaults(handler=show)
 
 
@@ -36,15 +36,12 @@ def show(args: argparse.Namespace) -> int:
 
     if args.last is not None and args.last < 1:
         raise BadInput(f"--last is {args.last}; expected an integer of 1 or more.")
-    found = history(root_of(args), args.metric, args.name, args.last)
+    found = history(results_root(args), args.metric, args.name, args.last)
     if args.html is not None:
         needs_plotting()
         from argus_tasks.base.files import write_text_whole
         from argus_tasks.results.report.history_page import history_html
 
-        try:
-            write_text_whole(args.html, history_html(found))
-        except OSError as error:
-            raise BadInput(f"{str(args.html)!r} cannot be written: {error.strerror}.") from None
+        write_text_whole(args.html, history_html(found))
     say("\n".join(history_lines(found)))
     return 0

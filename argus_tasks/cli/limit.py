@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
@@ -40,14 +38,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def limit(args: argparse.Namespace) -> int:
     """Show or change the limit."""
+    from argus_tasks.cli.prefect import use_running_prefect
     from argus_tasks.session.admission_queue import default_cpu_limit
 
     name: str = getattr(args, "name", None) or default_cpu_limit()
     if args.action == "set" and args.value < 0:
         raise BadInput(f"N is {args.value}; expected a whole number, 0 or more.")
-    with _server() as server:
-        from argus_tasks.orchestration.limits.limits import set_auto, set_by_person
+    use_running_prefect()
+    from argus_tasks.orchestration.limits.limits import set_auto, set_by_person
+    from argus_tasks.orchestration.prefect_api.limit_server import LimitServer
+    from argus_tasks.orchestration.prefect_api.prefect_server import asked_once
 
+    with asked_once(LimitServer()) as server:
         if args.action == "set":
             set_by_person(server, name, args.value)
         elif args.action == "auto" and not set_auto(server, name):
@@ -72,19 +74,3 @@ def show(server: LimitServer, name: str) -> None:
         whose = "the controller's"
     state = whose if found.active else "disabled: only `workers` counts"
     say(f"{name}: {found.limit} ({state}), {found.taken} in use")
-
-
-@contextmanager
-def _server() -> Iterator[LimitServer]:
-    from argus_tasks.cli.prefect import use_running_prefect
-
-    use_running_prefect()
-    from argus_tasks.orchestration.prefect_api.limit_server import LimitServer
-    from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
-
-    server = LimitServer()
-    try:
-        with without_retries():
-            yield server
-    finally:
-        server.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import BadInput
+from argus_tasks.cli.batch_choice import add_results_root, results_root
 
 if TYPE_CHECKING:
     from argus_tasks.runs.ledger.catalogue import KnownRun
@@ -27,12 +28,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "run", metavar="RUN", help="a run folder, or the beginning of a run id or job id"
     )
-    parser.add_argument(
-        "--results-root",
-        type=Path,
-        metavar="DIR",
-        help="the results root to search (default: results/ here or in git's top folder)",
-    )
+    add_results_root(parser)
     parser.add_argument(
         "-f", "--follow", action="store_true", help="follow the log until the run ends"
     )
@@ -43,18 +39,15 @@ def logs(args: argparse.Namespace) -> int:
     """Print the log."""
     from codecs import getincrementaldecoder
 
-    from argus_tasks.base.files import read_json
+    from argus_tasks.base.files import read_mapping
     from argus_tasks.base.processes import is_dead
     from argus_tasks.runs.record.layout import RUN_JSON, RUN_LOG, RUNNING
 
-    folder = find_run(args.run, args.results_root)
+    folder = find_run(args.run, results_root(args))
 
     def running() -> bool:
-        try:
-            record = read_json(folder / RUN_JSON)
-            return record["status"] == RUNNING and not is_dead(record.get("owner") or {})
-        except (OSError, ValueError, KeyError):
-            return False
+        record = read_mapping(folder / RUN_JSON)
+        return record.get("status") == RUNNING and not is_dead(record.get("owner") or {})
 
     decoder = getincrementaldecoder("utf-8")("replace")
     with (folder / RUN_LOG).open("rb") as handle:
@@ -67,25 +60,23 @@ def logs(args: argparse.Namespace) -> int:
             time.sleep(_FOLLOW_EVERY_S)
 
 
-def find_run(wanted: str, results_root: Path | None) -> Path:
+def find_run(wanted: str, root: Path) -> Path:
     """The newest run folder that matches. Errors: BadInput where there is none."""
     from argus_tasks.runs.record.layout import RUN_LOG
 
     if (Path(wanted) / RUN_LOG).is_file():
         return Path(wanted)
-    return Path(known_run_of(wanted, results_root).run_dir)
+    return Path(known_run_of(wanted, root).run_dir)
 
 
-def known_run_of(wanted: str, results_root: Path | None) -> KnownRun:
+def known_run_of(wanted: str, root: Path) -> KnownRun:
     """The newest run that matches. Errors: BadInput where there is none."""
-    from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.runs.ledger.catalogue import known_run, known_runs
 
     folder = Path(wanted).absolute()
     named = known_run(folder.parent, folder.name) if folder.is_dir() else None
     if named is not None:
         return named
-    root = results_root or results_root_here()
     found = [
         run
         for run in known_runs(root)

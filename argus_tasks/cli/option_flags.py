@@ -48,13 +48,10 @@ def _add_all(parser: argparse.ArgumentParser) -> list[str]:
         if group is None:
             title = option.section or "the sweep"
             group = groups[option.section] = parser.add_argument_group(title)
-        group.add_argument(_flag(option), **_described(option, kinds))
+        flag = f"--{option.name.replace('_', '-')}"
+        group.add_argument(flag, **_described(option, kinds))
         added.append(option.name)
     return added
-
-
-def _flag(option: Option) -> str:
-    return f"--{option.name.replace('_', '-')}"
 
 
 def _described(option: Option, kinds: set[type]) -> dict[str, Any]:

@@ -25,31 +25,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.set_defaults(handler=_list)
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
     send = actions.add_parser("send", help="send the waiting events now")
-    send.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
     send.add_argument(
         "--all", action="store_true", help="send every outbox, each to its own server"
-    )
-    send.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="give up after this many seconds (default: 60)",
     )
     send.set_defaults(handler=_send)
     retry = actions.add_parser("retry", help="send again the events that were set aside")
     retry.add_argument(
         "event_ids", nargs="*", metavar="EVENT_ID", help="only these events (default: all)"
     )
-    retry.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
-    retry.add_argument(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="give up after this many seconds (default: 60)",
-    )
     retry.set_defaults(handler=_retry)
+    for action in (send, retry):
+        action.add_argument("--url", help="the server (else ARGUS_URL or configs/monitor.yaml)")
+        action.add_argument(
+            "--timeout",
+            type=float,
+            default=60.0,
+            metavar="S",
+            help="give up after this many seconds (default: 60)",
+        )
     show = actions.add_parser("show", help="print one event, where it is and why")
     show.add_argument("event_id")
     show.set_defaults(handler=_show)
@@ -169,6 +162,7 @@ def _send(args: argparse.Namespace) -> int:
 def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> int:
     from argus_tasks.delivery.sender import Sender
     from argus_tasks.delivery.transport import HttpTransport
+    from argus_tasks.delivery.uploads import queued
     from argus_tasks.reporting.target import token_source
 
     before = sum(1 for _ in outbox.waiting_events())
@@ -181,7 +175,7 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
         state = sender.state
     finally:
         sender.stop(5.0)
-    left = sum(1 for _ in outbox.waiting_events()) + len(_queued(outbox))
+    left = sum(1 for _ in outbox.waiting_events()) + len(queued(outbox))
     say(f"{url}: {before} events waited, {left} are left")
     if left and state.reason:
         say(f"argus-tasks: {state.reason}", error=True)
@@ -190,8 +184,8 @@ def _send_one(outbox: Outbox, url: str, timeout_s: float, named: str | None) -> 
 
 def _retry(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
+    from argus_tasks.delivery.manual_changes import send_again
     from argus_tasks.delivery.outbox_folder import Outbox, folder_for
-    from argus_tasks.delivery.resend import send_again
     from argus_tasks.reporting.target import server_url
 
     url = server_url(args.url)
@@ -203,12 +197,6 @@ def _retry(args: argparse.Namespace) -> int:
     if args.event_ids and not waiting:
         return 1
     return 1 if waiting and _send_one(outbox, url, args.timeout, args.url) else 0
-
-
-def _queued(outbox: Outbox) -> list[Any]:
-    from argus_tasks.delivery.uploads import queued
-
-    return list(queued(outbox))
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -235,7 +223,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _drop(args: argparse.Namespace) -> int:
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.delivery.give_up import give_up_waiting
+    from argus_tasks.delivery.manual_changes import give_up_waiting
     from argus_tasks.delivery.outbox_folder import folder_for, outboxes
 
     if args.waiting and args.event_ids:

@@ -54,7 +54,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def write(args: argparse.Namespace) -> int:
     """Write the report; print its conclusions and its path."""
-    from argus_tasks.base.errors import BadInput
     from argus_tasks.base.files import write_text_whole
     from argus_tasks.results.read.load import load_batch
     from argus_tasks.results.read.needs import needs_plotting
@@ -85,10 +84,7 @@ def write(args: argparse.Namespace) -> int:
     )
     name = "report.html" if args.batch is None else f"report-{args.batch}.html"
     target = args.out or folder / name
-    try:
-        write_text_whole(target, made.html)
-    except OSError as error:
-        raise BadInput(f"{str(target)!r} cannot be written: {error.strerror}.") from None
+    write_text_whole(target, made.html)
     say("\n".join(made.sentences))
     say(f"report: {target.resolve()}")
     if args.open:

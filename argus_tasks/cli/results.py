@@ -94,10 +94,7 @@ def show(args: argparse.Namespace) -> int:
     texts = {target: _text(form, board, table, loaded) for form, target in targets.items()}
     for target, text in texts.items():
         if target != "-":
-            try:
-                write_text_whole(target, text)
-            except OSError as error:
-                raise BadInput(f"{target!r} cannot be written: {error.strerror}.") from None
+            write_text_whole(target, text)
     if "-" in texts:
         say(texts["-"], end="")
     elif table is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.cli.batch_choice import add_results_root
+from argus_tasks.cli.batch_choice import add_results_root, find_batches, results_root
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "what",
         nargs="?",
         metavar="DIR|BATCH",
-        help="the results root (default: results/ here or in git's top folder), or a batch id",
+        help="the results root (default: results/ here or in git's top folder), a batch id,"
+        " or a sweep's name",
     )
-    parser.add_argument("--batch", metavar="ID", help="only this batch")
+    parser.add_argument(
+        "--batch", metavar="ID", help="only this batch, or the batches of this sweep"
+    )
     add_results_root(parser)
     parser.add_argument(
         "--repair",
@@ -41,41 +44,26 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def status(args: argparse.Namespace) -> int:
     """Print each batch."""
-    from argus_tasks.runs.ledger.sweep_folder import batches
-
     root, batch = _where(args)
-    found = [folder for folder in batches(root) if batch in (None, folder.batch_id)]
-    found.sort(key=lambda folder: str((folder.state() or {}).get("created_at")))
-    if not found:
-        raise BadInput(f"there is no {_wanted(args, batch)} under {root}.")
-    for folder in found:
+    kind = "batch or sweep" if args.batch else "folder, batch or sweep"
+    for folder in find_batches(root, batch, kind):
         _print_batch(folder)
     return _repair(root) if args.repair else 0
 
 
 def _where(args: argparse.Namespace) -> tuple[Path, str | None]:
     """The results root, and the batch; None for all of them. Errors: BadInput."""
-    from argus_tasks.planning.defaults import results_root_here
-
-    root: Path | None = args.results_root
-    batch: str | None = args.batch
-    if args.what is not None and Path(args.what).is_dir():
-        if root is not None:
+    if args.what is None:
+        return results_root(args), args.batch
+    if Path(args.what).is_dir():
+        if args.results_root is not None:
             raise BadInput("DIR and --results-root are both given; expected one results root.")
-        root = Path(args.what)
-    elif args.what is not None:
-        if batch is not None:
-            raise BadInput(
-                f"BATCH and --batch are both given, and '{args.what}' is no folder; expected one."
-            )
-        batch = args.what
-    return root or results_root_here(), batch
-
-
-def _wanted(args: argparse.Namespace, batch: str | None) -> str:
-    if batch is None:
-        return "sweep"
-    return f"batch '{batch}'" if args.batch else f"folder and no batch '{batch}'"
+        return Path(args.what), args.batch
+    if args.batch is not None:
+        raise BadInput(
+            f"BATCH and --batch are both given, and '{args.what}' is no folder; expected one."
+        )
+    return results_root(args), args.what
 
 
 def _print_batch(folder: SweepFolder) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
+from argus_tasks.cli.batch_choice import existing_root
 from argus_tasks.cli.codes import EXIT_OK, EXIT_SOME_FAILED
 from argus_tasks.cli.say import say
 
 if TYPE_CHECKING:
     from argus_tasks.delivery.outbox_folder import Outbox
-    from argus_tasks.runs.ledger.checked_files import Finding, VerifyResult
+    from argus_tasks.runs.ledger.checked_files import VerifyResult
 
 _LOOKS = 6
 _PAUSE_S = 0.25
@@ -52,9 +53,7 @@ def verify(args: argparse.Namespace) -> int:
     from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.runs.ledger.verification import verify as verified
 
-    root = (args.folder or results_root_here()).expanduser().absolute()
-    if not root.is_dir():
-        raise BadInput(f"there is no folder {root}; expected a results root.")
+    root = existing_root(args.folder or results_root_here())
     verdict = verified(root, args.batch)
     if args.batch is not None and args.batch not in verdict.outcomes:
         known = ", ".join(sorted(verdict.outcomes)) or "none"
@@ -62,7 +61,9 @@ def verify(args: argparse.Namespace) -> int:
     _print_counts(verdict)
     for line in _code_lines(root, args.batch):
         say(line)
-    wrong = [f"{_short(finding, root)}: {finding.sentence}" for finding in verdict.findings]
+    wrong = [
+        f"{os.path.relpath(finding.path, root)}: {finding.sentence}" for finding in verdict.findings
+    ]
     wrong += _events(verdict.outcomes)
     wrong += _prefect(args, root)
     for line in wrong:
@@ -164,7 +165,3 @@ def _prefect(args: argparse.Namespace, root: Path) -> list[str]:
         return []
     say(f"Prefect's server agrees with the ledgers on {right} task runs of {sessions} sessions")
     return wrong
-
-
-def _short(finding: Finding, root: Path) -> str:
-    return os.path.relpath(finding.path, root)

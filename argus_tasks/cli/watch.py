@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argus_tasks.cli.best import Best
+from argus_tasks.base.files import read_mapping
 from argus_tasks.cli.say import say
 from argus_tasks.planning.sweep_plan import Action
-from argus_tasks.runs.record.layout import FAILED
+from argus_tasks.results.read.direction import guess_direction
+from argus_tasks.runs.record.layout import FAILED, METRICS_JSON
 from argus_tasks.session.progress import EndedRun, ProgressSnapshot
 from argus_tasks.session.sweep_session import SweepSession
+from argus_tasks.workers.attempts.attempt import numbers_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -34,7 +36,7 @@ def watching(
     def watch(session: SweepSession) -> Iterator[None]:
         live = sys.stdout.isatty()
         show: _Live | _Plain = _Live(session) if live else _Plain(session)
-        best = Best(metric, direction)
+        best = _Best(metric, direction)
         for run in session.plan.runs:
             if run.action is Action.REUSE and run.known is not None:
                 best.consider_known(run.name, Path(run.known.run_dir))
@@ -104,6 +106,44 @@ def _at_the_end(shot: ProgressSnapshot, before: str = "") -> str:
     if shot.recorded is not None and shot.recorded[0] < shot.recorded[1]:
         parts.insert(0, f"Prefect's server has recorded {shot.recorded[0]} of {shot.recorded[1]}")
     return "".join(before + part for part in parts)
+
+
+class _Best:
+    """Keeps the best run of a sweep so far.
+
+    Without a metric it takes the first number of the first result; without a direction, the one
+    that the metric's name suggests, else less is better.
+    """
+
+    def __init__(self, metric: str | None, direction: str | None) -> None:
+        self._metric = metric
+        self._direction = direction
+        self._value: float | None = None
+        self._name = ""
+
+    def consider(self, news: EndedRun) -> None:
+        """Look at a run that has ended."""
+        self._compare(news.run.name, news.outcome.metrics)
+
+    def consider_known(self, name: str, run_dir: Path) -> None:
+        """Compare a run that succeeded in an earlier session."""
+        self._compare(name, numbers_of(read_mapping(run_dir / METRICS_JSON)))
+
+    def _compare(self, name: str, metrics: dict[str, float]) -> None:
+        if self._metric is None and metrics:
+            self._metric = next(iter(metrics))
+        if self._metric is None or self._metric not in metrics:
+            return
+        value = metrics[self._metric]
+        lower = (self._direction or guess_direction(self._metric) or "min") == "min"
+        if self._value is None or (value < self._value if lower else value > self._value):
+            self._value, self._name = value, name
+
+    def text(self) -> str:
+        """A text such as `MSE 0.1234 (ridge-nile-s1)`; empty while there is no result."""
+        if self._value is None:
+            return ""
+        return f"{self._metric} {self._value:.4g} ({self._name})"
 
 
 class _Plain:

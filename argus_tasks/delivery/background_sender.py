@@ -15,24 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from argus_tasks.base.locks import ProcessLock, holder_lives
+from argus_tasks.base.processes import python_calling
+from argus_tasks.base.settings import seconds
 
 DEFAULT_LINGER_S = 180.0
 _LOCK = "afterwards.lock"
-_ROOT = Path(__file__).parents[2]
-_CODE = (
-    f"import sys; sys.path.append({os.fspath(_ROOT)!r});"
-    " from argus_tasks.delivery.background_sender import main; main()"
-)
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def linger_s() -> float:
     """How long the process may run, in seconds: `ARGUS_LINGER_S`, else 180; 0 turns it off."""
-    try:
-        value = float(os.environ.get("ARGUS_LINGER_S", "") or DEFAULT_LINGER_S)
-    except ValueError:
-        return DEFAULT_LINGER_S
-    return value if 0 <= value < 1e6 else DEFAULT_LINGER_S
+    return seconds("ARGUS_LINGER_S", DEFAULT_LINGER_S)
 
 
 def start_background_sender(
@@ -59,7 +52,7 @@ def start_background_sender(
     order |= {"url": url, "token": token}
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, "argus-tasks: sends what waits in", os.fspath(folder)],
+            [*python_calling(__name__), "argus-tasks: sends what waits in", os.fspath(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

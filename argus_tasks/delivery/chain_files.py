@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from argus_tasks.base.boot import short_boot_id
+from argus_tasks.base.files import PRIVATE, reserve_space
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.drops import Drops
 
@@ -38,16 +39,8 @@ class Chain:
 
     def reserve(self) -> None:
         """Reserve disk space for lifecycle events, in case the disk fills up."""
-        path = self._base + RESERVE_ENDING
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
-                else:
-                    os.write(descriptor, b"\0" * RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+            reserve_space(self._base + RESERVE_ENDING, RESERVE_BYTES, PRIVATE)
         except OSError:
             self.release_reserve()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact_value
 
@@ -58,7 +58,7 @@ def with_required_keys(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
         line, level = data.get("line", ""), str(data.get("level") or "info").lower()
         return {
             **data,
-            "line": line if isinstance(line, str) else compact_json(line),
+            "line": line if isinstance(line, str) else dumps(line),
             "level": level,
         }
     if event_type == "job_done" and not isinstance(data.get("metrics", {}), dict):
@@ -83,11 +83,6 @@ def stand_in(event_type: str, data: Mapping[str, Any], size: int) -> dict[str, A
     if event_type == "log_line":
         short |= {"line": f"<a line of {size} bytes>", "level": "warning"}
     return short
-
-
-def compact_json(value: Any) -> str:
-    """JSON without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _bounded(value: Any, shortened: dict[str, str], path: str) -> Any:

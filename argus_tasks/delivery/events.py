@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from argus_tasks.base.files import dumps
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.delivery.event_data import (
     BATCH_ID_LIMIT,
@@ -23,7 +24,6 @@ from argus_tasks.delivery.event_data import (
     INT_LIMIT,
     JOB_ID_LIMIT,
     clean,
-    compact_json,
     fit_id,
     stand_in,
     whole_number,
@@ -116,8 +116,8 @@ class EventStream:
         self.stamp = self._clock.stamp
         self.after: tuple[Ref, ...] = ()
         """The places in the outbox that must be delivered before the next event of this stream."""
-        self._short = compact_json(source.short())
-        self._full = compact_json(source.full())
+        self._short = dumps(source.short())
+        self._full = dumps(source.full())
         self.renew()
         _streams.add(self)
 
@@ -140,11 +140,9 @@ class EventStream:
                 `data` says so.
         """
         stamp = self.stamp()
-        text = compact_json(with_required_keys(event_type, clean(data)))
+        text = dumps(with_required_keys(event_type, clean(data)))
         if len(text) > EVENT_LIMIT:
-            text = compact_json(
-                with_required_keys(event_type, stand_in(event_type, data, len(text)))
-            )
+            text = dumps(with_required_keys(event_type, stand_in(event_type, data, len(text))))
         source = self._full if event_type in _FULL_SOURCE else self._short
         job = "null" if job_id is None else _JSON_STRING(fit_id(job_id, JOB_ID_LIMIT))
         line = (
@@ -193,11 +191,10 @@ class EpochBuilder:
         self.count += 1
         # Plain floats are written out here, one by one: this is every training loop's hot path.
         # One that is not finite does not give 0 minus itself, and is encoded in `_numbers`.
-        if extra or type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
-            data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
-        else:
+        plain = not extra and type(epoch) is int and -INT_LIMIT < epoch < INT_LIMIT
+        data = ""
+        if plain:
             data = f'{{"epoch":{epoch}'
-            plain = True
             if train_loss is not None:
                 if type(train_loss) is float and train_loss - train_loss == 0.0:
                     data += f',"train_loss":{train_loss!r}'
@@ -218,34 +215,23 @@ class EpochBuilder:
                     data += f',"batch_time_ms":{batch_time_ms!r}'
                 else:
                     plain = False
-            if not plain:
-                data = self._numbers(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
-            else:
-                data += "}"
+        if plain:
+            data += "}"
+        else:
+            named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
+            data = self._numbers(epoch, {**named, "batch_time_ms": batch_time_ms}, extra)
         stream = self._stream
         number = hex(next(stream.numbers))[3:]
         return (
             f"{stream.head}{number}{self._before}{self._stamp()}{self._after}{data}}}\n"
         ).encode()
 
-    def _numbers(
-        self,
-        epoch: Any,
-        train_loss: Any,
-        val_loss: Any,
-        lr: Any,
-        batch_time_ms: Any,
-        extra: dict[str, Any],
-    ) -> str:
+    def _numbers(self, epoch: Any, named: dict[str, Any], extra: dict[str, Any]) -> str:
         """The data where there are integers, subclasses of float (numpy's) or more metrics."""
         if type(epoch) is not int or not -INT_LIMIT < epoch < INT_LIMIT:
-            return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
-        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
-        named["batch_time_ms"] = batch_time_ms
-        if extra:
-            named |= extra
+            return self._any_data(epoch, named, extra)
         data = f'{{"epoch":{epoch}'
-        for key, value in named.items():
+        for key, value in (named | extra).items():
             if value is None and key not in extra:
                 continue
             if isinstance(value, float) and _finite(value) and key.isascii():
@@ -253,33 +239,20 @@ class EpochBuilder:
             elif type(value) is int and -INT_LIMIT < value < INT_LIMIT and key.isascii():
                 data += f",{_JSON_STRING(key)}:{value}"
             else:
-                return self._any_data(epoch, train_loss, val_loss, lr, batch_time_ms, extra)
+                return self._any_data(epoch, named, extra)
         return data + "}"
 
-    def _any_data(
-        self,
-        epoch: Any,
-        train_loss: Any,
-        val_loss: Any,
-        lr: Any,
-        batch_time_ms: Any,
-        extra: dict[str, Any],
-    ) -> str:
-        named = {"train_loss": train_loss, "val_loss": val_loss, "lr": lr}
-        named |= {"batch_time_ms": batch_time_ms}
+    def _any_data(self, epoch: Any, named: dict[str, Any], extra: dict[str, Any]) -> str:
         fields = {key: value for key, value in named.items() if value is not None} | extra
-        given = epoch
-        number = whole_number(given)
+        number = whole_number(epoch)
         if number is None:
             # The server requires an integer: the number of epochs so far, beside the given value.
-            fields = {**fields, "epoch": self.count - 1, "epoch_given": given}
+            fields = {**fields, "epoch": self.count - 1, "epoch_given": epoch}
         else:
             fields = {**fields, "epoch": number}
-        text = compact_json(clean(fields))
+        text = dumps(clean(fields))
         if len(text) > EVENT_LIMIT:
-            text = compact_json(
-                {"epoch": fields["epoch"], **stand_in("job_epoch", fields, len(text))}
-            )
+            text = dumps({"epoch": fields["epoch"], **stand_in("job_epoch", fields, len(text))})
         return text
 
 

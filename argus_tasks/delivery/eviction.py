@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from argus_tasks.base.files import write_bytes_whole, write_text_whole
+from argus_tasks.delivery.drops import add_drops
 from argus_tasks.delivery.events import EPOCH, LOG, SNAPSHOT, class_of, event_type_of, series_of
 from argus_tasks.delivery.outbox_folder import EVICT_FROM, EVICT_TO, Outbox
 from argus_tasks.delivery.reader import Entry, batch_of
@@ -60,10 +61,7 @@ def _take_out(outbox: Outbox, segment: str, kind: int) -> int:
     path = outbox.segment_path(segment)
     before = os.stat(path).st_size  # noqa: PTH116
     cursor = SegmentCursor(outbox, segment)
-    entries: list[Entry] = []
-    while found := cursor.reader.read():
-        entries += found
-        cursor.reader.take(found[-1])
+    entries = list(cursor.reader.remaining())
     if not any(_is_of(entry, kind) for entry in entries):
         return 0
     lines = _without(entries, kind, cursor.offset)
@@ -76,8 +74,11 @@ def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
     dropped: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if _is_of(entry, kind):
-            _note(dropped, entry.line)
-        _merge(dropped, entry.dropped)
+            with suppress(ValueError):  # without a readable id it is counted nowhere
+                prefix, number = series_of(entry.line)
+                add_drops(dropped, prefix, batch_of(entry.line), number, {REASON: 1})
+        for prefix, more in entry.dropped.items():
+            add_drops(dropped, prefix, more["batch"], more["last"], more["reasons"])
     head = directive({"gapped": True})
     lines = [head]
     gap_from = len(head)
@@ -86,7 +87,7 @@ def _without(entries: Sequence[Entry], kind: int, offset: int) -> list[bytes]:
         begin, start = start, entry.end
         if _is_of(entry, kind) or entry.dropped:
             continue
-        raw = _raw(entry)
+        raw = entry.note or entry.torn + entry.line
         if not raw:
             continue
         end_of_gap = max(entry.end - len(raw), begin)
@@ -109,28 +110,3 @@ def _is_of(entry: Entry, kind: int) -> bool:
         return bool(entry.line) and class_of(event_type_of(entry.line)) == kind
     except ValueError:
         return False
-
-
-def _raw(entry: Entry) -> bytes:
-    return entry.note or entry.torn + entry.line
-
-
-def _note(dropped: dict[str, dict[str, Any]], line: bytes) -> None:
-    try:
-        prefix, number = series_of(line)
-        batch_id = batch_of(line)
-    except ValueError:
-        return
-    entry = dropped.get(prefix)
-    if entry is None:
-        entry = dropped[prefix] = {"batch": batch_id, "last": number, "reasons": {}}
-    entry["last"] = max(entry["last"], number)
-    entry["reasons"][REASON] = entry["reasons"].get(REASON, 0) + 1
-
-
-def _merge(dropped: dict[str, dict[str, Any]], more: dict[str, dict[str, Any]]) -> None:
-    for prefix, entry in more.items():
-        known = dropped.setdefault(prefix, {"batch": entry["batch"], "last": -1, "reasons": {}})
-        known["last"] = max(known["last"], entry["last"])
-        for reason, count in entry["reasons"].items():
-            known["reasons"][reason] = known["reasons"].get(reason, 0) + count

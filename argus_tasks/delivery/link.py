@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.settings import seconds
 from argus_tasks.delivery.background_sender import start_background_sender
 from argus_tasks.delivery.events import EpochBuilder, EventStream, Source, class_of
 from argus_tasks.delivery.outbox_folder import Outbox, folder_for
@@ -26,11 +27,7 @@ DEFAULT_DEADLINE_S = 5.0
 def drain_deadline_s() -> float:
     """How long a reporter may wait for the server at its end, in seconds:
     `ARGUS_DRAIN_DEADLINE_S`, else 5."""
-    try:
-        value = float(os.environ.get("ARGUS_DRAIN_DEADLINE_S", "") or DEFAULT_DEADLINE_S)
-    except ValueError:
-        return DEFAULT_DEADLINE_S
-    return value if 0 <= value < 1e6 else DEFAULT_DEADLINE_S
+    return seconds("ARGUS_DRAIN_DEADLINE_S", DEFAULT_DEADLINE_S)
 
 
 class Link:
@@ -128,6 +125,7 @@ class Emitter:
         self.writer = writer
         self.stream = EventStream(batch_id, source)
         self.batch_id = self.stream.batch_id
+        self.append = writer.append
 
     def emit(
         self,
@@ -164,8 +162,12 @@ class Emitter:
         self.writer.interrupted(self.stream)
 
     def epochs(self, job_id: str) -> EpochBuilder:
-        """A builder for the epoch events of one job, which are passed to `writer.append`."""
+        """A builder for the epoch events of one job, which are passed to `append`."""
         return self.stream.epochs(job_id)
+
+    def upload(self, record: dict[str, Any]) -> bool:
+        """Queue an upload, to be sent after the events before it. False where it was refused."""
+        return self.writer.append_directive({"upload": record}, self.stream) is not None
 
 
 _links: dict[str, Link] = {}

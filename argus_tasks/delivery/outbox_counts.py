@@ -8,10 +8,9 @@ from argus_tasks.delivery.batch_counts import BatchCounts, Counts, CountsByBatch
 from argus_tasks.delivery.batch_totals import all_totals
 from argus_tasks.delivery.chain_files import DROPS_ENDING
 from argus_tasks.delivery.drops import read_drops
-from argus_tasks.delivery.events import series_of
 from argus_tasks.delivery.outbox_folder import Outbox
-from argus_tasks.delivery.reader import Entry, batch_of
-from argus_tasks.delivery.segment_cursor import SegmentCursor, count_torn
+from argus_tasks.delivery.reader import Entry
+from argus_tasks.delivery.segment_cursor import SegmentCursor, count_torn, counts_of
 
 
 def accounts(outbox: Outbox) -> list[BatchCounts]:
@@ -45,10 +44,8 @@ def _of_segment(outbox: Outbox, segment: str, series: dict[str, str]) -> CountsB
     try:
         cursor = SegmentCursor(outbox, segment)
         series |= cursor.series
-        while entries := cursor.reader.read():
-            for entry in entries:
-                count_waiting(entry, cursor.ledger, series)
-            cursor.reader.take(entries[-1])
+        for entry in cursor.reader.remaining():
+            count_waiting(entry, cursor.ledger, series)
         torn = cursor.reader.torn_end()
         if torn and not outbox.is_live(cursor.chain):
             count_torn(torn, cursor.ledger, series)
@@ -63,14 +60,7 @@ def count_waiting(entry: Entry, ledger: CountsByBatch, series: dict[str, str]) -
         count_torn(entry.torn, ledger, series)
     if entry.line:
         try:
-            prefix, number = series_of(entry.line)
-            batch_id = series.get(prefix)
-            if batch_id is None:
-                batch_id = series[prefix] = batch_of(entry.line)
+            counts_of(entry.line, ledger, series).waiting += 1
         except ValueError:
             count_torn(entry.line, ledger, series)
-            return
-        counts = ledger.of(batch_id)
-        counts.saw(prefix, number)
-        counts.waiting += 1
     ledger.add_drops(entry.dropped)

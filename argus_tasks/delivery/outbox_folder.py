@@ -15,7 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from argus_tasks.base.boot import short_boot_id
-from argus_tasks.base.files import append_line, read_json, read_whole, write_bytes_whole, write_json
+from argus_tasks.base.files import (
+    append_line,
+    read_mapping,
+    read_whole,
+    write_bytes_whole,
+    write_json,
+)
 from argus_tasks.base.folders import make_private
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import holder_lives
@@ -103,9 +109,8 @@ class Outbox:
     @property
     def url(self) -> str | None:
         """The server that this outbox is for; None where its file is missing or damaged."""
-        try:
-            url = str(read_json(self.folder / "server.json")["url"])
-        except (OSError, ValueError, KeyError, TypeError):
+        url = str(read_mapping(self.folder / "server.json").get("url") or "")
+        if not url:
             return None
         named_after = folder_for(url, self.folder.parent).name
         is_named = self.folder.name[-9:-8] == "-" and len(self.folder.name) > 9
@@ -291,9 +296,7 @@ class Outbox:
         """The entries of a segment that are not acknowledged; none where it was removed."""
         try:
             reader = SegmentReader(self.segment_path(segment), self.read_ack(segment)[0])
-            while entries := reader.read():
-                yield from entries
-                reader.take(entries[-1])
+            yield from reader.remaining()
         except OSError:
             return
 

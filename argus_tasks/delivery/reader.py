@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from argus_tasks.base.files import sync_path
 from argus_tasks.delivery.batch_counts import CountsByBatch
 from argus_tasks.delivery.checked_json import unseal
 from argus_tasks.delivery.events import LINE_START, is_event, series_of
@@ -61,16 +64,8 @@ class SegmentReader:
 
     def sync(self) -> None:
         """Flush the file to the disk, whichever process wrote it."""
-        try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            os.fsync(descriptor)
-        except OSError:
-            pass
-        finally:
-            os.close(descriptor)
+        with suppress(OSError):
+            sync_path(self._path)
 
     def torn_end(self) -> bytes:
         """The bytes after the last whole line."""
@@ -90,6 +85,12 @@ class SegmentReader:
             if entries or len(data) < limit:
                 return entries
             limit *= 4
+
+    def remaining(self) -> Iterator[Entry]:
+        """All entries after the last one taken; each chunk is taken when all of it was used."""
+        while entries := self.read():
+            yield from entries
+            self.take(entries[-1])
 
     def _entries(self, lines: list[bytes]) -> list[Entry]:
         entries: list[Entry] = []

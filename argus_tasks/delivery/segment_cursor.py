@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from argus_tasks.delivery.batch_counts import CountsByBatch
+from argus_tasks.delivery.batch_counts import Counts, CountsByBatch
 from argus_tasks.delivery.events import series_of
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.reader import Entry, SegmentReader, batch_of, torn_series
@@ -40,14 +40,9 @@ class SegmentCursor:
     def count(self, line: bytes, *, refused: bool) -> None:
         """Count an event that was accepted or refused. One without a readable id is not counted."""
         try:
-            prefix, number = series_of(line)
-            batch_id = self.series.get(prefix)
-            if batch_id is None:
-                batch_id = self.series[prefix] = batch_of(line)
+            counts = counts_of(line, self.ledger, self.series)
         except ValueError:
             return
-        counts = self.ledger.of(batch_id)
-        counts.saw(prefix, number)
         counts.unordered, self.unordered = counts.unordered + self.unordered, 0
         if refused:
             counts.set_aside += 1
@@ -57,6 +52,25 @@ class SegmentCursor:
     def count_torn(self, torn: bytes) -> None:
         """Count bytes that cannot be read."""
         count_torn(torn, self.ledger, self.series)
+
+
+def counts_of(line: bytes, ledger: CountsByBatch, series: dict[str, str]) -> Counts:
+    """The counts of an event's batch, with the event's id recorded in them.
+
+    Args:
+        line: the event.
+        ledger: the counts by batch.
+        series: the batch of each series of ids; the event's is added.
+
+    Raises:
+        ValueError: its id or its batch cannot be read.
+    """
+    prefix, number = series_of(line)
+    if prefix not in series:
+        series[prefix] = batch_of(line)
+    counts = ledger.of(series[prefix])
+    counts.saw(prefix, number)
+    return counts
 
 
 def count_torn(torn: bytes, ledger: CountsByBatch, series: dict[str, str]) -> None:

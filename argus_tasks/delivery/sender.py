@@ -7,7 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from argus_tasks.base.guard import swallow
 from argus_tasks.base.locks import ProcessLock
 from argus_tasks.delivery.outbox_folder import Outbox
 from argus_tasks.delivery.segment import SegmentWriter
@@ -76,10 +78,6 @@ class Sender:
             return self._shipper.state
         return read_state(self._outbox.folder) or SenderState()
 
-    def acknowledged(self, ref: Ref | None) -> bool:
-        """Whether every event before this place has been accepted or set aside."""
-        return ref is None or self._outbox.acknowledged(ref)
-
     def drain(self, ref: Ref | None, deadline_s: float) -> bool:
         """Wait until the events before a place, and their uploads, are accepted or set aside.
 
@@ -91,7 +89,7 @@ class Sender:
             False after the deadline, or earlier where waiting cannot help: the token is refused,
             the server asked for a longer pause, or it has not answered for twice the deadline.
         """
-        return self._drain(lambda: self.acknowledged(ref), deadline_s)
+        return self._drain(lambda: ref is None or self._outbox.acknowledged(ref), deadline_s)
 
     def drain_all(self, deadline_s: float) -> bool:
         """`drain` for all waiting events, whichever process wrote them."""
@@ -157,10 +155,8 @@ class Sender:
 
     def _hint(self) -> None:
         """Have the elected sender of another process send at once."""
-        try:
+        with suppress(OSError):
             (self._outbox.folder / "flush").touch()
-        except OSError:
-            pass
 
     # --- The thread ---
 
@@ -169,9 +165,7 @@ class Sender:
         try:
             while not self._stopping:
                 if not self._elected():
-                    self._wake.wait(_ELECTION_S if not self._draining else self._tick_s / 4)
-                    self._wake.clear()
-                    self._sync()
+                    self._sleep(_ELECTION_S if not self._draining else self._tick_s / 4)
                     continue
                 if transport is None:
                     transport = self._make_transport()
@@ -179,10 +173,8 @@ class Sender:
                     for outbox in self.others:
                         self._shipper.also(outbox)
                 self._serve(self._shipper)  # type: ignore[arg-type]
-        except Exception:
-            if os.environ.get("ARGUS_TASKS_RAISE") == "1":
-                raise
-            log.warning("argus-tasks: the sender ended; events stay in the outbox", exc_info=True)
+        except Exception:  # noqa: BLE001 - its events stay in the outbox
+            swallow("the sender of the outbox")
         finally:
             if self._lock.held:
                 if self._shipper is not None:
@@ -205,9 +197,7 @@ class Sender:
         flushed_at = self._flush_time()
         drained = False
         while not self._stopping:
-            self._wake.wait(self._pause_s(shipper))
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._pause_s(shipper))
             if self._writer is not None and self._writer.near_limit:
                 shipper.make_room()
                 self._writer.check_limit()
@@ -243,13 +233,9 @@ class Sender:
         pause_s = min(shipper.wait_s(), 2 * _ELECTION_S + 0.1)
         end = time.monotonic() + pause_s
         while time.monotonic() < end and not self._stopping and not self._draining:
-            self._wake.wait(self._tick_s)
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._tick_s)
         while not self._stopping and not self._elected():
-            self._wake.wait(self._tick_s)
-            self._wake.clear()
-            self._sync()
+            self._sleep(self._tick_s)
         if not self._stopping:
             shipper.forget()
 
@@ -259,7 +245,9 @@ class Sender:
         except OSError:
             return False
 
-    def _sync(self) -> None:
+    def _sleep(self, most_s: float) -> None:
+        self._wake.wait(most_s)
+        self._wake.clear()
         if self._writer is not None:
             self._writer.sync()
 
@@ -290,10 +278,8 @@ class Sender:
                 if not uploader.step():
                     self._uploads_wake.wait(self._tick_s)
                     self._uploads_wake.clear()
-        except Exception:
-            if os.environ.get("ARGUS_TASKS_RAISE") == "1":
-                raise
-            log.warning("argus-tasks: uploads stopped", exc_info=True)
+        except Exception:  # noqa: BLE001 - its files stay in the queue
+            swallow("the thread that uploads files")
         finally:
             self._uploading = False
             transport.close()

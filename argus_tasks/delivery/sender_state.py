@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -124,7 +125,5 @@ class Backoff:
         if state.state == self.state.state:
             state.since = self.state.since
         self.state = state
-        try:
+        with suppress(OSError):
             write_json(self._folder / _FILE, asdict(state))
-        except OSError:
-            pass

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from argus_tasks.base.loopback import is_loopback
 from argus_tasks.base.redact import redact
+from argus_tasks.base.urls import is_loopback
 
 if TYPE_CHECKING:
     import httpx

@@ -14,7 +14,7 @@ from typing import Any
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.errors import SkipRun
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import open_to_append, read_json
 from argus_tasks.base.oom_kills import OomCounter
 from argus_tasks.base.redact import redact_command
 from argus_tasks.base.script_metrics import METRICS_FILE, read_recorded_metrics
@@ -96,7 +96,7 @@ class Script:
             files = CommandFiles(self.recorder, words, self.cwd)
         ctx.logger.info("running %s", redact_command(words))
         memory = OomCounter()
-        log = os.open(ctx.run_dir / RUN_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+        log = open_to_append(ctx.run_dir / RUN_LOG)
         try:
             kills = memory.count()
             output = _output(ctx, log, screen=self.attached)

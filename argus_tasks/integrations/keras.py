@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
+from functools import partial
 from typing import Any
 
 from argus_tasks.base.extras import need
@@ -61,10 +61,9 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         super().__init__()
         self._job_id = job_id
         self._model_name = model
-        self._dataset = dataset
-        self._batch_prefix = batch_prefix
-        self._batch_id = batch_id
-        self._job = job
+        self._open = partial(
+            open_training, job=job, dataset=dataset, batch_prefix=batch_prefix, batch_id=batch_id
+        )
         self._training: Training | None = None
         self._forget()
 
@@ -91,14 +90,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         if _rank() != 0:
             return
         name = self._model_name or getattr(self._trained(), "name", None) or "model"
-        self._training = open_training(
-            job=self._job,
-            job_id=self._job_id or name,
-            model=name,
-            dataset=self._dataset,
-            batch_prefix=self._batch_prefix,
-            batch_id=self._batch_id,
-        )
+        self._training = self._open(job_id=self._job_id or name, model=name)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
         """Report the results and the end."""
@@ -107,12 +99,7 @@ class ArgusCallback(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
     def __enter__(self) -> ArgusCallback:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Report the exception that ends a training, where it has not ended yet."""
         self._end(error)
 

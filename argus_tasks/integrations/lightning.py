@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from math import isclose
@@ -67,10 +68,9 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         """
         self._job_id = job_id
         self._model = model
-        self._dataset = dataset
-        self._batch_prefix = batch_prefix
-        self._batch_id = batch_id
-        self._job = job
+        self._open = partial(
+            open_training, job=job, dataset=dataset, batch_prefix=batch_prefix, batch_id=batch_id
+        )
         self._forget()
 
     @property
@@ -103,14 +103,7 @@ class ArgusCallback(_Base):  # type: ignore[misc, unused-ignore]
         if not trainer.is_global_zero:
             return
         name = type(pl_module).__name__
-        self._training = open_training(
-            job=self._job,
-            job_id=self._job_id or name,
-            model=self._model or name,
-            dataset=self._dataset,
-            batch_prefix=self._batch_prefix,
-            batch_id=self._batch_id,
-        )
+        self._training = self._open(job_id=self._job_id or name, model=self._model or name)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's
         """Report the results and the end."""

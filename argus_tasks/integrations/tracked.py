@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from argus_tasks.base.files import dumps, read_json
+from argus_tasks.base.files import dumps, read_mapping
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.base.redact import known_secrets, redact_value
+from argus_tasks.integrations.numbers import number
 from argus_tasks.runs.context.run_context import MetricEvent, RunContext, curve_name
 from argus_tasks.runs.record.layout import METRICS_JSON, SUCCEEDED
 from argus_tasks.runs.record.run_record import record_of
@@ -47,21 +48,10 @@ def results_of(ctx: RunContext, summary: Mapping[str, object]) -> dict[str, floa
     """The numbers of the run's `metrics.json`; empty where the run has not succeeded."""
     if summary.get("status") != SUCCEEDED:
         return {}
-    try:
-        written = read_json(ctx.run_dir / METRICS_JSON)
-    except (OSError, ValueError):
-        return {}
-    return numbers_of(written) if isinstance(written, dict) else {}
+    return numbers_of(read_mapping(ctx.run_dir / METRICS_JSON))
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The metrics that are numbers, by dotted key."""
-    numbers: dict[str, float] = {}
-    for key, value in flatten(metrics).items():
-        if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
-            continue
-        try:
-            numbers[key] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return numbers
+    found = {key: number(value) for key, value in flatten(metrics).items()}
+    return {key: value for key, value in found.items() if value is not None}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_mapping
 from argus_tasks.base.ids import job_suffix
 from argus_tasks.reporting.target import configured
 from argus_tasks.runs.ledger.monitor_journal import JobEnd, MonitorJournal, MonitorState
@@ -99,7 +99,7 @@ def close_orphaned_batches(results_root: Path, flow_run_id: str | None = None) -
     if not configured():
         return []
     return [
-        ClosedBatch(*closed)
+        closed
         for folder in batches(results_root)
         if _is_orphaned(folder, flow_run_id) and (closed := _close(folder)) is not None
     ]
@@ -117,7 +117,7 @@ def _is_orphaned(folder: SweepFolder, flow_run_id: str | None) -> bool:
     return folder.is_over(last)
 
 
-def _close(folder: SweepFolder) -> tuple[str, int] | None:
+def _close(folder: SweepFolder) -> ClosedBatch | None:
     from argus_tasks.reporting.batch_reporter import BatchReporter
 
     file = MonitorJournal(folder.path)
@@ -135,7 +135,7 @@ def _close(folder: SweepFolder) -> tuple[str, int] | None:
         report_job_end(batch, file, job)
     batch.close("the process that ran it is gone")
     batch.leave()
-    return known.batch_id, len(jobs)
+    return ClosedBatch(known.batch_id, len(jobs))
 
 
 def not_in_outbox(batch: BatchReporter, file: MonitorJournal, jobs: list[OpenJob]) -> list[OpenJob]:
@@ -171,7 +171,7 @@ def _end_of(job: OpenJob) -> tuple[dict[str, Any], bool]:
         data["elapsed_s"] = record["duration_sec"]
     if status in (SUCCEEDED, SKIPPED):
         data["status"] = "DONE" if status == SUCCEEDED else "SKIPPED"
-        metrics = _metrics(job.run_dir)
+        metrics = numbers_of(read_mapping(f"{job.run_dir}/{METRICS_JSON}"))
         return data | ({"metrics": metrics} if metrics else {}), False
     cause = record.get("cause") or PARENT_LOST
     message = record.get("error_message") or "the process that ran it is gone"
@@ -181,13 +181,6 @@ def _end_of(job: OpenJob) -> tuple[dict[str, Any], bool]:
     if status == RUNNING or record.get("resumable"):
         data["resumable"] = True
     return data, True
-
-
-def _metrics(run_dir: str) -> dict[str, float]:
-    try:
-        return numbers_of(read_json(f"{run_dir}/{METRICS_JSON}"))
-    except (OSError, ValueError, AttributeError):
-        return {}
 
 
 def _text(path: str) -> str:

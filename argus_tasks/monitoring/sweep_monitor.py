@@ -70,7 +70,7 @@ class MonitorObserver(SessionObserver):
         self._file.opened(batch.batch_id, session.session_id)
         self._batch.open(
             on_stop=self._on_stop,
-            on_end=self._on_end,
+            on_end=lambda how: self._file.closed(self._batch.batch_id, how),
             environment=session.environment.event if session.environment.gathers else None,
         )
         for end in batch.ended:
@@ -190,9 +190,6 @@ class MonitorObserver(SessionObserver):
         if who != "the monitor":
             self._asked_by = who
         self._session.stops.stop("monitor")
-
-    def _on_end(self, how: str) -> None:
-        self._file.closed(self._batch.batch_id, how)
 
 
 @contextmanager

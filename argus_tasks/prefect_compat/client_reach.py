@@ -11,7 +11,7 @@ from typing import Any
 from prefect.client import base
 from prefect.logging.handlers import APILogWorker
 
-from argus_tasks.base.loopback import is_loopback
+from argus_tasks.base.urls import is_loopback
 from argus_tasks.prefect_compat.hook import Hook
 
 _CLIENTS = ("PrefectHttpxAsyncClient", "PrefectHttpxSyncClient")

@@ -95,12 +95,6 @@ class Relay:
         return self._coalescer.dropped
 
     @property
-    def lost(self) -> int:
-        """How many events were lost because too many waited for a server that could not be
-        reached."""
-        return self._shipper.lost
-
-    @property
     def away_since(self) -> float | None:
         """When the server stopped answering (by time.monotonic()); None while it can be reached."""
         return self._shipper.away_since

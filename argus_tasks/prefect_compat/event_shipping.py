@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from prefect.events import Event
 from prefect.events.clients import EventsClient, get_events_client
@@ -39,7 +40,6 @@ class EventShipper:
         self._clock = clock
         self.waiting: deque[Item] = deque()
         self.sent = 0
-        self.lost = 0
         self._client: EventsClient | None = None
         self._unsure: deque[Item] = deque(maxlen=CHECKPOINT_EVERY + 1)
         self._first_at = 0.0
@@ -52,14 +52,13 @@ class EventShipper:
         """When the server stopped answering (by time.monotonic()); None while it can be reached."""
 
     def add(self, item: Item) -> None:
-        """Queue an item. Beyond `MAX_WAITING` the oldest is dropped and counted, to bound memory;
+        """Queue an item. Beyond `MAX_WAITING` the oldest is dropped, to bound memory;
         the end of the sweep corrects what the server then lacks."""
         if not self.waiting:
             self._first_at, self._emptying = self._clock(), False
         self.waiting.append(item)
         if len(self.waiting) > MAX_WAITING:
             self.waiting.popleft()
-            self.lost += 1
 
     def due(self) -> bool:
         """Whether enough items wait, or have waited long enough; then True until all are sent."""
@@ -115,7 +114,6 @@ class EventShipper:
             event = _made(item)
             if event is None:
                 self.waiting.popleft()
-                self.lost += 1
                 continue
             if item.context is not None:
                 await self._related.attach(event, item.context)
@@ -145,10 +143,9 @@ class EventShipper:
         self._next_try = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if client is not None:
-            try:
+            # It is broken already.
+            with suppress(Exception):
                 await asyncio.wait_for(client.__aexit__(None, None, None), 1)
-            except Exception:  # noqa: BLE001, S110 - it is broken already
-                pass
 
 
 def _made(item: Item) -> Event | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import Context
 from importlib import import_module
 from typing import Any
@@ -57,10 +57,9 @@ class RelatedResources:
 
     async def close(self) -> None:
         """Close the connection."""
-        try:
+        # The connection is no longer needed.
+        with suppress(Exception):
             await asyncio.wait_for(self._stack.aclose(), 1)
-        except Exception:  # noqa: BLE001, S110 - the connection is no longer needed
-            pass
 
 
 def most_related() -> int:

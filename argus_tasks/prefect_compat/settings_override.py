@@ -12,7 +12,7 @@ import prefect.settings
 from prefect.context import SettingsContext, get_settings_context
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from argus_tasks.base.loopback import is_loopback
+from argus_tasks.base.urls import is_loopback
 from argus_tasks.prefect_compat.hook import PROVEN, Hook
 
 

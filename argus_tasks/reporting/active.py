@@ -70,7 +70,7 @@ def emit(event: str, **fields: Any) -> None:
     worker = emitter_of_thread() or (None if _reporters else current_emitter())
     if worker is not None:
         context = worker.context
-        emit_any(worker.emit, context.batch_id, context.job_id, event, fields)
+        emit_any(worker.emitter.emit, context.batch_id, context.job_id, event, fields)
     elif _reporters:
         _reporters[-1].emit(event, **fields)
 

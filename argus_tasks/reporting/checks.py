@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from argus_tasks.base.locks import ProcessLock
-from argus_tasks.base.loopback import is_in_the_clear
 from argus_tasks.base.mounts import file_system, on_network
 from argus_tasks.base.redact import redact
+from argus_tasks.base.urls import is_in_the_clear
 from argus_tasks.delivery.outbox_counts import accounts
 from argus_tasks.delivery.outbox_folder import Outbox, limit_from_environment, outbox_root, outboxes
 from argus_tasks.delivery.transport import HttpTransport

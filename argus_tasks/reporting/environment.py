@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import socket
 import sys
@@ -11,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from argus_tasks.base.processes import user_name
 from argus_tasks.base.redact import known_secrets, redact, redact_command
 from argus_tasks.base.repo import Repo, repo_of
 from argus_tasks.delivery.events import Source
@@ -44,7 +44,7 @@ def source(project: str | None, command: str | None) -> Source:
     return Source(
         project=project or default_project(),
         host=socket.gethostname(),
-        user=_user(),
+        user=user_name(),
         commit=repo.sha[:12] if repo else None,
         command=command_line(command),
     )
@@ -94,10 +94,3 @@ def _origin(distribution: metadata.Distribution) -> str:
         return redact(str(json.loads(text).get("url", "")))
     except (ValueError, AttributeError):
         return ""
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return None

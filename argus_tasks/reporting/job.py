@@ -6,9 +6,8 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from argus_tasks.base.context_stack import ContextStack
@@ -19,12 +18,12 @@ from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.base.script_metrics import record_metrics
 from argus_tasks.delivery.events import EPOCH
 from argus_tasks.delivery.uploads import upload_record
-from argus_tasks.reporting.artifacts import EXTENSIONS, artifact_files
 from argus_tasks.reporting.sinks import Sink
 
 log = logging.getLogger("argus_tasks")
 
 _ERROR_TEXT = 8000
+_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".pdf", ".svg"})
 _KNOWN_NUMBERS = ("train_loss", "val_loss", "lr", "batch_time_ms")
 
 
@@ -213,7 +212,7 @@ class JobContext:
         place = Path(path)
         files = artifact_files(place, glob)
         if not files:
-            kinds = " ".join(sorted(EXTENSIONS))
+            kinds = " ".join(sorted(_EXTENSIONS))
             log.warning("argus-tasks: nothing to upload at %s (files may be: %s)", place, kinds)
         taken = 0
         for file in files:
@@ -228,12 +227,7 @@ class JobContext:
             self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         open_jobs.leave(self)
         if self._keep_metrics is None and self._pid == os.getpid():
             self._end(error)
@@ -266,6 +260,19 @@ class JobContext:
 
 open_jobs: ContextStack[JobContext] = ContextStack("job")
 """The jobs that are open in this process."""
+
+
+def artifact_files(path: Path, glob: str) -> list[Path]:
+    """The file, or the files of the folder that match `glob`, sorted: pictures and PDFs only, which
+    the monitor takes."""
+    found: Iterable[Path]
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(path.glob(glob))
+    else:
+        return []
+    return [one for one in found if one.suffix.lower() in _EXTENSIONS and one.is_file()]
 
 
 def exits_well(error: BaseException) -> bool:

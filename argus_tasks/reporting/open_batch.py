@@ -22,7 +22,7 @@ from argus_tasks.reporting import environment, target
 from argus_tasks.reporting.background_reports import BackgroundReports, EnvironmentReport
 from argus_tasks.reporting.daemons import HEARTBEAT_S, SNAPSHOT_S, STOP_POLL_S, Daemon, stop_poll
 from argus_tasks.reporting.roster import BatchTotals, Roster
-from argus_tasks.reporting.sinks import OutboxSink, wire_job_id
+from argus_tasks.reporting.sinks import wire_job_id
 from argus_tasks.reporting.undelivered import later_delivery
 from argus_tasks.reporting.worker_reporter import JoinContext
 
@@ -116,7 +116,7 @@ class OpenBatch:
         self.opened: Ref | None = None
         """Where the batch's first event ends in the outbox."""
         self._source = environment.source(options.project, options.command)
-        self.sink = OutboxSink(Emitter(link.writer, batch_id, self._source))
+        self.sink = Emitter(link.writer, batch_id, self._source)
         self._roster: Roster | None = None
         self._member = ""
         self._background: BackgroundReports | None = None

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from argus_tasks.base.guard import guarded
@@ -15,12 +14,11 @@ from argus_tasks.base.redact import known_secrets, redact
 from argus_tasks.delivery.event_data import BATCH_ID_LIMIT, fit_id
 from argus_tasks.delivery.link import drain_deadline_s
 from argus_tasks.reporting import active, target
-from argus_tasks.reporting.artifacts import artifact_files
 from argus_tasks.reporting.child_processes import current_emitter
 from argus_tasks.reporting.daemons import HEARTBEAT_S, SNAPSHOT_S, STOP_POLL_S, interval_s
-from argus_tasks.reporting.job import JobContext, exits_well, reason_of
+from argus_tasks.reporting.job import JobContext, artifact_files, exits_well, reason_of
 from argus_tasks.reporting.open_batch import BatchOptions, JobCounts, OpenBatch, connect
-from argus_tasks.reporting.sinks import NullSink, OutboxSink, Sink, emit_any, wire_job_id
+from argus_tasks.reporting.sinks import NullSink, Sink, emit_any, wire_job_id
 from argus_tasks.reporting.worker_reporter import WorkerEmitter
 
 _LEAST_WAIT_S = 0.02
@@ -212,7 +210,7 @@ class Reporter:
     def _enter(self) -> None:
         if self._worker is not None:
             self._batch_id = self._worker.context.batch_id
-            self._sink = OutboxSink(self._worker.emitter)
+            self._sink = self._worker.emitter
             return
         self._batch = connect(
             self._batch_id, self.options, self._url, self._token, self._jobs, self._stop_requested
@@ -221,12 +219,7 @@ class Reporter:
             self._sink = self._batch.sink
             self._batch.open(self._url, self._token, resumed=self._resumed)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         active.pop(self)
         # A forked child that leaves its parent's reporter ends nothing.
         if self._worker is None and self._pid == os.getpid():

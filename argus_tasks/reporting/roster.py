@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.files import read_mapping, write_json
 from argus_tasks.base.ids import slug
 from argus_tasks.base.locks import locked
 from argus_tasks.delivery.outbox_folder import Outbox
-from argus_tasks.delivery.segment_places import Ref
+from argus_tasks.delivery.segment_places import Ref, chain_of
 
 _SENT = "sent"
 
@@ -23,14 +23,12 @@ class BatchTotals:
     """The totals over all reporters on a batch, for its last event.
 
     Attributes:
-        last: whether nobody reports on the batch any more.
         n_done: jobs that have ended well.
         n_failed: jobs that have failed.
         reasons: why the batch has failed; empty where it has not.
         after: the places in the outbox that are delivered before the last event.
     """
 
-    last: bool
     n_done: int
     n_failed: int
     reasons: list[str] = field(default_factory=list)
@@ -88,18 +86,18 @@ class Roster:
             OSError, TimeoutError: as in `join`.
         """
         with locked(self._lock):
-            page = self._read()
+            page = read_mapping(self._path)
             if chain not in page.get("chains", []):
                 self._note(page, chain)
                 write_json(self._path, page)
 
     def ends_of_dead_chains(self) -> list[Ref]:
         """Where the events of this batch end in the chains whose processes are dead."""
-        return self._ends_of_dead_chains(self._read())
+        return self._ends_of_dead_chains(read_mapping(self._path))
 
     def ended_before(self) -> str | None:
         """How this host last closed the batch: done or failed; None where it has not."""
-        return self._read().get("ended")
+        return read_mapping(self._path).get("ended")
 
     def claim_environment(self, member: str) -> bool:
         """Take over sending the batch's environment, which one reporter does.
@@ -124,7 +122,7 @@ class Roster:
     def environment_sent(self) -> None:
         """Record that the environment has been sent. Raises OSError, TimeoutError."""
         with locked(self._lock):
-            write_json(self._path, self._read() | {"environment": _SENT})
+            write_json(self._path, read_mapping(self._path) | {"environment": _SENT})
 
     def leave(
         self,
@@ -135,7 +133,7 @@ class Roster:
         reason: str | None,
         place: Ref | None,
         close_batch: Callable[[BatchTotals], None],
-    ) -> bool:
+    ) -> None:
         """Remove a reporter.
 
         Args:
@@ -147,9 +145,6 @@ class Roster:
             close_batch: sends the batch's last event. Called for the last reporter only, with the
                 totals of all; no other reporter joins meanwhile.
 
-        Returns:
-            Whether this reporter was the last.
-
         Raises:
             OSError, TimeoutError: as in `join`.
         """
@@ -159,20 +154,16 @@ class Roster:
             page["n_done"] = page.get("n_done", 0) + n_done
             page["n_failed"] = page.get("n_failed", 0) + n_failed
             page["reasons"] = [*page.get("reasons", []), *([reason] if reason else [])][:20]
-            last = not page["members"]
-            if last:
+            if not page["members"]:
                 after = [ref for text in page.get("last", []) if (ref := _ref(text))]
-                close_batch(
-                    BatchTotals(True, page["n_done"], page["n_failed"], page["reasons"], after)
-                )
+                close_batch(BatchTotals(page["n_done"], page["n_failed"], page["reasons"], after))
                 page["ended"] = "failed" if page["reasons"] else "done"
             else:
                 page["last"] = [*page.get("last", []), *([str(place)] if place else [])]
             write_json(self._path, page)
-            return last
 
     def _note(self, page: dict[str, Any], chain: str) -> None:
-        there = {segment.rsplit(".", 1)[0] for segment in self._outbox.segments()}
+        there = {chain_of(segment) for segment in self._outbox.segments()}
         known = [one for one in page.get("chains", []) if one in there and one != chain]
         page["chains"] = [*known, chain]
 
@@ -180,15 +171,8 @@ class Roster:
         chains = [chain for chain in page.get("chains", []) if not self._outbox.is_live(chain)]
         return self._outbox.ends_of(chains)
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            page = read_json(self._path)
-        except (OSError, ValueError):
-            page = {}
-        return page if isinstance(page, dict) else {}
-
     def _living(self) -> dict[str, Any]:
-        page = self._read()
+        page = read_mapping(self._path)
         members = [str(one) for one in page.get("members", [])]
         page["members"] = [one for one in members if self._outbox.is_live(_chain_of(one))]
         return page

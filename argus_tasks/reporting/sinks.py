@@ -1,4 +1,4 @@
-"""Where the events of a reporter go: to an outbox, or nowhere."""
+"""Where a reporter sends its events: to an outbox (`delivery.link.Emitter`), or nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from argus_tasks.delivery.events import (
     EventStream,
     Source,
 )
-from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.segment_places import Ref
 
 
@@ -51,23 +50,6 @@ class Sink(Protocol):
     def interrupted(self) -> None:
         """Count a call that an exception ended while it was sending an event."""
         ...
-
-
-class OutboxSink:
-    """A sink that appends events to an outbox."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self.emitter = emitter
-        self.batch_id = emitter.batch_id
-        self.stream = emitter.stream
-        self.emit = emitter.emit
-        self.epochs = emitter.epochs
-        self.append = emitter.writer.append
-        self.interrupted = emitter.interrupted
-
-    def upload(self, record: dict[str, Any]) -> bool:
-        """Queue an upload, to be sent after the events before it. False where it was refused."""
-        return self.emitter.writer.append_directive({"upload": record}, self.stream) is not None
 
 
 class NullSink:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.redact import redact
 from argus_tasks.base.settings import config_home, flag
+from argus_tasks.base.urls import is_http_url
 
 log = logging.getLogger("argus_tasks")
 
@@ -49,7 +50,7 @@ def server_url(given: str | None = None) -> str | None:
         BadInput: the argument is no http or https URL.
     """
     if given:
-        if not _is_url(given):
+        if not is_http_url(given):
             raise BadInput(
                 f"monitor_url is {redact(given)!r}; expected a URL that starts with http:// or"
                 " https://."
@@ -59,7 +60,7 @@ def server_url(given: str | None = None) -> str | None:
         ("ARGUS_URL", os.environ.get("ARGUS_URL", "").strip()),
         (str(MONITOR_FILE), _url_of_file()),
     ):
-        if value and _is_url(value):
+        if value and is_http_url(value):
             return value.rstrip("/")
         if value:
             log.warning("argus-tasks: %s is no http(s) URL: %r", origin, redact(value))
@@ -152,14 +153,6 @@ def _server(url: str | None) -> tuple[str, str, int, str] | None:
     except (ValueError, KeyError):
         return None
     return parts.scheme, str(parts.hostname), port, parts.path.rstrip("/")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text.strip())
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
 
 
 def _url_of_file() -> str:

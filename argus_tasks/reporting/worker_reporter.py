@@ -23,7 +23,6 @@ from argus_tasks.delivery.segment import SegmentWriter
 from argus_tasks.delivery.segment_places import Ref
 from argus_tasks.reporting.job import JobContext
 from argus_tasks.reporting.roster import Roster
-from argus_tasks.reporting.sinks import OutboxSink
 
 VARIABLE = "ARGUS_TASKS_JOINED"
 """The environment variable with the run's context for child processes; see `child_processes`."""
@@ -127,10 +126,6 @@ class WorkerEmitter:
     def job_closed(self, job_id: str, *, failed: bool) -> None:
         """Do nothing: the flow reports the end of the job."""
 
-    def emit(self, event_type: str, job_id: str | None, data: dict[str, Any]) -> None:
-        """Send one event."""
-        self.emitter.emit(event_type, job_id, data)
-
     @guarded(default=None)
     def add_metrics(self, metrics: dict[str, Any]) -> None:
         """Keep metrics for the `job_done` that the flow sends."""
@@ -155,7 +150,7 @@ class WorkerEmitter:
     def _make_job(self) -> JobContext:
         return JobContext(
             self,
-            OutboxSink(self.emitter),
+            self.emitter,
             self.context.job_id,
             labels={},
             keep_metrics=self.add_metrics,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,14 @@ class StudyJournal(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append lines, in one write."""
-        data = "".join(f"{line}\n" for line in _texts(logs)).encode("utf-8")
+        texts = (json.dumps(line, separators=(",", ":")) for line in logs)
+        data = "".join(f"{text}\n" for text in texts).encode("utf-8")
         while data:
             data = data[os.write(self._descriptor, data) :]
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
-
-
-def _texts(logs: Iterable[dict[str, Any]]) -> list[str]:
-    return [json.dumps(line, separators=(",", ":")) for line in logs]
 
 
 def _cut_torn_line(descriptor: int) -> None:

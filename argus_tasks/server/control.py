@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.server_login import AUTH_STRING
 from argus_tasks.server import embedded
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
 from argus_tasks.server.watcher import LIMIT_S
@@ -76,7 +76,7 @@ def stop(*, timeout_s: float = LIMIT_S + 10) -> str:
     alive = folder.alive(record.instance)
     deadline = time.monotonic() + timeout_s
     pid = None
-    while locks.is_locked(alive):
+    while locks.has_flock(alive):
         if pid is None and (pid := folder.pid_of(record.instance)) is not None:
             os.kill(pid, signal.SIGTERM)
         if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from argus_tasks.base import settings
 from argus_tasks.base.errors import ArgusTasksError
-from argus_tasks.base.files import read_json, write_json
+from argus_tasks.base.files import read_mapping, write_json
 from argus_tasks.base.folders import make_private
 from argus_tasks.server import configuration
 from argus_tasks.server.folder import Folder
@@ -53,7 +53,7 @@ class Database:
 
     def is_ready(self) -> bool:
         """Whether it is known to be fully migrated, so that the server need not check."""
-        head = self._read_state().get("head")
+        head = read_mapping(self._state).get("head")
         return bool(head) and self.path.is_file() and revision(self.path) == head
 
     def has_template(self) -> bool:
@@ -157,13 +157,6 @@ class Database:
             path = Path(f"{self.path}{ending}")
             if path.exists():
                 path.rename(f"{self.path}.{stamp}.aside{ending}")
-
-    def _read_state(self) -> dict[str, object]:
-        try:
-            data = read_json(self._state)
-        except (OSError, ValueError):
-            return {}
-        return data if isinstance(data, dict) else {}
 
 
 def revision(path: Path) -> str | None:

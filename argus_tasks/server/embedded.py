@@ -18,12 +18,11 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from types import TracebackType
 
+from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.server_login import API_URL, AUTH_STRING, EMBEDDED_URL
 from argus_tasks.server import configuration
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder, Record
 from argus_tasks.server.watcher import IDLE_S, LIMIT_S
@@ -50,21 +49,6 @@ class HeldServer:
     def api_url(self) -> str:
         """The value of PREFECT_API_URL, to be set before Prefect is imported."""
         return self._record.api_url
-
-    @property
-    def ui_url(self) -> str:
-        """Prefect's UI, for a browser on this host."""
-        return self.api_url.removesuffix("/api")
-
-    @property
-    def log_path(self) -> str:
-        """The server's log."""
-        return str(self._folder.log)
-
-    @property
-    def database_path(self) -> str:
-        """The server's database file."""
-        return str(Database(self._folder, self._record.prefect_version).path)
 
     @property
     def pid(self) -> int | None:
@@ -95,7 +79,7 @@ class HeldServer:
 
     def is_alive(self) -> bool:
         """Whether the server's process is alive (it may still be starting)."""
-        return locks.is_locked(self._folder.alive(self._record.instance))
+        return locks.has_flock(self._folder.alive(self._record.instance))
 
     def wait_healthy(
         self, timeout_s: float = 60.0, *, stopping: Callable[[], bool] = lambda: False
@@ -137,17 +121,12 @@ class HeldServer:
     def __enter__(self) -> HeldServer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _failure(self, what: str) -> str:
         return (
-            f"Prefect's server ({self.api_url}) {what}; its log is {self.log_path}, "
+            f"Prefect's server ({self.api_url}) {what}; its log is {self._folder.log}, "
             "which ends with\n" + self._folder.log_tail()
         )
 
@@ -193,7 +172,7 @@ def login(folder: Folder, record: Record) -> str:
 
 
 def _find_or_start(folder: Folder, notice: Notice | None, idle_s: float, limit_s: float) -> Record:
-    notice = notice or _silent
+    notice = notice or (lambda _: None)
     with locks.exclusive(folder.start_lock):
         record = running(folder)
         if record is not None and not record.has_login and _retire(folder, record):
@@ -238,7 +217,7 @@ def _start(folder: Folder, notice: Notice, idle_s: float, limit_s: float) -> Rec
     )
     notice(f"starting Prefect's server{first}, {_ui(record)}")
     _remove_dead(folder)
-    alive = locks.lock_file(folder.alive(record.instance))
+    alive = locks.take_flock(folder.alive(record.instance))
     try:
         folder.write(
             record
@@ -291,7 +270,7 @@ def _listening_socket(port: int) -> socket.socket:
 
 
 def _usable(folder: Folder, record: Record) -> bool:
-    if not locks.is_locked(folder.alive(record.instance)):
+    if not locks.has_flock(folder.alive(record.instance)):
         return False
     try:
         socket.create_connection(("127.0.0.1", record.port), timeout=5).close()
@@ -317,9 +296,5 @@ def _ui(record: Record) -> str:
 
 def _remove_dead(folder: Folder) -> None:
     for path in folder.root.glob("alive-*.lock"):
-        if not locks.is_locked(path):
+        if not locks.has_flock(path):
             path.unlink(missing_ok=True)
-
-
-def _silent(_sentence: str) -> None:
-    pass

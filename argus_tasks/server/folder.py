@@ -11,11 +11,12 @@ from pathlib import Path
 
 from argus_tasks.base import settings
 from argus_tasks.base.errors import ArgusTasksError
-from argus_tasks.base.files import read_json, write_json, write_text_whole
+from argus_tasks.base.files import read_end, read_json, write_json, write_text_whole
 from argus_tasks.base.processes import pid_namespace
 from argus_tasks.base.server_login import LOGIN_NAME
 
 LOG_TAIL_LINES = 15
+_LOG_TAIL_BYTES = 16_000
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Folder:
     def log_tail(self) -> str:
         """The last lines of the log, indented, for error messages."""
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_end(self.log, _LOG_TAIL_BYTES).splitlines()
         except OSError:
             return "  (it cannot be read)"
         return "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:]) or "  (it is empty)"

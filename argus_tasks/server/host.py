@@ -14,16 +14,17 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from argus_tasks.base import locks
 from argus_tasks.base.errors import ArgusTasksError
 from argus_tasks.base.processes import pid_namespace
 from argus_tasks.prefect_compat.server_automations import watch_only_if_wanted
 from argus_tasks.prefect_compat.server_recording import record_sooner
 from argus_tasks.prefect_compat.server_rows import write_by_rows
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from argus_tasks.server.database import Database
 from argus_tasks.server.folder import Folder
@@ -49,9 +50,9 @@ def main() -> None:
     _wait_for_predecessor(folder)
     os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.url
 
-    preparing = _Preparing(database)
-    preparing.start()
-    config = _load_application()  # takes seconds, as a migration does: both at once
+    with ThreadPoolExecutor(1, "argus-tasks-database") as threads:
+        preparing = threads.submit(database.prepare)
+        config = _load_application()  # takes seconds, as a migration does: both at once
     for hook, active in (
         ("recording", record_sooner()),
         ("rows", write_by_rows()),
@@ -59,9 +60,11 @@ def main() -> None:
     ):
         if not active:
             _say(f"the hook 'server: {hook}' stands back on Prefect {prefect_version()}")
-    preparing.join()
-    if preparing.error is not None:
-        _say(f"cannot make the database: {preparing.error}")
+    try:
+        for sentence in preparing.result():
+            _say(sentence)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is no server without it
+        _say(f"cannot make the database: {error}")
         os._exit(1)
 
     import uvicorn
@@ -109,26 +112,12 @@ def _load_application() -> uvicorn.Config:
     return config
 
 
-class _Preparing(threading.Thread):
-    def __init__(self, database: Database) -> None:
-        super().__init__(name="argus-tasks-database")
-        self._database = database
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            for sentence in self._database.prepare():
-                _say(sentence)
-        except Exception as error:  # noqa: BLE001 - the main thread logs it
-            self.error = error
-
-
 def _wait_for_predecessor(folder: Folder) -> None:
     """Wait until the previous server has closed the database: two at once would lose task runs."""
     deadline = time.monotonic() + PREDECESSOR_LIMIT_S
     while True:
         try:
-            locks.lock_file(folder.database_lock)  # never closed: held until this process ends
+            locks.take_flock(folder.database_lock)  # never closed: held until this process ends
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise ArgusTasksError(

@@ -8,13 +8,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import write_text_whole
 from argus_tasks.base.redact import without_login
 from argus_tasks.base.server_login import API_URL, AUTH_STRING, LOGIN_NAME, names_embedded
 from argus_tasks.base.settings import user_home
+from argus_tasks.base.urls import is_http_url
 
 _OUR_TABLE = re.compile(rf"(?m)^\[profiles\.{LOGIN_NAME}\]\n(?:[^\[\n].*\n|\n)*")
 
@@ -27,7 +27,7 @@ def configured_api_url() -> str | None:
     export line or its profile has put there is not the user's. Errors: BadInput where it is none.
     """
     url = _configured(API_URL, "url")
-    if url is not None and not _is_url(url):
+    if url is not None and not is_http_url(url):
         raise BadInput(
             f"{API_URL} is '{without_login(url)}'; expected a URL like http://127.0.0.1:4200/api."
         )
@@ -118,14 +118,6 @@ def _dotenv(path: Path) -> dict[str, str]:
         return {}
     pairs = (line.strip().removeprefix("export ").partition("=") for line in lines)
     return {key.strip(): value.strip().strip("'\"") for key, equals, value in pairs if equals}
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
 
 
 def _text(value: Any) -> str | None:

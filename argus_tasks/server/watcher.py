@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 from argus_tasks.server.folder import Folder
 
 IDLE_S = 10.0
@@ -143,8 +143,6 @@ class Watcher(threading.Thread):
 
 def _shorten(log: Path) -> None:
     """Empty the log to keep it small; it is open for appending, so the next line starts at 0."""
-    try:
+    with suppress(OSError):
         if log.stat().st_size > MAX_LOG_BYTES:
             os.truncate(log, 0)
-    except OSError:
-        pass

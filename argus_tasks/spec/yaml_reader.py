@@ -154,11 +154,8 @@ class _Builder:
             name, line = key_node.value, key_node.start_mark.line + 1
             below = (*path, name)
             if name in own:
-                first = self.lines[below]
-                self.lines[below] = line
-                self.problems.append(
-                    Problem(below, f"the key '{name}' is given twice, first in line {first}.")
-                )
+                sentence = f"the key '{name}' is given twice, first in line {self.lines[below]}."
+                self.problems.append(Problem(below, sentence))
             self.lines[below] = line
             own[name] = self.build(value_node, below)
         return {**merged, **own}

@@ -12,6 +12,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Protocol
 
 from argus_tasks.base.errors import BadInput
@@ -22,13 +23,14 @@ from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.runs.context.run_context import Tracker
 from argus_tasks.runs.context.run_log import copied_streams
 from argus_tasks.runs.context.trackers import build_trackers
-from argus_tasks.spec.modes import ENGINES
+from argus_tasks.spec.modes import ENGINES, Mode
 from argus_tasks.spec.time_limit import TimeLimit
 from argus_tasks.workers.attempts.attempt import Capture, outcome_of_exception, run_attempt
 from argus_tasks.workers.attempts.messages import Assignment, Outcome
 from argus_tasks.workers.attempts.stop_flag import StopFlag
-from argus_tasks.workers.engines.choice import make_engine
-from argus_tasks.workers.engines.engine_executor import EngineExecutor
+from argus_tasks.workers.engines.dask_engine import DaskEngine
+from argus_tasks.workers.engines.engine_executor import Engine, EngineExecutor
+from argus_tasks.workers.engines.ray_engine import RayEngine
 from argus_tasks.workers.isolation.death import WorkerDied
 from argus_tasks.workers.isolation.pool import WorkerPool
 from argus_tasks.workers.isolation.protocol import (
@@ -38,6 +40,8 @@ from argus_tasks.workers.isolation.protocol import (
     without_experiment_function,
 )
 from argus_tasks.workers.worker_environment import shared_environment
+
+_PACKAGES = {"dask": "distributed", "ray": "ray"}
 
 
 class Executor(Protocol):
@@ -323,3 +327,17 @@ def _sendable(trackers: tuple[Tracker, ...]) -> bytes | None:
             f"trackers ({names}) cannot be sent to worker processes ({error});"
             " give them as tracker_specs, or use mode 'sequential' or 'thread'."
         ) from error
+
+
+def make_engine(mode: Mode, address: str | None, runs_at_once: int) -> Engine:
+    """Make the engine of a mode, not connected yet. Raises BadInput if its package is not
+    installed."""
+    package = _PACKAGES[mode]
+    if find_spec(package) is None:
+        raise BadInput(
+            f"mode is '{mode}', which needs the package '{package}';"
+            f" expected it to be installed: pip install 'argus-tasks[{mode}]'."
+        )
+    if mode == "ray":
+        return RayEngine(address, runs_at_once)
+    return DaskEngine(address, runs_at_once)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from argus_tasks.base import locks
 from argus_tasks.orchestration.prefect_api.prefect_server import CALL_LIMIT_S
-from argus_tasks.server import server_locks as locks
 from argus_tasks.server.configuration import prefect_version
 from tests.support.flow_scripts import rows
 from tests.support.servers import Bench
@@ -185,9 +185,9 @@ def test_an_embedded_server_that_takes_long_to_start_is_waited_for(
     first.told()
     first.end()
     bench.wait_until_gone(20)
-    while locks.is_locked(bench.folder() / "database.lock"):
+    while locks.has_flock(bench.folder() / "database.lock"):
         time.sleep(0.05)  # the last that a process that ends lets go
-    still_open = locks.lock_file(bench.folder() / "database.lock")
+    still_open = locks.take_flock(bench.folder() / "database.lock")
     sweep = Sweep(tmp_path / "patient", bench.environment, n=2)
     process = sweep.start()
     sweep.wait_until(lambda: len(bench.servers()) == 1)

@@ -25,7 +25,6 @@ from argus_tasks.cli.limit import show
 from argus_tasks.orchestration.limits import limits
 from argus_tasks.orchestration.limits.limits import (
     LimitKeeper,
-    keep_limits,
     set_auto,
     set_by_person,
 )
@@ -68,7 +67,7 @@ def sweep(root: Path, count: int = 900, **options: Any) -> Iterator[Sweep]:
     options = {"workers": 4, "mode": "dynamic", "cpu_threshold": 100} | options
     request = request_for(configs, experiments.noop, root, **options)
     admission = AdmissionQueue(request, make_plan(request).to_do, lambda: False)
-    keeper = keep_limits(admission)
+    keeper = LimitKeeper(admission)
     started = Sweep(admission, keeper)
     try:
         yield started

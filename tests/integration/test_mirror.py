@@ -24,8 +24,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 STATES = "SELECT name, state_name, run_count FROM task_run"
 DAMAGE = """
 import sqlite3
+from argus_tasks.server import control
 def damage(*statements):
-    with sqlite3.connect(server.database_path, timeout=20) as database:
+    with sqlite3.connect(control.status().database, timeout=20) as database:
         for statement in statements: database.execute(statement)
 """
 

@@ -107,7 +107,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(artifacts, "FIRST_S", 0.01)
     monkeypatch.setattr(artifacts, "EVERY_S", 0.01)
-    monkeypatch.setattr(artifacts, "_CALL_LIMIT_S", 6.0)
+    monkeypatch.setattr(artifacts._FlowRunArtifacts, "call_limit_s", 6.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if answers:

@@ -35,8 +35,9 @@ import queue
 from prefect.context import FlowRunContext, TaskRunContext
 from argus_tasks.base.deadline import Deadline
 from argus_tasks.orchestration.mirror.mirror import (
-    ExpectedRun, Mirror, compare_flow_run, make_the_last_calls_short, repair_flow_run
+    Mirror, compare_flow_run, make_the_last_calls_short, repair_flow_run
 )
+from argus_tasks.orchestration.prefect_api.expected_task_runs import ExpectedRun
 ledger = []
 
 def note(index, status="COMPLETED", name="Completed"):

@@ -10,16 +10,17 @@ import logging
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Any
 
 from argus_tasks.admission.cpu import CpuRoom, Rule
 from argus_tasks.admission.shared_slots import LimitSlots
 from argus_tasks.base.guard import swallow
 from argus_tasks.orchestration.limits.leases import Leases, WaitingSweeps
 from argus_tasks.orchestration.prefect_api.limit_server import LimitServer, ServerLimit
-from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway, without_retries
+from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway, asked_once
 from argus_tasks.session.admission_queue import AdmissionQueue
 
 log = logging.getLogger("argus_tasks.limits")
@@ -34,16 +35,11 @@ IN_BETWEEN_S = 2.0
 """Between the variable and the limit themselves, a writer needs no longer than this."""
 
 
-class _Kept(Protocol):
-    def sync(self) -> None: ...
-    def away(self) -> None: ...
-    def leave(self) -> None: ...
-
-
 class LimitKeeper:
     """Keeps the limits of one sweep in step with Prefect's server.
 
-    Where the server does not answer, the sweep goes on by itself, and that is said once.
+    Where the server does not answer, the sweep goes on by itself, and that is said once. Without a
+    limit nothing is asked.
     """
 
     def __init__(self, admission: AdmissionQueue) -> None:
@@ -61,10 +57,8 @@ class LimitKeeper:
         self._thread = threading.Thread(
             target=context.run, args=(self._run,), name="argus-limits", daemon=True
         )
-
-    def start(self) -> None:
-        """Start the thread that keeps them."""
-        self._thread.start()
+        if self._kept:
+            self._thread.start()
 
     def close(self, limit_s: float) -> None:
         """Give back what is leased, within so many seconds."""
@@ -77,14 +71,13 @@ class LimitKeeper:
         self._woken.set()
 
     def _run(self) -> None:
-        with without_retries():
+        with asked_once(self._server):
             while not self._over:
                 self._woken.clear()
                 self._each(lambda kept: kept.sync())
                 if not self._over:
                     self._woken.wait(ASK_EVERY_S)
             self._each(lambda kept: kept.leave())
-            self._server.close()
 
     def _each(self, what: Callable[[_Kept], None]) -> None:
         for kept in self._kept:
@@ -106,25 +99,55 @@ class LimitKeeper:
             log.warning("%s: the sweep keeps its limits by itself until it does", error)
 
 
-def keep_limits(admission: AdmissionQueue) -> LimitKeeper:
-    """Start to keep the limits of a sweep, where it has any."""
-    keeper = LimitKeeper(admission)
-    if admission.cpu is not None or admission.slots:
-        keeper.start()
-    return keeper
+class _Kept(ABC):
+    """One limit: leased from the server, and shared with other sweeps."""
+
+    def __init__(
+        self, server: LimitServer, limited: LimitSlots | CpuRoom, wake: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._leases = Leases(server, limited.name)
+        self._waiting_sweeps = WaitingSweeps(server, limited.name)
+        self._disabled = False
+        limited.changed = wake
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Ask how the limit stands, and lease or give back. Errors: ServerAway."""
+
+    @abstractmethod
+    def away(self) -> None:
+        """Go on without the server."""
+
+    def leave(self) -> None:
+        """Give back what is leased. Errors: ServerAway."""
+        if self._disabled:
+            self._leases.give_back_all_disabled()
+        else:
+            self._leases.give_back_all()
+        self._waiting_sweeps.leave()
+
+    def _lease(self, limit: ServerLimit, target: int, used: int, wanted: int) -> int:
+        """Lease this sweep's share of a limit; returns how many slots may be used now."""
+        if limit.limit == 0:  # the server takes nothing back now
+            return 0
+        leases, sweeps = self._leases, self._waiting_sweeps
+        others = sweeps.others(hungry=leases.held < wanted)
+        if others:
+            target = min(target, sweeps.share(limit.limit, others, leases.held))
+        if limit.taken > limit.limit and leases.held:  # it has been lowered: each gives up its part
+            target = min(target, -(-limit.limit * leases.held // limit.taken))
+        leases.reach(target, used)
+        return min(target, leases.held)
 
 
-class _NamedLimit:
+class _NamedLimit(_Kept):
     """A limit of the sweep file: made where there is none, else respected."""
 
     def __init__(self, server: LimitServer, slots: LimitSlots, wake: Callable[[], None]) -> None:
-        self._server = server
+        super().__init__(server, slots, wake)
         self._slots = slots
-        self._leases = Leases(server, slots.name)
-        self._waiting_sweeps = WaitingSweeps(server, slots.name)
-        self._disabled = False
         self._local = slots.local
-        slots.changed = wake
 
     def sync(self) -> None:
         slots, leases = self._slots, self._leases
@@ -139,9 +162,7 @@ class _NamedLimit:
             return
         self._local = max(1, limit.limit - max(0, limit.taken - leases.held))
         wanted = slots.wanted()
-        allowed = _lease(
-            limit, leases, self._waiting_sweeps, min(wanted, limit.limit), slots.used, wanted
-        )
+        allowed = self._lease(limit, min(wanted, limit.limit), slots.used, wanted)
         slots.over_allowed = leases.held > allowed
         why = f"waiting for {slots.name}"
         slots.allow(allowed, why if limit.limit else f"paused: {slots.name} is 0")
@@ -149,25 +170,18 @@ class _NamedLimit:
     def away(self) -> None:
         self._slots.allow(max(self._local, self._leases.held), f"waiting for {self._slots.name}")
 
-    def leave(self) -> None:
-        _leave(self._leases, self._waiting_sweeps, disabled=self._disabled)
 
-
-class _CpuLimit:
+class _CpuLimit(_Kept):
     """The CPU's: its value is the controller's until a person sets another."""
 
     def __init__(self, server: LimitServer, cpu: CpuRoom, wake: Callable[[], None]) -> None:
-        self._server = server
+        super().__init__(server, cpu, wake)
         self._cpu = cpu
-        self._leases = Leases(server, cpu.name)
-        self._waiting_sweeps = WaitingSweeps(server, cpu.name)
         self._me = uuid.uuid4().hex[:12]
         self._mark: Any = None
         self._mark_at = 0.0
         self._written_at = 0.0
         self._beats = 0
-        self._disabled = False
-        cpu.changed = wake
 
     def sync(self) -> None:
         cpu, leases = self._cpu, self._leases
@@ -182,7 +196,7 @@ class _CpuLimit:
         wanted = cpu.wanted()
         if not self._is_ours(limit):
             target = min(wanted, limit.limit)
-            allowed = _lease(limit, leases, self._waiting_sweeps, target, cpu.running, wanted)
+            allowed = self._lease(limit, target, cpu.running, wanted)
             why = f"{cpu.name} is {limit.limit}"
             cpu.set_rule(Rule.PERSON, allowed, why if limit.limit else f"paused: {why}")
             return
@@ -200,9 +214,6 @@ class _CpuLimit:
     def away(self) -> None:
         if self._cpu.rule is not Rule.PERSON:  # what a person said last, holds
             self._cpu.set_rule(Rule.CONTROLLER, None, "")
-
-    def leave(self) -> None:
-        _leave(self._leases, self._waiting_sweeps, disabled=self._disabled)
 
     def _made(self, value: int) -> ServerLimit:
         self._note(value, None)
@@ -240,29 +251,6 @@ class _CpuLimit:
         mark = {"value": value, "was": was, "by": self._me, "beat": self._beats}
         self._server.set_variable(self._cpu.name, mark)
         self._mark, self._mark_at = mark, time.monotonic()
-
-
-def _lease(
-    limit: ServerLimit, leases: Leases, sweeps: WaitingSweeps, target: int, used: int, wanted: int
-) -> int:
-    """Lease this sweep's share of a limit; returns how many slots may be used now."""
-    if limit.limit == 0:  # the server takes nothing back now
-        return 0
-    others = sweeps.others(hungry=leases.held < wanted)
-    if others:
-        target = min(target, sweeps.share(limit.limit, others, leases.held))
-    if limit.taken > limit.limit and leases.held:  # it has been lowered: each gives up its part
-        target = min(target, -(-limit.limit * leases.held // limit.taken))
-    leases.reach(target, used)
-    return min(target, leases.held)
-
-
-def _leave(leases: Leases, sweeps: WaitingSweeps, *, disabled: bool) -> None:
-    if disabled:
-        leases.give_back_all_disabled()
-    else:
-        leases.give_back_all()
-    sweeps.leave()
 
 
 def _value_of(mark: Any) -> Any:

@@ -28,7 +28,7 @@ from argus_tasks.orchestration.prefect_api.expected_task_runs import (
     ExpectedRun,
     ServerDifferences,
 )
-from argus_tasks.orchestration.prefect_api.prefect_server import PrefectServer, without_retries
+from argus_tasks.orchestration.prefect_api.prefect_server import PrefectServer, asked_once
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 
 _LOOK_S = 0.25
@@ -73,15 +73,16 @@ def _check(
     folder: SweepFolder, facts: Mapping[str, Any], expected: Sequence[ExpectedRun]
 ) -> MirrorCheck:
     session, flow_run = facts["id"], facts["flow_run"]["id"]
-    shown = _flow_run_state(UUID(flow_run))
-    if shown is None:
-        sentences = [f"Prefect's server does not know flow run {flow_run}"]
-        return MirrorCheck(folder.batch_id, session, flow_run, 0, sentences)
-    found = compare_flow_run(UUID(flow_run), expected)
-    sentences = list(_sentences(found))
-    while shown not in TERMINAL_TYPES and is_ending(facts):
-        time.sleep(_LOOK_S)
-        shown = _flow_run_state(UUID(flow_run))
+    with asked_once(PrefectServer()) as server:
+        shown = server.flow_run_state(UUID(flow_run))
+        if shown is None:
+            sentences = [f"Prefect's server does not know flow run {flow_run}"]
+            return MirrorCheck(folder.batch_id, session, flow_run, 0, sentences)
+        found = compare_flow_run(UUID(flow_run), expected)
+        sentences = list(_sentences(found))
+        while shown not in TERMINAL_TYPES and is_ending(facts):
+            time.sleep(_LOOK_S)
+            shown = server.flow_run_state(UUID(flow_run))
     if shown not in TERMINAL_TYPES:
         sentences.append(f"flow run {flow_run} is shown as {shown}; its session has ended")
     return MirrorCheck(folder.batch_id, session, flow_run, found.right, sentences)
@@ -96,12 +97,3 @@ def _sentences(found: ServerDifferences) -> Iterator[str]:
         )
     for row in found.left_open:
         yield f"task run '{row.name}' is shown as {row.state_name}; its session has ended"
-
-
-def _flow_run_state(flow_run_id: UUID) -> str | None:
-    server = PrefectServer()
-    try:
-        with without_retries():
-            return server.flow_run_state(flow_run_id)
-    finally:
-        server.close()

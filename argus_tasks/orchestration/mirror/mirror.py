@@ -25,7 +25,7 @@ from argus_tasks.orchestration.prefect_api.expected_task_runs import (
 )
 from argus_tasks.orchestration.prefect_api.prefect_server import (
     PrefectServer,
-    ServerAway,
+    asked_once,
     without_retries,
 )
 from argus_tasks.prefect_compat.client_patience import answer_within, connect_once
@@ -110,12 +110,8 @@ class Mirror:
 
 def compare_flow_run(flow_run_id: UUID, expected: Iterable[ExpectedRun]) -> ServerDifferences:
     """Where the server and the ledger differ, nothing changed. Errors: ServerAway."""
-    server = PrefectServer()
-    try:
-        with without_retries():
-            return compare(expected, server.task_runs(flow_run_id))
-    finally:
-        server.close()
+    with asked_once(PrefectServer()) as server:
+        return compare(expected, server.task_runs(flow_run_id))
 
 
 @dataclass(frozen=True)
@@ -148,24 +144,20 @@ def repair_flow_run(
     Call it only when its session is known to be over; `flow_run_too`: it has said how its flow run
     ended, or never will. Errors: ServerAway.
     """
-    server = PrefectServer()
-    try:
-        with without_retries():
-            shown = server.flow_run_state(flow_run_id)
-            if shown is None:
-                return RepairReport(False, False, 0, None)
-            runs = list(expected)
-            settled = None
-            if runs:
-                settling = Settling(server, flow_run_id, None, runs, Deadline(deadline_s), None)
-                settled = settling.run(of_the_past=True)
-            closed = _close_open_runs(server, flow_run_id, message)
-            left_open = flow_run_too and shown not in TERMINAL_TYPES
-            if left_open:
-                server.set_flow_run_state(flow_run_id, Crashed(message=message))
-            return RepairReport(True, left_open, closed, settled)
-    finally:
-        server.close()
+    with asked_once(PrefectServer()) as server:
+        shown = server.flow_run_state(flow_run_id)
+        if shown is None:
+            return RepairReport(False, False, 0, None)
+        runs = list(expected)
+        settled = None
+        if runs:
+            settling = Settling(server, flow_run_id, None, runs, Deadline(deadline_s), None)
+            settled = settling.run(of_the_past=True)
+        closed = _close_open_runs(server, flow_run_id, message)
+        left_open = flow_run_too and shown not in TERMINAL_TYPES
+        if left_open:
+            server.set_flow_run_state(flow_run_id, Crashed(message=message))
+        return RepairReport(True, left_open, closed, settled)
 
 
 def _close_open_runs(server: PrefectServer, flow_run_id: UUID, message: str) -> int:
@@ -192,16 +184,3 @@ def make_the_last_calls_short(limit_s: float, *, retries: int = 0) -> None:
     answer_within(client, limit_s)
     if not retries:
         connect_once(client)
-
-
-__all__ = [
-    "ExpectedRun",
-    "Mirror",
-    "RepairReport",
-    "ServerAway",
-    "ServerDifferences",
-    "SettleReport",
-    "compare_flow_run",
-    "make_the_last_calls_short",
-    "repair_flow_run",
-]

@@ -101,7 +101,7 @@ class Settling:
         self._expected = expected
         self._begun = time.monotonic()
         self._deadline = deadline
-        self._progress = progress or _silent
+        self._progress = progress or (lambda _recorded, _expected: None)
         self._recorded = 0
 
     def run(self, *, of_the_past: bool = False) -> SettleReport:
@@ -277,7 +277,3 @@ async def _ship(events: Sequence[Event], limit_s: float) -> bool:
         return await shipper.confirm()
     finally:
         await shipper.close()
-
-
-def _silent(_recorded: int, _wanted: int) -> None:
-    pass

@@ -107,29 +107,26 @@ def only_worse(request: SweepRequest, first: Comparison) -> SweepRequest:
     )
 
 
-def judge_night(request: SweepRequest, terms: Terms) -> Comparison | None:
-    """The night's batch beside the baseline; None where there is no such baseline yet."""
+def judge(
+    request: SweepRequest, terms: Terms, first: Comparison | None = None
+) -> Comparison | None:
+    """The request's batch beside the baseline, which is logged.
+
+    Args:
+        request: the night, or the second run of what looked worse in it.
+        terms: what it is compared with.
+        first: for a second run, the comparison of the night.
+
+    Returns:
+        None where the night has no such baseline yet.
+    """
     root = request.results_root
-    if terms.baseline not in baseline_names(root):
+    if first is None and terms.baseline not in baseline_names(root):
         return None
-    found = _compared(request, terms, None)
-    _log(found)
-    return found
-
-
-def judge_again(request: SweepRequest, terms: Terms, first: Comparison) -> Comparison:
-    """The second run of what looked worse, beside the same baseline."""
-    found = _compared(request, terms, first)
-    _log(found)
-    return found
-
-
-def _compared(request: SweepRequest, terms: Terms, first: Comparison | None) -> Comparison:
-    root = request.results_root
     before = read_baseline(root, terms.baseline).side
     if first is not None:
         before = before.only({cell.key for cell in first.worse}, first.ignore_keys)
-    return compare(
+    found = compare(
         before,
         batch_side(root, str(request.batch_id)),
         terms.metric,
@@ -137,10 +134,8 @@ def _compared(request: SweepRequest, terms: Terms, first: Comparison | None) -> 
         terms.min_effect,
         allow=terms.allow,
     )
-
-
-def _log(found: Comparison) -> None:
     get_run_logger().info("%s", "\n".join(comparison_lines(found)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from argus_tasks.orchestration.prefect_api.prefect_server import PrefectClient, ServerAway
 
-from argus_tasks.orchestration.prefect_api.prefect_server import ServerAway
-from argus_tasks.prefect_compat.settings_override import client_settings
-
-CALL_LIMIT_S = 3.0
 LEASE_S = 60.0
 """The shortest that the server grants: what a killed sweep held is free again after it."""
 _GONE, _MISSING, _CONFLICT, _LOCKED, _TOO_MANY = 410, 404, 409, 423, 422
@@ -33,17 +29,10 @@ class ServerLimit:
     taken: int
 
 
-class LimitServer:
+class LimitServer(PrefectClient):
     """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer."""
 
-    def __init__(self) -> None:
-        self._opened: SyncPrefectClient | None = None
-
-    def close(self) -> None:
-        """Let the connections go."""
-        client, self._opened = self._opened, None
-        if client is not None:
-            client.__exit__(None, None, None)
+    call_limit_s = 3.0
 
     def read(self, name: str) -> ServerLimit | None:
         """The limit; None where there is none of that name."""
@@ -115,10 +104,7 @@ class LimitServer:
         self, method: Any, path: Any, body: Any = None, accept: Collection[int] = ()
     ) -> tuple[int, Any]:
         try:
-            if self._opened is None:
-                client = get_client(client_settings(CALL_LIMIT_S), sync_client=True)
-                self._opened = client.__enter__()
-            answer = self._opened.request(method, path, **({"json": body} if body else {}))
+            answer = self.client().request(method, path, **({"json": body} if body else {}))
             return 200, answer.json() if answer.content else None
         except Exception as error:
             status = getattr(getattr(error, "response", None), "status_code", 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, cast
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -65,9 +65,8 @@ def without_retries() -> AbstractContextManager[Any]:
 
 def require_server() -> None:
     """Return if the server of PREFECT_API_URL answers; errors: BadInput, which names it."""
-    server = PrefectServer()
     try:
-        with without_retries():
+        with asked_once(PrefectServer()) as server:
             server.require()
     except ServerAway as error:
         raise BadInput(
@@ -78,26 +77,51 @@ def require_server() -> None:
                 else "start that server, or unset the URL to have one started."
             )
         ) from error
-    finally:
-        server.close()
 
 
-class PrefectServer:
-    """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer.
+class PrefectClient:
+    """Prefect's client for the server of PREFECT_API_URL, opened when it is first used."""
 
-    Attributes:
-        deadline: no call waits past it; None: each has its own time.
-    """
+    call_limit_s = CALL_LIMIT_S
 
     def __init__(self) -> None:
-        self.deadline: Deadline | None = None
         self._opened: SyncPrefectClient | None = None
+
+    def client(self) -> SyncPrefectClient:
+        """The client; its calls end after `call_limit_s`. Errors: what Prefect's client raises."""
+        if self._opened is None:
+            opened = get_client(client_settings(self.call_limit_s), sync_client=True)
+            self._opened = opened.__enter__()
+        return self._opened
 
     def close(self) -> None:
         """Let the connections go."""
         client, self._opened = self._opened, None
         if client is not None:
             client.__exit__(None, None, None)
+
+
+Client = TypeVar("Client", bound=PrefectClient)
+
+
+@contextmanager
+def asked_once(client: Client) -> Iterator[Client]:
+    """Within this block, the client asks `without_retries`; it is closed at the end."""
+    try:
+        with without_retries():
+            yield client
+    finally:
+        client.close()
+
+
+class PrefectServer(PrefectClient):
+    """The server of PREFECT_API_URL. Every method raises ServerAway where it does not answer.
+
+    Attributes:
+        deadline: no call waits past it; None: each has its own time.
+    """
+
+    deadline: Deadline | None = None
 
     def require(self) -> None:
         """Return if the server answers, and takes our login where it asks for one."""
@@ -182,12 +206,10 @@ class PrefectServer:
         if self.deadline is not None:
             limit_s = max(LEAST_S, self.deadline.share(limit_s))
         try:
-            if self._opened is None:
-                client = get_client(client_settings(CALL_LIMIT_S), sync_client=True)
-                self._opened = client.__enter__()
-                connect_once(client)
-            answer_within(self._opened, limit_s)
-            return ask(self._opened)
+            client = self.client()
+            connect_once(client)
+            answer_within(client, limit_s)
+            return ask(client)
         except Exception as error:
             raise ServerAway.because_of(error) from error
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
-from argus_tasks.base.loopback import is_in_the_clear, is_loopback
+from argus_tasks.base.urls import is_in_the_clear, is_loopback
 from argus_tasks.orchestration.prefect_api.prefect_server import (
     PrefectServer,
     ServerAway,
-    without_retries,
+    asked_once,
 )
 from argus_tasks.prefect_compat.settings_override import with_settings
 
@@ -61,12 +61,8 @@ def access_findings() -> list[str]:
 
 
 def _settings() -> Mapping[str, Any]:
-    server = PrefectServer()
-    try:
-        with without_retries():
-            return server.settings()
-    finally:
-        server.close()
+    with asked_once(PrefectServer()) as server:
+        return server.settings()
 
 
 def judge(settings: Mapping[str, Any], *, embedded: bool = False) -> list[str]:

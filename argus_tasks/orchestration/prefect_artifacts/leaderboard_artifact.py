@@ -6,10 +6,9 @@ import heapq
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_mapping
 from argus_tasks.base.given import distinguished, given_of
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.jsonable import to_jsonable
@@ -71,11 +70,8 @@ class RunningLeaderboard:
         now, self._reused = self._reused[:MOST_READ], self._reused[MOST_READ:]
         for run in now:
             if run.known is not None:
-                try:
-                    metrics = numbers_of(read_json(Path(run.known.run_dir) / METRICS_JSON))
-                except (OSError, ValueError, AttributeError):
-                    continue
-                self._take(run, metrics, run.known.record.get("nonfinite") or ())
+                metrics = read_mapping(f"{run.known.run_dir}/{METRICS_JSON}")
+                self._take(run, numbers_of(metrics), run.known.record.get("nonfinite") or ())
 
     def _take(
         self, run: PlannedRun, metrics: dict[str, float], not_finite: Collection[str]

@@ -14,15 +14,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 
-from argus_tasks.orchestration.prefect_api.prefect_server import without_retries
+from argus_tasks.orchestration.prefect_api.prefect_server import PrefectClient, asked_once
 from argus_tasks.orchestration.prefect_artifacts.leaderboard_artifact import RunningLeaderboard
-from argus_tasks.prefect_compat.settings_override import client_settings
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.session.sweep_session import SweepSession
 
 FIRST_S = 5.0
@@ -30,7 +28,6 @@ FIRST_S = 5.0
 EVERY_S = 5.0
 _PATIENCE = 50
 """How many times longer than it took a look is from the next: at most two percent of anything."""
-_CALL_LIMIT_S = 3.0
 _MOST_FAILURES = 3
 _MOST_ROWS = 20
 _TOP = 5
@@ -61,24 +58,17 @@ class SweepArtifacts:
         """All has ended: the outcome is shown meanwhile."""
         self._ended.set()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         most_s = _END_STOPPED_S if self._session.stopping else _END_LIMIT_S
         self._thread.join(self._session.stops.deadline.share(most_s))
 
     def _run(self) -> None:
         try:
-            with without_retries():
+            with asked_once(self._artifacts):
                 self._show_until_ended()
         except Exception:
             log.debug("the sweep's artifacts on Prefect's server are not whole", exc_info=True)
-        finally:
-            self._artifacts.close()
 
     def _show_until_ended(self) -> None:
         pause_s = FIRST_S
@@ -111,8 +101,8 @@ class SweepArtifacts:
         self._artifacts.put("progress", "progress", round(share, 1), said)
         rows = self._leaderboard.rows(_MOST_ROWS)
         if rows:
-            better = "lower" if self._leaderboard.direction == "min" else "higher"
-            said = f"The best so far by {_safe(str(self._leaderboard.metric))}, {better} is better."
+            better = better_is(self._leaderboard.direction)
+            said = f"The best so far by {_safe(str(self._leaderboard.metric))}, {better}."
             self._artifacts.put("leaderboard", "table", json.dumps(rows), said)
 
     def _outcome(self) -> str:
@@ -140,14 +130,11 @@ def show_verdict(name: str, message: str, comparison: Sequence[str], report: str
     if context is None or context.flow_run is None:
         return
     lines = [f"# {_safe(message)}", "", *(f"    {line}" for line in comparison), "", report]
-    artifacts = _FlowRunArtifacts(str(context.flow_run.id), name)
     try:
-        with without_retries():
+        with asked_once(_FlowRunArtifacts(str(context.flow_run.id), name)) as artifacts:
             artifacts.put("verdict", "markdown", "\n".join(lines), "Beside the baseline.")
     except Exception:
         log.debug("the verdict is not on Prefect's server", exc_info=True)
-    finally:
-        artifacts.close()
 
 
 def report_words(root: Path, batch_id: str | None = None) -> str:
@@ -174,14 +161,16 @@ def _safe(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|!~$])", r"\\\1", " ".join(text.split()))
 
 
-class _FlowRunArtifacts:
+class _FlowRunArtifacts(PrefectClient):
     """The artifacts of a flow run: each made once, then changed."""
 
+    call_limit_s = 3.0
+
     def __init__(self, flow_run_id: str, name: str) -> None:
+        super().__init__()
         self._flow_run_id = flow_run_id
         self._name = re.sub(r"[^a-z0-9]+", "-", name.lower())[:60].strip("-") or "sweep"
         self._ids: dict[str, str] = {}
-        self._client: SyncPrefectClient | None = None
 
     @property
     def begun(self) -> bool:
@@ -190,19 +179,12 @@ class _FlowRunArtifacts:
 
     def put(self, key: str, kind: str, data: Any, description: str) -> None:
         """Make or change the artifact. Errors: whatever Prefect's client raises."""
-        if self._client is None:
-            self._client = get_client(client_settings(_CALL_LIMIT_S), sync_client=True).__enter__()
+        client = self.client()
         body = {"data": data, "description": description}
         known = self._ids.get(key)
         if known is not None:
-            self._client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=body)
+            client.request("PATCH", "/artifacts/{id}", path_params={"id": known}, json=body)
             return
         body |= {"key": f"{self._name}-{key}", "type": kind, "flow_run_id": self._flow_run_id}
-        answer = self._client.request("POST", "/artifacts/", json=body)
+        answer = client.request("POST", "/artifacts/", json=body)
         self._ids[key] = answer.json()["id"]
-
-    def close(self) -> None:
-        """Let the connection go."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.__exit__(None, None, None)

@@ -14,7 +14,7 @@ from uuid import UUID
 from argus_tasks.orchestration.prefect_api.prefect_server import (
     PrefectServer,
     ServerAway,
-    without_retries,
+    asked_once,
 )
 
 ASK_EVERY_S = 2.0
@@ -26,15 +26,11 @@ def watching_for_cancel(flow_run_id: UUID, cancelled: Callable[[], None]) -> Ite
     over = threading.Event()
 
     def ask() -> None:
-        server = PrefectServer()
-        try:
-            with without_retries():
-                while not over.wait(ASK_EVERY_S):
-                    if _is_cancelling(server, flow_run_id):
-                        cancelled()
-                        return
-        finally:
-            server.close()
+        with asked_once(PrefectServer()) as server:
+            while not over.wait(ASK_EVERY_S):
+                if _is_cancelling(server, flow_run_id):
+                    cancelled()
+                    return
 
     context = copy_context()  # with the caller's Prefect settings
     threading.Thread(

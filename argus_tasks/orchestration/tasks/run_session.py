@@ -12,11 +12,12 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled, Completed, Failed
 
 from argus_tasks.base import interrupts
 from argus_tasks.base.deadline import ReservedDeadline
 from argus_tasks.monitoring.sweep_monitor import reported
-from argus_tasks.orchestration.limits.limits import keep_limits
+from argus_tasks.orchestration.limits.limits import LimitKeeper
 from argus_tasks.orchestration.mirror.mirror import Mirror, make_the_last_calls_short
 from argus_tasks.orchestration.mirror.repair import repair_quietly
 from argus_tasks.orchestration.mirror.settling import SettleReport
@@ -25,11 +26,11 @@ from argus_tasks.orchestration.prefect_artifacts.monitor_plots import KeyPlots
 from argus_tasks.orchestration.prefect_artifacts.sweep_artifacts import SweepArtifacts
 from argus_tasks.orchestration.tasks.cancel import watching_for_cancel
 from argus_tasks.orchestration.tasks.config_task import config_task
-from argus_tasks.orchestration.tasks.final_state import final_state
 from argus_tasks.orchestration.tasks.submission import SubmissionLoop, run_in_order
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.prefect_compat.event_relay import Relay
 from argus_tasks.prefect_compat.log_filters import quiet_task_runs
+from argus_tasks.runs.ledger.summary import SweepFailed
 from argus_tasks.session.attempt_runner import AttemptRunner
 from argus_tasks.session.machine_usage import UsageLog
 from argus_tasks.session.observer import SessionObserver
@@ -111,16 +112,23 @@ def run_session(given: SessionParameter) -> State[Any]:
     return final_state(session)
 
 
+def final_state(session: SweepSession) -> State[Any]:
+    """Completed where all went well (also where a stop came after that), Cancelled where somebody
+    stopped it, else Failed, also by one of its own rules; the summary says how."""
+    summary = session.summary()
+    if summary.ok:
+        return Completed(message=summary.sentence())
+    if session.stops.interrupted:
+        return Cancelled(message=f"stopped by {session.stopped_by}: {summary.sentence()}")
+    message = "; ".join([summary.sentence(), *summary.reasons])
+    return Failed(message=message, data=SweepFailed(summary))
+
+
 @contextmanager
 def _heeded(session: SweepSession) -> Iterator[None]:
     with interrupts.listening(session.stops.on_signal):
         interrupts.stop_raising()
         yield
-
-
-def in_flow_run() -> bool:
-    """True inside somebody's flow run."""
-    return FlowRunContext.get() is not None
 
 
 def _run_mirrored(given: SessionParameter, at_the_end: ExitStack) -> None:
@@ -146,7 +154,7 @@ def _run_mirrored(given: SessionParameter, at_the_end: ExitStack) -> None:
         stopping=lambda: session.stopping,
     )
     deadline = session.stops.deadline
-    limits = keep_limits(session.admission)
+    limits = LimitKeeper(session.admission)
     plots: KeyPlots | None = None
     settled: SettleReport | None = None
     try:

@@ -8,9 +8,9 @@ from typing import Any
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.provenance.versions import CodeVersions
-from argus_tasks.results.compare.side_text import plural, side_text
-from argus_tasks.results.compare.sides import Side
+from argus_tasks.results.compare.sides import Side, side_text
 from argus_tasks.results.compare.verdict import Cell, Comparison, Verdict
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.rows import codes_of
 from argus_tasks.results.tables.leaderboard import Spread
 from argus_tasks.results.tables.render import plain_lines
@@ -18,6 +18,7 @@ from argus_tasks.results.tables.table import (
     Column,
     distinguishing_keys,
     number_specs,
+    plural,
     titles_of,
     value_text,
 )
@@ -43,12 +44,11 @@ def sentence(found: Comparison) -> str:
 
 def comparison_lines(found: Comparison) -> list[str]:
     """The whole comparison as lines of text."""
-    better = "lower" if found.direction == "min" else "higher"
     least = f", changes under {found.min_effect} left out" if found.min_effect.size else ""
     lines = [
         f"before: {side_text(found.before)}",
         f"after:  {side_text(found.after)}",
-        f"by {found.metric}, {better} is better{least}",
+        f"by {found.metric}, {better_is(found.direction)}{least}",
         "",
         *plain_lines(columns_of(found)),
         "",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from argus_tasks.base.nested import MISSING, flatten
 from argus_tasks.results.compare.batch_history import History, Series
-from argus_tasks.results.read.direction import guess_direction
+from argus_tasks.results.compare.sides import minute_text
+from argus_tasks.results.read.direction import better_is, guess_direction
 from argus_tasks.results.read.rows import codes_of
 from argus_tasks.results.stats.moments import scale_of
 from argus_tasks.results.tables.leaderboard import Spread, not_finite_of
@@ -19,9 +20,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 def history_lines(found: History) -> list[str]:
     """The whole history as lines of text."""
     direction = guess_direction(found.metric)
-    better = {"min": ", lower is better", "max": ", higher is better", None: ""}[direction]
+    better = f", {better_is(direction)}" if direction else ""
     names = series_names(found)
-    lines = [f"{found.metric} of {found.name}, {_batches(len(found.batches))}{better}", ""]
+    lines = [f"{found.metric} of {found.name}, {batch_count(found)}{better}", ""]
     lines += plain_lines(
         [
             Column("cell", tuple(names), is_text=True),
@@ -38,6 +39,12 @@ def history_lines(found: History) -> list[str]:
     return lines
 
 
+def batch_count(found: History) -> str:
+    """`1 batch`, `2 batches`."""
+    count = len(found.batches)
+    return "1 batch" if count == 1 else f"{count} batches"
+
+
 def batch_columns(found: History) -> list[Column]:
     """A line for each batch: id, date, code, runs, and the cells whose level changes at it."""
     changed: dict[int, list[str]] = {}
@@ -50,7 +57,7 @@ def batch_columns(found: History) -> list[Column]:
     return [
         Column("", tuple(str(place + 1) for place in range(len(sides)))),
         Column("batch", tuple(str(side.batch_id) for side in sides), is_text=True),
-        Column("began", tuple(_minute(side.created_at) for side in sides), is_text=True),
+        Column("began", tuple(minute_text(side.created_at) for side in sides), is_text=True),
         Column("code", tuple(codes), is_text=True),
         Column("runs", tuple(str(len(side.rows)) for side in sides)),
         Column("new levels", tuple(levels), is_text=True),
@@ -103,11 +110,3 @@ def _changes(series: Series) -> str:
 def level_text(series: Series, change: float) -> str:
     """`+12.3%`, or `+0.012` where changes are differences."""
     return f"{change:+.1%}" if series.relative else f"{change:+.3g}"
-
-
-def _minute(moment: str | None) -> str:
-    return (moment or "")[:16].replace("T", " ")
-
-
-def _batches(count: int) -> str:
-    return "1 batch" if count == 1 else f"{count} batches"

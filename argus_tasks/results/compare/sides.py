@@ -10,8 +10,9 @@ from typing import Any
 from argus_tasks.base.errors import BadInput, did_you_mean
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.results.read.newest import newest_rows
-from argus_tasks.results.read.rows import Row, load_rows
+from argus_tasks.results.read.rows import Row, codes_of, load_rows
 from argus_tasks.results.tables.leaderboard import SEED
+from argus_tasks.results.tables.table import plural
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder, batches
 
 DATA_VERSIONS = ("dataset_version", "data_version")
@@ -134,3 +135,22 @@ def _reused(
 def _batch_ids(root: Path, rows: tuple[Row, ...]) -> list[str]:
     known = [folder.batch_id for folder in batches(root)]
     return list(dict.fromkeys([*known, *(row.batch_id for row in rows if row.batch_id)]))
+
+
+def side_text(side: Side) -> str:
+    """What a side is: label, date, number of runs, code."""
+    parts = [side.label]
+    if side.batch_id and side.batch_id != side.label:
+        parts.append(f"batch {side.batch_id}")
+    if side.created_at:
+        parts.append(minute_text(side.created_at))
+    parts.append(plural(len(side.rows), "run"))
+    codes = codes_of(side.rows)
+    if codes:
+        parts.append(f"code {', '.join(codes)}")
+    return ", ".join(parts)
+
+
+def minute_text(moment: str | None) -> str:
+    """`2026-01-31 08:05` of a time in ISO 8601; empty where there is none."""
+    return (moment or "")[:16].replace("T", " ")

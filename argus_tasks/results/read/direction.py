@@ -28,6 +28,11 @@ _MORE = frozenset(
 _TURNED = frozenset({"neg", "negative", "minus"})
 
 
+def better_is(direction: Direction) -> str:
+    """`lower is better`, or `higher is better`."""
+    return f"{'lower' if direction == 'min' else 'higher'} is better"
+
+
 def guess_direction(metric: str) -> Direction | None:
     """`"min"` or `"max"` if the name has a known word; else None.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_end, read_json
 from argus_tasks.base.redact import known_secrets, redact, secrets_of
 from argus_tasks.results.read.rows import Row
 from argus_tasks.runs.record.layout import CONFIG_JSON, ERROR_LOG, FAILED, RUN_LOG
@@ -66,15 +66,11 @@ def _most(messages: Counter[str]) -> tuple[tuple[str, int], ...]:
 def last_lines(path: Path, count: int = LAST_LINES) -> tuple[str, ...]:
     """The last lines of a run's log, without secrets; empty where there is no such file."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL_BYTES))
-            data = file.read()
+        text = read_end(path, _TAIL_BYTES)
     except OSError:
         return ()
     try:
         secrets = secrets_of(read_json(path.parent / CONFIG_JSON))
     except (OSError, ValueError):
         secrets = known_secrets()
-    text = redact(data.decode("utf-8", "replace"), secrets)
-    return tuple(text.rstrip().splitlines()[-count:])
+    return tuple(redact(text, secrets).rstrip().splitlines()[-count:])

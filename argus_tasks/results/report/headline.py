@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from argus_tasks.results.compare.contests import Contest, Noise
-from argus_tasks.results.compare.side_text import plural
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.rows import STATUSES, Row
 from argus_tasks.results.tables.axes import Axes
 from argus_tasks.results.tables.leaderboard import Leaderboard, not_finite_of
-from argus_tasks.results.tables.table import titles_of, value_text
+from argus_tasks.results.tables.table import plural, titles_of, value_text
 
 _MOST_NAMED = 4
 
@@ -34,8 +34,7 @@ def won_sentences(board: Leaderboard, axes: Axes, found: Sequence[Contest]) -> l
     """What won, and whether that is more than seed noise."""
     if board.metric is None:
         return ["No run has a number to compare by."]
-    better = "lower" if board.direction == "min" else "higher"
-    by = f"by {board.metric} ({better} is better)"
+    by = f"by {board.metric} ({better_is(board.direction)})"
     rated = [contest for contest in found if contest.second is not None]
     if axes.dataset is None or len(found) == 1:
         return [_one(found[0], by, board)] if found else [f"No config has a finite {board.metric}."]

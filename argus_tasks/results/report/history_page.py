@@ -6,8 +6,13 @@ from datetime import datetime
 
 from argus_tasks.base.clock import utc_now
 from argus_tasks.results.compare.batch_history import History
-from argus_tasks.results.compare.history_text import batch_columns, level_text, series_names
-from argus_tasks.results.read.direction import guess_direction
+from argus_tasks.results.compare.history_text import (
+    batch_columns,
+    batch_count,
+    level_text,
+    series_names,
+)
+from argus_tasks.results.read.direction import better_is, guess_direction
 from argus_tasks.results.report.page_template import render
 from argus_tasks.results.report.plots import history_plot
 
@@ -25,9 +30,9 @@ def history_html(found: History, now: datetime | None = None) -> str:
         for place in order
         for change in found.series[place].changes
     ]
-    about = [f"{len(found.batches)} batches"]
+    about = [batch_count(found)]
     if direction := guess_direction(found.metric):
-        about.append("lower is better" if direction == "min" else "higher is better")
+        about.append(better_is(direction))
     columns = batch_columns(found)
     return render(
         "history.html",

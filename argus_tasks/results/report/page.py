@@ -12,8 +12,8 @@ from typing import Any
 from argus_tasks.base.clock import utc_now
 from argus_tasks.base.files import read_json
 from argus_tasks.results.compare.contests import Contest, Noise, contests
-from argus_tasks.results.compare.side_text import plural
-from argus_tasks.results.read.direction import Direction
+from argus_tasks.results.compare.sides import minute_text
+from argus_tasks.results.read.direction import Direction, better_is
 from argus_tasks.results.read.failures import failures
 from argus_tasks.results.read.rows import OddFolder, Row, codes_of
 from argus_tasks.results.read.timeline import timeline
@@ -37,6 +37,7 @@ from argus_tasks.results.tables.table import (
     keys_shown,
     number_specs,
     odd_text,
+    plural,
     titles_of,
     value_text,
 )
@@ -166,8 +167,8 @@ def _about(request: ReportRequest) -> list[str]:
     begins = sorted(row.started_at for row in rows if row.started_at)
     ends = sorted(row.finished_at for row in rows if row.finished_at)
     if begins and ends:
-        until = ends[-1][11:16] if ends[-1][:10] == begins[0][:10] else _moment(ends[-1])
-        parts.append(f"{_moment(begins[0])} to {until} UTC")
+        until = ends[-1][11:16] if ends[-1][:10] == begins[0][:10] else minute_text(ends[-1])
+        parts.append(f"{minute_text(begins[0])} to {until} UTC")
     codes = codes_of(rows)
     if codes:
         parts.append(f"code {', '.join(codes[:3])}{' and others' if len(codes) > 3 else ''}")
@@ -175,10 +176,6 @@ def _about(request: ReportRequest) -> list[str]:
     if hosts:
         parts.append(hosts[0] if len(hosts) == 1 else f"{len(hosts)} kinds of host")
     return parts
-
-
-def _moment(text: str) -> str:
-    return text[:16].replace("T", " ")
 
 
 def _verdict(request: ReportRequest) -> dict[str, Any] | None:
@@ -254,9 +251,8 @@ def _notes(board: Leaderboard, request: ReportRequest) -> list[str]:
         same = ", ".join(f"{key}={value_text(value)}" for key, value in board.constants.items())
         notes.append(f"All with {same}.")
     if board.direction_is != "given" and board.metric is not None:
-        better = "lower" if board.direction == "min" else "higher"
         why = "told by the metric’s name" if board.direction_is == "by its name" else "assumed"
-        notes.append(f"That {better} is better is {why}; else: --direction.")
+        notes.append(f"That {better_is(board.direction)} is {why}; else: --direction.")
     if request.superseded:
         notes.append(f"{plural(request.superseded, 'older run')} of the same configs left out.")
     batches = dict.fromkeys(row.batch_id for row in request.rows if row.batch_id)

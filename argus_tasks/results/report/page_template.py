@@ -12,8 +12,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from argus_tasks.base.visible import visible
-from argus_tasks.results.compare.side_text import plural
-from argus_tasks.results.tables.table import value_text
+from argus_tasks.results.tables.table import plural, value_text
 
 
 def render(name: str, made: datetime, **values: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from argus_tasks.results.compare.batch_history import History, Series
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.timeline import CUT_OFF, Bar, Timeline
 from argus_tasks.results.report.svg import (
     BAD,
@@ -97,8 +98,9 @@ def board_plot(board: Leaderboard, names: Mapping[int, str]) -> Markup:
         axes.set_yticks(range(len(shown)), labels)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
-        better = "lower" if board.direction == "min" else "higher"
-        axes.set_title(f"{plain(metric)}: the best {len(shown)}, {better} is better", loc="left")
+        axes.set_title(
+            f"{plain(metric)}: the best {len(shown)}, {better_is(board.direction)}", loc="left"
+        )
         told = ", ".join(
             f"{label} {spread.mean:.3g}" for label, spread in zip(labels, spreads, strict=True)
         )

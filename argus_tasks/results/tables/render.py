@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.rows import Rows
 from argus_tasks.results.tables.leaderboard import Leaderboard
 from argus_tasks.results.tables.pivot import Pivot, pivot_columns
@@ -47,8 +48,7 @@ def print_leaderboard(
 
 def print_pivot(found: Pivot, out: TextIO | None = None) -> None:
     """Print the pivot, with its metric above."""
-    better = "lower" if found.direction == "min" else "higher"
-    head = f"{found.metric}, {better} is better; * best, ! worst of a {found.column_key}"
+    head = f"{found.metric}, {better_is(found.direction)}; * best, ! worst of a {found.column_key}"
     if found.over:
         head += f"\nmean ± std over the seeds and over {', '.join(found.over)}"
     print("\n".join([head, "", *plain_lines(pivot_columns(found))]), file=out or sys.stdout)

@@ -12,6 +12,7 @@ from typing import Any
 
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.visible import visible
+from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.rows import STATUSES, OddFolder, Row
 from argus_tasks.results.tables.leaderboard import Group, Leaderboard, not_finite_of
 from argus_tasks.runs.record.causes import PRUNED
@@ -121,16 +122,15 @@ def head_lines(
     words = (*STATUSES, PRUNED, NOT_FINITE)
     states = ", ".join(f"{counts[word]} {word}" for word in words if counts[word])
     older = f" ({superseded} older of the same configs left out)" if superseded else ""
-    lines = [f"{root}: {_plural(len(rows), 'run')}{older}: {states}"]
+    lines = [f"{root}: {plural(len(rows), 'run')}{older}: {states}"]
     if board.metric is not None:
-        better = "lower" if board.direction == "min" else "higher"
         change = "max" if board.direction == "min" else "min"
         why = (
             ""
             if board.direction_is == "given"
             else f" ({board.direction_is}; else --direction {change})"
         )
-        lines.append(f"by {board.metric}, {better} is better{why}; mean ± std of n runs")
+        lines.append(f"by {board.metric}, {better_is(board.direction)}{why}; mean ± std of n runs")
     if board.constants:
         texts = (f"{key}={value_text(value)}" for key, value in board.constants.items())
         lines += _wrapped(f"all with {', '.join(texts)}", width)
@@ -148,7 +148,7 @@ def foot_lines(
     """The lines below the table: what it does not show, failures, unreadable folders."""
     lines = []
     if hidden:
-        lines.append(f"{_plural(hidden, 'more row')}: without --top")
+        lines.append(f"{plural(hidden, 'more row')}: without --top")
     shown = keys_shown(board)
     unshown = [key for key in board.keys if key not in shown]
     if unshown:
@@ -158,7 +158,7 @@ def foot_lines(
         for name in board.metrics
     }
     if any(odd_runs.values()):
-        counts = ", ".join(f"{name} in {_plural(n, 'run')}" for name, n in odd_runs.items() if n)
+        counts = ", ".join(f"{name} in {plural(n, 'run')}" for name, n in odd_runs.items() if n)
         lines += _wrapped(f"not finite, so not ranked: {counts}", width)
     more = left_out(board, columns)
     if more:
@@ -288,5 +288,6 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False)
 
 
-def _plural(count: int, word: str) -> str:
+def plural(count: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
     return f"{count} {word}{'' if count == 1 else 's'}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from argus_tasks.base import interrupts
 from argus_tasks.base.clock import utc_now_iso
 from argus_tasks.base.context_stack import ContextStack
-from argus_tasks.base.files import dumps
+from argus_tasks.base.files import dumps, open_to_append
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.runs.context.sink import NoMonitor, RunSink
 from argus_tasks.runs.context.trial_reports import NoSearch, TrialSide
@@ -329,8 +329,7 @@ class RunContext:
     def _metrics_file(self) -> int:
         if self._metrics_fd is None:
             path = os.path.join(self.run_dir, METRICS_JSONL)  # noqa: PTH118 - hot path
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._metrics_fd = os.open(path, flags, 0o666)
+            self._metrics_fd = open_to_append(path)
         return self._metrics_fd
 
     def _close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from argus_tasks.base.files import open_to_append
 from argus_tasks.base.redact import redact, secrets_of
 
 _NAMES = ("stdin", "stdout", "stderr")
@@ -29,8 +30,7 @@ class RunLog(logging.Handler):
         super().__init__()
         self._config = config
         self.setFormatter(_FORMAT)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self.descriptor = os.open(path, flags, 0o666)
+        self.descriptor = open_to_append(path)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append the record; on a full disk it is lost, and the run goes on."""
@@ -146,7 +146,5 @@ class _Copy(io.TextIOBase):
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass

@@ -153,7 +153,9 @@ class _Calls:
             if over() or (job.began is not None and _left_s(job.began, limit_s) <= 0):
                 raise _Hangs
         if job.error is not None:
-            raise TrackerExited(repr(job.error)) if _exits(job.error) else job.error
+            if not isinstance(job.error, Exception):  # it would end the process
+                raise TrackerExited(repr(job.error))
+            raise job.error
 
     def _serve(self) -> None:
         while True:
@@ -168,10 +170,6 @@ class _Calls:
 
 class TrackerExited(Exception):
     """A tracker has raised an exception that would end the process, such as SystemExit."""
-
-
-def _exits(error: BaseException) -> bool:
-    return not isinstance(error, Exception)
 
 
 def _left_s(began: float, limit_s: float) -> float:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from argus_tasks.base.files import dumps
+from argus_tasks.base.files import FileTail, dumps, open_to_append
 from argus_tasks.base.jsonable import Json
 from argus_tasks.runs.record.layout import REPORTS_JSONL
 
@@ -93,8 +93,7 @@ class SearchTrial:
     def report(self, step: int, value: float) -> None:
         """Append a line to `reports.jsonl`, in one write call."""
         if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o666)
+            self._descriptor = open_to_append(self._path)
         line: dict[str, Json] = {"step": step, "value": value}
         if not math.isfinite(value):
             line |= {"value": None, "nonfinite": str(value)}
@@ -121,24 +120,17 @@ class ReportReader:
     """Reads the reports of a run folder as they come."""
 
     def __init__(self, run_dir: str) -> None:
-        self._path = f"{run_dir}/{REPORTS_JSONL}"
-        self._offset = 0
+        self._tail = FileTail(f"{run_dir}/{REPORTS_JSONL}")
 
     def new_reports(self) -> list[tuple[int, float]]:
         """Step and value of each complete line since the last call; lines that are not reports are
         left out."""
         try:
-            if os.stat(self._path).st_size <= self._offset:  # noqa: PTH116 - many times a second
-                return []
-            with open(self._path, "rb") as handle:  # noqa: PTH123
-                handle.seek(self._offset)
-                data = handle.read()
+            lines = self._tail.lines()
         except OSError:
             return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
         found = []
-        for line in whole.splitlines():
+        for line in lines:
             with suppress(ValueError, TypeError, KeyError):
                 said = json.loads(line)
                 value = said["value"] if said["value"] is not None else said["nonfinite"]

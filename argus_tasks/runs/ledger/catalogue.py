@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argus_tasks.runs.record.layout import RUN_JSON, is_plain
+from argus_tasks.runs.record.layout import is_plain
+from argus_tasks.runs.record.run_record import record_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,8 @@ def known_run(results_root: Path, run_id: str) -> KnownRun | None:
 
 
 def _read(run_id: str, folder: str) -> KnownRun | None:
-    try:
-        with open(f"{folder}/{RUN_JSON}", "rb") as handle:  # noqa: PTH123 - 10,000 of them
-            record = json.loads(handle.read())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict):
+    record = record_of(folder)
+    if record is None:
         return None
     attempt = record.get("attempt")
     return KnownRun(

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,9 +165,7 @@ class Claims:
 
     def is_dead(self, claim: Claim) -> bool:
         """Whether a claim's owner is known to be dead."""
-        return _known_dead(claim) or (
-            not shares_pid_space(claim.owner) and self._now() - _touched(claim.path) > DEAD_AFTER_S
-        )
+        return seems_dead(claim, self._now)
 
     def _now(self) -> float:
         """The file system's own time, in seconds: the time of a file that is written now."""
@@ -267,10 +265,11 @@ def read_claims(results_root: Path) -> list[Claim]:
     return [claim for claim in found if claim is not None]
 
 
-def seems_dead(claim: Claim) -> bool:
-    """Whether a claim's owner is dead; for another host's claim, by this host's clock."""
+def seems_dead(claim: Claim, now: Callable[[], float] = time.time) -> bool:
+    """Whether a claim's owner is dead; for another host's claim, by this host's clock, or by the
+    one that `now` reads."""
     return _known_dead(claim) or (
-        not shares_pid_space(claim.owner) and time.time() - _touched(claim.path) > DEAD_AFTER_S
+        not shares_pid_space(claim.owner) and now() - _touched(claim.path) > DEAD_AFTER_S
     )
 
 

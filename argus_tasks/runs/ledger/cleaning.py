@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from argus_tasks.base.clock import utc_now
-from argus_tasks.base.files import append_line, read_json
+from argus_tasks.base.files import append_line, read_mapping
 from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
 from argus_tasks.provenance.freezing import FROZEN
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
@@ -152,8 +152,5 @@ def _ended_before(run: KnownRun, moment: datetime) -> bool:
 
 
 def _metric(run: KnownRun, name: str) -> float | None:
-    try:
-        value = read_json(f"{run.run_dir}/{METRICS_JSON}").get(name)
-    except (OSError, ValueError, AttributeError):
-        return None
+    value = read_mapping(f"{run.run_dir}/{METRICS_JSON}").get(name)
     return float(value) if isinstance(value, int | float) else None

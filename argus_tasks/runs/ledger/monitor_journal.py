@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
-from argus_tasks.base.files import read_json_lines
+from argus_tasks.base.files import open_to_append, read_json_lines
 from argus_tasks.runs.ledger.sweep_folder import checked_line
 
 MONITOR_JSONL = "monitor.jsonl"
@@ -101,6 +101,5 @@ class MonitorJournal:
         # On a full disk a line may be missing: the next session then sends the event again.
         with self._lock, suppress(OSError):
             if self._descriptor < 0:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags, 0o666)
+                self._descriptor = open_to_append(self._path)
             os.write(self._descriptor, line.encode())

@@ -7,45 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.clock import utc_now_iso
+from argus_tasks.base.files import FileTail, ends_torn, open_to_append
 from argus_tasks.runs.ledger.sweep_folder import TORN, batches, checked_line
 from argus_tasks.runs.record.layout import LEDGER_JSONL, STARTS_JSONL, SWEEP_FOLDER, is_plain
 
 
-@dataclass(slots=True)
-class _Tail:
-    """A file that is read line by line as it grows; `read` is the offset after the last whole
-    line."""
-
-    path: str
-    read: int = 0
-
-    def lines(self) -> list[dict[str, Any]]:
-        """The new lines. The file is opened each time, for a network disk shows new content only
-        then."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        try:
-            size = os.fstat(descriptor).st_size
-            if size <= self.read:
-                return []
-            data = os.pread(descriptor, size - self.read, self.read)
-        finally:
-            os.close(descriptor)
-        whole = data[: data.rfind(b"\n") + 1]
-        self.read += len(whole)
+class _Lines(FileTail):
+    def mappings(self) -> list[dict[str, Any]]:
+        """The new lines that are mappings."""
         found = []
-        for line in whole.splitlines():
-            try:
+        for line in self.lines():
+            with suppress(ValueError):
                 found.append(json.loads(line))
-            except ValueError:
-                continue
         return [line for line in found if isinstance(line, dict)]
 
 
@@ -59,14 +37,14 @@ class Neighbours:
     def __init__(self, results_root: Path) -> None:
         self._root = results_root
         self._batch_id = ""
-        self._starts = _Tail(f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}")
+        self._starts = _Lines(f"{results_root}/{SWEEP_FOLDER}/{STARTS_JSONL}")
         self._starts.lines()
-        self._tails: dict[str, _Tail] = {}
+        self._tails: dict[str, _Lines] = {}
         self._watched: set[str] = set()
         self._last: dict[str, str] = {}
         for folder in batches(results_root):
             path = f"{folder.path}/{LEDGER_JSONL}"
-            self._tails[folder.batch_id] = _Tail(path, _size(path))
+            self._tails[folder.batch_id] = _Lines(path, _size(path))
             session = (folder.sessions() or [{"closed_at": "never"}])[-1]
             if not folder.is_over(session):
                 self._watched.add(folder.batch_id)
@@ -79,11 +57,9 @@ class Neighbours:
         """
         self._batch_id = batch_id
         line = checked_line({"at": utc_now_iso(), "batch_id": batch_id}) + "\n"
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self._starts.path, flags, 0o666)
+        descriptor = open_to_append(self._starts.path)
         try:
-            end = os.lseek(descriptor, 0, os.SEEK_END)
-            if end and os.pread(descriptor, 1, end - 1) != b"\n":  # torn off by a crash
+            if ends_torn(descriptor):
                 torn = checked_line({"at": utc_now_iso(), "event": TORN})
                 line = f"\n{torn}\n{line}"
             os.write(descriptor, line.encode("utf-8"))
@@ -96,7 +72,7 @@ class Neighbours:
     def last_run(self, digest: str) -> str | None:
         """The run of a digest that another session last started or ended since this object was
         made."""
-        for line in self._starts.lines():
+        for line in self._starts.mappings():
             batch_id = line.get("batch_id")
             if is_plain(batch_id) and batch_id != self._batch_id:
                 self._watched.add(batch_id)
@@ -104,8 +80,8 @@ class Neighbours:
             tail = self._tails.get(batch_id)
             if tail is None:
                 path = f"{self._root}/{SWEEP_FOLDER}/{batch_id}/{LEDGER_JSONL}"
-                tail = self._tails[batch_id] = _Tail(path)
-            for line in tail.lines():
+                tail = self._tails[batch_id] = _Lines(path)
+            for line in tail.mappings():
                 if line.get("digest") and is_plain(line.get("run_id")):
                     self._last[line["digest"]] = line["run_id"]
         return self._last.get(digest)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from argus_tasks.runs.ledger.checked_files import CheckedFiles
 from argus_tasks.runs.ledger.ledger_runs import LedgerRun
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
-from argus_tasks.runs.ledger.trial_lines import TrialLines
 from argus_tasks.runs.record.layout import FAILED, PLAN_JSONL, RUNNING, SKIPPED, SUCCEEDED
 
 
@@ -76,13 +75,13 @@ class PlanCheck:
             for run_id, run in self._runs.items()
             if any(one.session in searches for one in run.attempts)
         }
-        found = TrialLines(folder.plan())
         asked = _trials_of(session)
         if not asked:
             return
-        for sentence in found.wrong(ran):
+        lines = list(folder.plan())
+        for sentence in _wrong_trials(lines, ran):
             self._files.find(folder.path / PLAN_JSONL, sentence)
-        left = asked - found.count
+        left = asked - len(lines)
         if left <= 0:
             return
         word = _reason(session, live=session.get("id") in self._live_sessions)
@@ -115,6 +114,17 @@ class PlanCheck:
         if said == FAILED and cause.startswith("stopped by"):
             return "stopped"
         return said if said in (SUCCEEDED, SKIPPED, FAILED) else None
+
+
+def _wrong_trials(lines: Sequence[Mapping[str, Any]], ran: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with a search's plan; `ran` has the run ids that were started, by digest."""
+    numbers = sorted(str(line.get("index")) for line in lines)
+    if numbers != sorted(map(str, range(len(lines)))):
+        yield f"its trials are not those from 0 to {len(lines) - 1}, each once"
+    digests = {line.get("digest") for line in lines}
+    for digest, run_id in sorted(ran.items()):
+        if digest != "None" and digest not in digests:
+            yield f"{run_id} was run, and no trial of the plan has its config"
 
 
 def _trials_of(session: Mapping[str, Any]) -> int:

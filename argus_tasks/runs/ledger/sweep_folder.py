@@ -24,8 +24,11 @@ from argus_tasks.base.files import (
     SHARED,
     append_line,
     dumps,
-    read_json,
+    ends_torn,
+    open_to_append,
     read_json_lines,
+    read_mapping,
+    reserve_space,
     write_text_whole,
 )
 from argus_tasks.base.ids import new_batch_id
@@ -133,11 +136,9 @@ class SweepFolder:
                 }
             )
             self._write_state(state)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._ledger = os.open(self.path / LEDGER_JSONL, flags, 0o666)
+        self._ledger = open_to_append(self.path / LEDGER_JSONL)
         self._reserve_space()
-        end = os.lseek(self._ledger, 0, os.SEEK_END)
-        if end and os.pread(self._ledger, 1, end - 1) != b"\n":
+        if ends_torn(self._ledger):
             torn = {"at": utc_now_iso(), "session": session, "event": TORN}
             self._unwritten = f"\n{checked_line(torn)}\n".encode()
         return session
@@ -275,24 +276,14 @@ class SweepFolder:
     def _reserve_space(self) -> None:
         """Reserve disk space and files, so that the last lines can be written on a full disk."""
         with suppress(OSError):
-            descriptor = os.open(self._reserve[0], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, SHARED)
-            try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
-                else:
-                    os.write(descriptor, b"\0" * _RESERVE_BYTES)
-            finally:
-                os.close(descriptor)
+            reserve_space(self._reserve[0], _RESERVE_BYTES)
             for path in self._reserve[1:]:
                 path.touch(SHARED)
 
     def state(self) -> dict[str, Any] | None:
         """The content of `sweep.json`; None where it is missing or unreadable."""
-        try:
-            state = read_json(self.path / SWEEP_JSON)
-        except (OSError, ValueError):
-            return None
-        return state if isinstance(state, dict) and "sessions" in state else None
+        state = read_mapping(self.path / SWEEP_JSON)
+        return state if "sessions" in state else None
 
 
 def is_gone(results_root: Path, batch_id: str, process: Mapping[str, Any]) -> bool:
@@ -323,17 +314,14 @@ def batches(results_root: Path) -> list[SweepFolder]:
 def find_batch(results_root: Path, identity: SweepIdentity) -> str | None:
     """The newest batch of this sweep under this results root, also if the code has changed."""
     found: tuple[str, str] | None = None
-    for path in sorted((results_root / SWEEP_FOLDER).glob(f"*/{SWEEP_JSON}")):
-        try:
-            state = read_json(path)
-        except (OSError, ValueError):
-            continue
+    for folder in batches(results_root):
+        state = folder.state() or {}
         if (state.get("project"), state.get("name"), state.get("experiment")) == (
             identity.project,
             identity.name,
             identity.experiment,
         ):
-            found = max(found or ("", ""), (str(state.get("created_at")), path.parent.name))
+            found = max(found or ("", ""), (str(state.get("created_at")), folder.batch_id))
     return found[1] if found else None
 
 

@@ -278,9 +278,7 @@ class _Check:
             if not claim.claimant:
                 self._files.find(path, "is not a readable claim")
             elif not line_holds(self._files.text(path) or ""):
-                self._files.find(
-                    Path(claim.path), "its checksum is wrong: it was changed, or damaged"
-                )
+                self._files.find(path, "its checksum is wrong: it was changed, or damaged")
         for path in ObjectStore(self._root / OBJECTS).damaged():
             self._files.find(path, "is not what its name says: it was changed, or damaged")
 

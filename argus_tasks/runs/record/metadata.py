@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.redact import known_secrets, redact, redact_command, redact_value
 from argus_tasks.base.repo import repo_of
-from argus_tasks.runs.record.host_kind import host_kind
+
+_PROCESSOR = re.compile(r"^(?:model name|Model)\s*:\s*(.+)$", re.MULTILINE)
+_GPUS = "/proc/driver/nvidia/gpus"
 
 
 @dataclass(slots=True)
@@ -124,3 +128,27 @@ def for_run(shared: RunMetadata, config: Mapping[str, Any], attempt: int) -> Run
 def _command() -> str:
     words = [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else []  # noqa: PTH119
     return redact_command(words)
+
+
+@lru_cache(maxsize=1)
+def host_kind() -> str:
+    """A text such as `Linux x86_64, AMD EPYC 7B13, 2 CPUs, 1x NVIDIA A100`.
+
+    It has no host name, address or kernel version: identical machines are of one kind.
+    """
+    parts = [f"{platform.system()} {platform.machine()}"]
+    processor = _named("/proc/cpuinfo") or platform.processor()
+    if processor and processor != platform.machine():
+        parts.append(processor)
+    parts.append(f"{os.cpu_count() or 1} CPUs")
+    gpus = [_named(str(path)) or "GPU" for path in sorted(Path(_GPUS).glob("*/information"))]
+    parts += [f"{gpus.count(name)}x {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join(parts)
+
+
+def _named(path: str) -> str | None:
+    try:
+        found = _PROCESSOR.search(Path(path).read_text(errors="replace"))
+    except OSError:
+        return None
+    return " ".join(found[1].split()) if found else None

@@ -16,7 +16,7 @@ from argus_tasks.base.files import (
     SHARED,
     append_line,
     dumps,
-    read_json,
+    read_mapping,
     write_bytes_whole,
     write_text_whole,
 )
@@ -229,11 +229,7 @@ class RunRecord:
 
 def record_of(run_dir: str) -> dict[str, Any] | None:
     """What a folder's `run.json` says; None where it cannot be read."""
-    try:
-        record = read_json(f"{run_dir}/{RUN_JSON}")
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
+    return read_mapping(f"{run_dir}/{RUN_JSON}") or None
 
 
 def _make_folder(path: str) -> None:

@@ -19,19 +19,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.process_tree import inherit_orphans, kill_descendants
+from argus_tasks.base.processes import python_calling
 from argus_tasks.base.server_login import environment_for_experiments
 
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
-_BOOT = (
-    "import sys; sys.path.append(sys.argv[2]);"
-    "from argus_tasks.workers.engines.local_cluster import main;"
-    "main(int(sys.argv[1]), int(sys.argv[3]), sys.argv[4])"
-)
 _LOOK_S = 0.5
 _END_S = 20.0
 _KILL_PATIENCE_S = 10.0
@@ -54,16 +48,7 @@ class ClusterProcess:
         answer, its_answer = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _BOOT,
-                    str(its_answer),
-                    _PACKAGE_ROOT,
-                    str(os.getpid()),
-                    module,
-                ],
+                python_calling(__name__, its_answer, os.getpid(), module),
                 stdin=subprocess.PIPE,
                 env=environment_for_experiments(),
                 pass_fds=(its_answer,),

@@ -6,24 +6,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from argus_tasks.base.process_tree import kill_marked
+from argus_tasks.base.processes import python_calling
 from argus_tasks.base.server_login import environment_for_experiments
+from argus_tasks.workers.isolation import keeper
 from argus_tasks.workers.isolation.keeper import ALL_WORKERS, COMMAND, START
 
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
-# `-P` keeps the working folder off sys.path until the parent's own sys.path has arrived.
-_BOOT = (
-    "import sys; sys.path.append(sys.argv[3]);"
-    "from argus_tasks.workers.isolation.keeper import main;"
-    "main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[4]))"
-)
 # An environment variable of all processes below the keeper, to find them if the keeper is killed.
 MARK = "ARGUS_KEEPER"
 _END_S = 15.0
@@ -48,16 +41,7 @@ class Keeper:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _BOOT,
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                    _PACKAGE_ROOT,
-                    str(inherited),
-                ],
+                python_calling(keeper.__name__, theirs.fileno(), os.getpid(), inherited),
                 stdin=subprocess.DEVNULL,
                 env={**environment_for_experiments(), **environment, MARK: self._mark},
                 pass_fds=(theirs.fileno(), inherited),

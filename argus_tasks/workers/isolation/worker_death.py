@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from dataclasses import replace
 
 from argus_tasks.base.errors import BadInput
-from argus_tasks.base.files import read_json
+from argus_tasks.base.files import read_end, read_json
 from argus_tasks.base.redact import redact, secrets_of
 from argus_tasks.base.visible import visible
 from argus_tasks.runs.record import causes
@@ -132,9 +131,6 @@ def _settled(assignment: Assignment) -> Outcome | None:
 def log_tail(run_dir: str) -> str:
     """The last lines of a run's log."""
     try:
-        with open(f"{run_dir}/{RUN_LOG}", "rb") as handle:  # noqa: PTH123
-            handle.seek(0, os.SEEK_END)
-            handle.seek(max(0, handle.tell() - _LOG_TAIL_BYTES))
-            return handle.read().decode("utf-8", "replace")
+        return read_end(f"{run_dir}/{RUN_LOG}", _LOG_TAIL_BYTES)
     except OSError:
         return "(none)"

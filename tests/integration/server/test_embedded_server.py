@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 from tests.support.servers import Bench
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -95,7 +95,7 @@ def _as_soon_as_free(path: Path, limit_s: float = 20) -> int:
     until = time.monotonic() + limit_s
     while True:
         try:
-            return locks.lock_file(path)
+            return locks.take_flock(path)
         except BlockingIOError:
             assert time.monotonic() < until, f"{path} is still locked after {limit_s} s"
             time.sleep(0.05)

@@ -44,8 +44,8 @@ def test_status_takes_a_results_root_as_verify_does(
     [
         (["ROOT", "--results-root", "ROOT"], "DIR and --results-root"),
         (["one-id", "--batch", "another-id", "--results-root", "ROOT"], "BATCH and --batch"),
-        (["not-there", "--results-root", "ROOT"], "no folder and no batch 'not-there'"),
-        (["ROOT", "--batch", "not-there"], "there is no batch 'not-there'"),
+        (["not-there", "--results-root", "ROOT"], "no folder, batch or sweep 'not-there'"),
+        (["ROOT", "--batch", "not-there"], "there is no batch or sweep 'not-there'"),
     ],
 )
 def test_what_status_cannot_find_is_bad_input(

@@ -44,6 +44,15 @@ def test_its_folders_are_read(stored: Path, capsys: pytest.CaptureFixture[str]) 
     assert "4 of 6 succeeded" in capsys.readouterr().out
 
 
+def test_status_takes_a_sweeps_name(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder,) = batches(stored)
+    name = (folder.state() or {})["name"]
+    assert main(["status", name, "--results-root", str(stored)]) == 0
+    assert folder.batch_id in capsys.readouterr().out
+    assert main(["status", f"{name}x", "--results-root", str(stored)]) == 2
+    assert f"Did you mean '{name}'?" in capsys.readouterr().err
+
+
 def test_its_options_are_taken_from_its_record(stored: Path) -> None:
     (folder,) = batches(stored)
     request = load_request(folder)

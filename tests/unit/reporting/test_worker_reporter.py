@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from argus_tasks import Reporter, emit, get_batch_id
+from argus_tasks.delivery.link import Emitter
 from argus_tasks.delivery.segment_places import Ref
 from argus_tasks.reporting.child_processes import current_emitter
-from argus_tasks.reporting.sinks import OutboxSink, wire_job_id
+from argus_tasks.reporting.sinks import wire_job_id
 from argus_tasks.reporting.worker_reporter import (
     JoinContext,
     WorkerEmitter,
@@ -238,7 +239,7 @@ def test_many_runs_on_many_threads_are_all_delivered(server: ArgusServer, outbox
 def test_stop_reaches_the_joined_reporter(server: ArgusServer) -> None:
     stop = threading.Event()
     with Reporter(batch_id="s", **QUIET) as r:
-        assert isinstance(r.sink, OutboxSink)
+        assert isinstance(r.sink, Emitter)
         context = join_context(r, "run", opened(r))
         assert context is not None
         with join_run(context, stop.is_set), Reporter(**QUIET) as inner, inner.job("z") as j:

@@ -11,8 +11,7 @@ from scipy import stats
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.results.compare.comparison_text import comparison_lines, json_value, sentence
-from argus_tasks.results.compare.side_text import side_text
-from argus_tasks.results.compare.sides import Side
+from argus_tasks.results.compare.sides import Side, side_text
 from argus_tasks.results.compare.verdict import Verdict, compare
 from argus_tasks.results.stats.min_effect import MinEffect, min_effect_of
 from argus_tasks.results.stats.tests import holm, judge, shared_variance

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 from argus_tasks.server.folder import Folder, Record
 from argus_tasks.server.watcher import QUIET_S, RecordedProbe, Watcher, _shorten
 
 HOLD = """
 import sys
 from pathlib import Path
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 locks.take_hold(Path(sys.argv[1]))
 print(flush=True)
 sys.stdin.readline()

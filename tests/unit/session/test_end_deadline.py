@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from argus_tasks.api.backstop import leaving_at_the_deadline
+from argus_tasks.api.launch import leaving_at_the_deadline
 from argus_tasks.base.deadline import Deadline, ReservedDeadline
 from argus_tasks.session import end_deadline
 from argus_tasks.session.end_deadline import EndDeadline

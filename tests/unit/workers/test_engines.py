@@ -12,7 +12,7 @@ import pytest
 from argus_tasks.base.errors import BadInput
 from argus_tasks.runs.record import causes
 from argus_tasks.spec.retry import RetryPolicy
-from argus_tasks.workers.engines import choice
+from argus_tasks.workers import executor
 from argus_tasks.workers.engines.engine_messages import (
     NodeSender,
     NodeSetup,
@@ -62,9 +62,9 @@ def test_other_versions_are_one_sentence(place: int, what: str, tmp_path: Path) 
 def test_a_missing_extra_is_one_sentence(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "_PACKAGES", {mode: "no_such_package_here"})
+    monkeypatch.setattr(executor, "_PACKAGES", {mode: "no_such_package_here"})
     with pytest.raises(BadInput, match=rf"pip install 'argus-tasks\[{mode}\]'"):
-        choice.make_engine(mode, None, 1)  # type: ignore[arg-type]
+        executor.make_engine(mode, None, 1)  # type: ignore[arg-type]
 
 
 def test_an_address_needs_a_mode_with_a_cluster(tmp_path: Path) -> None:

@@ -1,9 +1,18 @@
-"""Whether a URL leads to this machine."""
+"""Whether a text is the URL of a server, and whether that is this machine."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+
+
+def is_http_url(text: str) -> bool:
+    """Whether a text is an http or https URL with a host."""
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def is_loopback(url: str) -> bool:

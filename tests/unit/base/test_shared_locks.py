@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 
 HOLD_AND_WAIT = (
-    "import sys; from pathlib import Path; from argus_tasks.server import server_locks as locks;"
+    "import sys; from pathlib import Path; from argus_tasks.base import locks;"
     "locks.take_hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.readline()"
 )
 
@@ -54,7 +56,7 @@ def test_holds_of_one_process_are_counted_and_a_fork_has_none(tmp_path: Path) ->
     code = f"""
 import os, sys
 from pathlib import Path
-from argus_tasks.server import server_locks as locks
+from argus_tasks.base import locks
 path = Path({str(path)!r})
 locks.take_hold(path); locks.take_hold(path); locks.drop_hold(path)
 child = os.fork()
@@ -97,8 +99,7 @@ def test_a_forked_child_can_hold_for_itself(tmp_path: Path) -> None:
     locks.drop_hold(path)
     try:
         code = (
-            "import sys; from pathlib import Path;"
-            "from argus_tasks.server import server_locks as locks;"
+            "import sys; from pathlib import Path; from argus_tasks.base import locks;"
             "print(locks.HoldProbe(Path(sys.argv[1])).held())"
         )
         asked = [sys.executable, "-c", code, str(path)]
@@ -113,11 +114,32 @@ def test_a_forked_child_can_hold_for_itself(tmp_path: Path) -> None:
 
 def test_a_flock_is_handed_on_with_its_descriptor(tmp_path: Path) -> None:
     path = tmp_path / "alive.lock"
-    descriptor = locks.lock_file(path)
+    descriptor = locks.take_flock(path)
     child = subprocess.Popen(["sleep", "30"], pass_fds=(descriptor,))
     os.close(descriptor)
-    assert locks.is_locked(path)
+    assert locks.has_flock(path)
     child.kill()
     child.wait()
-    assert not locks.is_locked(path)
-    assert not locks.is_locked(tmp_path / "never made")
+    assert not locks.has_flock(path)
+    assert not locks.has_flock(tmp_path / "never made")
+
+
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's answer is made up: no file system without locks can be mounted here."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuses)
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    path = tmp_path / "hold.lock"
+    for take in (locks.take_hold, locks.take_flock, lambda path: locks.exclusive(path).__enter__()):
+        with pytest.raises(OSError, match="No locks") as raised:
+            take(path)
+        assert raised.value.filename == str(path)
+    assert locks.has_flock(path), "whoever it is, nobody knows"
+    probe = locks.HoldProbe(path)
+    assert probe.held()
+    probe.close()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from argus_tasks.base.loopback import is_in_the_clear, is_loopback
+from argus_tasks.base.urls import is_in_the_clear, is_loopback
 
 HERE = ["http://127.0.0.1:4200/api", "https://localhost", "http://[::1]:1/", "HTTP://127.9.9.9"]
 AWAY = [
