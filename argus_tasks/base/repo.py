@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,31 @@ def repo_of(folder: Path) -> Repo | None:
     top, sha, branch = said.splitlines()[:3]
     changes = _changes(Path(top))
     return Repo(Path(top), sha, branch, bool(changes), changes)
+
+
+def refusal_of(top: Path) -> str:
+    """What to do where git refuses to answer for a work tree, since another user owns it, as in a
+    container; empty where it does not."""
+    words = ("git", "-C", str(top), "rev-parse", "HEAD")
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            env=environment,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    if "dubious ownership" not in done.stderr:
+        return ""
+    return (
+        f"git refuses to answer for {top}, which another user owns, so no commit is recorded; to"
+        f" allow it: git config --global --add safe.directory {top}"
+    )
 
 
 def forget_repos() -> None:

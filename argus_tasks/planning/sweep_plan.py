@@ -12,7 +12,7 @@ from argus_tasks.base.given import given_of, unknown_in
 from argus_tasks.base.ids import derive_batch_id, digest_of, job_suffix, new_batch_id
 from argus_tasks.base.processes import is_dead
 from argus_tasks.base.redact import redact
-from argus_tasks.base.repo import code_of, repo_of
+from argus_tasks.base.repo import code_of, refusal_of, repo_of
 from argus_tasks.planning.earlier_runs import CodeReport, EarlierRuns, was_there
 from argus_tasks.planning.present_code import PresentCode
 from argus_tasks.planning.request import SweepRequest, check_keys
@@ -84,6 +84,7 @@ class Plan:
         code: the version of the code, as `base.repo.code_of` gives it; a label, None without Git.
         code_report: what there is to say of the code of the runs that this start follows.
         earlier: the runs under the results root; None if nothing is reused.
+        git_refuses: what to do where git refuses to answer; empty where it does not.
         unknown: of each config that nothing can be reused for, what of it is known by its address
             only.
     """
@@ -102,6 +103,7 @@ class Plan:
     code_report: CodeReport = field(default_factory=CodeReport)
     earlier: EarlierRuns | None = None
     unknown: tuple[str, ...] = ()
+    git_refuses: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +114,8 @@ class Plan:
                 f"{len(self.unknown)} of {len(self.plan_lines)} configs are never reused: they hold"
                 f" objects whose text is only an address ({self.unknown[0]})"
             )
-        return [*sentences, *self.code_report.notes]
+        refused = [self.git_refuses] if self.git_refuses else []
+        return [*sentences, *refused, *self.code_report.notes]
 
     @property
     def to_do(self) -> tuple[PlannedRun, ...]:
@@ -233,6 +236,7 @@ def plan_configs(request: SweepRequest) -> Plan:
     reason = None
     if request.reuse and not request.fresh and experiment.identity is None:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
+    label = code_label(request)
     return Plan(
         batch_id,
         batch.known,
@@ -244,10 +248,11 @@ def plan_configs(request: SweepRequest) -> Plan:
         present,
         reason,
         tuple(plan_lines),
-        code_label(request),
+        label,
         report,
         earlier,
         tuple(unknown),
+        "" if label is not None else git_refusal(present),
     )
 
 
@@ -255,6 +260,13 @@ def earlier_runs(request: SweepRequest, present: PresentCode) -> EarlierRuns | N
     """The runs that a start may follow; None where nothing is reused."""
     reuse = request.reuse and not request.fresh and request.experiment.identity is not None
     return EarlierRuns(request, present) if reuse else None
+
+
+def git_refusal(present: PresentCode) -> str:
+    """What to do where git refuses to answer for the project; empty where it does not, or where
+    there is none."""
+    top = Path(present.top)
+    return refusal_of(top) if (top / ".git").exists() else ""
 
 
 def code_label(request: SweepRequest) -> str | None:

@@ -20,6 +20,7 @@ from argus_tasks.planning.sweep_plan import (
     batch_of,
     code_label,
     earlier_runs,
+    git_refusal,
 )
 from argus_tasks.planning.trial import Trial
 from argus_tasks.runs.ledger.catalogue import KnownRun
@@ -133,6 +134,7 @@ def plan_search(request: SweepRequest) -> Plan:
     reason = None
     if experiment.identity is None and not request.fresh:
         reason = f"the code of '{experiment.name}' cannot be identified, so nothing is reused"
+    label = code_label(request)
     to_do = tuple(run.index for run in runs if run.action in (Action.RUN, Action.RESUME))
     return Plan(
         batch.batch_id,
@@ -145,9 +147,10 @@ def plan_search(request: SweepRequest) -> Plan:
         present,
         reason,
         tuple(plan_lines),
-        code_label(request),
+        label,
         report,
         earlier,
+        git_refuses="" if label is not None else git_refusal(present),
     )
 
 

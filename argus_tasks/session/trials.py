@@ -18,7 +18,7 @@ from argus_tasks.base.nested import reach
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.planning.sweep_plan import Action, Plan, PlannedRun, action_of
 from argus_tasks.runs.context.trial_reports import ReportReader, TrialLink
-from argus_tasks.runs.ledger.catalogue import KnownRun, known_run, newest_by_digest
+from argus_tasks.runs.ledger.catalogue import KnownRun, known_run
 from argus_tasks.runs.ledger.sweep_folder import SweepFolder
 from argus_tasks.runs.record.layout import METRICS_JSON, RUNNING
 from argus_tasks.search.pruning import Pruning
@@ -73,7 +73,6 @@ class SearchTrials(Trials):
         self._folder = folder
         self._asked = {line["index"] for line in plan.plan_lines}
         self._lock = threading.RLock()
-        self._known: dict[str, KnownRun] = {}
         self._placed: dict[int, PlannedRun | None] = {}
         self._running: set[str] = set()
         self._over: dict[str, KnownRun] = {}
@@ -83,8 +82,6 @@ class SearchTrials(Trials):
         """Open the study, and give it the ends that the last session could not."""
         self._folder = folder
         self._study.open()
-        if not self._request.fresh:
-            self._known = newest_by_digest(self._request.results_root)
         to_do = set(self._plan.order.indexes)
         for run in self._plan.runs:
             if run.index not in to_do and run.known is not None:
@@ -158,7 +155,7 @@ class SearchTrials(Trials):
         if over is None and run.digest in self._running:
             self._twins.setdefault(run.digest, []).append(run)
             return None
-        found = self._known.get(run.digest) if self._request.only is None else run.known
+        found = self._earlier(run)
         if over is None and found is not None and self._request.only is None:
             over = found if state_of(found, self._plan.batch_id) is not None else None
         if over is not None:
@@ -170,6 +167,17 @@ class SearchTrials(Trials):
             run = replace(run, action=action, known=found)
             self._put(run)
         return run
+
+    def _earlier(self, run: PlannedRun) -> KnownRun | None:
+        """The earlier run of a trial's config that counts; with `on_code_change: stop`, only one
+        whose code does."""
+        if self._request.only is not None:
+            return run.known
+        earlier = self._plan.earlier
+        found = earlier.of(run.config, run.digest) if earlier and run.digest else None
+        if found is None or not (found.fits or self._request.spec.on_code_change == "warn"):
+            return None
+        return found.run
 
     def _put(self, run: PlannedRun) -> None:
         cast("MutableSequence[PlannedRun]", self._plan.runs)[run.index] = run

@@ -12,6 +12,7 @@ from typing import Any
 
 from argus_tasks.base.ids import canonical_json
 from argus_tasks.base.visible import visible
+from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
 from argus_tasks.results.read.direction import better_is
 from argus_tasks.results.read.rows import STATUSES, OddFolder, Row
 from argus_tasks.results.tables.leaderboard import Group, Leaderboard, not_finite_of
@@ -167,6 +168,9 @@ def foot_lines(
     if len(codes) > 1:
         made = ", ".join(f"{count} by {code}" for code, count in codes.most_common())
         lines += _wrapped(f"runs were made by different code: {made}", width)
+    for root in dict.fromkeys(row.path.parent for row in rows if row.manifest):
+        for change in Acceptances(root / ".sweep" / FILE_NAME).all:
+            lines += _wrapped(f"accepted change of {change.path}: {change.because}", width)
     failures: dict[str, list[Row]] = {}
     for row in rows:
         if row.status == "failed":
