@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,22 @@ def write_text_whole(
 ) -> None:
     """`write_bytes_whole` of a text, as UTF-8."""
     write_bytes_whole(path, text.encode("utf-8"), sync=sync, mode=mode)
+
+
+def write_output(path: Path | str, content: str | bytes) -> None:
+    """Write what a person asked for into a file that they named: whole, as `write_bytes_whole`
+    does; a device or a pipe (`/dev/stdout`) is written into, and not replaced by a file. Errors:
+    OSError."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - links are followed
+    except FileNotFoundError:
+        is_file = True
+    if is_file:
+        write_bytes_whole(path, data)
+        return
+    with open(path, "wb") as handle:  # noqa: PTH123 - text paths, too
+        handle.write(data)
 
 
 def write_bytes_whole(

@@ -39,9 +39,9 @@ def show(args: argparse.Namespace) -> int:
     found = history(results_root(args), args.metric, args.name, args.last)
     if args.html is not None:
         needs_plotting()
-        from argus_tasks.base.files import write_text_whole
+        from argus_tasks.base.files import write_output
         from argus_tasks.results.report.history_page import history_html
 
-        write_text_whole(args.html, history_html(found))
+        write_output(args.html, history_html(found))
     say("\n".join(history_lines(found)))
     return 0

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
 from argus_tasks.base.errors import ArgusTasksError, BadInput
-from argus_tasks.base.files import write_bytes_whole
+from argus_tasks.base.files import write_output
 from argus_tasks.base.jsonable import to_jsonable
 from argus_tasks.base.nested import flatten
 from argus_tasks.results.read.load import load_batch
@@ -102,7 +102,7 @@ def write_parquet(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     sink = arrow.BufferOutputStream()
     parquet.write_table(arrow.table(typed_columns(records(rows))), sink)
     try:
-        write_bytes_whole(os.fspath(path), sink.getvalue().to_pybytes())
+        write_output(os.fspath(path), sink.getvalue().to_pybytes())
     except OSError as error:
         raise BadInput(f"{os.fspath(path)!r} cannot be written: {error.strerror}.") from None
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from argus_tasks.base.files import (
     read_json_lines,
     read_whole,
     write_json,
+    write_output,
 )
 
 
@@ -100,3 +102,15 @@ def test_a_torn_last_line_is_seen(tmp_path: Path) -> None:
     os.write(descriptor, b"o\n")
     assert not ends_torn(descriptor)
     os.close(descriptor)
+
+
+def test_output_goes_into_a_pipe_and_does_not_replace_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        write_output(pipe, "text")
+        assert read.result(10) == b"text"
+    assert pipe.is_fifo()
+    write_output(tmp_path / "file", b"bytes")
+    assert (tmp_path / "file").read_bytes() == b"bytes"
