@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from argus_tasks.cli.main import main
@@ -37,7 +37,11 @@ def exact(values: list[float]) -> tuple[Fraction, Fraction]:
     return mean, sum((number - mean) ** 2 for number in numbers) / (len(numbers) - 1)
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5))
+_numbers = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+
+
+@given(st.lists(_numbers, min_size=2, max_size=5))
+@example([0.0, 2.928216854046416e-161])
 def test_mean_and_deviation_of_any_numbers(values: list[float]) -> None:
     found = spread(values)
     assert found is not None
