@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 _LARGE = 1e100
+_SMALL = 1e-280
 
 
 def mean(values: Sequence[float]) -> float:
@@ -26,9 +27,9 @@ def deviation(values: Sequence[float], mean: float) -> float | None:
         squares = math.fsum((value - mean) ** 2 for value in values)
     except OverflowError:
         squares = math.inf
-    if 0 < squares < math.inf:
+    if _SMALL < squares < math.inf:
         return math.sqrt(squares / (len(values) - 1))
-    scale = max(map(abs, values)) or 1.0  # squares are too large, too small, or all zero
+    scale = max(map(abs, values)) or 1.0  # squares are too large, too small to be exact, or zero
     squares = math.fsum((value / scale - mean / scale) ** 2 for value in values)
     found = math.sqrt(squares / (len(values) - 1)) * scale
     return found if math.isfinite(found) else None

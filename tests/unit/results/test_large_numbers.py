@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from argus_tasks.cli.main import main
@@ -20,6 +20,7 @@ from argus_tasks.results.compare.history_text import sparkline
 from argus_tasks.results.compare.verdict import Verdict, compare
 from argus_tasks.results.read.rows import load_rows
 from argus_tasks.results.tables.axes import axes_of
+from argus_tasks.results.tables.curves import learning_curves
 from argus_tasks.results.tables.effects import effects
 from argus_tasks.results.tables.leaderboard import Spread, leaderboard, spread
 from tests.unit.results.sides import cells
@@ -36,7 +37,11 @@ def exact(values: list[float]) -> tuple[Fraction, Fraction]:
     return mean, sum((number - mean) ** 2 for number in numbers) / (len(numbers) - 1)
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5))
+_numbers = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
+
+
+@given(st.lists(_numbers, min_size=2, max_size=5))
+@example([0.0, 2.928216854046416e-161])
 def test_mean_and_deviation_of_any_numbers(values: list[float]) -> None:
     found = spread(values)
     assert found is not None
@@ -48,6 +53,15 @@ def test_mean_and_deviation_of_any_numbers(values: list[float]) -> None:
     else:
         assert abs(Fraction(found.std) ** 2 - variance) <= size**2 * Fraction(1, 10**6)
     assert found.low is None or math.isfinite(found.low) or found.std
+
+
+def test_a_deviation_beyond_all_floats_is_none() -> None:
+    found = spread([LARGEST, -LARGEST])
+    assert found == Spread(0.0, None, 2)
+    near = spread([LARGEST, LARGEST / 2])
+    assert near is not None
+    assert near.std is not None
+    assert (near.half_width, near.low) == (None, None), "12.7 times the deviation is no float"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -74,6 +88,13 @@ def test_a_verdict_is_the_same_at_every_size(size: float, sign: int) -> None:
             )
         found = compare(cells({"a": side}), cells({"a": after}), "mse")
         assert found.verdict is verdict
+
+
+def test_small_cells_beside_a_large_one_are_no_evidence() -> None:
+    before = {"large": [-1e240 * each for each in NOISE], "small": [-each for each in NOISE]}
+    after = {model: values[::-1] for model, values in before.items()}
+    found = compare(cells(before), cells(after), "mse")
+    assert {cell.verdict for cell in found.cells} == {Verdict.NO_EVIDENCE}
 
 
 def test_a_change_beyond_all_floats_is_infinite() -> None:
@@ -115,6 +136,17 @@ def test_winners_and_effects_are_the_same_at_every_size(
     assert [level.mean / size for level in found.effects[0].levels] == pytest.approx(
         [level * 0.9575 for level in (0.2, 0.4, 0.9)]
     )
+
+
+def test_the_mean_of_curves_is_no_infinity(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    for seed, noise in enumerate(NOISE):
+        folder = make_run({"seed": seed}, {"loss": 1.0})
+        line = {"step": 0, "metrics": {"loss": 1e308 * noise * 0.99}}
+        (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    board = leaderboard(load_rows(tmp_path).rows)
+    curves = learning_curves(board, axes_of(board))
+    assert curves is not None
+    assert curves.panels[0].curves[0].values == pytest.approx([0.9575 * 0.99e308])
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e240, LARGEST])
