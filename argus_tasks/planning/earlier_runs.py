@@ -10,7 +10,7 @@ from typing import Any
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.base.files import read_json
-from argus_tasks.base.ids import digest_of
+from argus_tasks.base.ids import digest_of, earlier_digest_of
 from argus_tasks.planning.present_code import PresentCode
 from argus_tasks.planning.request import SweepRequest
 from argus_tasks.provenance.comparison import CodeComparison, CodeState
@@ -76,7 +76,8 @@ class EarlierRuns:
         if len(found) == 1 and not self._formerly:
             return found[0]
         for identity, entry, move in self._formerly:
-            before = digest_of(identity, config, self._ignore)
+            digest_then = digest_of if entry else earlier_digest_of
+            before = digest_then(identity, config, self._ignore)
             for run in self.by_digest.get(before, ()):
                 if entry and self._match(run) == "renamed" and _mark_of(run).get("entry") == entry:
                     found.append(Earlier(run, self.compare(run, move), entry))
