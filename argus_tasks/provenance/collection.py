@@ -52,22 +52,21 @@ class CodeCollector:
     overlapping: bool = False
     failed: OSError | None = None
     _names: FileNames | None = None
+    _deaf: bool = False
     _made_at: int = -1
     _name: str | None = None
 
     def prepare(self) -> str | None:
         """The manifest of what is loaded before the first run, so that forks find it made."""
         with self.recorder.quiet():
-            self.recorder.catch_up()
+            self._catch_up()
             return self._manifest_name()
 
     def begin(self) -> str | None:
         """A run begins: the manifest of what it has to begin with; None where it could not be
         stored (`failed` says why)."""
         with self.recorder.quiet():
-            self.recorder.catch_up()
-            if not self.overlapping:
-                self.recorder.begin_run()
+            self._catch_up(begins=not self.overlapping)
             return self._manifest_name()
 
     def stale(self) -> list[str]:
@@ -80,10 +79,19 @@ class CodeCollector:
         """The run ends: the manifest of all that its process and children have loaded; None where a
         command has executed nothing that is known."""
         with self.recorder.quiet():
-            self.recorder.catch_up()
+            self._catch_up()
             if of_command and not self.extra and not self._knows_of_this_run():
                 return None
             return self._manifest_name()
+
+    def _catch_up(self, *, begins: bool = False) -> None:
+        try:
+            self.recorder.catch_up()
+            if begins:
+                self.recorder.begin_run()
+        except OSError:  # an experiment may close any descriptor
+            self.recorder.journal = None
+            self._deaf, self._made_at = True, -1
 
     def _knows_of_this_run(self) -> bool:
         recorder = self.recorder
@@ -111,6 +119,8 @@ class CodeCollector:
         names.search(searched)
         files = self._files(names)
         notes = self._follow_bounded(names, files)
+        if self._deaf:
+            notes.append("a descriptor was closed: what child processes loaded is not known")
         if recorder.cut:
             notes.append(f"of the config files that were opened, {MOST_CONFIGS} are recorded")
         run = recorder.run
