@@ -195,8 +195,7 @@ def _from_function(function: ExperimentFunction) -> Experiment:
     name = "sweep" if name == "<lambda>" else name
     if module != "__main__" and _leads_back(module, qualname, function):
         path = f"{module}:{qualname}"
-        file = getattr(sys.modules[module], "__file__", None)
-        mark = mark_of_module(module, qualname, None) if file else None
+        mark = mark_of_module(module, qualname, None)
         return Experiment(
             name,
             mark.identity if mark is not None else path,

@@ -29,7 +29,8 @@ _THE_FILE = "{file}"
 
 def mark_of_module(module: str, qualname: str, folder: str | None) -> ExperimentMark | None:
     """The mark of a function by its import path; None where its module lies in no file."""
-    file = module_file(module, folder)
+    loaded = getattr(sys.modules.get(module), "__file__", None) if folder is None else None
+    file = Path(os.path.abspath(loaded)) if loaded else module_file(module, folder)  # noqa: PTH100
     if file is None:
         return None
     root = file.parents[module.count(".") + (file.stem == "__init__")]

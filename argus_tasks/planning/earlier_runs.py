@@ -63,7 +63,8 @@ class EarlierRuns:
         every = [run for several in self.by_digest.values() for run in several]
         if self._experiment.mark is not None:
             self._look_for_other_names(every)
-        self._comparer = present.comparer(_written_by(every, present))
+        manifests = {name for run in every if isinstance(name := run.record.get("manifest"), str)}
+        self._comparer = present.comparer(present.written(manifests))
 
     def of(self, config: Mapping[str, Any], digest: str) -> Earlier | None:
         """The run of a config that a start follows: of those that succeeded the one whose code is
@@ -155,14 +156,6 @@ def was_there(sweep_json: Path, now: ExperimentMark) -> bool:
         return True  # nothing says where, or it was moved
     entry = Path(now.top, now.entry).resolve()
     return entry.is_relative_to(Path(place).resolve())
-
-
-def _written_by(runs: Iterable[KnownRun], present: PresentCode) -> frozenset[str]:
-    """The files that runs have written themselves: where they read them, it is no code."""
-    store = present.store
-    names = {name for run in runs if isinstance(name := run.record.get("manifest"), str)}
-    found = (store.manifest(name) for name in names)
-    return frozenset(name for each in found if each is not None for name in each.wrote)
 
 
 @dataclass(slots=True)

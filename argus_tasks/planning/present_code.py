@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -106,6 +106,12 @@ class PresentCode:
         places = FilePlaces(self.top, manifest.roots, editable_folders())
         names = [file.name for file in manifest.files if file.kind != CELL]
         return [places.path(name) for name in (*names, *(each.folder for each in manifest.absent))]
+
+    def written(self, manifest_names: Iterable[str]) -> frozenset[str]:
+        """The files that runs with these manifests have written themselves: where a run reads one,
+        it is no code."""
+        found = map(self.store.manifest, manifest_names)
+        return frozenset(name for each in found if each is not None for name in each.wrote)
 
     def keep_sources(self, batch_id: str) -> None:
         """Store the sources that only this process has. Errors: OSError."""

@@ -18,7 +18,7 @@ from argus_tasks.provenance.inputs import INPUT
 from argus_tasks.provenance.manifest import Manifest
 from argus_tasks.provenance.naming import FilePlaces
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
-from argus_tasks.provenance.project import ExperimentMark, Move, Project
+from argus_tasks.provenance.project import ExperimentMark, Project
 from argus_tasks.provenance.recording.content import sha256_hex
 from argus_tasks.runs.ledger.catalogue import KnownRun, known_runs
 from argus_tasks.runs.record.layout import SWEEP_FOLDER
@@ -33,14 +33,12 @@ class RunCode:
         manifest: what it executed.
         store: where the sources are.
         top: the project's top folder, as far as it is known where that lies now.
-        move: how the names of its files changed since; None where they did not.
     """
 
     run: KnownRun
     manifest: Manifest
     store: ObjectStore
     top: str
-    move: Move | None = None
 
     @classmethod
     def of(cls, run: KnownRun) -> RunCode:
@@ -51,8 +49,7 @@ class RunCode:
         manifest = store.manifest(name) if isinstance(name, str) else None
         if manifest is None:
             raise BadInput(f"the code of {run.run_id} was not recorded, or is not stored any more.")
-        top, move = _place_now(run)
-        return cls(run, manifest, store, top, move)
+        return cls(run, manifest, store, _top_now(run, Project.of(Path.cwd())))
 
     def compare(self) -> CodeComparison:
         """How it stands to the code that there is now."""
@@ -67,7 +64,7 @@ class RunCode:
             inputs={file.name: file.digest for file in self.manifest.files if file.kind == INPUT},
             python=platform.python_version(),
         )
-        return comparer.compare(str(self.run.record["manifest"]), self.move)
+        return comparer.compare(str(self.run.record["manifest"]))
 
     def path(self, name: str) -> Path:
         """Where a file of this name lies now."""
@@ -131,15 +128,21 @@ def accept(root: Path, file: Path, because: str, run: KnownRun | None) -> tuple[
     content = _content(path)
     now = sha256_hex(content) if content is not None else None
     runs = [run] if run is not None else list(known_runs(root))
-    contents: dict[tuple[str, str | None], list[str]] = {}
+    here = Project.of(Path.cwd())
+    by_manifest: dict[tuple[str, str], list[KnownRun]] = {}
     for each in runs:
+        key = (str(each.record.get("manifest")), _top_now(each, here))
+        by_manifest.setdefault(key, []).append(each)
+    contents: dict[tuple[str, str | None], list[str]] = {}
+    for alike in by_manifest.values():
         try:
-            code = RunCode.of(each)
+            code = RunCode.of(alike[0])
         except BadInput:
             continue
         for difference in code.compare().differences:
             if code.path(difference.name) == path and difference.after == now:
-                contents.setdefault((difference.name, difference.before), []).append(each.run_id)
+                made = contents.setdefault((difference.name, difference.before), [])
+                made += [each.run_id for each in alike]
     if not contents:
         whose = run.run_id if run is not None else f"a run under {root}"
         raise BadInput(
@@ -155,16 +158,15 @@ def accept(root: Path, file: Path, because: str, run: KnownRun | None) -> tuple[
     return accepted, len(made)
 
 
-def _place_now(run: KnownRun) -> tuple[str, Move | None]:
-    """Where the project of a run lies, and how its files are called there."""
-    here = Project.of(Path.cwd())
+def _top_now(run: KnownRun, here: Project) -> str:
+    """Where the project of a run lies now: where it lay, or, where it was moved, here."""
     try:
         mark = ExperimentMark.from_record(run.record["experiment"])
     except (KeyError, TypeError):
-        return str(here.top), None
+        return str(here.top)
     if Path(mark.top, mark.entry).exists() or not Path(here.top, mark.entry).exists():
-        return mark.top, None
-    return str(here.top), None
+        return mark.top
+    return str(here.top)
 
 
 def _lines_of(name: str, before: bytes | None, after: bytes | None) -> Iterator[str]:

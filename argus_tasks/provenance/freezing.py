@@ -21,6 +21,7 @@ _OTHER_SOURCES = (
     *(".pyi", ".sh", ".bash", ".r", ".R", ".jl", ".m", ".lua", ".pl", ".rb", ".js", ".ts"),
     *(".c", ".cc", ".cpp", ".h", ".hpp", ".cu", ".cuh", ".rs", ".go", ".java"),
 )
+_MOST_FOLDERS = 10_000
 _PASSED_BY = frozenset({"__pycache__", "node_modules", ".git", ".venv", "venv"})
 
 
@@ -111,7 +112,12 @@ def _names(top: Path) -> Iterator[str]:
 
 def _source_names(top: Path) -> Iterator[str]:
     suffixes = (*SOURCE_SUFFIXES, *CONFIG_SUFFIXES, *_OTHER_SOURCES)
-    for folder, below, files in os.walk(top):
+    for count, (folder, below, files) in enumerate(os.walk(top)):
+        if count == _MOST_FOLDERS:
+            raise BadInput(
+                f"freeze is true, but {top} has more than {_MOST_FOLDERS} folders; expected the"
+                " folder of a project, or one that Git knows."
+            )
         below[:] = [
             name
             for name in below

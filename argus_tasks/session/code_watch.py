@@ -71,7 +71,7 @@ class CodeWatch:
         if stamp == self._stamped:
             return
         self._stamped = stamp
-        comparer = self._present.comparer(())
+        comparer = self._present.comparer(self._present.written(manifests))
         changed: dict[str, None] = {}
         for name in manifests:
             found = comparer.compare(name)
