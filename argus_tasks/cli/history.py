@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from argus_tasks.cli.batch_choice import add_results_root, results_root
-from argus_tasks.cli.say import say
+from argus_tasks.cli.say import say, write_asked
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,9 +39,8 @@ def show(args: argparse.Namespace) -> int:
     found = history(results_root(args), args.metric, args.name, args.last)
     if args.html is not None:
         needs_plotting()
-        from argus_tasks.base.files import write_output
         from argus_tasks.results.report.history_page import history_html
 
-        write_output(args.html, history_html(found))
+        write_asked(args.html, history_html(found))
     say("\n".join(history_lines(found)))
     return 0

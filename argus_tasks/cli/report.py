@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from argus_tasks.cli.say import say
+from argus_tasks.cli.say import say, write_asked
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +54,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def write(args: argparse.Namespace) -> int:
     """Write the report; print its conclusions and its path."""
-    from argus_tasks.base.files import write_output
     from argus_tasks.results.read.load import load_batch
     from argus_tasks.results.read.needs import needs_plotting
 
@@ -84,7 +83,7 @@ def write(args: argparse.Namespace) -> int:
     )
     name = "report.html" if args.batch is None else f"report-{args.batch}.html"
     target = args.out or folder / name
-    write_output(target, made.html)
+    write_asked(target, made.html)
     say("\n".join(made.sentences))
     say(f"report: {target.resolve()}")
     if args.open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from argus_tasks.cli.say import say
+from argus_tasks.cli.say import say, write_asked
 
 if TYPE_CHECKING:
     from argus_tasks.results.read.rows import Rows
@@ -65,7 +65,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def show(args: argparse.Namespace) -> int:
     """Print the table, and write the files asked for."""
     from argus_tasks.base.errors import BadInput
-    from argus_tasks.base.files import write_output
     from argus_tasks.planning.defaults import results_root_here
     from argus_tasks.results.read.load import load_batch
     from argus_tasks.results.tables.frames import write_parquet
@@ -94,7 +93,7 @@ def show(args: argparse.Namespace) -> int:
     texts = {target: _text(form, board, table, loaded) for form, target in targets.items()}
     for target, text in texts.items():
         if target != "-":
-            write_output(target, text)
+            write_asked(target, text)
     if "-" in texts:
         say(texts["-"], end="")
     elif table is not None:

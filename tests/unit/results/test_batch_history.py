@@ -125,7 +125,7 @@ def test_over_the_batches_of_a_sweep(
 
     batch(0, name="other")
     for words_, error in (
-        ([*words, "--name", "other", "--html", "no/folder/x"], "no/folder/x cannot be used: No such file"),
+        ([*words, "--name", "other", "--html", "no/folder/x"], "cannot be written"),
         (words, "there are several sweeps under"),
         ([*words, "--name", "nigtly"], "Did you mean 'nightly'?"),
         ([*words, "--name", "other", "--last", "0"], "--last is 0"),
