@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from _thread import LockType, allocate_lock
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -52,6 +53,7 @@ class CodeCollector:
     overlapping: bool = False
     failed: OSError | None = None
     _names: FileNames | None = None
+    _lock: LockType = field(default_factory=allocate_lock)
     _deaf: bool = False
     _made_at: int = -1
     _name: str | None = None
@@ -100,6 +102,10 @@ class CodeCollector:
         )
 
     def _manifest_name(self) -> str | None:
+        with self._lock:  # runs that overlap make it once
+            return self._name_of_now()
+
+    def _name_of_now(self) -> str | None:
         version = self.recorder.version
         if version != self._made_at or self._name is None:
             try:

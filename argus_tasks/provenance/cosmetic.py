@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 
+UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SystemError)
+"""What Python's parser raises; a SystemError, where threads parse at the same time."""
+
 
 def is_cosmetic(name: str, before: bytes, after: bytes) -> bool:
     """Whether two contents of a file differ by line ends only, or, of Python, by what is not in
@@ -14,7 +17,7 @@ def is_cosmetic(name: str, before: bytes, after: bytes) -> bool:
         return False
     try:
         return ast.dump(ast.parse(before)) == ast.dump(ast.parse(after))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNPARSABLE:
         return False
 
 

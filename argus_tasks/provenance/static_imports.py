@@ -6,10 +6,14 @@ import ast
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from threading import Lock
 
+from argus_tasks.provenance.cosmetic import UNPARSABLE
 from argus_tasks.provenance.recording.scope import CodeScope
 
 MOST_FILES = 500
+_parsing = Lock()
 _LEFT_OUT = frozenset({"node_modules", "__pycache__", "build", "dist", "target"})
 
 
@@ -65,18 +69,31 @@ def neighbouring_files(script: str, scope: CodeScope) -> tuple[list[str], bool]:
     return found, False
 
 
-def _imports(path: str) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+def _imports(path: str) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """The imports of a source: module, how many dots before it, names taken from it."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    with _parsing:
+        return _imports_of(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4_096)
+def _imports_of(path: str, *_stamp: int) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     try:
         with open(path, "rb") as handle:
             tree = ast.parse(handle.read())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+    except (OSError, *UNPARSABLE):
+        return ()
+    found: list[tuple[str, int, tuple[str, ...]]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, 0, ()) for alias in node.names)
+            found += [(alias.name, 0, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or "", node.level, tuple(alias.name for alias in node.names)
+            names = tuple(alias.name for alias in node.names)
+            found.append((node.module or "", node.level, names))
+    return tuple(found)
 
 
 def _files_of(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -433,3 +434,28 @@ def test_nothing_is_recorded_of_a_full_store_and_that_is_said(project: Path) -> 
     assert run.record["manifest"] is None
     assert "the code of this run is not recorded" in Path(run.run_dir, "run.log").read_text()
     assert make_plan(session_of(project).request).notes
+
+
+def test_runs_that_overlap_make_one_list_of_what_children_may_load(project: Path) -> None:
+    """Python's parser fails in threads; the list of a process that may spawn children is made of
+    imports."""
+    import multiprocessing.popen_spawn_posix  # noqa: F401 - as an experiment that spawns has it
+
+    for at in range(60):
+        (project / f"m{at}.py").write_text("import helper\n" + f"VALUE = {[at] * 500}\n" * 20)
+    names = ", ".join(f"m{at}" for at in range(60))
+    (project / "train.py").write_text(f"import {names}\n{TRAIN}")
+    wait()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        session = session_of(project, [{"x": x} for x in range(8)], mode="thread", workers=4)
+        with session, ThreadPoolExecutor(4) as pool:
+            runner = AttemptRunner(session)
+            found = list(pool.map(lambda index: runner.run_one(index, 1), range(8)))
+        assert [outcome.metrics for outcome in found] == [{"value": 1}] * 8
+        assert len({outcome.manifest for outcome in found}) == 1
+    finally:
+        sys.setswitchinterval(interval)
+        for at in range(60):
+            sys.modules.pop(f"m{at}", None)
