@@ -18,7 +18,9 @@ from argus_tasks.provenance.objects import ObjectStore
 from argus_tasks.provenance.project import Move
 from argus_tasks.provenance.recording.content import read_file, sha256_hex
 
-_READ = ("config", "read")
+READ_KINDS = ("config", "read")
+"""The kinds of files that were opened, and not executed."""
+
 _EXTENSIONS = (".so", ".pyd")
 
 
@@ -188,7 +190,7 @@ class Comparer:
         places = FilePlaces(self.top, manifest.roots, self.editable)
         found: list[Difference] = []
         for file in manifest.files:
-            if file.ignored or (file.kind in _READ and file.name in self.ignored_names):
+            if file.ignored or (file.kind in READ_KINDS and file.name in self.ignored_names):
                 continue
             name = move.apply(file.name) if move is not None else file.name
             if file.kind == INPUT and name not in self.inputs and os.path.exists(places.path(name)):
