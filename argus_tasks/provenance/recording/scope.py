@@ -18,7 +18,8 @@ class CodeScope:
 
     Attributes:
         top: the project's top folder.
-        results_root: the folder of results, in which nothing counts; empty where there is none.
+        results_root: the folder of results, where nothing of a run or a sweep counts; empty where
+            there is none.
         editable: the folders of distributions that are installed as editable.
     """
 
@@ -50,10 +51,17 @@ class CodeScope:
         return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
 
     def _is_result(self, folder: str) -> bool:
-        """Whether a folder lies in the results root; a frozen project there is none."""
-        if not self.results_root or not is_below(folder, self.results_root):
+        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Other folders of
+        a results root are none either: it may be the folder of the experiment."""
+        if not self._is_kept(folder):
             return False
-        return not (is_below(self.top, self.results_root) and is_below(folder, self.top))
+        return not (self._is_kept(self.top) and is_below(folder, self.top))
+
+    def _is_kept(self, folder: str) -> bool:
+        root = self.results_root
+        if not root or not is_below(folder, root):
+            return False
+        return is_kept(os.path.relpath(folder, root).split(os.sep)[0])
 
     def _is_mine(self, path: str) -> bool:
         folder = os.path.dirname(path)
@@ -72,14 +80,15 @@ class CodeScope:
         known_root = below_top(folder, self.top) is not None
         above = folder
         while above not in self.editable:
-            installed = os.path.basename(above) in INSTALLED_FOLDERS
-            if installed or os.path.exists(os.path.join(above, "pyvenv.cfg")):
+            if above != self.top and _is_environment(above):
                 return False
             if above in searched:
                 known_root = True
                 names = _installed_in(above)
                 if names:
                     self._installed_names[above] = names
+            if above == self.top:  # it may itself be an environment, or lie in one
+                break
             parent = os.path.dirname(above)
             if parent == above:
                 break
@@ -109,6 +118,19 @@ def below_top(folder: str, top: str) -> str | None:
         return os.path.relpath(folder, top)
     real, real_top = os.path.realpath(folder), os.path.realpath(top)
     return os.path.relpath(real, real_top) if is_below(real, real_top) else None
+
+
+def is_kept(name: str) -> bool:
+    """Whether a folder of this name in a results root is a run's, or the sweeps' own."""
+    day, _, rest = name.partition("_")
+    time, _, end = rest.partition("_")
+    run = day.isdigit() and time.isdigit() and [*map(len, (day, time, end))] == [8, 6, 8]
+    return run or name == ".sweep"
+
+
+def _is_environment(folder: str) -> bool:
+    installed = os.path.basename(folder) in INSTALLED_FOLDERS
+    return installed or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
 
 def _library_folders() -> tuple[str, ...]:

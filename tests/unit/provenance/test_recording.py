@@ -355,6 +355,28 @@ def test_a_virtual_environment_below_the_top_is_no_code(new_lab: NewLab) -> None
     assert files_of(lab, lab.run()).keys() == {"train.py", "deps/own.py"}
 
 
+def test_a_project_in_a_virtual_environment_or_beside_its_results_is_code(new_lab: NewLab) -> None:
+    """`python -m venv .`, and `results_root: .` in a folder of a larger project."""
+    lab = new_lab(below="study")
+    lab.write("pyvenv.cfg", "home = /nowhere\n")
+    lab.write("lib/python3/site-packages/pkg.py", "")
+    lab.write("study/20260101_120000_0123abcd/config.json", "{}")
+    lab.write("study/conf.json", "{}")
+    lab.write(
+        "study/train.py",
+        "import sys\nsys.path.append('../lib/python3/site-packages')\nimport helper, pkg\n\n"
+        "def run(config):\n    open('20260101_120000_0123abcd/config.json').read()\n"
+        "    open('conf.json').read()\n    return 1\n",
+    )
+    lab.write("study/helper.py", "")
+    lab.results = lab.folder
+    assert files_of(lab, lab.run()).keys() == {
+        "study/train.py",
+        "study/helper.py",
+        "study/conf.json",
+    }
+
+
 def test_warm_runs_that_load_nothing_share_one_manifest(new_lab: NewLab) -> None:
     lab = new_lab()
     lab.write(

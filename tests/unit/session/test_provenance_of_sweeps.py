@@ -171,6 +171,17 @@ def test_a_frozen_sweep_runs_what_there_was_at_its_start(project: Path) -> None:
     assert plan_of(project, on_code_change="stop").notes == [], "the names are the project's own"
 
 
+def test_a_frozen_sweep_has_its_code_though_its_results_lie_beside_that(project: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    study = project / "study"
+    (study / ".sweep").mkdir(parents=True)
+    for name in ("train.py", "helper.py"):
+        (project / name).rename(study / name)
+    session = session_of(study, results_root=study, freeze=True)
+    (study / "helper.py").write_text("VALUE = 2\n")
+    assert run_all(session) == [1]
+
+
 def test_freeze_needs_worker_processes(project: Path) -> None:
     with pytest.raises(BadInput, match="freeze is true, but mode 'thread'"):
         session_of(project, freeze=True, mode="thread")
