@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, ModuleType
     from typing import Any
 
-_OPENED = (*SOURCE_SUFFIXES, *CONFIG_SUFFIXES, *ARCHIVE_SUFFIXES, ".pyc")
+_KEPT = (*SOURCE_SUFFIXES, *CONFIG_SUFFIXES)
+_OPENED = (*_KEPT, *ARCHIVE_SUFFIXES, ".pyc")
 _WRITES = os.O_WRONLY | os.O_RDWR
 # Whoever reads a source only to show a line of it.
 _SHOWS_LINES = ("traceback.py", "warnings.py", "linecache.py", "tokenize.py", "codecs.py")
@@ -285,9 +286,14 @@ class _Hooks:
                 self._recorder.saw_now(path, BINARY, foreign=False)
 
     def _renamed(self, source: Any, target: Any, *_: Any) -> None:
-        before = os.path.abspath(os.fsdecode(source))
-        if before in self._recorder.written:
-            self._recorder.wrote(os.path.abspath(os.fsdecode(target)))
+        before, after = os.path.abspath(os.fsdecode(source)), os.path.abspath(os.fsdecode(target))
+        recorder, below = self._recorder, f"{before}{os.sep}"
+        for path in [path for path in list(recorder.written) if path.startswith(below)]:
+            recorder.wrote(f"{after}{os.sep}{path.removeprefix(below)}")
+        # A file that is put in place from a name that nobody watches was written under that.
+        put = after.endswith(_KEPT) and not before.endswith(_KEPT) and self._scope.counts(after)
+        if before in recorder.written or put:
+            recorder.wrote(after)
 
     def _starts_process(self, program: Any, words: Any, *rest: Any) -> None:
         environment = rest[-1]
@@ -311,6 +317,7 @@ _HANDLED = {
     "import": "_loads_binary",
     "ctypes.dlopen": "_loads_binary",
     "os.rename": "_renamed",
+    "os.link": "_renamed",
     "subprocess.Popen": "_starts_process",
     "os.exec": "_starts_process",
     "os.posix_spawn": "_starts_process",

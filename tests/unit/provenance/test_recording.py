@@ -325,6 +325,20 @@ def test_a_config_that_a_run_wrote_itself_is_no_code(new_lab: NewLab) -> None:
     assert lab.compare(ran).state is CodeState.SAME
 
 
+def test_a_config_that_a_run_puts_in_its_place_is_no_code(new_lab: NewLab) -> None:
+    lab = new_lab()
+    lab.write(
+        "train.py",
+        "import json, os, shutil, tempfile\n\ndef run(config):\n"
+        "    handle, name = tempfile.mkstemp(dir='.')\n    os.write(handle, b'1')\n"
+        "    os.replace(name, 'state.json')\n    os.link('state.json', 'link.json')\n"
+        "    os.mkdir('new')\n    json.dump(1, open('new/conf.json', 'w'))\n"
+        "    shutil.move('new', 'now')\n"
+        "    return [json.load(open(n)) for n in ('state.json', 'link.json', 'now/conf.json')]\n",
+    )
+    assert files_of(lab, lab.run()).keys() == {"train.py"}
+
+
 def test_of_many_config_files_the_first_count_and_it_is_said(new_lab: NewLab) -> None:
     lab = new_lab()
     lab.write(
