@@ -78,9 +78,7 @@ def test_a_repeated_start_reuses_and_an_edit_is_named(project: Path) -> None:
     plan = plan_of(project)
     assert plan.count(Action.REUSE) == 1
     (note,) = plan.notes
-    assert note.startswith(
-        "1 runs that are reused or taken up were made by other code: helper.py ("
-    )
+    assert note.startswith("1 run that is reused or resumed was made by other code: helper.py (")
     assert run_all(session_of(project, on_code_change="rerun")) == [2]
     assert plan_of(project, on_code_change="stop").notes == []
     (project / "helper.py").write_text("VALUE = 1\n")
@@ -381,11 +379,13 @@ def test_diff_and_accept(
     assert "whose content now is no change for a run" in capsys.readouterr().err
     assert main(["accept", "helper.py", "--because", "the same sum"]) == 0
     assert "accepted: helper.py" in capsys.readouterr().out
+    assert main(["accept", "helper.py", "--because", "again"]) == 2
+    assert "is accepted already" in capsys.readouterr().err
+    assert main(["accept", "helper.py", "--because", "x", "--results-root", "elsewhere"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     plan = plan_of(project, on_code_change="stop")
     assert plan.count(Action.REUSE) == 1
-    assert plan.notes[0].startswith(
-        "1 run is reused or taken up: a change was accepted of helper.py"
-    )
+    assert plan.notes[0].startswith("1 run is reused or resumed: a change was accepted: helper.py")
     assert main(["verify", "results"]) == 0
     assert "helper.py: the same sum" in capsys.readouterr().out
     (project / "helper.py").write_text("VALUE = 1 + 1\n")
