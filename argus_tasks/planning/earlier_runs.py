@@ -240,7 +240,8 @@ def _shown(folder: str) -> str:
 
 
 def _files(found: Iterable[Earlier]) -> str:
-    texts = dict.fromkeys(str(each) for one in found for each in one.code.differences)
+    every = (each for one in found for each in one.code.differences if each.state is one.code.state)
+    texts = dict.fromkeys(map(str, every))
     shown = list(texts)[:_SHOWN_FILES]
     more = len(texts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

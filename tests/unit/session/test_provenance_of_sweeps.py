@@ -204,7 +204,21 @@ def test_inputs_are_compared_and_named(project: Path) -> None:
 def test_what_is_excluded_does_not_count(project: Path) -> None:
     run_all(session_of(project, code_exclude=["help*"]))
     (project / "helper.py").write_text("VALUE = 2\n")
-    assert plan_of(project, on_code_change="stop").notes == []
+    assert plan_of(project, code_exclude=["help*"], on_code_change="stop").notes == []
+    (note,) = plan_of(project).notes
+    assert "helper.py" in note, "nobody excludes it any more"
+    run_all(session_of(project, on_code_change="rerun"))
+    (project / "helper.py").write_text("VALUE = 3\n")
+    assert plan_of(project, code_exclude=["help*"], on_code_change="stop").notes == []
+
+
+def test_what_is_included_later_was_not_recorded(project: Path) -> None:
+    (project / "table.txt").write_text("1\n")
+    run_all(session_of(project))
+    named = {"code_include": [str(project / name) for name in ("table.txt", "helper.py")]}
+    (note,) = plan_of(project, **named).notes
+    assert note.startswith("1 run that is reused or resumed was perhaps made by other code: table.")
+    assert "helper.py" not in note, "that it executed"
 
 
 def test_a_script_of_another_language_counts_with_its_neighbours(project: Path) -> None:
