@@ -78,15 +78,16 @@ def child_value(recorder: Recorder) -> str:
     journal = recorder.journal
     address = journal.address if journal is not None else recorder.tells_to or ""
     scope = recorder.scope
-    return packed((address, scope.top, scope.results_root, *scope.editable))
+    copied_from = scope.tops[1] if scope.tops[1:] else ""
+    return packed((address, scope.top, scope.results_root, copied_from, *scope.editable))
 
 
 def start_in_child() -> None:
     """Record in a process that has `VARIABLE` in its environment; nothing without."""
     value = os.environ.get(VARIABLE)
     if value and sys.version_info >= (3, 8):
-        address, top, results_root, *editable = unpacked(value)
-        install(CodeScope(top, results_root, tuple(editable)), tell_to=address)
+        address, top, results_root, copied_from, *editable = unpacked(value)
+        install(CodeScope(top, results_root, tuple(editable), copied_from), tell_to=address)
 
 
 class _Finder:

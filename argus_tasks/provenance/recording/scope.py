@@ -21,10 +21,19 @@ class CodeScope:
         results_root: the folder of results, where nothing of a run or a sweep counts; empty where
             there is none.
         editable: the folders of distributions that are installed as editable.
+        tops: `top`; of a frozen project also the folder that it was copied from, where a run finds
+            what it opens by a path from its working folder.
     """
 
-    def __init__(self, top: str, results_root: str = "", editable: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        top: str,
+        results_root: str = "",
+        editable: tuple[str, ...] = (),
+        copied_from: str = "",
+    ) -> None:
         self.top = os.path.abspath(top)
+        self.tops = tuple(map(os.path.abspath, filter(None, (top, copied_from))))
         self.results_root = os.path.abspath(results_root) if results_root else ""
         self.editable = tuple(os.path.abspath(folder) for folder in editable)
         self._library = _library_folders()
@@ -67,8 +76,11 @@ class CodeScope:
         folder = os.path.dirname(path)
         mine = self._mine.get(folder)
         if mine is None:
-            mine = self._mine[folder] = below_top(folder, self.top) is not None
+            mine = self._mine[folder] = self._below_a_top(folder)
         return mine
+
+    def _below_a_top(self, folder: str) -> bool:
+        return any(below_top(folder, top) is not None for top in self.tops)
 
     def _folder_counts(self, folder: str) -> bool:
         if is_below(folder, _OWN) or self._is_result(folder):
@@ -77,17 +89,17 @@ class CodeScope:
             return False
         parts = folder.split(os.sep)
         searched = {os.path.abspath(entry) for entry in sys.path}
-        known_root = below_top(folder, self.top) is not None
+        known_root = self._below_a_top(folder)
         above = folder
         while above not in self.editable:
-            if above != self.top and _is_environment(above):
+            if above not in self.tops and _is_environment(above):
                 return False
             if above in searched:
                 known_root = True
                 names = _installed_in(above)
                 if names:
                     self._installed_names[above] = names
-            if above == self.top:  # it may itself be an environment, or lie in one
+            if above in self.tops:  # it may itself be an environment, or lie in one
                 break
             parent = os.path.dirname(above)
             if parent == above:

@@ -169,6 +169,20 @@ def test_a_frozen_sweep_runs_what_there_was_at_its_start(project: Path) -> None:
     assert plan_of(project, on_code_change="stop").notes == [], "the names are the project's own"
 
 
+def test_what_a_frozen_run_opens_in_its_working_folder_counts(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    (project / "conf.json").write_text("1")
+    (project / "train.py").write_text(
+        "def run(ctx):\n    return {'value': float(open('conf.json').read())}\n"
+    )
+    assert run_all(session_of(project, freeze=True)) == [1]
+    assert plan_of(project, on_code_change="stop").notes == []
+    (project / "conf.json").write_text("2")
+    assert "conf.json" in plan_of(project).notes[0]
+
+
 def test_a_frozen_sweep_has_its_code_though_its_results_lie_beside_that(project: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     study = project / "study"
