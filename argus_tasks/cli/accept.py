@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from argus_tasks.cli.batch_choice import add_results_root, results_root
+from argus_tasks.cli.batch_choice import add_results_root, existing_root, results_root
 from argus_tasks.cli.codes import EXIT_OK
 from argus_tasks.cli.say import say
 
@@ -38,10 +38,11 @@ def accept(args: argparse.Namespace) -> int:
 
     if not args.because.strip():
         raise BadInput("--because is empty; expected a reason, which is kept.")
-    root = results_root(args)
+    root = existing_root(results_root(args))
     run = known_run_of(args.run, root) if args.run is not None else None
     accepted, count = accepted_change(root, args.file, args.because.strip(), run)
     was = accepted.before[:12] if accepted.before is not None else "not there"
     now = accepted.after[:12] if accepted.after is not None else "gone"
-    say(f"accepted: {accepted.path} ({was}, now {now}), for {count} runs")
+    runs = "1 run" if count == 1 else f"{count} runs"
+    say(f"accepted: {accepted.path} ({was}, now {now}), for {runs}")
     return EXIT_OK

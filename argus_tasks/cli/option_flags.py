@@ -79,7 +79,7 @@ def _metavar(option: Option, kinds: set[type]) -> str:
 
 def _value(text: str, kinds: set[type]) -> Any:
     """The value that a sweep file would have for this text; the model checks it."""
-    if list in kinds and (kinds == {list} or "," in text):
+    if list in kinds and (kinds == {list, str} or "," in text):
         return [_value(part.strip(), kinds - {list}) for part in text.split(",")]
     for kind in (int, float):
         if kind in kinds:

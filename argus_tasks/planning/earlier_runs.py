@@ -179,7 +179,7 @@ class CodeReport:
     def refuse(self) -> None:
         """Raise BadInput if `on_code_change` is `stop`, and other code made a run."""
         if self.policy == "stop":
-            said = self._of_unfit("would be reused or taken up")
+            said = self._of_unfit("would be reused or resumed", "would be reused or resumed")
             if said:
                 raise BadInput(
                     f"on_code_change is 'stop', and {'; '.join(said)}; expected the same code, or"
@@ -189,25 +189,25 @@ class CodeReport:
     @property
     def notes(self) -> list[str]:
         """What a person should know before the start, one sentence each."""
-        done = "are run again" if self.policy == "rerun" else "are reused or taken up"
-        notes = self._of_unfit(done)
+        done = "run again" if self.policy == "rerun" else "reused or resumed"
+        notes = self._of_unfit(f"is {done}", f"are {done}")
         if notes:
             first = min((each for each in self.followed if not each.fits), key=_gravity)
-            notes[0] += f" (argus-tasks diff {first.run.run_id} shows it)"
+            notes[0] += f"; see: argus-tasks diff {_shown(first.run.run_dir)}"
         for state, text in (
             (CodeState.COSMETIC, "only comments, layout or line ends differ in"),
-            (CodeState.ACCEPTED, "a change was accepted of"),
+            (CodeState.ACCEPTED, "a change was accepted:"),
         ):
             found = [each for each in self.followed if each.code.state is state]
             if found:
-                notes.append(f"{_runs(found)} reused or taken up: {text} {_files(found)}")
+                notes.append(f"{_runs(len(found))} reused or resumed: {text} {_files(found)}")
         renamed = Counter(each.former_entry for each in self.followed if each.former_entry)
-        notes += [f"{count} runs are of {name}, renamed since" for name, count in renamed.items()]
+        notes += [f"{_runs(count)} of {name}, renamed since" for name, count in renamed.items()]
         kept = [each for each in self.followed if each.fits or self.policy != "rerun"]
         notes += dict.fromkeys(f"earlier runs: {note}" for each in kept for note in each.code.notes)
         return notes
 
-    def _of_unfit(self, done: str) -> list[str]:
+    def _of_unfit(self, one: str, several: str) -> list[str]:
         said = []
         for state, text in (
             (CodeState.CHANGED, "made by other code:"),
@@ -217,7 +217,10 @@ class CodeReport:
             found = [each for each in self.followed if each.code.state is state]
             if found:
                 files = _files(found)
-                said.append(f"{len(found)} runs that {done} were {text}{' ' * bool(files)}{files}")
+                who = f"{len(found)} runs that {several} were"
+                if len(found) == 1:
+                    who = f"1 run that {one} was"
+                said.append(f"{who} {text}{' ' * bool(files)}{files}")
         return said
 
 
@@ -225,12 +228,20 @@ def _gravity(earlier: Earlier) -> int:
     return -earlier.code.state
 
 
-def _runs(found: list[Earlier]) -> str:
-    return "1 run is" if len(found) == 1 else f"{len(found)} runs are"
+def _runs(count: int) -> str:
+    return "1 run is" if count == 1 else f"{count} runs are"
+
+
+def _shown(folder: str) -> str:
+    """The path of a folder, as short as a command in the working folder takes it."""
+    here = Path.cwd()
+    path = Path(folder).absolute()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _files(found: Iterable[Earlier]) -> str:
-    texts = dict.fromkeys(str(each) for one in found for each in one.code.differences)
+    every = (each for one in found for each in one.code.differences if each.state is one.code.state)
+    texts = dict.fromkeys(map(str, every))
     shown = list(texts)[:_SHOWN_FILES]
     more = len(texts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -95,6 +95,8 @@ class PresentCode:
             written,
             {each.name: each.digest for each in self.cells},
             {file.name: file.digest for file in self.named if file.kind == INPUT},
+            {file.name: file.digest for file in self.named if file.kind != INPUT},
+            self.exclude,
             platform.python_version(),
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.provenance.acceptance import FILE_NAME, Acceptance, Acceptances
-from argus_tasks.provenance.comparison import CodeComparison, Comparer, Present
+from argus_tasks.provenance.comparison import CodeComparison, CodeState, Comparer, Present
 from argus_tasks.provenance.distributions import editable_folders
 from argus_tasks.provenance.inputs import INPUT
 from argus_tasks.provenance.manifest import Manifest
@@ -116,7 +116,7 @@ def accept(root: Path, file: Path, because: str, run: KnownRun | None) -> tuple[
         file: the file.
         because: why, in words.
         run: the run whose content of the file is accepted; by default, the newest one with another
-            content.
+            content that is not accepted yet.
 
     Returns:
         What was written down, and of how many runs under the root it is the content.
@@ -140,13 +140,14 @@ def accept(root: Path, file: Path, because: str, run: KnownRun | None) -> tuple[
         except BadInput:
             continue
         for difference in code.compare().differences:
-            if code.path(difference.name) == path and difference.after == now:
+            new = difference.state is not CodeState.ACCEPTED and difference.after == now
+            if new and code.path(difference.name) == path:
                 made = contents.setdefault((difference.name, difference.before), [])
                 made += [each.run_id for each in alike]
     if not contents:
         whose = run.run_id if run is not None else f"a run under {root}"
         raise BadInput(
-            f"FILE is '{file}', whose content now is no change for {whose};"
+            f"FILE is '{file}', whose content now is no change for {whose}, or is accepted already;"
             " expected a file that 'argus-tasks plan' or 'argus-tasks diff' names."
         )
     (name, before), made = max(contents.items(), key=lambda item: max(item[1]))

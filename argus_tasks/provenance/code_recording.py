@@ -42,8 +42,10 @@ class CodeRecording:
     @property
     def scope(self) -> CodeScope:
         """What counts as code."""
-        top = self.top if self.frozen is None else str(self.frozen.copy)
-        return CodeScope(top, self.results_root, tuple(self._editable().values()))
+        editable = tuple(self._editable().values())
+        if self.frozen is None:
+            return CodeScope(self.top, self.results_root, editable)
+        return CodeScope(str(self.frozen.copy), self.results_root, editable, self.top)
 
     def _editable(self) -> dict[str, str]:
         if self.frozen is None:

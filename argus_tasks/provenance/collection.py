@@ -121,7 +121,7 @@ class CodeCollector:
         searched = [*sys.path, *{folder for folder, _ in list(recorder.absent)}]
         names = self._names
         if names is None:
-            names = self._names = FileNames(recorder.scope.top, self.editable)
+            names = self._names = FileNames(recorder.scope.tops, self.editable)
         names.search(searched)
         files = self._files(names)
         notes = self._follow_bounded(names, files)

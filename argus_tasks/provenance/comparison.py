@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from fnmatch import fnmatchcase
 
 from argus_tasks.provenance.acceptance import Acceptances
 from argus_tasks.provenance.cosmetic import is_cosmetic
@@ -18,7 +19,9 @@ from argus_tasks.provenance.objects import ObjectStore
 from argus_tasks.provenance.project import Move
 from argus_tasks.provenance.recording.content import read_file, sha256_hex
 
-_READ = ("config", "read")
+READ_KINDS = ("config", "read")
+"""The kinds of files that were opened, and not executed."""
+
 _EXTENSIONS = (".so", ".pyd")
 
 
@@ -155,6 +158,8 @@ class Comparer:
         ignored_names: names of config files that runs of the sweep have written themselves.
         cells: SHA-256 of the cells of this notebook, by the names of what they define.
         inputs: SHA-256 of the files that are named as inputs now, by their names.
+        included: those of the files that `code.include` names now.
+        exclude: the patterns of `code.exclude` now; None: what the manifest marks as ignored.
         python: this Python's version.
     """
 
@@ -166,6 +171,8 @@ class Comparer:
     ignored_names: Collection[str] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    included: Mapping[str, str] = field(default_factory=dict)
+    exclude: Collection[str] | None = None
     python: str = ""
     _known: dict[tuple[str, Move | None], CodeComparison] = field(default_factory=dict)
 
@@ -188,7 +195,9 @@ class Comparer:
         places = FilePlaces(self.top, manifest.roots, self.editable)
         found: list[Difference] = []
         for file in manifest.files:
-            if file.ignored or (file.kind in _READ and file.name in self.ignored_names):
+            if file.kind in READ_KINDS and file.name in self.ignored_names:
+                continue
+            if file.ignored and self.exclude is None:
                 continue
             name = move.apply(file.name) if move is not None else file.name
             if file.kind == INPUT and name not in self.inputs and os.path.exists(places.path(name)):
@@ -196,18 +205,19 @@ class Comparer:
             difference = self._of_file(file, name, places.path(name))
             if difference is not None:
                 found.append(difference)
-        found += self._new_inputs(manifest, places)
+        found += self._newly_named(manifest, places)
         for absent in manifest.absent:
             name = absent.folder
             if move is not None:
                 name = move.apply("" if name == "." else f"{name}/").rstrip("/") or "."
             found += self._filled(absent, name, places.path(name))
+        found = [each for each in found if not self._is_excluded(each.name)]
         found.sort(key=lambda each: (-each.state, each.name))
         state = max((each.state for each in found), default=CodeState.SAME)
         return CodeComparison(state, tuple(found), (*manifest.notes, *self._other_notes(manifest)))
 
-    def _new_inputs(self, manifest: Manifest, places: FilePlaces) -> Iterable[Difference]:
-        """The inputs that there are now, and of which the run's list says nothing."""
+    def _newly_named(self, manifest: Manifest, places: FilePlaces) -> Iterable[Difference]:
+        """What is named as an input or as code now, and of which the run's list says nothing."""
         known = {file.name for file in manifest.files}
         recorded = any(file.kind == INPUT for file in manifest.files)
         for name in sorted(self.inputs.keys() - known):
@@ -216,6 +226,13 @@ class Comparer:
             what = "is a new input" if recorded else "was not recorded as an input"
             text = f"{name} {what}"
             yield self._judged(Difference(name, state, None, self.inputs[name], _when(path), text))
+        for name in sorted(self.included.keys() - known):
+            text = f"{name} is named by code.include, and was not recorded"
+            digest, when = self.included[name], _when(places.path(name))
+            yield self._judged(Difference(name, CodeState.UNSURE, None, digest, when, text))
+
+    def _is_excluded(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.exclude or ())
 
     def _of_file(self, file: CodeFile, name: str, path: str) -> Difference | None:
         if file.kind == "module":

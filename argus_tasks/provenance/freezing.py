@@ -11,7 +11,12 @@ from pathlib import Path
 
 from argus_tasks.base.errors import BadInput
 from argus_tasks.provenance.objects import LARGEST_FILE, MOST_OF_A_BATCH
-from argus_tasks.provenance.recording.scope import CONFIG_SUFFIXES, SOURCE_SUFFIXES
+from argus_tasks.provenance.recording.scope import (
+    CONFIG_SUFFIXES,
+    INSTALLED_FOLDERS,
+    SOURCE_SUFFIXES,
+    is_kept,
+)
 from argus_tasks.provenance.secret_files import looks_secret
 
 FROZEN = ".sweep/frozen"
@@ -43,7 +48,7 @@ class FrozenCode:
     @classmethod
     def of(cls, top: Path, copy: Path) -> FrozenCode:
         """Copy a project: what git tracks and does not ignore; without git, sources and config
-        files. Results roots are left out.
+        files. What runs and sweeps keep is left out.
 
         Raises:
             BadInput: if the copy would be larger than 50 MB.
@@ -104,9 +109,8 @@ def _names(top: Path) -> Iterator[str]:
     except (OSError, subprocess.SubprocessError):
         yield from _source_names(top)
         return
-    results: dict[str, bool] = {}
     for name in dict.fromkeys(os.fsdecode(done.stdout).split("\0")):
-        if name and not _in_results(top, os.path.dirname(name), results):
+        if name and not any(map(is_kept, name.split("/")[:-1])):
             yield name
 
 
@@ -122,20 +126,10 @@ def _source_names(top: Path) -> Iterator[str]:
             name
             for name in below
             if name not in _PASSED_BY
-            and not os.path.exists(os.path.join(folder, name, ".sweep"))
+            and name not in INSTALLED_FOLDERS
+            and not is_kept(name)
             and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
         ]
         for name in files:
             if name.endswith(suffixes):
                 yield os.path.relpath(os.path.join(folder, name), top)
-
-
-def _in_results(top: Path, folder: str, known: dict[str, bool]) -> bool:
-    """Whether a folder is a results root, or lies in one."""
-    if not folder:
-        return False
-    if folder not in known:
-        known[folder] = (top / folder / ".sweep").is_dir() or _in_results(
-            top, os.path.dirname(folder), known
-        )
-    return known[folder]

@@ -16,15 +16,18 @@ class FileNames:
     """Names files: the path below the project's top, or `@root/path`.
 
     Args:
-        top: the project's top folder.
+        top: the project's top folder, or several that stand for one.
         editable: the folders of editable distributions, by their names.
         searched: folders of the module search path.
     """
 
     def __init__(
-        self, top: str, editable: Mapping[str, str] | None = None, searched: Iterable[str] = ()
+        self,
+        top: str | tuple[str, ...],
+        editable: Mapping[str, str] | None = None,
+        searched: Iterable[str] = (),
     ) -> None:
-        self.top = os.path.abspath(top)
+        self._tops = tuple(map(os.path.abspath, (top,) if isinstance(top, str) else top))
         self._editable = dict(editable or {})
         self._searched = {os.path.abspath(folder) for folder in searched}
         self._roots: dict[str, str] = {}
@@ -45,9 +48,10 @@ class FileNames:
 
     def folder_name(self, folder: str) -> str:
         """The name of a folder; `.` for the top."""
-        inside_top = below_top(folder, self.top)
-        if inside_top is not None:
-            return inside_top.replace(os.sep, "/")
+        for top in self._tops:
+            inside_top = below_top(folder, top)
+            if inside_top is not None:
+                return inside_top.replace(os.sep, "/")
         root = self._root_of(folder)
         inside = os.path.relpath(folder, root).replace(os.sep, "/")
         return self._root_name(root) if inside == "." else f"{self._root_name(root)}/{inside}"
@@ -55,7 +59,7 @@ class FileNames:
     def roots(self) -> tuple[Root, ...]:
         """The folders outside the top that names were given to."""
         return tuple(
-            Root(name, os.path.relpath(folder, self.top), folder)
+            Root(name, os.path.relpath(folder, self._tops[-1]), folder)
             for folder, name in sorted(self._roots.items())
         )
 

@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
+from argus_tasks.provenance.comparison import READ_KINDS
 from argus_tasks.provenance.cosmetic import is_cosmetic
 from argus_tasks.provenance.objects import OBJECTS, ObjectStore
-
-_READ = ("config", "read")
 
 
 class CodeVersions:
     """The versions of the code of results roots, numbered in the order in which they are asked
     for. Files of which one run executed more than another are no difference; nor are changes that
-    are cosmetic or accepted."""
+    are cosmetic or accepted, and config files that runs have written themselves.
 
-    def __init__(self, results_roots: Iterable[Path]) -> None:
+    Args:
+        results_roots: where the manifests are.
+        manifests: those of all runs, as far as they are known at first.
+    """
+
+    def __init__(self, results_roots: Iterable[Path], manifests: Iterable[str] = ()) -> None:
         roots = list(results_roots)
         self._stores = [ObjectStore(root / OBJECTS) for root in roots]
         self._accepted_files = [root / ".sweep" / FILE_NAME for root in roots]
@@ -26,6 +30,10 @@ class CodeVersions:
         self._versions: list[dict[str, frozenset[str]]] = []
         self._numbers: dict[str, int] = {}
         self._alike: dict[tuple[str, str, str], bool] = {}
+        self._read: set[str] = set()
+        self._written: set[str] = set()
+        for manifest in manifests:
+            self._files_of(manifest)
 
     def number(self, manifest: str) -> int | None:
         """The number of the version that a run with this manifest executed, from 0; None where the
@@ -70,8 +78,11 @@ class CodeVersions:
             found = next(filter(None, (each.manifest(manifest) for each in self._stores)), None)
             files: dict[str, frozenset[str]] = {}
             for file in found.files if found is not None else ():
-                if not file.ignored and not file.earlier and file.kind not in _READ:
+                if not file.ignored:
                     files[file.name] = files.get(file.name, frozenset()) | {file.digest}
+                    if file.kind in READ_KINDS:
+                        self._read.add(file.name)
+            self._written.update(found.wrote if found is not None else ())
             self._files[manifest] = files
         return self._files[manifest]
 
@@ -80,7 +91,7 @@ class CodeVersions:
     ) -> list[str]:
         return [
             name
-            for name in one.keys() & two.keys()
+            for name in one.keys() & two.keys() - (self._read & self._written)
             if one[name] != two[name]
             and not all(self._are_alike(name, a, b) for a in one[name] for b in two[name])
         ]

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, ModuleType
     from typing import Any
 
-_OPENED = (*SOURCE_SUFFIXES, *CONFIG_SUFFIXES, *ARCHIVE_SUFFIXES, ".pyc")
+_KEPT = (*SOURCE_SUFFIXES, *CONFIG_SUFFIXES)
+_OPENED = (*_KEPT, *ARCHIVE_SUFFIXES, ".pyc")
 _WRITES = os.O_WRONLY | os.O_RDWR
 # Whoever reads a source only to show a line of it.
 _SHOWS_LINES = ("traceback.py", "warnings.py", "linecache.py", "tokenize.py", "codecs.py")
@@ -77,15 +78,16 @@ def child_value(recorder: Recorder) -> str:
     journal = recorder.journal
     address = journal.address if journal is not None else recorder.tells_to or ""
     scope = recorder.scope
-    return packed((address, scope.top, scope.results_root, *scope.editable))
+    copied_from = scope.tops[1] if scope.tops[1:] else ""
+    return packed((address, scope.top, scope.results_root, copied_from, *scope.editable))
 
 
 def start_in_child() -> None:
     """Record in a process that has `VARIABLE` in its environment; nothing without."""
     value = os.environ.get(VARIABLE)
     if value and sys.version_info >= (3, 8):
-        address, top, results_root, *editable = unpacked(value)
-        install(CodeScope(top, results_root, tuple(editable)), tell_to=address)
+        address, top, results_root, copied_from, *editable = unpacked(value)
+        install(CodeScope(top, results_root, tuple(editable), copied_from), tell_to=address)
 
 
 class _Finder:
@@ -285,9 +287,14 @@ class _Hooks:
                 self._recorder.saw_now(path, BINARY, foreign=False)
 
     def _renamed(self, source: Any, target: Any, *_: Any) -> None:
-        before = os.path.abspath(os.fsdecode(source))
-        if before in self._recorder.written:
-            self._recorder.wrote(os.path.abspath(os.fsdecode(target)))
+        before, after = os.path.abspath(os.fsdecode(source)), os.path.abspath(os.fsdecode(target))
+        recorder, below = self._recorder, f"{before}{os.sep}"
+        for path in [path for path in list(recorder.written) if path.startswith(below)]:
+            recorder.wrote(f"{after}{os.sep}{path.removeprefix(below)}")
+        # A file that is put in place from a name that nobody watches was written under that.
+        put = after.endswith(_KEPT) and not before.endswith(_KEPT) and self._scope.counts(after)
+        if before in recorder.written or put:
+            recorder.wrote(after)
 
     def _starts_process(self, program: Any, words: Any, *rest: Any) -> None:
         environment = rest[-1]
@@ -311,6 +318,7 @@ _HANDLED = {
     "import": "_loads_binary",
     "ctypes.dlopen": "_loads_binary",
     "os.rename": "_renamed",
+    "os.link": "_renamed",
     "subprocess.Popen": "_starts_process",
     "os.exec": "_starts_process",
     "os.posix_spawn": "_starts_process",

@@ -18,12 +18,22 @@ class CodeScope:
 
     Attributes:
         top: the project's top folder.
-        results_root: the folder of results, in which nothing counts; empty where there is none.
+        results_root: the folder of results, where nothing of a run or a sweep counts; empty where
+            there is none.
         editable: the folders of distributions that are installed as editable.
+        tops: `top`; of a frozen project also the folder that it was copied from, where a run finds
+            what it opens by a path from its working folder.
     """
 
-    def __init__(self, top: str, results_root: str = "", editable: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        top: str,
+        results_root: str = "",
+        editable: tuple[str, ...] = (),
+        copied_from: str = "",
+    ) -> None:
         self.top = os.path.abspath(top)
+        self.tops = tuple(map(os.path.abspath, filter(None, (top, copied_from))))
         self.results_root = os.path.abspath(results_root) if results_root else ""
         self.editable = tuple(os.path.abspath(folder) for folder in editable)
         self._library = _library_folders()
@@ -50,17 +60,27 @@ class CodeScope:
         return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
 
     def _is_result(self, folder: str) -> bool:
-        """Whether a folder lies in the results root; a frozen project there is none."""
-        if not self.results_root or not is_below(folder, self.results_root):
+        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Nor are other
+        folders of a results root: it may be the folder of the experiment."""
+        if not self._is_kept(folder):
             return False
-        return not (is_below(self.top, self.results_root) and is_below(folder, self.top))
+        return not (self._is_kept(self.top) and is_below(folder, self.top))
+
+    def _is_kept(self, folder: str) -> bool:
+        root = self.results_root
+        if not root or not is_below(folder, root):
+            return False
+        return is_kept(os.path.relpath(folder, root).split(os.sep)[0])
 
     def _is_mine(self, path: str) -> bool:
         folder = os.path.dirname(path)
         mine = self._mine.get(folder)
         if mine is None:
-            mine = self._mine[folder] = below_top(folder, self.top) is not None
+            mine = self._mine[folder] = self._below_a_top(folder)
         return mine
+
+    def _below_a_top(self, folder: str) -> bool:
+        return any(below_top(folder, top) is not None for top in self.tops)
 
     def _folder_counts(self, folder: str) -> bool:
         if is_below(folder, _OWN) or self._is_result(folder):
@@ -69,17 +89,18 @@ class CodeScope:
             return False
         parts = folder.split(os.sep)
         searched = {os.path.abspath(entry) for entry in sys.path}
-        known_root = below_top(folder, self.top) is not None
+        known_root = self._below_a_top(folder)
         above = folder
         while above not in self.editable:
-            installed = os.path.basename(above) in INSTALLED_FOLDERS
-            if installed or os.path.exists(os.path.join(above, "pyvenv.cfg")):
+            if above not in self.tops and _is_environment(above):
                 return False
             if above in searched:
                 known_root = True
                 names = _installed_in(above)
                 if names:
                     self._installed_names[above] = names
+            if above in self.tops:  # it may itself be an environment, or lie in one
+                break
             parent = os.path.dirname(above)
             if parent == above:
                 break
@@ -109,6 +130,19 @@ def below_top(folder: str, top: str) -> str | None:
         return os.path.relpath(folder, top)
     real, real_top = os.path.realpath(folder), os.path.realpath(top)
     return os.path.relpath(real, real_top) if is_below(real, real_top) else None
+
+
+def is_kept(name: str) -> bool:
+    """Whether a folder of this name in a results root is a run's, or the sweeps' own."""
+    day, _, rest = name.partition("_")
+    time, _, end = rest.partition("_")
+    run = day.isdigit() and time.isdigit() and [*map(len, (day, time, end))] == [8, 6, 8]
+    return run or name == ".sweep"
+
+
+def _is_environment(folder: str) -> bool:
+    installed = os.path.basename(folder) in INSTALLED_FOLDERS
+    return installed or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
 
 def _library_folders() -> tuple[str, ...]:

@@ -100,7 +100,9 @@ def load_rows(root: str | os.PathLike[str]) -> Rows:
         row = _read_run(path, name, odd)
         if row is not None:
             rows.append(row)
-    return Rows(tuple(_with_code_labels(rows, CodeVersions([Path(folder)]))), tuple(odd))
+    names = [name for row in rows for name in (*row.earlier_manifests, row.manifest) if name]
+    versions = CodeVersions([Path(folder)], names)
+    return Rows(tuple(_with_code_labels(rows, versions)), tuple(odd))
 
 
 def _with_code_labels(rows: Sequence[Row], versions: CodeVersions) -> list[Row]:

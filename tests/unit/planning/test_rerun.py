@@ -260,7 +260,7 @@ def test_changed_code_is_said_and_decides(repo: Path, capsys: Any) -> None:
     assert plan.count(Action.REUSE) == 2
     (note,) = plan.notes
     assert note.startswith(
-        "2 runs that are reused or taken up were made by other code: changing_experiment.py ("
+        "2 runs that are reused or resumed were made by other code: changing_experiment.py ("
     )
     with pytest.raises(BadInput, match="on_code_change is 'stop', and 2 runs"):
         sweep_of(repo, on_code_change="stop")

@@ -72,7 +72,7 @@ def test_what_failed_is_run_again_and_the_rest_reused(stored: Path) -> None:
     assert plan.batch_id == folder.batch_id
     assert (plan.count(Action.REUSE), plan.count(Action.RUN)) == (4, 2)
     (note,) = plan.notes
-    assert note.startswith("4 runs that are reused or taken up were made by code that was not")
+    assert note.startswith("4 runs that are reused or resumed were made by code that was not")
 
 
 def test_what_nobody_knows_the_code_of_is_run_again_or_refused(stored: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_nobody_knows_the_code_of_is_run_again_or_refused(stored: Path) -> 
     request = load_request(folder)
     assert request.spec.on_code_change == "rerun"
     assert make_plan(request).count(Action.RUN) == 6
-    with pytest.raises(BadInput, match="4 runs that would be reused or taken up were made by code"):
+    with pytest.raises(BadInput, match="4 runs that would be reused or resumed were made by code"):
         prepare(request.with_options(on_code_change="stop"))
 
 

@@ -325,6 +325,20 @@ def test_a_config_that_a_run_wrote_itself_is_no_code(new_lab: NewLab) -> None:
     assert lab.compare(ran).state is CodeState.SAME
 
 
+def test_a_config_that_a_run_puts_in_its_place_is_no_code(new_lab: NewLab) -> None:
+    lab = new_lab()
+    lab.write(
+        "train.py",
+        "import json, os, shutil, tempfile\n\ndef run(config):\n"
+        "    handle, name = tempfile.mkstemp(dir='.')\n    os.write(handle, b'1')\n"
+        "    os.replace(name, 'state.json')\n    os.link('state.json', 'link.json')\n"
+        "    os.mkdir('new')\n    json.dump(1, open('new/conf.json', 'w'))\n"
+        "    shutil.move('new', 'now')\n"
+        "    return [json.load(open(n)) for n in ('state.json', 'link.json', 'now/conf.json')]\n",
+    )
+    assert files_of(lab, lab.run()).keys() == {"train.py"}
+
+
 def test_of_many_config_files_the_first_count_and_it_is_said(new_lab: NewLab) -> None:
     lab = new_lab()
     lab.write(
@@ -353,6 +367,28 @@ def test_a_virtual_environment_below_the_top_is_no_code(new_lab: NewLab) -> None
         "def run(config):\n    return 1\n",
     )
     assert files_of(lab, lab.run()).keys() == {"train.py", "deps/own.py"}
+
+
+def test_a_project_in_a_virtual_environment_or_beside_its_results_is_code(new_lab: NewLab) -> None:
+    """`python -m venv .`, and `results_root: .` in a folder of a larger project."""
+    lab = new_lab(below="study")
+    lab.write("pyvenv.cfg", "home = /nowhere\n")
+    lab.write("lib/python3/site-packages/pkg.py", "")
+    lab.write("study/20260101_120000_0123abcd/config.json", "{}")
+    lab.write("study/conf.json", "{}")
+    lab.write(
+        "study/train.py",
+        "import sys\nsys.path.append('../lib/python3/site-packages')\nimport helper, pkg\n\n"
+        "def run(config):\n    open('20260101_120000_0123abcd/config.json').read()\n"
+        "    open('conf.json').read()\n    return 1\n",
+    )
+    lab.write("study/helper.py", "")
+    lab.results = lab.folder
+    assert files_of(lab, lab.run()).keys() == {
+        "study/train.py",
+        "study/helper.py",
+        "study/conf.json",
+    }
 
 
 def test_warm_runs_that_load_nothing_share_one_manifest(new_lab: NewLab) -> None:

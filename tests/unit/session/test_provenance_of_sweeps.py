@@ -79,9 +79,7 @@ def test_a_repeated_start_reuses_and_an_edit_is_named(project: Path) -> None:
     plan = plan_of(project)
     assert plan.count(Action.REUSE) == 1
     (note,) = plan.notes
-    assert note.startswith(
-        "1 runs that are reused or taken up were made by other code: helper.py ("
-    )
+    assert note.startswith("1 run that is reused or resumed was made by other code: helper.py (")
     assert run_all(session_of(project, on_code_change="rerun")) == [2]
     assert plan_of(project, on_code_change="stop").notes == []
     (project / "helper.py").write_text("VALUE = 1\n")
@@ -172,6 +170,31 @@ def test_a_frozen_sweep_runs_what_there_was_at_its_start(project: Path) -> None:
     assert plan_of(project, on_code_change="stop").notes == [], "the names are the project's own"
 
 
+def test_what_a_frozen_run_opens_in_its_working_folder_counts(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    (project / "conf.json").write_text("1")
+    (project / "train.py").write_text(
+        "def run(ctx):\n    return {'value': float(open('conf.json').read())}\n"
+    )
+    assert run_all(session_of(project, freeze=True)) == [1]
+    assert plan_of(project, on_code_change="stop").notes == []
+    (project / "conf.json").write_text("2")
+    assert "conf.json" in plan_of(project).notes[0]
+
+
+def test_a_frozen_sweep_has_its_code_though_its_results_lie_beside_that(project: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    study = project / "study"
+    (study / ".sweep").mkdir(parents=True)
+    for name in ("train.py", "helper.py"):
+        (project / name).rename(study / name)
+    session = session_of(study, results_root=study, freeze=True)
+    (study / "helper.py").write_text("VALUE = 2\n")
+    assert run_all(session) == [1]
+
+
 def test_freeze_needs_worker_processes(project: Path) -> None:
     with pytest.raises(BadInput, match="freeze is true, but mode 'thread'"):
         session_of(project, freeze=True, mode="thread")
@@ -196,7 +219,21 @@ def test_inputs_are_compared_and_named(project: Path) -> None:
 def test_what_is_excluded_does_not_count(project: Path) -> None:
     run_all(session_of(project, code_exclude=["help*"]))
     (project / "helper.py").write_text("VALUE = 2\n")
-    assert plan_of(project, on_code_change="stop").notes == []
+    assert plan_of(project, code_exclude=["help*"], on_code_change="stop").notes == []
+    (note,) = plan_of(project).notes
+    assert "helper.py" in note, "nobody excludes it any more"
+    run_all(session_of(project, on_code_change="rerun"))
+    (project / "helper.py").write_text("VALUE = 3\n")
+    assert plan_of(project, code_exclude=["help*"], on_code_change="stop").notes == []
+
+
+def test_what_is_included_later_was_not_recorded(project: Path) -> None:
+    (project / "table.txt").write_text("1\n")
+    run_all(session_of(project))
+    named = {"code_include": [str(project / name) for name in ("table.txt", "helper.py")]}
+    (note,) = plan_of(project, **named).notes
+    assert note.startswith("1 run that is reused or resumed was perhaps made by other code: table.")
+    assert "helper.py" not in note, "that it executed"
 
 
 def test_a_script_of_another_language_counts_with_its_neighbours(project: Path) -> None:
@@ -371,11 +408,13 @@ def test_diff_and_accept(
     assert "whose content now is no change for a run" in capsys.readouterr().err
     assert main(["accept", "helper.py", "--because", "the same sum"]) == 0
     assert "accepted: helper.py" in capsys.readouterr().out
+    assert main(["accept", "helper.py", "--because", "again"]) == 2
+    assert "is accepted already" in capsys.readouterr().err
+    assert main(["accept", "helper.py", "--because", "x", "--results-root", "elsewhere"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     plan = plan_of(project, on_code_change="stop")
     assert plan.count(Action.REUSE) == 1
-    assert plan.notes[0].startswith(
-        "1 run is reused or taken up: a change was accepted of helper.py"
-    )
+    assert plan.notes[0].startswith("1 run is reused or resumed: a change was accepted: helper.py")
     assert main(["verify", "results"]) == 0
     assert "helper.py: the same sum" in capsys.readouterr().out
     (project / "helper.py").write_text("VALUE = 1 + 1\n")

@@ -60,7 +60,8 @@ def test_flags_are_made_of_the_options(command: str, capsys: pytest.CaptureFixtu
 
 def test_a_flag_has_the_type_of_its_option() -> None:
     flags = "--workers 3 --timeout 5x --max-failures 5% --delay-s 0.5 --gpus 0,1 --no-fail-fast"
-    given = vars(build_parser().parse_args(["run", "f.yaml", *flags.split(), "--retry-on", "A,B"]))
+    flags += " --retry-on A,B --inputs data"
+    given = vars(build_parser().parse_args(["run", "f.yaml", *flags.split()]))
     found = {
         name.removeprefix("option_"): value
         for name, value in given.items()
@@ -74,6 +75,7 @@ def test_a_flag_has_the_type_of_its_option() -> None:
         "gpus": [0, 1],
         "fail_fast": False,
         "retry_on": ["A", "B"],
+        "inputs": ["data"],
     }
     override(SweepSpec(), found)
 
