@@ -10,9 +10,10 @@ import pytest
 from tests.unit.provenance.sweep_lab import SweepLab
 from tests.unit.provenance.ways import SEQUENTIAL, WAYS, Way
 
-# Asked of the recording alone: what a claim's begun run had loaded is `session`'s test.
-NOT_SO = ("35",)
-ALWAYS = ("1", "21", "25", "31", "36 a")
+# Asked of the comparison and the recording alone: another Python, other packages, and what a run
+# had loaded as it began.
+NOT_SO = ("17", "18 imported", "18 another", "35")
+ALWAYS = ("1 ", "21", "25", "31", "36 a")
 MODES = {SEQUENTIAL: ("sequential", "thread")}
 CASES = [
     (way, mode)

@@ -54,6 +54,8 @@ FULL: dict[str, Any] = {
     "exclude": {"x": 3, "p": {"le": 2.5}, "v": {"glob": "a*"}, "q": {"not": [1]}},
     "repeats": {"n": 2, "seed": 1},
     "ignore_keys": ["x"],
+    "inputs": ["data/*.csv"],
+    "code": {"include": ["lib/*.R"], "exclude": ["plots/*"], "freeze": True},
     "job": {"id": "{x}", "model": "m", "dataset": "d"},
     "execution": {
         "mode": "dynamic",

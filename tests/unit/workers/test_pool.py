@@ -39,7 +39,7 @@ def pool(told: Path, tmp_path: Path) -> Iterator[WorkerPool]:
     (tmp_path / "loaded.py").write_text(LOADED.format(told=str(told)))
     request = request_for([{}], f"{tmp_path}/loaded.py:run", tmp_path / "results")
     stop = StopFlag()
-    setup = setup_of(request, stop)
+    setup = setup_of(request, stop, None)
     pool = WorkerPool(1, setup, {}, limit=TimeLimit(), grace_s=1.0, max_runs=None)
     yield pool
     pool.close()
