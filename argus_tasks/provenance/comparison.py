@@ -214,6 +214,8 @@ class Comparer:
             found += self._filled(absent, name, places.path(name))
         found = [each for each in found if not self._is_excluded(each.name)]
         found.sort(key=lambda each: (-each.state, each.name))
+        told = {(each.name, each.before, each.after): each for each in reversed(found)}
+        found = list(reversed(told.values()))
         state = max((each.state for each in found), default=CodeState.SAME)
         return CodeComparison(state, tuple(found), (*manifest.notes, *self._other_notes(manifest)))
 
