@@ -175,12 +175,15 @@ def sweep_flow(
         job: Templates for the names of jobs, filled with the values of each config.
         ignore_keys: Top-level keys of a config that do not count when configs are compared, such as
             `device`: configs that differ only in them are equal. By default, all keys count.
-        inputs: Data files that runs read, as paths and glob patterns: earlier runs with other
-            content count as made by other code. By default, data does not count.
-        freeze: Run from a copy of the code that is taken at the start, so that the files can be
-            edited meanwhile. By default, from the files.
-        code_include: Files that count as code though nothing sees that they are executed.
-        code_exclude: Patterns of files whose changes do not count, such as `plots/*`.
+        inputs: Data files that runs read, as paths and glob patterns relative to the sweep file's
+            folder: earlier runs with other content count as made by other code. By default, data
+            does not count.
+        freeze: Run the sweep from a copy of the code that is taken at its start, so that the files
+            can be edited meanwhile. By default, it runs from the files.
+        code_include: Files that count as code though nothing sees that they are executed, as paths
+            and glob patterns relative to the sweep file's folder. By default, none.
+        code_exclude: Patterns of files whose changes do not count, by their paths below the
+            project's top folder, such as `plots/*`. By default, none.
         raise_on_failure: raise SweepFailed where any config failed.
 
     Returns:
