@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from argus_tasks.provenance.acceptance import Acceptances
 from argus_tasks.provenance.cosmetic import is_cosmetic
-from argus_tasks.provenance.distributions import versions_now
+from argus_tasks.provenance.distributions import COPY, versions_now
 from argus_tasks.provenance.inputs import INPUT
 from argus_tasks.provenance.manifest import CELL, Absent, CodeFile, Manifest
 from argus_tasks.provenance.naming import FilePlaces
@@ -206,6 +206,7 @@ class Comparer:
             if difference is not None:
                 found.append(difference)
         found += self._newly_named(manifest, places)
+        found += self._installed_again(manifest)
         for absent in manifest.absent:
             name = absent.folder
             if move is not None:
@@ -213,6 +214,8 @@ class Comparer:
             found += self._filled(absent, name, places.path(name))
         found = [each for each in found if not self._is_excluded(each.name)]
         found.sort(key=lambda each: (-each.state, each.name))
+        told = {(each.name, each.before, each.after): each for each in reversed(found)}
+        found = list(reversed(told.values()))
         state = max((each.state for each in found), default=CodeState.SAME)
         return CodeComparison(state, tuple(found), (*manifest.notes, *self._other_notes(manifest)))
 
@@ -230,6 +233,14 @@ class Comparer:
             text = f"{name} is named by code.include, and was not recorded"
             digest, when = self.included[name], _when(places.path(name))
             yield self._judged(Difference(name, CodeState.UNSURE, None, digest, when, text))
+
+    def _installed_again(self, manifest: Manifest) -> Iterable[Difference]:
+        """Copies of local projects that have other files now."""
+        now = self.present.packages(list(manifest.packages))
+        for name, version in sorted(manifest.packages.items()):
+            if COPY in version and COPY in now.get(name, "") and version != now[name]:
+                text = f"{name} was installed again ({version}, now {now[name]})"
+                yield Difference(f"@{name}", CodeState.CHANGED, None, None, text=text)
 
     def _is_excluded(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.exclude or ())
@@ -311,7 +322,7 @@ class Comparer:
     def _other_notes(self, manifest: Manifest) -> Iterable[str]:
         now = self.present.packages(list(manifest.packages))
         for name, version in sorted(manifest.packages.items()):
-            if now.get(name) != version:
+            if now.get(name) != version and not (COPY in version and COPY in now.get(name, "")):
                 yield f"{name} was {version}, and is {now.get(name, 'not installed')}"
         if self.python and manifest.python and manifest.python != self.python:
             yield f"Python was {manifest.python}, and is {self.python}"

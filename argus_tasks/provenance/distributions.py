@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from argus_tasks.provenance.recording.scope import is_below
+
 _INFO = ".dist-info"
+
+COPY = " copy "
+"""What stands between the version of a copy of a local project and the hash of its files."""
 
 
 def versions_of(installed: Mapping[str, str]) -> dict[str, str]:
-    """The distributions that top-level names belong to, with their versions.
+    """The distributions that top-level names belong to, with their versions; of a copy of a local
+    project also what tells its content.
 
     `installed`: for each name the folder in which it was found. A name that belongs to no
     distribution is left out.
@@ -23,7 +31,7 @@ def versions_of(installed: Mapping[str, str]) -> dict[str, str]:
     for name, folder in installed.items():
         distribution = _owner(folder, name)
         if distribution is not None:
-            found[distribution[0]] = distribution[1]
+            found[distribution[0]] = distribution[1] + _content(folder, distribution[0])
     return found
 
 
@@ -31,8 +39,9 @@ def versions_now(names: Iterable[str]) -> dict[str, str]:
     """The versions of distributions in this process's search path; those that are gone left out."""
     known: dict[str, str] = {}
     for folder in reversed(sys.path):
-        known |= dict(_listed(folder).values())
-    return {name: known[name] for name in names if name in known}
+        listed = dict(_listed(folder).values())
+        known |= {name: listed[name] + _content(folder, name) for name in names if name in listed}
+    return known
 
 
 @lru_cache(maxsize=1)
@@ -52,23 +61,45 @@ def copies_in_use(packages: Iterable[str], top: str) -> list[str]:
     """Of the distributions that a run imported, those that are copies of what lies in the project:
     its edits do not change what is imported."""
     copied = copied_projects()
-    return [name for name in packages if name in copied and (copied[name] + os.sep).startswith(top)]
+    return [name for name in packages if name in copied and is_below(copied[name], top)]
+
+
+@lru_cache(maxsize=256)
+def _content(folder: str, distribution: str) -> str:
+    """A hash of the files of a copy of a local project, which may be installed again under the same
+    version; empty for any other distribution."""
+    for entry, (name, _) in _listed(folder).items():
+        project, editable = _project(folder, entry) if name == distribution else ("", False)
+        if os.path.isdir(project) and not editable:
+            with suppress(OSError):
+                lines = Path(folder, entry, "RECORD").read_bytes().splitlines()
+                files = b"\n".join(sorted(line for line in lines if _INFO.encode() not in line))
+                return COPY + hashlib.sha256(files).hexdigest()[:8]
+    return ""
 
 
 def _local() -> list[tuple[str, str, bool]]:
     found = []
     for folder in sys.path:
         for entry, (name, _) in _listed(folder).items():
-            try:
-                text = Path(folder, entry, "direct_url.json").read_text(encoding="utf-8")
-                said = json.loads(text)
-                url = urlsplit(said["url"])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            if url.scheme == "file" and "dir_info" in said:
-                editable = bool(said["dir_info"].get("editable"))
-                found.append((name, os.path.abspath(unquote(url.path)), editable))
+            project, editable = _project(folder, entry)
+            if project:
+                found.append((name, project, editable))
     return found
+
+
+def _project(folder: str, entry: str) -> tuple[str, bool]:
+    """The local project that a distribution was installed from, and whether as editable; no folder
+    where it was not."""
+    try:
+        text = Path(folder, entry, "direct_url.json").read_text(encoding="utf-8")
+        said = json.loads(text)
+        url, about = urlsplit(said["url"]), said["dir_info"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", False
+    if url.scheme != "file":
+        return "", False
+    return os.path.abspath(unquote(url.path)), bool(about.get("editable"))
 
 
 @lru_cache(maxsize=64)

@@ -231,3 +231,13 @@ def test_a_manifest_of_5000_files_is_compared_at_about_the_cost_of_hashing(tmp_p
             assert comparer.compare(name).state is CodeState.SAME
         ratios.append((time.process_time() - bare) / (bare - start))
     assert min(ratios) < 2
+
+
+def test_a_new_file_that_fills_two_absences_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("")
+    absent = (Absent(".", ("lib",)), Absent("lib", ("__init__",)))
+    found = compared(tmp_path, absent=absent)
+    assert [str(each) for each in found.differences] == [
+        "lib/__init__.py is new, and would be imported as 'lib'"
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from argus_tasks.provenance import distributions
+from argus_tasks.provenance.comparison import CodeState, Comparer, Present
 from argus_tasks.provenance.distributions import (
     copied_projects,
     copies_in_use,
@@ -17,6 +18,8 @@ from argus_tasks.provenance.distributions import (
     versions_now,
     versions_of,
 )
+from argus_tasks.provenance.manifest import Manifest
+from argus_tasks.provenance.objects import ObjectStore
 
 
 @pytest.fixture
@@ -34,7 +37,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for file, text in files.items():
             (info / file).write_text(text)
     monkeypatch.setattr(sys, "path", [str(folder)])
-    cached = (editable_folders, copied_projects, distributions._listed, distributions._owners)
+    cached = (
+        editable_folders,
+        copied_projects,
+        distributions._listed,
+        distributions._owners,
+        distributions._content,
+    )
     for each in cached:
         each.cache_clear()
     yield folder
@@ -54,6 +63,24 @@ def test_a_module_belongs_to_the_distribution_that_installed_it(site: Path) -> N
         "pycolors": "3",
     }
     assert versions_now(["pycolors", "gone"]) == {"pycolors": "3"}
+
+
+def test_a_copy_that_is_installed_again_is_another_version(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    record = site / "copied-0.2.dist-info" / "RECORD"
+    seen = []
+    for line in ("sha256=a,1", "sha256=a,1", "sha256=b,1"):
+        record.write_text(f"copied/core.py,{line}\ncopied-0.2.dist-info/direct_url.json,{line}\n")
+        distributions._content.cache_clear()
+        seen.append(versions_now(["copied"])["copied"])
+    assert seen[0] == seen[1] != seen[2]
+    assert versions_of({"copied": str(site)}) == {"copied": seen[2]}
+
+    store = ObjectStore(tmp_path / "objects")
+    name = store.put_manifest(Manifest(packages={"copied": seen[0]}))
+    found = Comparer(store, str(tmp_path), Present()).compare(name)
+    assert found.state is CodeState.CHANGED
+    assert "copied was installed again" in str(found.differences[0])
 
 
 def test_editable_and_copied_projects_are_told_apart(site: Path, tmp_path: Path) -> None:
