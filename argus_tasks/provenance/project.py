@@ -85,14 +85,12 @@ class ExperimentMark:
 
         The same path below the top is the same experiment, unless it is another project's: another
         top, no repository in common, another entry file, and the old one still in its place. The
-        same content under another path is the same experiment, renamed, unless the old one is still
-        in its place below the same top: then it is a copy, another experiment.
+        same content under another path is the same experiment, renamed.
         """
         if self.qualname != now.qualname:
             return "other"
         if self.entry != now.entry:
-            copied = self.top == now.top and self._still_there()
-            return "renamed" if self.digest == now.digest and not copied else "other"
+            return "renamed" if self.digest == now.digest else "other"
         if self.top == now.top or self.digest == now.digest:
             return "same"
         if self.repository and self.repository == now.repository:

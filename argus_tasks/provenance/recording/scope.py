@@ -60,8 +60,8 @@ class CodeScope:
         return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
 
     def _is_result(self, folder: str) -> bool:
-        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Nor are other
-        folders of a results root: it may be the folder of the experiment."""
+        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Other folders of
+        a results root are none either: it may be the folder of the experiment."""
         if not self._is_kept(folder):
             return False
         return not (self._is_kept(self.top) and is_below(folder, self.top))

@@ -56,17 +56,6 @@ def test_two_files_of_one_repository_are_two_experiments(tmp_path: Path) -> None
     assert first.match(mark(top / "baseline", qualname="run")) == "same"
 
 
-def test_a_copy_beside_its_original_is_another_experiment_and_a_renamed_file_is_not(
-    tmp_path: Path,
-) -> None:
-    top = repository(tmp_path / "a")
-    original = mark(top)
-    shutil.copy(top / "train.py", top / "second.py")
-    assert original.match(mark(top, "second.py")) == "other"
-    (top / "train.py").unlink()
-    assert original.match(mark(top, "second.py")) == "renamed"
-
-
 def test_another_function_of_the_file_is_another_experiment(tmp_path: Path) -> None:
     folder = project(tmp_path / "a")
     assert mark(folder).match(mark(folder, qualname="other")) == "other"
