@@ -16,15 +16,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "accept",
         help="accept a change of a file, so that earlier runs still count",
         description="Say that a file, as it is now, may stand in the place of what runs executed:"
-        " these runs are reused and marked. Exactly this pair of contents is accepted; the next"
-        " edit is noticed again.",
+        " these runs are reused, and 'plan', 'results' and 'verify' say so. Only this change, from"
+        " that content to this one, is accepted; the next edit is noticed again.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the changed file")
     parser.add_argument("--because", required=True, metavar="TEXT", help="why it makes no change")
     parser.add_argument(
         "--run",
         metavar="RUN",
-        help="accept in the place of what this run executed (default: the newest that differs)",
+        help="accept in the place of what this run executed (default: the newest with a change that is not accepted yet)",
     )
     add_results_root(parser)
     parser.set_defaults(handler=accept)

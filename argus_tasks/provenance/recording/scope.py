@@ -37,6 +37,8 @@ class CodeScope:
         self.results_root = os.path.abspath(results_root) if results_root else ""
         self.editable = tuple(os.path.abspath(folder) for folder in editable)
         self._library = _library_folders()
+        # A results root may be the folder of the experiment: then its config files are code, too.
+        self._code_in_results = _has_sources(self.results_root)
         self._known: dict[str, bool] = {}
         self._mine: dict[str, bool] = {}
         self._installed_names: dict[str, frozenset[str]] = {}
@@ -57,11 +59,14 @@ class CodeScope:
 
     def counts_as_config(self, path: str) -> bool:
         """Whether a file that was opened is a part of the code though it is not Python."""
-        return path.endswith(CONFIG_SUFFIXES) and self._is_mine(path) and self.counts(path)
+        if not path.endswith(CONFIG_SUFFIXES) or not self._is_mine(path):
+            return False
+        in_results = bool(self.results_root) and is_below(path, self.results_root)
+        return self.counts(path) and (not in_results or self._code_in_results)
 
     def _is_result(self, folder: str) -> bool:
-        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Other folders of
-        a results root are none either: it may be the folder of the experiment."""
+        """Whether a folder is a run's, or a sweep's; a frozen project there is none. Nor are other
+        folders of a results root: it may be the folder of the experiment."""
         if not self._is_kept(folder):
             return False
         return not (self._is_kept(self.top) and is_below(folder, self.top))
@@ -138,6 +143,13 @@ def is_kept(name: str) -> bool:
     time, _, end = rest.partition("_")
     run = day.isdigit() and time.isdigit() and [*map(len, (day, time, end))] == [8, 6, 8]
     return run or name == ".sweep"
+
+
+def _has_sources(folder: str) -> bool:
+    try:
+        return any(name.endswith(SOURCE_SUFFIXES) for name in os.listdir(folder or os.devnull))
+    except OSError:
+        return False
 
 
 def _is_environment(folder: str) -> bool:
