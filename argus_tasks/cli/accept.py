@@ -24,7 +24,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--run",
         metavar="RUN",
-        help="accept in the place of what this run executed (default: the newest with a change that is not accepted yet)",
+        help="accept in the place of what this run executed (default: the newest run with a change"
+        " that is not accepted yet)",
     )
     add_results_root(parser)
     parser.set_defaults(handler=accept)
