@@ -68,7 +68,8 @@ class EarlierRuns:
 
     def of(self, config: Mapping[str, Any], digest: str) -> Earlier | None:
         """The run of a config that a start follows: of those that succeeded the one whose code is
-        the best, the newest within; where none did, the newest one."""
+        the best, the newest within; where none did, or where they are to be run again and one has
+        not succeeded since, the newest one."""
         found = [
             Earlier(run, self.compare(run))
             for run in self.by_digest.get(digest, ())
@@ -87,6 +88,8 @@ class EarlierRuns:
         succeeded = [each for each in found if each.run.status == SUCCEEDED]
         rest = [each for each in found if each.run.status != SUCCEEDED]
         fitting = [each for each in succeeded if each.fits]
+        if succeeded and self._policy == "rerun":
+            rest = [each for each in rest if _follows(each.run, succeeded[0].run)]
         if fitting or (succeeded and (self._policy != "rerun" or not rest)):
             # `min` takes the first of equals, which is the newest.
             return min(fitting or succeeded, key=lambda each: each.code.state)
@@ -138,6 +141,17 @@ class EarlierRuns:
             assert now is not None
             self._batches[batch] = was_there(self._root / SWEEP_FOLDER / batch / SWEEP_JSON, now)
         return self._batches[batch]
+
+
+def _follows(run: KnownRun, before: KnownRun) -> bool:
+    """Whether a run was made after another one."""
+    if run.record.get("parent_run_id") == before.run_id:
+        return True
+    return _when(run) > _when(before)
+
+
+def _when(run: KnownRun) -> tuple[str, str]:
+    return run.run_id.rpartition("_")[0], str(run.record.get("started_at"))
 
 
 def _mark_of(run: KnownRun) -> dict[str, Any]:
@@ -192,7 +206,9 @@ class CodeReport:
         done = "run again" if self.policy == "rerun" else "reused or resumed"
         notes = self._of_unfit(f"is {done}", f"are {done}")
         if notes:
-            first = min((each for each in self.followed if not each.fits), key=_gravity)
+            first = min(
+                (each for each in self.followed if not each.fits), key=lambda each: -each.code.state
+            )
             notes[0] += f"; see: argus-tasks diff {_shown(first.run.run_dir)}"
         for state, text in (
             (CodeState.COSMETIC, "only comments, layout or line ends differ in"),
@@ -222,10 +238,6 @@ class CodeReport:
                     who = f"1 run that {one} was"
                 said.append(f"{who} {text}{' ' * bool(files)}{files}")
         return said
-
-
-def _gravity(earlier: Earlier) -> int:
-    return -earlier.code.state
 
 
 def _runs(count: int) -> str:

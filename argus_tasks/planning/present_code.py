@@ -14,7 +14,7 @@ from argus_tasks.planning.request import SweepRequest
 from argus_tasks.provenance.acceptance import FILE_NAME, Acceptances
 from argus_tasks.provenance.code_recording import CodeRecording
 from argus_tasks.provenance.comparison import Comparer, Present
-from argus_tasks.provenance.distributions import editable_folders
+from argus_tasks.provenance.distributions import copies_in_use, editable_folders
 from argus_tasks.provenance.freezing import FROZEN, FrozenCode
 from argus_tasks.provenance.inputs import INPUT, InputHashes, input_files
 from argus_tasks.provenance.loaded_here import recorder_here
@@ -108,6 +108,12 @@ class PresentCode:
         places = FilePlaces(self.top, manifest.roots, editable_folders())
         names = [file.name for file in manifest.files if file.kind != CELL]
         return [places.path(name) for name in (*names, *(each.folder for each in manifest.absent))]
+
+    def copies(self, manifest_name: str) -> list[str]:
+        """The distributions of a manifest that were installed as copies of what lies in the
+        project: its edits do not change what is imported."""
+        manifest = self.store.manifest(manifest_name)
+        return copies_in_use(manifest.packages, self.top) if manifest is not None else []
 
     def written(self, manifest_names: Iterable[str]) -> frozenset[str]:
         """The files that runs with these manifests have written themselves: where a run reads one,

@@ -42,15 +42,25 @@ class CodeWatch:
         self._keeps = keeps
         self._lock = threading.Lock()
         self._manifests: dict[str, None] = {}
+        self._first = True
         self._said: set[str] = set()
         self._looked = time.monotonic()
         self._stamped: object = None
 
     def executed(self, manifest: str | None) -> None:
         """A run has ended that executed this."""
-        if manifest is not None:
-            with self._lock:
-                self._manifests[manifest] = None
+        if manifest is None:
+            return
+        with self._lock:
+            first, self._first = self._first, False
+            self._manifests[manifest] = None
+        if first:
+            for name in self._present.copies(manifest):
+                log.warning(
+                    "%s is installed as a copy of this project: edits count when it is installed"
+                    " again (pip install -e makes them count at once)",
+                    name,
+                )
 
     def look(self) -> None:
         """Compare, where it is time."""

@@ -281,7 +281,8 @@ class SweepSession:
 def new_session(
     request: SweepRequest, environment: Mapping[str, str] | None = None
 ) -> SweepSession:
-    """A session of this request, planned; nothing has been started or written yet.
+    """A session of this request, planned; nothing has been started or written yet, but for the copy
+    that a frozen sweep runs from, which `close` deletes.
 
     Args:
         request: what is asked for.

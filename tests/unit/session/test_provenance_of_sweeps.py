@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +23,8 @@ from argus_tasks.cli.main import main
 from argus_tasks.experiments.experiment import experiment_from
 from argus_tasks.planning.resolve import resolve
 from argus_tasks.planning.sweep_plan import Action, Plan
+from argus_tasks.provenance import static_imports
+from argus_tasks.provenance.distributions import copied_projects
 from argus_tasks.runs.ledger.catalogue import known_runs
 from argus_tasks.session.attempt_runner import AttemptRunner
 from argus_tasks.session.prepared_sweep import make_plan
@@ -475,7 +480,9 @@ def test_nothing_is_recorded_of_a_full_store_and_that_is_said(project: Path) -> 
     assert make_plan(session_of(project).request).notes
 
 
-def test_runs_that_overlap_make_one_list_of_what_children_may_load(project: Path) -> None:
+def test_runs_that_overlap_make_one_list_of_what_children_may_load(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python's parser fails in threads; the list of a process that may spawn children is made of
     imports."""
     import multiprocessing.popen_spawn_posix  # noqa: F401 - as an experiment that spawns has it
@@ -485,8 +492,13 @@ def test_runs_that_overlap_make_one_list_of_what_children_may_load(project: Path
     names = ", ".join(f"m{at}" for at in range(60))
     (project / "train.py").write_text(f"import {names}\n{TRAIN}")
     wait()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    parsed: Counter[bytes] = Counter()
+
+    def parse(content: bytes) -> ast.AST:
+        parsed[content] += 1
+        return ast.parse(content)
+
+    monkeypatch.setattr(static_imports, "ast", SimpleNamespace(**{**vars(ast), "parse": parse}))
     try:
         session = session_of(project, [{"x": x} for x in range(8)], mode="thread", workers=4)
         with session, ThreadPoolExecutor(4) as pool:
@@ -494,7 +506,46 @@ def test_runs_that_overlap_make_one_list_of_what_children_may_load(project: Path
             found = list(pool.map(lambda index: runner.run_one(index, 1), range(8)))
         assert [outcome.metrics for outcome in found] == [{"value": 1}] * 8
         assert len({outcome.manifest for outcome in found}) == 1
+        assert parsed[(project / "m7.py").read_bytes()] == 1, "not once a run"
     finally:
-        sys.setswitchinterval(interval)
         for at in range(60):
             sys.modules.pop(f"m{at}", None)
+
+
+def test_a_success_of_old_code_is_followed_not_what_failed_before_it(project: Path) -> None:
+    """Else the folders would tell of two successes of one config, and `verify` calls that wrong."""
+    (project / "train.py").write_text(
+        f"raise_now = True\n{TRAIN}".replace(
+            "    return", "    if raise_now:\n        raise ValueError\n    return"
+        )
+    )
+    wait()
+    run_all(session_of(project))
+    (project / "train.py").write_text(TRAIN)
+    assert run_all(session_of(project, on_code_change="rerun")) == [1]
+    (project / "helper.py").write_text("VALUE = 2\n")
+    assert run_all(session_of(project, on_code_change="rerun")) == [2]
+    assert main(["verify", str(project / "results")]) == 0
+
+
+def test_a_project_that_is_installed_as_a_copy_is_said_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = project.parent / f"{project.name}-site" / "site-packages"
+    info = site / "mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "mine.py").write_text("VALUE = 1\n")
+    (info / "RECORD").write_text("mine.py,,\n")
+    said = {"url": project.as_uri(), "dir_info": {"editable": False}}
+    (info / "direct_url.json").write_text(json.dumps(said))
+    monkeypatch.syspath_prepend(str(site))
+    copied_projects.cache_clear()
+    (project / "train.py").write_text(f"import mine\n{TRAIN}")
+    wait()
+    try:
+        with caplog.at_level(logging.WARNING):
+            run_all(session_of(project, [{"x": 1}, {"x": 2}]))
+    finally:
+        copied_projects.cache_clear()
+    (text,) = [each for each in caplog.messages if "installed as a copy" in each]
+    assert text.startswith("mine is installed as a copy of this project")
